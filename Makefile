@@ -1,0 +1,74 @@
+# What a person or CI runs. `make` alone lists the targets.
+
+CARGO ?= cargo
+# The nightly toolchain that libFuzzer needs; everything else uses the one in rust-toolchain.toml.
+NIGHTLY ?= nightly
+FUZZ_SECONDS ?= 60
+
+# The labelled telemetry that verdicts are measured on, where it is at hand; without it that one test says so and compares nothing.
+HALDANE_CORPUS ?= $(wildcard $(CURDIR)/../shared/corpus)
+ifneq ($(HALDANE_CORPUS),)
+export HALDANE_CORPUS
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help tools deny-tool advisories test check fmt fmt-check clippy doc deny bench fuzz openapi
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+check: ## all that CI runs
+	.ci/run
+
+test: tools ## install what is missing, then run every test
+	$(CARGO) test --workspace --features datasets
+
+# The end-to-end test starts a real Prometheus. The binary is all it needs: no service has to run, and none is configured.
+tools: ## install what the tests need (Rust by rustup, Prometheus from the distribution's packages)
+	@command -v $(CARGO) >/dev/null || { \
+	  echo 'Rust is missing: install rustup from https://rustup.rs, the toolchain itself follows from rust-toolchain.toml' >&2; exit 1; }
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo 'prometheus and promtool are missing, and there is no apt-get to install them with:' >&2; \
+	  echo 'put both from https://prometheus.io/download/ (2.40 or newer) on the PATH' >&2; exit 1; \
+	else \
+	  if [ "$$(id -u)" -eq 0 ]; then sudo=; \
+	  elif command -v sudo >/dev/null; then sudo=sudo; \
+	  else echo 'prometheus is missing; installing it takes root: apt-get install prometheus' >&2; exit 1; fi; \
+	  $$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends prometheus; \
+	fi
+
+fmt: ## format the sources
+	$(CARGO) fmt --all
+
+fmt-check: ## fail where the sources are not formatted
+	$(CARGO) fmt --all --check
+
+clippy: ## lint everything, warnings are errors; without and with the datasets feature
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked --features datasets -- -D warnings
+
+doc: ## build the documentation, warnings are errors
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --document-private-items
+
+deny: deny-tool ## check licences, duplicate versions and sources of every dependency
+	$(CARGO) deny --locked check bans licenses sources
+
+advisories: deny-tool ## check every dependency against the advisory database, which this downloads
+	$(CARGO) deny --locked check advisories
+
+deny-tool: ## install cargo-deny where it is missing (compiles for some minutes)
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+
+bench: ## time one metric's judgement beside a sort of its arms
+	$(CARGO) bench -p haldane-judges --bench judgement
+
+# Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`.
+fuzz: ## fuzz every target for FUZZ_SECONDS (60) each
+	cd fuzz && for target in $$($(CARGO) +$(NIGHTLY) fuzz list); do \
+	  $(CARGO) +$(NIGHTLY) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+openapi: ## write the OpenAPI document that is committed
+	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new
+	mv openapi/haldane.json.new openapi/haldane.json
