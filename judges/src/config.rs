@@ -1,0 +1,572 @@
+//! The canary config: which metrics are judged, how, and what the verdict follows from.
+//!
+//! A document (YAML or JSON) is read into [`CanaryConfig`], whose fields are plain data, and becomes a
+//! [`CheckedConfig`] once every rule between its fields holds. Judges take only checked ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Deref;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use crate::period::Period;
+
+/// Longest config text that is read, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+/// Longest query, in bytes.
+pub const MAX_QUERY_BYTES: usize = 16 << 10;
+/// Most metrics one config may have.
+pub const MAX_METRICS: usize = 500;
+
+/// A canary config.
+///
+/// One document says what "worse" means for one kind of service. Scopes, windows and accounts come with each request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryConfig {
+    /// Name by which requests ask for this config: lower-case letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// What the config is for, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Judge that decides: `haldane-v1` (statistics, then limits where data is scarce) or `threshold-v1` (limits alone).
+    #[serde(default = "default_judge")]
+    pub judge: String,
+    /// What makes a canary fail: `any` regressed metric, only a `critical` one, or the `score`.
+    #[serde(default)]
+    pub fail_on: FailOn,
+    /// Score limits; used by `fail_on: score` and reported always.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// Weight of each metric group in the score. Left out: all groups weigh the same. Given: every group in use must be listed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, f64>,
+    /// Shortest observation that may pass, such as `5m`; a shorter one is marginal at best.
+    #[serde(default = "default_min_observation")]
+    pub min_observation: Period,
+    /// Intervals at the start of the window that are left out in both arms, while caches fill and code is compiled.
+    #[serde(default)]
+    pub warmup: u32,
+    /// Distance between points, such as `60s`. Left out: the request's, or one fitted to the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Period>,
+    /// Template variables that queries use as `${name}`, beside the built-in `${scope}`, `${location}`, `${step}` and `${window}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, Variable>,
+    /// The metrics, in the order in which they are reported.
+    pub metrics: Vec<Metric>,
+}
+
+/// A template variable.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// What the variable selects, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Value used when a request gives none. Left out: requests must give one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+/// What makes a canary fail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FailOn {
+    /// Any regressed metric that is not muted.
+    #[default]
+    Any,
+    /// Only a regressed critical metric; other regressed metrics make the canary marginal.
+    Critical,
+    /// The score: below `thresholds.marginal` fails, below `thresholds.pass` is marginal.
+    Score,
+}
+
+/// Score limits, 0 to 100; `marginal` must not exceed `pass`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// A score below this fails.
+    #[schemars(range(min = 0, max = 100))]
+    pub marginal: f64,
+    /// A score of at least this passes.
+    #[schemars(range(min = 0, max = 100))]
+    pub pass: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { marginal: 75.0, pass: 95.0 }
+    }
+}
+
+impl Thresholds {
+    /// Reports the field whose value breaks a rule, relative to the thresholds themselves.
+    ///
+    /// # Errors
+    /// When a limit is outside 0..=100 or `marginal` exceeds `pass`.
+    pub fn check(&self) -> Result<(), ConfigProblem> {
+        for (field, value) in [("marginal", self.marginal), ("pass", self.pass)] {
+            if !(0.0..=100.0).contains(&value) {
+                return Err(ConfigProblem::new(format!("/{field}"), format!("{value} is not a score; give 0 to 100")));
+            }
+        }
+        if self.marginal > self.pass {
+            let (marginal, pass) = (self.marginal, self.pass);
+            return Err(ConfigProblem::new("/marginal", format!("{marginal} must not exceed pass ({pass})")));
+        }
+        Ok(())
+    }
+}
+
+/// What a metric measures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A gauge, a percentile or a rate: one number an interval.
+    #[default]
+    Value,
+    /// Events out of a total: errors of requests, conversions of visits. Give numerator and denominator wherever possible;
+    /// with a single pre-divided `query` the counts, and with them the exact tests, are lost.
+    Ratio,
+}
+
+/// Which change is worse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// A rise is worse.
+    Increase,
+    /// A fall is worse.
+    Decrease,
+    /// Any change is worse.
+    #[default]
+    Either,
+}
+
+/// One metric of a config.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Name, unique in the config.
+    pub name: String,
+    /// What the metric tells, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// `value` (default) or `ratio`.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Unit of the values, for the report: `ms`, `s`, `percent`, `ratio`, `bytes`, `requests/s` or any other word.
+    /// For a pre-divided ratio it also says what a percentage point is: `percent` (1.0) or `ratio` (0.01).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Which change is worse: `increase`, `decrease` or `either` (default).
+    #[serde(default)]
+    pub direction: Direction,
+    /// Score groups that the metric counts in. Left out: one group named `metrics`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// A regression fails the canary under `fail_on: critical`, and missing evidence always makes it marginal.
+    #[serde(default)]
+    pub critical: bool,
+    /// Judged and reported, but without effect on verdict and score.
+    #[serde(default)]
+    pub muted: bool,
+    /// Having no data for this metric is no reason to withhold a pass.
+    #[serde(default)]
+    pub optional: bool,
+    /// Grows by nature (memory, descriptors, queue length), so that a leak matters more than a level.
+    #[serde(default)]
+    pub accumulating: bool,
+    /// The canary may stop reporting this metric without that being evidence against it.
+    #[serde(default)]
+    pub may_be_absent: bool,
+    /// A missing value means zero, where another metric shows that the target was up. For counters of rare events; in a ratio
+    /// it speaks of the numerator, and the denominator shows that the target was up.
+    #[serde(default)]
+    pub absent_means_zero: bool,
+    /// Measures the arm's traffic. Where the request states the canary's share, the split is checked against it, and the arms are
+    /// compared as if each had received half.
+    #[serde(default)]
+    pub traffic: bool,
+    /// Smallest shift worth acting on.
+    #[serde(default, skip_serializing_if = "Tolerance::is_default")]
+    pub tolerance: Tolerance,
+    /// Limits applied when there is too little data for statistics, and by `threshold-v1` always.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// Fewest points an arm needs for a statistical pass. Default 3.
+    #[serde(default = "default_min_points")]
+    #[schemars(range(min = 3))]
+    pub min_points: u32,
+    /// Fewest requests that the canary needs for a statistical pass of a ratio. Default 50.
+    #[serde(default = "default_min_requests")]
+    pub min_requests: u64,
+    /// Relative regression that the data must have been able to show before the metric may pass. Default 1.0 (+100 %).
+    #[serde(default = "default_detectable")]
+    pub detectable: f64,
+    /// Label that names the instances (`pod`, `instance`, `host`) when the query returns one series for each; their mean is judged
+    /// and the spread of the baseline's instances widens the tolerance. Left out: one series an arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_instance: Option<String>,
+    /// What to ask each kind of metric store, by its name: `prometheus`, `dataset`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queries: BTreeMap<String, MetricQuery>,
+}
+
+impl Metric {
+    /// The groups the metric counts in; `metrics` when it names none.
+    #[must_use]
+    pub fn group_names(&self) -> Vec<&str> {
+        if self.groups.is_empty() { vec![DEFAULT_GROUP] } else { self.groups.iter().map(String::as_str).collect() }
+    }
+
+    /// Whether the metric is a ratio whose numerator and denominator are read apart from any store.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.kind == Kind::Ratio && self.queries.values().all(|query| matches!(query, MetricQuery::Counts(_)))
+    }
+
+    /// One percentage point in the unit of a ratio's values: 0.01, or 1 where `unit` is `percent`.
+    #[must_use]
+    pub fn percentage_point(&self) -> f64 {
+        if matches!(self.unit.as_deref(), Some("percent" | "%")) { 1.0 } else { 0.01 }
+    }
+}
+
+/// Group of metrics that name none.
+pub const DEFAULT_GROUP: &str = "metrics";
+
+/// What to ask one metric store: a string, or a numerator and a denominator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a query text, or an object with `numerator` and `denominator`")]
+pub enum MetricQuery {
+    /// One series in the metric's unit.
+    Single(String),
+    /// Events and their total, each counted within one step.
+    Counts(CountQuery),
+}
+
+/// The two queries of a ratio.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountQuery {
+    /// Events within one step, such as failed requests.
+    pub numerator: String,
+    /// Everything that could have been such an event within one step, such as all requests.
+    pub denominator: String,
+}
+
+/// Smallest shift worth acting on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerance {
+    /// As a fraction of the baseline's level: 0.25 is 25 %. Default 0.25.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub relative: Option<f64>,
+    /// In the metric's unit; for ratios with counts a fraction (0.01 is one percentage point). A shift must exceed both tolerances.
+    /// Default 0; 0.1 percentage points for ratios.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub absolute: Option<f64>,
+}
+
+impl Tolerance {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Limits of threshold mode. At least one is needed for the metric to be decided there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Highest acceptable value, in the metric's unit; for ratios with counts a fraction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Lowest acceptable value, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Highest acceptable multiple of the baseline's level: 1.5 is half as much again. Where a fall is worse, the lowest acceptable
+    /// level is the baseline's divided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ratio: Option<f64>,
+}
+
+impl Limits {
+    /// Whether no limit is declared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn default_judge() -> String {
+    "haldane-v1".to_owned()
+}
+fn default_min_observation() -> Period {
+    Period::from_seconds(300)
+}
+fn default_min_points() -> u32 {
+    3
+}
+fn default_min_requests() -> u64 {
+    50
+}
+fn default_detectable() -> f64 {
+    1.0
+}
+
+/// One thing wrong with a config: where, what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// JSON pointer to the offending field; empty for the document itself.
+    pub pointer: String,
+    /// The value and the remedy, lower case.
+    pub message: String,
+}
+
+impl ConfigProblem {
+    /// A problem at a JSON pointer.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), message: message.into() }
+    }
+
+    /// The same problem of a field that lies below `prefix`.
+    #[must_use]
+    pub fn below(mut self, prefix: &str) -> Self {
+        self.pointer.insert_str(0, prefix);
+        self
+    }
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pointer = if self.pointer.is_empty() { "(document)" } else { &self.pointer };
+        write!(f, "{pointer}: {}", self.message)
+    }
+}
+
+/// A config that cannot be used, with every problem that was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidConfig {
+    /// At least one problem; a document that cannot be read at all has exactly one.
+    pub problems: Vec<ConfigProblem>,
+}
+
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ConfigProblem> for InvalidConfig {
+    fn from(problem: ConfigProblem) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+/// A config in which every rule between the fields holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct CheckedConfig(CanaryConfig);
+
+impl Deref for CheckedConfig {
+    type Target = CanaryConfig;
+    fn deref(&self) -> &CanaryConfig {
+        &self.0
+    }
+}
+
+impl CheckedConfig {
+    /// Reads YAML (of which JSON is a part).
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] for text that is too long, not YAML, of another shape, or against a rule.
+    pub fn from_yaml(text: &str) -> Result<Self, InvalidConfig> {
+        if text.len() > MAX_CONFIG_BYTES {
+            let message = format!("{} bytes is longer than a config may be ({MAX_CONFIG_BYTES}); split it", text.len());
+            return Err(ConfigProblem::new("", message).into());
+        }
+        let document =
+            serde_saphyr::from_str::<serde_json::Value>(text).map_err(|error| ConfigProblem::new("", format!("is not YAML: {error}")))?;
+        Self::from_value(document)
+    }
+
+    /// Reads a document that is JSON already.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] for another shape, or against a rule.
+    pub fn from_value(document: serde_json::Value) -> Result<Self, InvalidConfig> {
+        if !document.is_object() {
+            return Err(ConfigProblem::new("", "a config is an object with `name` and `metrics`").into());
+        }
+        crate::document::read::<CanaryConfig>(document)?.check()
+    }
+
+    /// The config itself, to change and check again.
+    #[must_use]
+    pub fn into_inner(self) -> CanaryConfig {
+        self.0
+    }
+
+    /// SHA-256 of the config's canonical JSON, in hexadecimal; the same text means the same rules.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let canonical = serde_json::to_vec(&self.0).unwrap_or_default();
+        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl CanaryConfig {
+    /// Checks every rule between the fields.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] with all the problems found.
+    pub fn check(self) -> Result<CheckedConfig, InvalidConfig> {
+        let mut problems = Vec::new();
+        self.check_document(&mut problems);
+        let mut seen = BTreeSet::new();
+        for (i, metric) in self.metrics.iter().enumerate() {
+            let at = format!("/metrics/{i}");
+            if !seen.insert(metric.name.as_str()) {
+                let message = format!("`{}` names two metrics; names must be unique", metric.name);
+                problems.push(ConfigProblem::new(format!("{at}/name"), message));
+            }
+            let first = problems.len();
+            metric.check(&mut problems);
+            for problem in &mut problems[first..] {
+                problem.pointer.insert_str(0, &at);
+            }
+            if !self.groups.is_empty() {
+                for group in metric.group_names() {
+                    if !self.groups.contains_key(group) {
+                        let message = format!("group `{group}` has no weight; list it in /groups, with 0 to leave it out of the score");
+                        problems.push(ConfigProblem::new(format!("{at}/groups"), message));
+                    }
+                }
+            }
+        }
+        if problems.is_empty() { Ok(CheckedConfig(self)) } else { Err(InvalidConfig { problems }) }
+    }
+
+    fn check_document(&self, problems: &mut Vec<ConfigProblem>) {
+        let mut wrong = |pointer: &str, message: String| problems.push(ConfigProblem::new(pointer, message));
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(plain) {
+            let name = shown(&self.name);
+            wrong("/name", format!("`{name}` is not a config name; use 1 to 100 of a-z, 0-9, `-`, `_`, `.`"));
+        }
+        if let Err(unknown) = self.judge.parse::<crate::JudgeName>() {
+            wrong("/judge", unknown.to_string());
+        }
+        if self.metrics.is_empty() {
+            wrong("/metrics", "a config needs at least one metric".to_owned());
+        }
+        if self.metrics.len() > MAX_METRICS {
+            wrong("/metrics", format!("{} metrics are more than the {MAX_METRICS} a config may have; split it", self.metrics.len()));
+        }
+        if self.step.is_some_and(|step| step.seconds() == 0) {
+            wrong("/step", "0s is no distance between points; give at least 1s".to_owned());
+        }
+        for (group, weight) in &self.groups {
+            if !(weight.is_finite() && *weight >= 0.0) {
+                wrong(&format!("/groups/{group}"), format!("weight {weight} must be 0 or more"));
+            }
+        }
+        if !self.groups.is_empty() && self.groups.values().sum::<f64>() <= 0.0 {
+            wrong("/groups", "all weights are 0, so nothing could be scored; give one group a weight".to_owned());
+        }
+        for name in self.variables.keys() {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(word) {
+                wrong(&format!("/variables/{name}"), "a variable name is letters, digits and `_`".to_owned());
+            }
+            if BUILT_IN_VARIABLES.contains(&name.as_str()) {
+                wrong(&format!("/variables/{name}"), format!("`{name}` is built in; choose another name"));
+            }
+        }
+        if let Err(problem) = self.thresholds.check() {
+            problems.push(problem.below("/thresholds"));
+        }
+    }
+}
+
+/// Variables that every query may use: the arm's scope and location, and the step and window in seconds, such as `60s`.
+pub const BUILT_IN_VARIABLES: [&str; 4] = ["scope", "location", "step", "window"];
+
+impl Metric {
+    fn check(&self, problems: &mut Vec<ConfigProblem>) {
+        let mut wrong = |pointer: &str, message: String| problems.push(ConfigProblem::new(pointer, message));
+        if self.name.trim().is_empty() || self.name.len() > 200 || self.name.chars().any(char::is_control) {
+            wrong("/name", format!("`{}` is not a metric name; use 1 to 200 printable characters", shown(&self.name)));
+        }
+        for (field, value) in [("relative", self.tolerance.relative), ("absolute", self.tolerance.absolute)] {
+            if value.is_some_and(|v| !(v.is_finite() && v >= 0.0)) {
+                wrong(&format!("/tolerance/{field}"), "a tolerance is 0 or more".to_owned());
+            }
+        }
+        if let Some(ratio) = self.limits.max_ratio
+            && !(ratio.is_finite() && ratio > 0.0)
+        {
+            wrong("/limits/max_ratio", format!("{ratio} must be above 0; 1.5 allows half as much again"));
+        }
+        if let (Some(min), Some(max)) = (self.limits.min, self.limits.max)
+            && min > max
+        {
+            wrong("/limits/min", format!("{min} must not exceed max ({max})"));
+        }
+        if self.kind == Kind::Ratio && self.is_counted() {
+            for (field, value) in [("max", self.limits.max), ("min", self.limits.min)] {
+                if let Some(value) = value.filter(|v| !(0.0..=1.0).contains(v)) {
+                    wrong(&format!("/limits/{field}"), format!("{value} is not a fraction; a ratio's limit is 0 to 1 (0.01 is 1 %)"));
+                }
+            }
+        }
+        if !(self.detectable.is_finite() && self.detectable > 0.0) {
+            wrong("/detectable", format!("{} must be above 0; 1.0 is +100 %", self.detectable));
+        }
+        if self.min_points < 3 {
+            wrong("/min_points", format!("{} is too few for any test; give at least 3", self.min_points));
+        }
+        for (store, query) in &self.queries {
+            if self.kind == Kind::Value && matches!(query, MetricQuery::Counts(_)) {
+                let message = "a numerator and a denominator make a ratio; set `kind: ratio` or give one query".to_owned();
+                wrong(&format!("/queries/{store}"), message);
+            }
+            if self.per_instance.is_some() && matches!(query, MetricQuery::Counts(_)) {
+                let message = "counts are summed over instances in the query; leave `per_instance` out of a ratio".to_owned();
+                wrong("/per_instance", message);
+            }
+            let texts = match query {
+                MetricQuery::Single(text) => vec![("", text)],
+                MetricQuery::Counts(counts) => vec![("/numerator", &counts.numerator), ("/denominator", &counts.denominator)],
+            };
+            for (field, text) in texts {
+                if text.trim().is_empty() {
+                    wrong(&format!("/queries/{store}{field}"), "the query is empty".to_owned());
+                } else if text.len() > MAX_QUERY_BYTES {
+                    let message = format!(
+                        "{} bytes are more than the {MAX_QUERY_BYTES} a query may have; record it as a rule in the store",
+                        text.len()
+                    );
+                    wrong(&format!("/queries/{store}{field}"), message);
+                }
+            }
+        }
+    }
+}
+
+/// The start of a value, for a message.
+fn shown(value: &str) -> String {
+    value.chars().take(60).flat_map(char::escape_debug).collect()
+}

@@ -1,0 +1,211 @@
+//! What a judge is given: the samples of both arms on one step grid, and what is known about how they were taken.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The judges, by the names that configs and requests use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum JudgeName {
+    /// Statistics behind direction and sample-size guards; limits where data is scarce.
+    #[serde(rename = "haldane-v1")]
+    HaldaneV1,
+    /// The declared limits alone.
+    #[serde(rename = "threshold-v1")]
+    ThresholdV1,
+}
+
+impl JudgeName {
+    /// Every judge, in the order in which they are listed.
+    pub const ALL: [Self; 2] = [Self::HaldaneV1, Self::ThresholdV1];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HaldaneV1 => "haldane-v1",
+            Self::ThresholdV1 => "threshold-v1",
+        }
+    }
+
+    /// What the judge does, in a sentence.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::HaldaneV1 => {
+                "Asks for a shift that is large against the baseline's level and against its scatter, and that a Mann-Whitney test \
+                 (or an exact count test) confirms; applies the declared limits where there is too little data for that."
+            }
+            Self::ThresholdV1 => "Applies the declared limits and no statistics, with exact binomial bounds for ratios.",
+        }
+    }
+}
+
+impl fmt::Display for JudgeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that no judge has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown judge `{0}`; use `haldane-v1` or `threshold-v1`")]
+pub struct UnknownJudge(String);
+
+impl FromStr for JudgeName {
+    type Err = UnknownJudge;
+
+    fn from_str(name: &str) -> Result<Self, UnknownJudge> {
+        Self::ALL.into_iter().find(|judge| judge.as_str() == name).ok_or_else(|| UnknownJudge(name.chars().take(60).collect()))
+    }
+}
+
+/// One of the two things compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Arm {
+    /// What runs already.
+    Baseline,
+    /// What is to be released.
+    Canary,
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Baseline => "baseline",
+            Self::Canary => "canary",
+        })
+    }
+}
+
+/// How the arms lie in time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// Both arms over the same window.
+    #[default]
+    Concurrent,
+    /// The baseline's window lies before the canary's.
+    BeforeAfter,
+}
+
+/// One arm's points of one metric, one entry for each interval of the window, oldest first.
+///
+/// `NaN` is a missing point; an infinite one is counted and then taken for missing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Points {
+    /// One number an interval.
+    Values(Vec<f64>),
+    /// Events and their total in each interval; both vectors have the same length.
+    Counts {
+        /// Events, such as failed requests.
+        events: Vec<f64>,
+        /// Everything that could have been such an event.
+        totals: Vec<f64>,
+    },
+}
+
+impl Points {
+    /// Number of intervals, with and without data.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Counts { events, totals } => events.len().max(totals.len()),
+        }
+    }
+
+    /// Whether there is no interval at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One instance's points of one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// Its name in the metric store, such as a pod's.
+    pub name: String,
+    /// One entry for each interval of the window, `NaN` where missing.
+    pub values: Vec<f64>,
+}
+
+/// One arm of one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArmPoints {
+    /// The arm's points; the mean of its instances where the metric is read per instance.
+    pub points: Points,
+    /// The instances, where the metric is read per instance.
+    pub instances: Vec<Instance>,
+}
+
+impl ArmPoints {
+    /// An arm that is one series.
+    #[must_use]
+    pub fn values(values: Vec<f64>) -> Self {
+        Self { points: Points::Values(values), instances: Vec::new() }
+    }
+
+    /// An arm that is events out of totals.
+    #[must_use]
+    pub fn counts(events: Vec<f64>, totals: Vec<f64>) -> Self {
+        Self { points: Points::Counts { events, totals }, instances: Vec::new() }
+    }
+
+    /// An arm whose points are the mean of its instances, interval by interval, over those that report.
+    #[must_use]
+    pub fn from_instances(mut instances: Vec<Instance>) -> Self {
+        instances.sort_by(|a, b| a.name.cmp(&b.name));
+        let length = instances.iter().map(|instance| instance.values.len()).max().unwrap_or(0);
+        let mean = |t: usize| {
+            let present = || instances.iter().filter_map(|i| i.values.get(t).copied()).filter(|v| v.is_finite());
+            let n = present().count();
+            if n == 0 { f64::NAN } else { present().sum::<f64>() / n as f64 }
+        };
+        Self { points: Points::Values((0..length).map(mean).collect()), instances }
+    }
+}
+
+/// Why one metric's samples could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FetchFailure {
+    /// The arm whose query failed.
+    pub arm: Arm,
+    /// Stable word: `refused`, `unreachable`, `timeout`, `deadline`, `unreadable`, `too_large`, `many_series`, `no_query`.
+    pub reason: String,
+    /// What happened, with the metric store's own words where it gave any.
+    pub message: String,
+}
+
+/// What is known about one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// Samples of both arms, which may be empty.
+    Sampled {
+        /// The baseline's points.
+        baseline: ArmPoints,
+        /// The canary's points.
+        canary: ArmPoints,
+    },
+    /// The samples could not be had.
+    Failed(FetchFailure),
+}
+
+/// Everything a judge needs beside the config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// One for each metric of the config, in its order.
+    pub observations: Vec<Observation>,
+    /// Distance between points, in seconds; above 0.
+    pub step_seconds: f64,
+    /// Length of the canary's window, in seconds.
+    pub observed_seconds: f64,
+    /// How the arms lie in time.
+    pub comparison: Comparison,
+    /// Share of the arms' traffic that was sent to the canary, 0 to 1, where the caller says it.
+    pub canary_share: Option<f64>,
+}

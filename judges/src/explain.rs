@@ -1,0 +1,101 @@
+//! Numbers as people read them.
+
+use crate::config::{Kind, Metric};
+
+/// A quantity in the metric's unit, three significant digits: `412 ms`, `1.25 %`, `0.0031`.
+pub(crate) fn quantity(metric: &Metric, value: f64) -> String {
+    match unit(metric) {
+        Unit::Fraction => format!("{} %", digits(value * 100.0)),
+        Unit::Percent => format!("{} %", digits(value)),
+        Unit::Named(name) => format!("{} {name}", digits(value)),
+        Unit::None => digits(value),
+    }
+}
+
+/// A difference in the metric's unit; percentage points for ratios and percentages.
+pub(crate) fn difference(metric: &Metric, value: f64) -> String {
+    match unit(metric) {
+        Unit::Fraction => format!("{} pp", digits(value * 100.0)),
+        Unit::Percent => format!("{} pp", digits(value)),
+        Unit::Named(_) | Unit::None => quantity(metric, value),
+    }
+}
+
+enum Unit<'a> {
+    Fraction,
+    Percent,
+    Named(&'a str),
+    None,
+}
+
+fn unit(metric: &Metric) -> Unit<'_> {
+    match metric.unit.as_deref() {
+        Some("ratio") => Unit::Fraction,
+        Some("percent" | "%") => Unit::Percent,
+        Some(name) => Unit::Named(name),
+        None if metric.kind == Kind::Ratio => Unit::Fraction,
+        None => Unit::None,
+    }
+}
+
+/// How a ratio's rate is scaled: counts give fractions whatever the unit says.
+pub(crate) fn rate(value: f64) -> String {
+    format!("{} %", digits(value * 100.0))
+}
+
+/// A signed percentage of a fraction: `+28 %`; words for the infinite.
+pub(crate) fn change(relative: f64) -> String {
+    if relative.is_infinite() {
+        return "from zero".to_owned();
+    }
+    let percent = relative * 100.0;
+    format!("{}{} %", if percent >= 0.0 { "+" } else { "" }, digits(percent))
+}
+
+/// The tolerance that applied: `limit +25 % and 5 ms`; a tolerance of 0 is left out. `sign` says which way is worse.
+pub(crate) fn limit(sign: f64, relative: f64, absolute: Option<String>) -> String {
+    let direction = if sign < 0.0 { "-" } else { "+" };
+    let parts: Vec<String> = (relative > 0.0)
+        .then(|| format!("{} %", digits(100.0 * relative)))
+        .into_iter()
+        .chain(absolute)
+        .map(|part| format!("{direction}{part}"))
+        .collect();
+    if parts.is_empty() { "any change counts".to_owned() } else { format!("limit {}", parts.join(" and ")) }
+}
+
+/// Three significant digits, without an exponent where that stays short.
+pub(crate) fn digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return if value == 0.0 { "0".to_owned() } else { format!("{value}") };
+    }
+    let magnitude = value.abs().log10().floor();
+    if !(-5.0..9.0).contains(&magnitude) {
+        return format!("{value:.2e}");
+    }
+    let decimals = (2.0 - magnitude).max(0.0) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// `one thing`, `3 things`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// Names in a row: `a, b and 3 more`.
+pub(crate) fn names(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    match names {
+        [] => String::new(),
+        [one] => format!("`{one}`"),
+        few if few.len() <= SHOWN => {
+            let quoted: Vec<String> = few.iter().map(|name| format!("`{name}`")).collect();
+            format!("{} and {}", quoted[..quoted.len() - 1].join(", "), quoted[quoted.len() - 1])
+        }
+        many => {
+            let quoted: Vec<String> = many[..SHOWN - 1].iter().map(|name| format!("`{name}`")).collect();
+            format!("{} and {} more", quoted.join(", "), many.len() - (SHOWN - 1))
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A metric's result while it is being made, and what data quality alone decides.
+
+use crate::config::Metric;
+use crate::explain;
+use crate::quality::{self, Cleaned, Unjudged};
+use crate::scorecard::{Coverage, Guard, GuardFinding, MetricResult, Mode, Reason, Status};
+
+/// A result under way.
+pub(crate) struct Finding {
+    pub(crate) result: MetricResult,
+    /// The canary reports clearly less often than the baseline.
+    asymmetric: bool,
+}
+
+impl Finding {
+    /// Starts a result. What data quality decides alone comes back closed: unreadable, silent, without data.
+    pub(crate) fn of(metric: &Metric, cleaned: Result<Cleaned, Unjudged>) -> Result<(Self, Cleaned), Box<MetricResult>> {
+        let mut finding = Self { result: blank(metric), asymmetric: false };
+        let mut cleaned = match cleaned {
+            Ok(cleaned) => cleaned,
+            Err(Unjudged::Failed(failure)) => {
+                let reason = if failure.reason == "deadline" { Reason::Deadline } else { Reason::Fetch };
+                let sentence = format!("the {}'s samples could not be had: {}", failure.arm, failure.message);
+                finding.decide(Status::Error, reason, Mode::None, sentence);
+                return Err(Box::new(finding.result));
+            }
+            Err(Unjudged::Mismatch(message)) => {
+                finding.decide(Status::Error, Reason::Mismatch, Mode::None, message);
+                return Err(Box::new(finding.result));
+            }
+        };
+        let (baseline, canary) = (cleaned.baseline.coverage, cleaned.canary.coverage);
+        finding.result.baseline_coverage = baseline;
+        finding.result.canary_coverage = canary;
+        finding.result.warnings.append(&mut cleaned.warnings);
+        if cleaned.canary.seen == 0.0 && canary.infinite == 0 && cleaned.baseline.reports() && !metric.may_be_absent {
+            let sentence = format!("is reported by the baseline ({}) and not at all by the canary", points(baseline));
+            finding.decide(Status::Regressed, Reason::Silent, Mode::None, sentence);
+            return Err(Box::new(finding.result));
+        }
+        finding.asymmetric = !metric.may_be_absent && cleaned.baseline.seen - cleaned.canary.seen > quality::ASYMMETRY + 1e-12;
+        if baseline.fraction < quality::ENOUGH || canary.fraction < quality::ENOUGH {
+            let infinite = baseline.infinite + canary.infinite;
+            let rest = if infinite > 0 { format!("; {infinite} are infinite or too large to be judged") } else { String::new() };
+            let unseen = cleaned.canary.seen > canary.fraction || cleaned.baseline.seen > baseline.fraction;
+            let hint = if unseen { "; requests were reported without events: set absent_means_zero if that means none" } else { "" };
+            let sentence = format!("too few points: the baseline has {}, the canary {}{rest}{hint}", points(baseline), points(canary));
+            finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, sentence);
+            return Err(Box::new(finding.close()));
+        }
+        Ok((finding, cleaned))
+    }
+
+    pub(crate) fn decide(&mut self, status: Status, reason: Reason, mode: Mode, sentence: String) {
+        self.result.status = status;
+        self.result.reason = reason;
+        self.result.mode = mode;
+        self.result.sentence = sentence;
+    }
+
+    pub(crate) fn guard(&mut self, guard: Guard, sentence: String) {
+        self.result.guards.push(GuardFinding { guard, sentence });
+    }
+
+    /// Ends the result. A canary that reports clearly less often than the baseline is suspect at least.
+    pub(crate) fn close(mut self) -> MetricResult {
+        if self.asymmetric && !matches!(self.result.status, Status::Regressed | Status::Suspect) {
+            let (baseline, canary) = (self.result.baseline_coverage, self.result.canary_coverage);
+            let sentence = format!("the canary reports {}, the baseline {}", points(canary), points(baseline));
+            self.result.warnings.push(format!("without that the metric would be {}: {}", self.result.status, self.result.sentence));
+            let mode = self.result.mode;
+            self.decide(Status::Suspect, Reason::DataAsymmetry, mode, sentence);
+        }
+        self.result
+    }
+}
+
+fn points(coverage: Coverage) -> String {
+    if coverage.expected == 0 {
+        "none".to_owned()
+    } else {
+        format!("{} of {}", coverage.present, explain::count(coverage.expected as u64, "point"))
+    }
+}
+
+fn blank(metric: &Metric) -> MetricResult {
+    MetricResult {
+        name: metric.name.clone(),
+        kind: metric.kind,
+        unit: metric.unit.clone(),
+        direction: metric.direction,
+        groups: metric.group_names().into_iter().map(str::to_owned).collect(),
+        critical: metric.critical,
+        muted: metric.muted,
+        optional: metric.optional,
+        status: Status::Error,
+        reason: Reason::Fetch,
+        mode: Mode::None,
+        sentence: String::new(),
+        baseline_coverage: Coverage::default(),
+        canary_coverage: Coverage::default(),
+        numbers: None,
+        counts: None,
+        limit: None,
+        threshold: None,
+        guards: Vec::new(),
+        remedies: Vec::new(),
+        warnings: Vec::new(),
+    }
+}

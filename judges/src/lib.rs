@@ -1,0 +1,44 @@
+//! Everything that can change a Haldane verdict, and nothing that does I/O.
+//!
+//! [`judge`] takes a checked canary config and the samples of both arms and answers with a [`Judgement`]: a status with
+//! evidence for each metric and a verdict with reasons for the canary. It reads no clock, environment, file or global, so the
+//! same samples give the same bytes wherever and whenever they are judged.
+//!
+//! * [`config`]: what is judged and how; [`catalog`]: the configs that ship with Haldane.
+//! * [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
+//! * [`stats`]: the statistics, which know samples and nothing of configs.
+
+pub mod catalog;
+pub mod config;
+pub mod document;
+pub mod evidence;
+pub mod period;
+pub mod scorecard;
+pub mod stats;
+
+mod explain;
+mod haldane;
+mod quality;
+mod remedy;
+mod score;
+mod threshold;
+
+pub use config::{CanaryConfig, CheckedConfig, ConfigProblem, InvalidConfig};
+pub use evidence::{Evidence, JudgeName, UnknownJudge};
+pub use period::Period;
+pub use scorecard::{Judgement, Verdict};
+
+/// Judges a canary.
+///
+/// `evidence.observations` has one entry for each metric of `config`, in its order; a missing one counts as a metric that
+/// could not be read.
+#[must_use]
+pub fn judge(name: JudgeName, config: &CheckedConfig, evidence: &Evidence) -> Judgement {
+    let cleaned = quality::clean(config, evidence);
+    let live = quality::live_metrics(config, &cleaned);
+    let results = match name {
+        JudgeName::HaldaneV1 => haldane::judge_metrics(config, evidence, cleaned),
+        JudgeName::ThresholdV1 => threshold::judge_metrics(config, cleaned),
+    };
+    score::judgement(name, config, evidence, live, results)
+}

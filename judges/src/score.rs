@@ -1,0 +1,309 @@
+//! From metrics to the canary: score, verdict, reasons, recommendation.
+
+use std::collections::BTreeMap;
+
+use crate::config::{CheckedConfig, FailOn};
+use crate::evidence::{Arm, Evidence, JudgeName, Observation, Points};
+use crate::explain;
+use crate::scorecard::{
+    Action, GroupScore, Judgement, MetricResult, Reason, Recommendation, Remedy, Status, StatusCounts, Verdict, VerdictCause, VerdictReason,
+};
+
+/// A traffic split this unlikely, and this far off, is not what the rollout believes.
+const SPLIT_P: f64 = 1e-6;
+const SPLIT_OFF: f64 = 0.2;
+
+/// Draws the canary's verdict from its metrics.
+pub(crate) fn judgement(
+    judge: JudgeName,
+    config: &CheckedConfig,
+    evidence: &Evidence,
+    live: usize,
+    metrics: Vec<MetricResult>,
+) -> Judgement {
+    let groups = group_scores(config, &metrics);
+    let score = total_score(&groups);
+    let mut reasons = failures(config, &metrics, score);
+    let verdict = if reasons.is_empty() {
+        reasons = doubts(config, evidence, &metrics, score);
+        if reasons.is_empty() { Verdict::Pass } else { Verdict::Marginal }
+    } else {
+        Verdict::Fail
+    };
+    let recommendation = recommendation(config, evidence, &metrics, verdict, &reasons);
+    let summary = summary(verdict, &metrics, &reasons);
+    Judgement {
+        verdict,
+        score,
+        summary,
+        recommendation,
+        reasons,
+        judge,
+        config: config.name.clone(),
+        config_digest: config.digest(),
+        comparison: evidence.comparison,
+        live_metrics: live,
+        counts: count(&metrics),
+        groups,
+        metrics,
+        warnings: split_warning(config, evidence).into_iter().collect(),
+    }
+}
+
+fn count(metrics: &[MetricResult]) -> StatusCounts {
+    let of = |status: Status| metrics.iter().filter(|metric| metric.status == status).count();
+    StatusCounts {
+        regressed: of(Status::Regressed),
+        suspect: of(Status::Suspect),
+        pass: of(Status::Pass),
+        inconclusive: of(Status::Inconclusive),
+        no_data: of(Status::NoData),
+        error: of(Status::Error),
+    }
+}
+
+/// 100 (pass + suspect / 2) / (pass + suspect + regressed) for each group; weights normalised over the groups that were judged.
+fn group_scores(config: &CheckedConfig, metrics: &[MetricResult]) -> Vec<GroupScore> {
+    let mut groups: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for metric in metrics.iter().filter(|metric| !metric.muted) {
+        let (credit, judged) = match metric.status {
+            Status::Pass => (1.0, 1.0),
+            Status::Suspect => (0.5, 1.0),
+            Status::Regressed => (0.0, 1.0),
+            Status::Inconclusive | Status::NoData | Status::Error => (0.0, 0.0),
+        };
+        for group in &metric.groups {
+            let sums = groups.entry(group).or_default();
+            *sums = (sums.0 + credit, sums.1 + judged);
+        }
+    }
+    let weight = |name: &str| if config.groups.is_empty() { 1.0 } else { config.groups.get(name).copied().unwrap_or(0.0) };
+    let total: f64 = groups.iter().filter(|(_, (_, judged))| *judged > 0.0).map(|(name, _)| weight(name)).sum();
+    groups
+        .iter()
+        .map(|(name, (credit, judged))| {
+            let score = (*judged > 0.0).then(|| 100.0 * credit / judged);
+            let share = if score.is_some() && total > 0.0 { weight(name) / total } else { 0.0 };
+            GroupScore { name: (*name).to_owned(), weight: share, score }
+        })
+        .collect()
+}
+
+fn total_score(groups: &[GroupScore]) -> Option<f64> {
+    let judged = groups.iter().any(|group| group.weight > 0.0);
+    let score: f64 = groups.iter().filter_map(|group| group.score.map(|score| score * group.weight)).sum();
+    // Two decimals: shares like 1/3 would otherwise leave 99.99999999999999 where every group passed.
+    judged.then(|| (score * 100.0).round() / 100.0)
+}
+
+fn named<'a>(metrics: &'a [MetricResult], wanted: impl Fn(&MetricResult) -> bool + 'a) -> Vec<String> {
+    metrics.iter().filter(|metric| !metric.muted && wanted(metric)).map(|metric| metric.name.clone()).collect()
+}
+
+/// The reasons for which the canary fails; none where it does not.
+fn failures(config: &CheckedConfig, metrics: &[MetricResult], score: Option<f64>) -> Vec<VerdictCause> {
+    let regressed = named(metrics, |metric| {
+        metric.status == Status::Regressed && (config.fail_on == FailOn::Any || config.fail_on == FailOn::Critical && metric.critical)
+    });
+    let mut reasons = Vec::new();
+    if !regressed.is_empty() {
+        let verb = if regressed.len() == 1 { "is" } else { "are" };
+        let kind = if config.fail_on == FailOn::Critical { "critical and regressed" } else { "regressed" };
+        let sentence = format!("{} {verb} {kind}", explain::names(&regressed));
+        reasons.push(VerdictCause { reason: VerdictReason::Regressed, metrics: regressed, sentence });
+    }
+    if let (FailOn::Score, Some(score)) = (config.fail_on, score)
+        && score < config.thresholds.marginal
+    {
+        let sentence = format!("the score {score} is below {}", config.thresholds.marginal);
+        reasons.push(VerdictCause { reason: VerdictReason::Score, metrics: named(metrics, |m| m.status == Status::Regressed), sentence });
+    }
+    reasons
+}
+
+/// The reasons for which a canary that does not fail does not pass either.
+fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult], score: Option<f64>) -> Vec<VerdictCause> {
+    let mut reasons = Vec::new();
+    let mut add = |reason: VerdictReason, metrics: Vec<String>, sentence: String| reasons.push(VerdictCause { reason, metrics, sentence });
+    let by_score = config.fail_on == FailOn::Score;
+    if let Some(score) = score.filter(|score| by_score && *score < config.thresholds.pass) {
+        let sentence = format!("the score {score} is below {}", config.thresholds.pass);
+        add(VerdictReason::Score, named(metrics, |m| matches!(m.status, Status::Regressed | Status::Suspect)), sentence);
+    }
+    let regressed = named(metrics, |m| m.status == Status::Regressed && !by_score);
+    if !regressed.is_empty() {
+        let sentence = format!("{} regressed without being critical", explain::names(&regressed));
+        add(VerdictReason::Regressed, regressed, sentence);
+    }
+    let suspect = named(metrics, |m| m.status == Status::Suspect && !by_score);
+    if !suspect.is_empty() {
+        let sentence = format!("{} may be worse", explain::names(&suspect));
+        add(VerdictReason::Suspect, suspect, sentence);
+    }
+    let failed = named(metrics, |m| m.status == Status::Error);
+    if !failed.is_empty() {
+        let sentence = format!("{} could not be read", explain::names(&failed));
+        add(VerdictReason::Error, failed, sentence);
+    }
+    let missing = named(metrics, |m| m.status == Status::NoData && !m.optional);
+    if !missing.is_empty() {
+        let verb = if missing.len() == 1 { "has" } else { "have" };
+        let sentence = format!("{} {verb} too few points", explain::names(&missing));
+        add(VerdictReason::NoData, missing, sentence);
+    }
+    // A metric that may lack data is left out of the count where it does.
+    let excused = |m: &MetricResult| m.status == Status::NoData && m.optional && !m.critical;
+    let open = |m: &MetricResult| matches!(m.status, Status::Inconclusive | Status::NoData) && !excused(m);
+    let critical = named(metrics, |m| open(m) && m.critical);
+    let undecided = named(metrics, open);
+    let could_differ = metrics.iter().filter(|m| !m.muted && m.reason != Reason::Identical && !excused(m)).count();
+    if !critical.is_empty() {
+        let verbs = if critical.len() == 1 { ("is", "has") } else { ("are", "have") };
+        let sentence = format!("{} {} critical and {} too little data to tell", explain::names(&critical), verbs.0, verbs.1);
+        add(VerdictReason::InsufficientEvidence, critical, sentence);
+    } else if undecided.len() * 2 > could_differ {
+        let verb = if undecided.len() == 1 { "has" } else { "have" };
+        let metrics = explain::count(could_differ as u64, "metric");
+        let sentence = format!("{} of {metrics} that could differ {verb} too little data to tell", undecided.len());
+        add(VerdictReason::InsufficientEvidence, undecided, sentence);
+    } else if score.is_none() {
+        add(VerdictReason::InsufficientEvidence, undecided, "no metric that counts could be judged".to_owned());
+    }
+    let needed = config.min_observation.seconds();
+    if evidence.observed_seconds < needed as f64 {
+        let sentence = format!("{} s were observed where {needed} s are needed", evidence.observed_seconds);
+        add(VerdictReason::ShortObservation, Vec::new(), sentence);
+    }
+    reasons
+}
+
+fn recommendation(
+    config: &CheckedConfig,
+    evidence: &Evidence,
+    metrics: &[MetricResult],
+    verdict: Verdict,
+    reasons: &[VerdictCause],
+) -> Recommendation {
+    match verdict {
+        Verdict::Pass => Recommendation { action: Action::Promote, sentence: "promote the canary".to_owned(), remedies: Vec::new() },
+        Verdict::Fail => {
+            let sentence = format!("roll back: {}", reasons.iter().map(|cause| cause.sentence.as_str()).collect::<Vec<_>>().join("; "));
+            Recommendation { action: Action::Rollback, sentence, remedies: Vec::new() }
+        }
+        Verdict::Marginal => {
+            let remedies = canary_remedies(config, evidence, metrics, reasons);
+            let sentence = match remedies.first() {
+                Some(first) => format!("hold: {}", first.sentence()),
+                None => "hold: look at the metrics named in the reasons before going on".to_owned(),
+            };
+            Recommendation { action: Action::Hold, sentence, remedies }
+        }
+    }
+}
+
+/// What settles every open metric at once: of each kind of remedy the largest; proposals to change the config are kept apart.
+fn canary_remedies(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult], reasons: &[VerdictCause]) -> Vec<Remedy> {
+    let missing = config.min_observation.seconds() as f64 - evidence.observed_seconds;
+    let mut remedies: Vec<Remedy> = Vec::new();
+    if missing > 0.0 {
+        let minutes = (missing / 60.0).ceil() as u64;
+        let sentence = format!("observe {} longer, the shortest observation that may pass", explain::count(minutes, "minute"));
+        remedies.push(Remedy::Extend { minutes, sentence });
+    }
+    let asked = |name: &String| reasons.iter().any(|c| c.reason == VerdictReason::InsufficientEvidence && c.metrics.contains(name));
+    let open = metrics.iter().filter(|m| !m.muted && m.status == Status::Inconclusive && asked(&m.name));
+    for (metric, remedy) in open.flat_map(|metric| metric.remedies.iter().map(move |remedy| (metric, remedy))) {
+        let named = naming(metric, remedy);
+        let larger = |known: &Remedy| match (known, &named) {
+            (Remedy::Extend { minutes: a, .. }, Remedy::Extend { minutes: b, .. }) => Some(b > a),
+            (Remedy::RaiseShare { share: a, .. }, Remedy::RaiseShare { share: b, .. }) => Some(b > a),
+            (Remedy::SendRequests { requests: a, .. }, Remedy::SendRequests { requests: b, .. }) => Some(b > a),
+            (Remedy::Configure { sentence: a }, Remedy::Configure { sentence: b }) if a == b => Some(false),
+            _ => None,
+        };
+        match remedies.iter().position(|known| larger(known).is_some()) {
+            Some(i) if larger(&remedies[i]) == Some(true) => remedies[i] = named,
+            Some(_) => {}
+            None => remedies.push(named),
+        }
+    }
+    // A change of the config helps the next release, not this one.
+    remedies.sort_by_key(|remedy| matches!(remedy, Remedy::Configure { .. }));
+    remedies
+}
+
+fn naming(metric: &MetricResult, remedy: &Remedy) -> Remedy {
+    let mut named = remedy.clone();
+    match &mut named {
+        Remedy::Extend { sentence, .. } | Remedy::RaiseShare { sentence, .. } | Remedy::SendRequests { sentence, .. } => {
+            *sentence = format!("{sentence} (`{}`)", metric.name);
+        }
+        Remedy::Configure { .. } => {}
+    }
+    named
+}
+
+fn summary(verdict: Verdict, metrics: &[MetricResult], reasons: &[VerdictCause]) -> String {
+    match verdict {
+        Verdict::Pass => {
+            let open = metrics.iter().filter(|m| !m.muted && matches!(m.status, Status::Inconclusive | Status::NoData)).count();
+            let passed = metrics.iter().filter(|m| !m.muted && m.status == Status::Pass).count();
+            let rest = if open > 0 { format!("; {} without enough data", explain::count(open as u64, "metric")) } else { String::new() };
+            let regressed = named(metrics, |m| m.status == Status::Regressed);
+            // Only under `fail_on: score` does a canary pass with one.
+            let outvoted = if regressed.is_empty() {
+                String::new()
+            } else {
+                format!("; by the score, although {} regressed", explain::names(&regressed))
+            };
+            format!("pass: {} no worse than the baseline{rest}{outvoted}", explain::count(passed as u64, "metric"))
+        }
+        Verdict::Marginal | Verdict::Fail => {
+            let worst = reasons.first().and_then(|cause| metrics.iter().find(|m| cause.metrics.first() == Some(&m.name)));
+            let sentences: Vec<&str> = reasons.iter().map(|cause| cause.sentence.as_str()).collect();
+            match worst {
+                Some(metric) => format!("{verdict}: {}; `{}` {}", sentences.join("; "), metric.name, metric.sentence),
+                None => format!("{verdict}: {}", sentences.join("; ")),
+            }
+        }
+    }
+}
+
+/// Warns when the traffic that was measured is not split as the caller says: then routing is not what the rollout believes.
+fn split_warning(config: &CheckedConfig, evidence: &Evidence) -> Option<String> {
+    let stated = evidence.canary_share.filter(|share| *share > 0.0 && *share < 1.0)?;
+    let traffic = |arm: Arm, i: usize| -> Option<f64> {
+        let Some(Observation::Sampled { baseline, canary }) = evidence.observations.get(i) else { return None };
+        let points = if arm == Arm::Baseline { &baseline.points } else { &canary.points };
+        let total = match points {
+            Points::Counts { totals, .. } => totals.iter().filter(|v| v.is_finite()).sum::<f64>(),
+            // A rate per second; whatever its unit, the same factor applies to both arms and only makes the test more careful.
+            Points::Values(values) if config.metrics[i].traffic => {
+                values.iter().filter(|v| v.is_finite()).sum::<f64>() * evidence.step_seconds
+            }
+            Points::Values(_) => return None,
+        };
+        (total.is_finite() && total >= 0.0).then_some(total)
+    };
+    let chosen = (0..config.metrics.len()).find(|i| config.metrics[*i].traffic).or_else(|| {
+        (0..config.metrics.len()).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. })))
+    })?;
+    let (canary, baseline) = (traffic(Arm::Canary, chosen)?, traffic(Arm::Baseline, chosen)?);
+    let both = canary + baseline;
+    if both <= 0.0 {
+        return None;
+    }
+    let seen = canary / both;
+    let chi_square = (canary - stated * both).powi(2) / (stated * (1.0 - stated) * both);
+    // One degree of freedom: the chi-square tail is two normal tails.
+    let p = 2.0 * crate::stats::normal_sf(chi_square.sqrt());
+    let off = (seen / stated - 1.0).abs();
+    (p < SPLIT_P && off > SPLIT_OFF).then(|| {
+        format!(
+            "the canary received {} of the traffic by `{}` where {} was stated: routing is not what the rollout believes",
+            explain::rate(seen),
+            config.metrics[chosen].name,
+            explain::rate(stated)
+        )
+    })
+}

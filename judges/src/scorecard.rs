@@ -1,0 +1,540 @@
+//! What a judge answers: a status with evidence for each metric, and a verdict with reasons for the canary.
+//!
+//! Every number is finite or absent, so that the JSON reads back as it was written.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Direction, Kind};
+use crate::evidence::{Comparison, JudgeName};
+
+/// The verdict on a canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Worse than the baseline.
+    Fail,
+    /// Neither: something is suspect, or the evidence does not suffice.
+    Marginal,
+    /// No worse than the baseline, on sufficient evidence.
+    Pass,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fail => "fail",
+            Self::Marginal => "marginal",
+            Self::Pass => "pass",
+        })
+    }
+}
+
+/// What the evidence on one metric supports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Worse in the canary.
+    Regressed,
+    /// Perhaps worse; not enough for a regression.
+    Suspect,
+    /// No worse, and a regression would have shown.
+    Pass,
+    /// Too little data to tell.
+    Inconclusive,
+    /// No data worth judging.
+    NoData,
+    /// The data could not be had.
+    Error,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Regressed => "regressed",
+            Self::Suspect => "suspect",
+            Self::Pass => "pass",
+            Self::Inconclusive => "inconclusive",
+            Self::NoData => "no_data",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Why a metric has its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The canary's level moved in the worse direction.
+    Shift,
+    /// The canary's values are worse nearly throughout and by at least the baseline's level.
+    Gross,
+    /// The canary stopped reporting what the baseline reports.
+    Silent,
+    /// The canary reports clearly less often than the baseline.
+    DataAsymmetry,
+    /// Decided by a declared limit.
+    Limit,
+    /// Decided in threshold mode by an exact comparison with the baseline's counts.
+    Counts,
+    /// Both arms are the same.
+    Identical,
+    /// No worse than the tolerance allows.
+    WithinTolerance,
+    /// Too little data for statistics, and no limit decided.
+    InsufficientEvidence,
+    /// Too few of the expected points are present.
+    LowCoverage,
+    /// The metric store could not be read.
+    Fetch,
+    /// The time for the analysis ran out before the data arrived.
+    Deadline,
+    /// The samples are of a kind that the metric's config does not have.
+    Mismatch,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Shift => "shift",
+            Self::Gross => "gross",
+            Self::Silent => "silent",
+            Self::DataAsymmetry => "data_asymmetry",
+            Self::Limit => "limit",
+            Self::Counts => "counts",
+            Self::Identical => "identical",
+            Self::WithinTolerance => "within_tolerance",
+            Self::InsufficientEvidence => "insufficient_evidence",
+            Self::LowCoverage => "low_coverage",
+            Self::Fetch => "fetch",
+            Self::Deadline => "deadline",
+            Self::Mismatch => "mismatch",
+        })
+    }
+}
+
+/// Which way of deciding gave the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The rank test on values.
+    Statistical,
+    /// The count tests on events and totals.
+    Counts,
+    /// The declared limits.
+    Threshold,
+    /// Nothing was tested.
+    None,
+}
+
+/// A guard that kept a metric from being passed by statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Guard {
+    /// Fewer points in an arm than any test needs.
+    FewPoints,
+    /// A regression of the detectable size could not be ruled out.
+    CouldNotDetect,
+    /// Fewer requests in the canary than required.
+    FewRequests,
+    /// The traffic seen gives the exact test less than 80 % power.
+    LowPower,
+}
+
+/// A guard and what it saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GuardFinding {
+    /// The guard.
+    pub guard: Guard,
+    /// What it saw and what it wanted.
+    pub sentence: String,
+}
+
+/// Something that would settle what this judgement could not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Remedy {
+    /// Observe longer at the current rate.
+    Extend {
+        /// Additional time, in whole minutes.
+        minutes: u64,
+        /// What to do, in a sentence.
+        sentence: String,
+    },
+    /// Send the canary a larger share of the traffic.
+    RaiseShare {
+        /// Share of the arms' traffic that would give enough in the same window, 0 to 1.
+        share: f64,
+        /// What to do, in a sentence.
+        sentence: String,
+    },
+    /// Send the canary synthetic requests.
+    SendRequests {
+        /// Additional requests.
+        requests: u64,
+        /// What to do, in a sentence.
+        sentence: String,
+    },
+    /// Change the config: declare a limit, for instance.
+    Configure {
+        /// What to do, in a sentence.
+        sentence: String,
+    },
+}
+
+impl Remedy {
+    /// What to do.
+    #[must_use]
+    pub fn sentence(&self) -> &str {
+        match self {
+            Self::Extend { sentence, .. } | Self::RaiseShare { sentence, .. } => sentence,
+            Self::SendRequests { sentence, .. } | Self::Configure { sentence } => sentence,
+        }
+    }
+}
+
+/// How complete one arm's points are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Coverage {
+    /// Points with a finite value.
+    pub present: usize,
+    /// Intervals in the window, after warm-up.
+    pub expected: usize,
+    /// Points that were infinite, or too large to be judged, and count as missing.
+    pub infinite: usize,
+    /// Missing points that were taken for zero because the metric says so and the target was up.
+    pub filled_with_zero: usize,
+    /// `present / expected`, 0 to 1.
+    pub fraction: f64,
+}
+
+/// An interval with its confidence level; an open end is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// Two-sided confidence level, such as 0.9.
+    pub level: f64,
+    /// Lower end.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+/// The numbers of the rank comparison. Shifts are canary minus baseline, turned so that more is worse; JUDGE notation in brackets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Numbers {
+    /// Points in the baseline.
+    pub n_baseline: usize,
+    /// Points in the canary.
+    pub n_canary: usize,
+    /// Median of the baseline; the mean, for ratios without counts. In the unit.
+    pub baseline: f64,
+    /// Median of the canary; the mean, for ratios without counts. In the unit.
+    pub canary: f64,
+    /// Size of the baseline's level (L), in the unit.
+    pub level: f64,
+    /// Shift (s), in the unit; above 0 is worse.
+    pub shift: f64,
+    /// Shift as a fraction of the level (r); absent where the level is 0.
+    pub relative_shift: Option<f64>,
+    /// Interval of the shift, in the unit, widened for autocorrelation.
+    pub shift_interval: Option<Interval>,
+    /// Scatter within the arms (noise), in the unit.
+    pub noise: f64,
+    /// Shift in units of noise (g); absent where the noise is 0 or the metric is a ratio.
+    pub shift_in_noise: Option<f64>,
+    /// Mann-Whitney U of the canary, in the worse direction.
+    pub u: f64,
+    /// Chance that a canary point is worse than a baseline point, ties counting half (CLES).
+    pub cles: f64,
+    /// Normal score of U, corrected for ties and continuity (z).
+    pub z: f64,
+    /// One-sided Mann-Whitney p-value.
+    pub p: f64,
+    /// The same with the variance inflated for autocorrelation (p_ess).
+    pub p_ess: f64,
+    /// Variance inflation (V).
+    pub variance_inflation: f64,
+    /// Lag-1 autocorrelation of the baseline.
+    pub rho_baseline: f64,
+    /// Lag-1 autocorrelation of the canary.
+    pub rho_canary: f64,
+    /// Relative shift that could not be ruled out, at one-sided 95 % (r_hi); absent where it is unbounded.
+    pub not_ruled_out: Option<f64>,
+    /// Relative shift that this much data finds with 80 % power at one-sided 5 % (MDE); absent where it is unbounded.
+    pub detectable: Option<f64>,
+    /// Paired comparison, where the arms' timestamps align. Evidence only; nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paired: Option<Paired>,
+}
+
+/// The paired rank test with a long-run variance.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Paired {
+    /// Pairs of points with the same timestamp.
+    pub pairs: usize,
+    /// Independent pairs they are worth.
+    pub effective: f64,
+    /// One-sided p-value.
+    pub p: f64,
+}
+
+/// Counts of one arm, pooled over the window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ArmCounts {
+    /// Events.
+    pub events: f64,
+    /// Everything that could have been an event.
+    pub total: f64,
+    /// `events / total`; 0 without a total.
+    pub rate: f64,
+    /// Clopper-Pearson interval of the rate, 90 % two-sided (each bound 95 % one-sided).
+    pub interval: Interval,
+}
+
+/// The numbers of the count comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CountNumbers {
+    /// The baseline's counts.
+    pub baseline: ArmCounts,
+    /// The canary's counts.
+    pub canary: ArmCounts,
+    /// Difference of the rates, above 0 is worse (s).
+    pub shift: f64,
+    /// Difference as a fraction of the baseline's rate (r); absent where that rate is 0.
+    pub relative_shift: Option<f64>,
+    /// One-sided p-value that decides.
+    pub p: f64,
+    /// Exact conditional mid-p of the pooled counts.
+    pub p_pooled: f64,
+    /// Share of the intervals in which the canary's rate is worse, ties counting half.
+    pub worse_share: f64,
+    /// Chance of events this bursty if they were independent; at most 0.3 switches to a test that allows for bursts.
+    pub p_dispersion: Option<f64>,
+    /// The test that gave `p`.
+    pub test: String,
+    /// Power, at one-sided 5 %, to find the regression that the guard asks for.
+    pub power: f64,
+    /// Rate of that regression.
+    pub power_at_rate: f64,
+}
+
+/// The tolerances and limits that applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppliedLimit {
+    /// Relative shift from which the metric is regressed.
+    pub relative: f64,
+    /// Shift from which it is, in the unit.
+    pub absolute: f64,
+    /// Where the relative limit comes from: `default`, `config` or `instances`.
+    pub from: String,
+    /// p-value at or below which it is.
+    pub p: f64,
+    /// Shift in units of noise from which it is; absent for ratios.
+    pub shift_in_noise: Option<f64>,
+    /// Largest relative shift of one baseline instance against the others, where instances are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_spread: Option<f64>,
+}
+
+/// What threshold mode saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ThresholdNumbers {
+    /// Highest value allowed, where one is declared; `max_ratio` is resolved.
+    pub max: Option<f64>,
+    /// Lowest value allowed, where one is declared.
+    pub min: Option<f64>,
+    /// Points past a limit (values).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points_past: Option<usize>,
+    /// Points looked at (values).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<usize>,
+    /// Interval of the canary's rate (ratios).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_interval: Option<Interval>,
+}
+
+/// One metric's part of the scorecard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricResult {
+    /// The metric's name.
+    pub name: String,
+    /// `value` or `ratio`.
+    pub kind: Kind,
+    /// The unit, where the config names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Which change is worse.
+    pub direction: Direction,
+    /// Groups it counts in.
+    pub groups: Vec<String>,
+    /// Whether it is critical.
+    pub critical: bool,
+    /// Whether it is muted.
+    pub muted: bool,
+    /// Whether it may lack data.
+    pub optional: bool,
+    /// What the evidence supports.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// How it was decided.
+    pub mode: Mode,
+    /// The finding in a sentence, in the metric's unit.
+    pub sentence: String,
+    /// Completeness of the baseline.
+    pub baseline_coverage: Coverage,
+    /// Completeness of the canary.
+    pub canary_coverage: Coverage,
+    /// The rank comparison, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
+    /// The count comparison, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<CountNumbers>,
+    /// The tolerances that applied, where statistics were tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<AppliedLimit>,
+    /// Threshold mode, where it was entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<ThresholdNumbers>,
+    /// Guards that kept statistics from passing the metric.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<GuardFinding>,
+    /// What would settle it, cheapest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
+    /// What a person should know about the data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// What to do with the canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Release it further.
+    Promote,
+    /// Neither, until the remedy has been applied.
+    Hold,
+    /// Take it back.
+    Rollback,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Promote => "promote",
+            Self::Hold => "hold",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
+/// What to do with the canary, and what would settle an open question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Recommendation {
+    /// What to do.
+    pub action: Action,
+    /// The same in a sentence, with the remedy.
+    pub sentence: String,
+    /// What would settle every open metric, cheapest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remedies: Vec<Remedy>,
+}
+
+/// Why the canary has its verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictReason {
+    /// A metric regressed.
+    Regressed,
+    /// The score is below a threshold.
+    Score,
+    /// A metric is suspect.
+    Suspect,
+    /// Too little of the evidence could be judged.
+    InsufficientEvidence,
+    /// A metric could not be read.
+    Error,
+    /// A metric that is not optional has no data.
+    NoData,
+    /// The observation was shorter than required.
+    ShortObservation,
+}
+
+/// One reason of the verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VerdictCause {
+    /// The reason.
+    pub reason: VerdictReason,
+    /// The metrics it speaks of, in the config's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<String>,
+    /// The reason in a sentence.
+    pub sentence: String,
+}
+
+/// The score of one group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GroupScore {
+    /// The group's name.
+    pub name: String,
+    /// Its weight as a share of the groups that were judged, 0 to 1; 0 where nothing in it was.
+    pub weight: f64,
+    /// 0 to 100; absent where nothing in the group was judged.
+    pub score: Option<f64>,
+}
+
+/// Number of metrics with each status, muted ones included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusCounts {
+    /// Worse in the canary.
+    pub regressed: usize,
+    /// Perhaps worse.
+    pub suspect: usize,
+    /// No worse.
+    pub pass: usize,
+    /// Too little data to tell.
+    pub inconclusive: usize,
+    /// No data worth judging.
+    pub no_data: usize,
+    /// Could not be had.
+    pub error: usize,
+}
+
+/// A judge's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// 0 to 100; absent where nothing was judged.
+    pub score: Option<f64>,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// What to do.
+    pub recommendation: Recommendation,
+    /// Why, gravest first; empty for a pass.
+    pub reasons: Vec<VerdictCause>,
+    /// The judge that decided.
+    pub judge: JudgeName,
+    /// Name of the config.
+    pub config: String,
+    /// SHA-256 of the config's canonical JSON.
+    pub config_digest: String,
+    /// How the arms lie in time.
+    pub comparison: Comparison,
+    /// Metrics that could differ at all, by which the tests are made stricter (m).
+    pub live_metrics: usize,
+    /// Number of metrics with each status.
+    pub counts: StatusCounts,
+    /// The groups, by name.
+    pub groups: Vec<GroupScore>,
+    /// The metrics, in the config's order.
+    pub metrics: Vec<MetricResult>,
+    /// What a person should know about the canary as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,124 @@
+//! One arm's observations: finite and sorted by construction, so no statistic checks for NaN.
+
+use ndarray::{Array1, ArrayView1};
+
+use super::StatError;
+
+/// Finite observations in ascending order; at least one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample(Array1<f64>);
+
+impl Sample {
+    /// A sample of these observations.
+    ///
+    /// # Errors
+    /// [`StatError::NotFinite`] for NaN or an infinity, [`StatError::TooFew`] for none.
+    pub fn new(values: Vec<f64>) -> Result<Self, StatError> {
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(StatError::NotFinite);
+        }
+        Self::of_present(&values)
+    }
+
+    /// A sample of those observations that are finite.
+    ///
+    /// # Errors
+    /// [`StatError::TooFew`] where there are none.
+    pub fn of_present(values: &[f64]) -> Result<Self, StatError> {
+        // Adding 0.0 turns -0.0 into 0.0, so that the two tie.
+        let mut present: Vec<f64> = values.iter().filter(|v| v.is_finite()).map(|v| v + 0.0).collect();
+        if present.is_empty() {
+            return Err(StatError::TooFew { got: 0, needed: 1 });
+        }
+        present.sort_unstable_by(f64::total_cmp);
+        Ok(Self(Array1::from_vec(present)))
+    }
+
+    /// Number of observations.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Always false: a sample has at least one observation.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The observations, ascending.
+    #[must_use]
+    pub fn sorted(&self) -> &[f64] {
+        self.0.as_slice().unwrap_or(&[])
+    }
+
+    /// The observations, ascending, as an array.
+    #[must_use]
+    pub fn view(&self) -> ArrayView1<'_, f64> {
+        self.0.view()
+    }
+
+    /// Smallest observation.
+    #[must_use]
+    pub fn min(&self) -> f64 {
+        self.0[0]
+    }
+
+    /// Largest observation.
+    #[must_use]
+    pub fn max(&self) -> f64 {
+        self.0[self.0.len() - 1]
+    }
+
+    /// Median; the mean of the middle two for an even number.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        median_of_sorted(self.sorted())
+    }
+
+    /// Arithmetic mean. Each observation is divided before it is added, so that huge ones do not overflow.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        let n = self.0.len() as f64;
+        let sum = self.0.sum();
+        if sum.is_finite() { sum / n } else { self.0.iter().map(|v| v / n).sum() }
+    }
+
+    /// Whether all observations are equal.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.min() == self.max()
+    }
+
+    /// The sample with every observation negated.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self(self.0.iter().rev().map(|v| -v + 0.0).collect())
+    }
+}
+
+/// Median of ascending values; the mean of the middle two for an even number. 0 for none.
+#[must_use]
+pub fn median_of_sorted(sorted: &[f64]) -> f64 {
+    let n = sorted.len();
+    match n {
+        0 => 0.0,
+        _ if n % 2 == 1 => sorted[n / 2],
+        _ => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+/// Scatter within two arms: 1.4826 times the median distance of a point from its own arm's median, both arms pooled.
+///
+/// In the samples' unit; estimates the standard deviation of normal data.
+#[must_use]
+pub fn pooled_scatter(a: &Sample, b: &Sample) -> f64 {
+    let distances = |s: &Sample| {
+        let median = s.median();
+        s.sorted().iter().map(move |v| (v - median).abs()).collect::<Vec<_>>()
+    };
+    let mut all = distances(a);
+    all.extend(distances(b));
+    all.sort_unstable_by(f64::total_cmp);
+    1.4826 * median_of_sorted(&all)
+}

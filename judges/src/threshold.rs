@@ -1,0 +1,147 @@
+//! Threshold mode: the declared limits, with exact binomial bounds for ratios. Also the judge `threshold-v1`, which is nothing else.
+
+use crate::config::{CheckedConfig, Direction, Limits, Metric};
+use crate::explain;
+use crate::haldane::finding::Finding;
+use crate::quality::{Cleaned, Unjudged};
+use crate::scorecard::{Interval, MetricResult, Mode, Reason, Status, ThresholdNumbers};
+use crate::stats::binomial::clopper_pearson;
+use crate::stats::median_of_sorted;
+
+/// Share of the points that must be past a limit for a value to fail.
+const POINTS_PAST: f64 = 0.6;
+/// Fewest points past a limit for a value to fail, and fewest in all for it to pass.
+const POINTS: usize = 3;
+
+/// What threshold mode decided.
+pub(crate) struct Decision {
+    pub(crate) status: Status,
+    pub(crate) reason: Reason,
+    pub(crate) numbers: ThresholdNumbers,
+    pub(crate) sentence: String,
+}
+
+/// Judges every metric by its limits alone.
+pub(crate) fn judge_metrics(config: &CheckedConfig, cleaned: Vec<Result<Cleaned, Unjudged>>) -> Vec<MetricResult> {
+    config
+        .metrics
+        .iter()
+        .zip(cleaned)
+        .map(|(metric, cleaned)| {
+            let (mut finding, cleaned) = match Finding::of(metric, cleaned) {
+                Ok(open) => open,
+                Err(closed) => return *closed,
+            };
+            let decision = if cleaned.is_counted() {
+                let (events, totals) = cleaned.canary.counted();
+                decide_ratio(metric, sum(&events), sum(&totals), baseline_level(&cleaned))
+            } else {
+                decide_value(metric, &present(&cleaned.canary.values()), baseline_level(&cleaned))
+            };
+            finding.decide(decision.status, decision.reason, Mode::Threshold, decision.sentence);
+            finding.result.threshold = Some(decision.numbers);
+            finding.close()
+        })
+        .collect()
+}
+
+pub(crate) fn present(values: &[f64]) -> Vec<f64> {
+    values.iter().copied().filter(|v| v.is_finite()).collect()
+}
+
+pub(crate) fn sum(values: &[f64]) -> f64 {
+    values.iter().sum()
+}
+
+/// The baseline's level, with its sign, for limits that are multiples of it; the pooled rate for counts.
+pub(crate) fn baseline_level(cleaned: &Cleaned) -> Option<f64> {
+    if cleaned.is_counted() {
+        let (events, totals) = cleaned.baseline.counted();
+        let total = sum(&totals);
+        return (total > 0.0).then(|| sum(&events) / total);
+    }
+    let mut values = present(&cleaned.baseline.values());
+    values.sort_unstable_by(f64::total_cmp);
+    (!values.is_empty()).then(|| median_of_sorted(&values))
+}
+
+/// The limits in the metric's unit, `max_ratio` resolved against the baseline's level; a level of 0 has no multiples.
+pub(crate) fn resolve(metric: &Metric, level: Option<f64>) -> (Option<f64>, Option<f64>) {
+    let Limits { max, min, max_ratio } = metric.limits;
+    let multiple = max_ratio.zip(level.filter(|level| *level != 0.0));
+    let (mut highest, mut lowest) = (max, min);
+    if let Some((ratio, level)) = multiple {
+        let above = level + (ratio - 1.0) * level.abs();
+        let below = level - (1.0 - 1.0 / ratio) * level.abs();
+        if metric.direction != Direction::Decrease {
+            highest = Some(highest.map_or(above, |max| max.min(above)));
+        }
+        if metric.direction != Direction::Increase {
+            lowest = Some(lowest.map_or(below, |min| min.max(below)));
+        }
+    }
+    (highest, lowest)
+}
+
+/// A value: fails when most points are past a limit, passes when none is.
+pub(crate) fn decide_value(metric: &Metric, canary: &[f64], level: Option<f64>) -> Decision {
+    let (max, min) = resolve(metric, level);
+    let n = canary.len();
+    let past = canary.iter().filter(|v| max.is_some_and(|max| **v > max) || min.is_some_and(|min| **v < min)).count();
+    let numbers = ThresholdNumbers { max, min, points_past: Some(past), points: Some(n), rate_interval: None };
+    let declared = max.is_some() || min.is_some();
+    let none = undeclared(metric);
+    let needed = if n < POINTS { n } else { POINTS.max((POINTS_PAST * n as f64).ceil() as usize) };
+    let limit = limit_words(metric, max, min, false);
+    let points = format!("{past} of {}", explain::count(n as u64, "point"));
+    let (status, reason, sentence) = if !declared {
+        (Status::Inconclusive, Reason::InsufficientEvidence, none)
+    } else if n > 0 && past >= needed {
+        (Status::Regressed, Reason::Limit, format!("{points} are past the limit ({limit})"))
+    } else if past == 0 && n >= POINTS {
+        (Status::Pass, Reason::Limit, format!("all {n} points are within the limit ({limit})"))
+    } else {
+        (Status::Inconclusive, Reason::InsufficientEvidence, format!("{points} are past the limit ({limit}), which decides nothing"))
+    };
+    Decision { status, reason, numbers, sentence }
+}
+
+/// A ratio: fails when its rate's bound is past a limit, passes when the other bound is within it.
+pub(crate) fn decide_ratio(metric: &Metric, events: f64, total: f64, level: Option<f64>) -> Decision {
+    let (max, min) = resolve(metric, level);
+    let bounds = clopper_pearson(events.min(total), total, 0.05).unwrap_or(crate::stats::binomial::RateBounds { low: 0.0, high: 1.0 });
+    let rate_interval = Some(Interval { level: 0.9, low: Some(bounds.low), high: Some(bounds.high) });
+    let numbers = ThresholdNumbers { max, min, points_past: None, points: None, rate_interval };
+    let limit = limit_words(metric, max, min, true);
+    let seen = format!("{} of {}", explain::digits(events), explain::count(total.round() as u64, "request"));
+    let between = format!("the rate lies between {} and {}", explain::rate(bounds.low), explain::rate(bounds.high));
+    let past = max.is_some_and(|max| bounds.low > max) || min.is_some_and(|min| bounds.high < min);
+    let within = max.is_none_or(|max| bounds.high <= max) && min.is_none_or(|min| bounds.low >= min);
+    let (status, reason, sentence) = if max.is_none() && min.is_none() {
+        (Status::Inconclusive, Reason::InsufficientEvidence, undeclared(metric))
+    } else if past {
+        (Status::Regressed, Reason::Limit, format!("{seen}: {between}, past the limit ({limit})"))
+    } else if within {
+        (Status::Pass, Reason::Limit, format!("{seen}: {between}, within the limit ({limit})"))
+    } else {
+        (Status::Inconclusive, Reason::InsufficientEvidence, format!("{seen}: {between}, on both sides of the limit ({limit})"))
+    };
+    Decision { status, reason, numbers, sentence }
+}
+
+fn undeclared(metric: &Metric) -> String {
+    match metric.limits.max_ratio {
+        Some(_) => "max_ratio is no limit where the baseline is 0; declare limits.max too".to_owned(),
+        None => "no limit is declared for it".to_owned(),
+    }
+}
+
+fn limit_words(metric: &Metric, max: Option<f64>, min: Option<f64>, counted: bool) -> String {
+    let shown = |value: f64| if counted { explain::rate(value) } else { explain::quantity(metric, value) };
+    match (max, min) {
+        (Some(max), Some(min)) => format!("{} to {}", shown(min), shown(max)),
+        (Some(max), None) => format!("at most {}", shown(max)),
+        (None, Some(min)) => format!("at least {}", shown(min)),
+        (None, None) => "none".to_owned(),
+    }
+}

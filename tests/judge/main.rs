@@ -1,0 +1,11 @@
+//! Tests of the pure crate: reference numbers from R and SciPy, properties, whole-judge scenarios, layering.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
+mod config;
+mod corpus;
+mod layering;
+mod properties;
+mod reference;
+mod rule;
+mod scenarios;

@@ -1,0 +1,260 @@
+//! What must hold for any samples.
+
+use haldane_judges::config::{CanaryConfig, CheckedConfig, Direction, Metric};
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Observation, Points};
+use haldane_judges::scorecard::{Judgement, Status};
+use haldane_judges::stats::differences::{hodges_lehmann, kth_difference};
+use haldane_judges::stats::mann_whitney::mann_whitney;
+use haldane_judges::stats::{Sample, binomial, counts, dependence, multiplicity, paired};
+use haldane_judges::{JudgeName, judge};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn finite() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => -1e3f64..1e3,
+        3 => (0..6i32).prop_map(f64::from),
+        1 => prop::num::f64::NORMAL.prop_filter("not beyond what is judged", |v| v.abs() < 1e150),
+        1 => Just(0.0),
+    ]
+}
+
+fn sample(most: usize) -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(finite(), 1..most)
+}
+
+fn any_point() -> impl Strategy<Value = f64> {
+    prop_oneof![4 => finite(), 1 => Just(f64::NAN), 1 => prop::num::f64::ANY]
+}
+
+fn config(direction: Direction) -> CheckedConfig {
+    let metric: Metric = serde_json::from_value(json!({ "name": "m", "direction": direction })).unwrap();
+    let config = json!({ "name": "c", "min_observation": "0s", "metrics": [metric] });
+    serde_json::from_value::<CanaryConfig>(config).unwrap().check().unwrap()
+}
+
+fn ratio_config() -> CheckedConfig {
+    let config = json!({ "name": "c", "min_observation": "0s", "metrics": [{ "name": "m", "kind": "ratio", "direction": "increase" }] });
+    serde_json::from_value::<CanaryConfig>(config).unwrap().check().unwrap()
+}
+
+fn evidence(baseline: ArmPoints, canary: ArmPoints) -> Evidence {
+    Evidence {
+        observations: vec![Observation::Sampled { baseline, canary }],
+        step_seconds: 60.0,
+        observed_seconds: 3600.0,
+        comparison: Comparison::Concurrent,
+        canary_share: None,
+    }
+}
+
+fn judged(direction: Direction, baseline: &[f64], canary: &[f64]) -> Judgement {
+    let evidence = evidence(ArmPoints::values(baseline.to_vec()), ArmPoints::values(canary.to_vec()));
+    judge(JudgeName::HaldaneV1, &config(direction), &evidence)
+}
+
+/// How bad a status is: what more evidence of the same effect must not lower.
+fn gravity(status: Status) -> u8 {
+    match status {
+        Status::Regressed => 2,
+        Status::Suspect => 1,
+        _ => 0,
+    }
+}
+
+fn close(a: f64, b: f64) -> bool {
+    a == b || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_time: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn swapping_the_arms_swaps_the_tails(a in sample(40), b in sample(40)) {
+        let (a, b) = (Sample::new(a).unwrap(), Sample::new(b).unwrap());
+        let (ab, ba) = (mann_whitney(&a, &b), mann_whitney(&b, &a));
+        prop_assert!(close(ab.p.greater, ba.p.less) && close(ab.p.less, ba.p.greater), "{ab:?} {ba:?}");
+        prop_assert!(close(ab.z, -ba.z));
+        prop_assert_eq!(ab.u + ba.u, (a.len() * b.len()) as f64);
+        prop_assert!(ab.p.greater > 0.0 && ab.p.greater <= 1.0);
+    }
+
+    #[test]
+    fn monotone_transforms_leave_u_alone(a in prop::collection::vec(0.1f64..1e3, 1..60), b in prop::collection::vec(0.1f64..1e3, 1..60)) {
+        let of = |f: fn(f64) -> f64| {
+            let turned = |v: &[f64]| Sample::new(v.iter().map(|x| f(*x)).collect()).unwrap();
+            mann_whitney(&turned(&a), &turned(&b))
+        };
+        // Powers of two are exact, so that no two values are rounded together.
+        prop_assert_eq!(of(|x| x), of(|x| x * 1024.0));
+        prop_assert_eq!(of(|x| x).u, of(|x| x / 4096.0).u);
+    }
+
+    #[test]
+    fn the_order_of_the_points_of_an_arm_leaves_the_rank_test_alone(a in sample(60), b in sample(60)) {
+        let mut reversed = a.clone();
+        reversed.reverse();
+        let b = Sample::new(b).unwrap();
+        prop_assert_eq!(mann_whitney(&Sample::new(a).unwrap(), &b), mann_whitney(&Sample::new(reversed).unwrap(), &b));
+    }
+
+    #[test]
+    fn every_order_statistic_of_the_differences_is_the_one_that_sorting_gives(a in sample(30), b in sample(30), at in 0.0f64..1.0) {
+        let (x, y) = (Sample::new(a).unwrap(), Sample::new(b).unwrap());
+        let mut all: Vec<f64> = x.sorted().iter().flat_map(|v| y.sorted().iter().map(move |w| v - w)).collect();
+        all.sort_by(f64::total_cmp);
+        let k = 1 + ((all.len() - 1) as f64 * at) as usize;
+        prop_assert_eq!(kth_difference(&x, &y, k), all[k - 1]);
+    }
+
+    #[test]
+    fn large_samples_take_the_narrowing_path_to_the_same_order_statistic(seed in any::<u64>(), at in 0.0f64..1.0, scale in -12i32..12) {
+        let mut state = seed | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            // A heavy tail, and values that repeat.
+            let unit = ((state >> 11) as f64 / (1u64 << 53) as f64).max(1e-9);
+            ((1.0 / unit).powf(1.5) * 8.0).round() * 10f64.powi(scale)
+        };
+        let (x, y): (Vec<f64>, Vec<f64>) = ((0..130).map(|_| next()).collect(), (0..170).map(|_| next()).collect());
+        let (x, y) = (Sample::new(x).unwrap(), Sample::new(y).unwrap());
+        let mut all: Vec<f64> = x.sorted().iter().flat_map(|v| y.sorted().iter().map(move |w| v - w)).collect();
+        all.sort_by(f64::total_cmp);
+        let k = 1 + ((all.len() - 1) as f64 * at) as usize;
+        prop_assert_eq!(kth_difference(&x, &y, k), all[k - 1]);
+    }
+
+    #[test]
+    fn swapping_the_arms_negates_the_shift(a in sample(40), b in sample(40)) {
+        let (a, b) = (Sample::new(a).unwrap(), Sample::new(b).unwrap());
+        prop_assert!(close(hodges_lehmann(&a, &b), -hodges_lehmann(&b, &a)));
+    }
+
+    #[test]
+    fn units_change_no_verdict(b in sample(40), c in sample(40), power in -30i32..30) {
+        let factor = 2f64.powi(power);
+        let scaled = |v: &[f64]| v.iter().map(|x| x * factor).collect::<Vec<_>>();
+        // Values near the ends of the range that is judged would leave it when scaled.
+        let clear_of_the_ends = |v: f64| if v == 0.0 || (1e-100..1e100).contains(&v.abs()) { v } else { 1.0 };
+        let (b, c): (Vec<f64>, Vec<f64>) = (b.into_iter().map(clear_of_the_ends).collect(), c.into_iter().map(clear_of_the_ends).collect());
+        for direction in [Direction::Increase, Direction::Decrease, Direction::Either] {
+            let (plain, other) = (judged(direction, &b, &c), judged(direction, &scaled(&b), &scaled(&c)));
+            prop_assert_eq!(plain.verdict, other.verdict);
+            prop_assert_eq!(plain.metrics[0].status, other.metrics[0].status);
+            prop_assert_eq!(plain.metrics[0].reason, other.metrics[0].reason);
+        }
+    }
+
+    #[test]
+    fn mirrored_arms_and_directions_give_the_same_status(b in sample(40), c in sample(40)) {
+        let negated = |v: &[f64]| v.iter().map(|x| -x).collect::<Vec<_>>();
+        let up = judged(Direction::Increase, &b, &c);
+        let down = judged(Direction::Decrease, &negated(&b), &negated(&c));
+        prop_assert_eq!(up.metrics[0].status, down.metrics[0].status);
+    }
+
+    #[test]
+    fn more_evidence_of_the_same_effect_never_turns_regressed_into_pass(b in prop::collection::vec(90.0f64..110.0, 4..20), c in prop::collection::vec(90.0f64..260.0, 4..20)) {
+        let twice = |v: &[f64]| [v, v].concat();
+        let (once, more) = (judged(Direction::Increase, &b, &c), judged(Direction::Increase, &twice(&b), &twice(&c)));
+        if once.metrics[0].status == Status::Regressed {
+            prop_assert!(gravity(more.metrics[0].status) > 0, "{} then {}", once.metrics[0].sentence, more.metrics[0].sentence);
+        }
+    }
+
+    #[test]
+    fn a_larger_shift_is_never_judged_milder(b in prop::collection::vec(90.0f64..110.0, 4..30), c in prop::collection::vec(90.0f64..130.0, 4..30), extra in 0.0f64..200.0) {
+        let shifted: Vec<f64> = c.iter().map(|v| v + extra).collect();
+        let (less, more) = (judged(Direction::Increase, &b, &c), judged(Direction::Increase, &b, &shifted));
+        prop_assert!(gravity(more.metrics[0].status) >= gravity(less.metrics[0].status));
+    }
+
+    #[test]
+    fn any_points_are_judged_to_finite_numbers_the_same_each_time(
+        b in prop::collection::vec(any_point(), 0..50),
+        c in prop::collection::vec(any_point(), 0..50),
+        direction in prop_oneof![Just(Direction::Increase), Just(Direction::Decrease), Just(Direction::Either)],
+    ) {
+        let (first, second) = (judged(direction, &b, &c), judged(direction, &b, &c));
+        let (first, second) = (serde_json::to_string(&first).unwrap(), serde_json::to_string(&second).unwrap());
+        prop_assert_eq!(&first, &second);
+        let read: Result<Judgement, _> = serde_json::from_str(&first);
+        prop_assert!(read.is_ok(), "does not read back: {first}");
+    }
+
+    #[test]
+    fn any_counts_are_judged(
+        b in prop::collection::vec((any_point(), any_point()), 0..40),
+        c in prop::collection::vec((any_point(), any_point()), 0..40),
+    ) {
+        let arm = |v: &[(f64, f64)]| ArmPoints { points: Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() }, instances: Vec::new() };
+        let judgement = judge(JudgeName::HaldaneV1, &ratio_config(), &evidence(arm(&b), arm(&c)));
+        let text = serde_json::to_string(&judgement).unwrap();
+        prop_assert!(serde_json::from_str::<Judgement>(&text).is_ok(), "does not read back: {text}");
+    }
+
+    #[test]
+    fn realistic_counts_are_judged_the_same_whatever_the_order_of_metrics(events in prop::collection::vec((0u32..5, 20u32..400, 0u32..9, 20u32..400), 3..40)) {
+        let (mut xb, mut mb, mut xc, mut mc) = (vec![], vec![], vec![], vec![]);
+        for (a, b, c, d) in events {
+            xb.push(f64::from(a)); mb.push(f64::from(b)); xc.push(f64::from(c)); mc.push(f64::from(d));
+        }
+        let observation = Observation::Sampled { baseline: ArmPoints::counts(xb.clone(), mb.clone()), canary: ArmPoints::counts(xc.clone(), mc.clone()) };
+        let values = Observation::Sampled { baseline: ArmPoints::values(mb), canary: ArmPoints::values(mc) };
+        let config = |names: [&str; 2]| {
+            let metric = |name: &str| if name == "errors" { json!({"name": name, "kind": "ratio", "direction": "increase"}) } else { json!({"name": name, "direction": "decrease"}) };
+            let document = json!({ "name": "c", "metrics": names.map(metric) });
+            serde_json::from_value::<CanaryConfig>(document).unwrap().check().unwrap()
+        };
+        let run = |names: [&str; 2], observations: Vec<Observation>| {
+            let evidence = Evidence { observations, step_seconds: 60.0, observed_seconds: 3600.0, comparison: Comparison::Concurrent, canary_share: None };
+            judge(JudgeName::HaldaneV1, &config(names), &evidence)
+        };
+        let there = run(["errors", "traffic"], vec![observation.clone(), values.clone()]);
+        let back = run(["traffic", "errors"], vec![values, observation]);
+        prop_assert_eq!(there.verdict, back.verdict);
+        prop_assert_eq!(there.score, back.score);
+        prop_assert_eq!(&there.metrics[0], &back.metrics[1]);
+        prop_assert_eq!(&there.metrics[1], &back.metrics[0]);
+    }
+
+    #[test]
+    fn more_events_of_the_same_requests_are_never_less_significant(x in 0u32..50, y in 0u32..50, m in 60u32..5000, n in 60u32..5000) {
+        let p = |x: u32| binomial::conditional_mid_p(f64::from(x), f64::from(m), f64::from(y), f64::from(n));
+        prop_assert!(p(x + 1) <= p(x) + 1e-12);
+        let bounds = binomial::clopper_pearson(f64::from(x), f64::from(m), 0.05).unwrap();
+        let rate = f64::from(x) / f64::from(m);
+        prop_assert!(bounds.low <= rate && rate <= bounds.high);
+    }
+
+    #[test]
+    fn dependence_and_paired_tests_stay_in_range(series in prop::collection::vec(finite(), 3..80), other in prop::collection::vec(finite(), 3..80)) {
+        let rho = dependence::lag1_autocorrelation(&series);
+        prop_assert!((0.0..=0.97).contains(&rho));
+        prop_assert!(dependence::variance_inflation(rho, series.len()) >= 1.0);
+        let n = series.len().min(other.len());
+        let test = paired::paired_rank_test(&series[..n], &other[..n]).unwrap();
+        prop_assert!(test.p > 0.0 && test.p <= 1.0 && test.effective >= 1.0 && test.effective <= n as f64, "{test:?}");
+    }
+
+    #[test]
+    fn adjusted_p_values_are_larger_and_keep_their_order(p in prop::collection::vec(0.0f64..=1.0, 0..30)) {
+        let (holm, bh) = (multiplicity::holm(&p), multiplicity::benjamini_hochberg(&p));
+        for i in 0..p.len() {
+            prop_assert!(holm[i] >= bh[i] - 1e-15 && bh[i] >= p[i] - 1e-15 && holm[i] <= 1.0);
+            for j in 0..p.len() {
+                if p[i] < p[j] {
+                    prop_assert!(holm[i] <= holm[j] && bh[i] <= bh[j]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unaligned_counts_stay_in_range(c in prop::collection::vec((0u32..5, 5u32..400), 1..40), b in prop::collection::vec((0u32..5, 5u32..400), 1..40)) {
+        let split = |v: &[(u32, u32)]| v.iter().map(|(x, m)| (f64::from(*x), f64::from(*m))).unzip::<f64, f64, Vec<_>, Vec<_>>();
+        let ((xc, mc), (xb, mb)) = (split(&c), split(&b));
+        let compared = counts::compare_unaligned(counts::ArmCounts { events: &xc, totals: &mc }, counts::ArmCounts { events: &xb, totals: &mb }).unwrap();
+        prop_assert!(compared.p >= compared.p_pooled - 1e-15 && compared.p <= 1.0);
+    }
+}

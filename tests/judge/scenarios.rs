@@ -1,0 +1,194 @@
+//! Whole-judge behaviour as data: each file in `fixtures/scenarios` states a claim, the samples, and what must come out.
+//!
+//! Samples are compact: `100 x7, 1 x3` is seven times 100 and three times 1; `-` is a missing point, `inf` an infinite one.
+
+use std::collections::BTreeMap;
+
+use haldane_judges::config::CheckedConfig;
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation};
+use haldane_judges::scorecard::Remedy;
+use haldane_judges::{JudgeName, judge};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    claim: String,
+    config: Value,
+    #[serde(default = "minute")]
+    step_seconds: f64,
+    observed_seconds: Option<f64>,
+    #[serde(default)]
+    comparison: Comparison,
+    canary_share: Option<f64>,
+    samples: BTreeMap<String, Arms>,
+    expect: Expect,
+}
+
+fn minute() -> f64 {
+    60.0
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Arms {
+    Sampled { baseline: Arm, canary: Arm },
+    Failed { failed: FetchFailure },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Arm {
+    Values(String),
+    Counts { events: String, totals: String },
+    Instances { instances: BTreeMap<String, String> },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    verdict: String,
+    score: Option<f64>,
+    action: Option<String>,
+    #[serde(default)]
+    reasons: Option<Vec<String>>,
+    /// Part of a warning about the canary as a whole.
+    warning: Option<String>,
+    #[serde(default)]
+    metrics: BTreeMap<String, ExpectMetric>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpectMetric {
+    status: String,
+    reason: Option<String>,
+    mode: Option<String>,
+    guards: Option<Vec<String>>,
+    /// Kinds of remedies, in order.
+    remedies: Option<Vec<String>>,
+    /// Requests of the remedy that sends them.
+    requests: Option<u64>,
+    /// Part of the sentence.
+    says: Option<String>,
+}
+
+fn numbers(text: &str) -> Vec<f64> {
+    let mut values = Vec::new();
+    for entry in text.split([',', '\n']).flat_map(|part| {
+        // Within a part, numbers stand side by side; only the last may be repeated.
+        let words: Vec<&str> = part.split_whitespace().collect();
+        match words.as_slice() {
+            [number, times] if times.starts_with('x') => vec![(*number, times[1..].parse::<usize>().unwrap())],
+            many => many.iter().map(|number| (*number, 1)).collect(),
+        }
+    }) {
+        let value = match entry.0 {
+            "-" => f64::NAN,
+            number => number.parse().unwrap_or_else(|_| panic!("`{number}` is no number")),
+        };
+        values.extend(std::iter::repeat_n(value, entry.1));
+    }
+    values
+}
+
+fn points(arm: &Arm) -> ArmPoints {
+    match arm {
+        Arm::Values(text) => ArmPoints::values(numbers(text)),
+        Arm::Counts { events, totals } => ArmPoints::counts(numbers(events), numbers(totals)),
+        Arm::Instances { instances } => {
+            ArmPoints::from_instances(instances.iter().map(|(name, text)| Instance { name: name.clone(), values: numbers(text) }).collect())
+        }
+    }
+}
+
+fn word<T: serde::Serialize>(value: T) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
+
+fn check(scenario: &Scenario) {
+    let claim = &scenario.claim;
+    let mut document = scenario.config.clone();
+    document.as_object_mut().unwrap().entry("name").or_insert(json!("scenario"));
+    let config = CheckedConfig::from_value(document).unwrap_or_else(|error| panic!("{claim}: {error}"));
+    let observations: Vec<Observation> = config
+        .metrics
+        .iter()
+        .map(|metric| match scenario.samples.get(&metric.name) {
+            Some(Arms::Sampled { baseline, canary }) => Observation::Sampled { baseline: points(baseline), canary: points(canary) },
+            Some(Arms::Failed { failed }) => Observation::Failed(failed.clone()),
+            None => panic!("{claim}: no samples of {}", metric.name),
+        })
+        .collect();
+    let longest = observations.iter().map(|o| match o {
+        Observation::Sampled { canary, baseline } => canary.points.len().max(baseline.points.len()),
+        Observation::Failed(_) => 0,
+    });
+    let observed = scenario.observed_seconds.unwrap_or(longest.max().unwrap() as f64 * scenario.step_seconds);
+    let evidence = Evidence {
+        observations,
+        step_seconds: scenario.step_seconds,
+        observed_seconds: observed,
+        comparison: scenario.comparison,
+        canary_share: scenario.canary_share,
+    };
+    let name: JudgeName = config.judge.parse().unwrap();
+    let judgement = judge(name, &config, &evidence);
+    let shown = serde_json::to_string_pretty(&judgement).unwrap();
+    assert_eq!(word(judgement.verdict), scenario.expect.verdict, "{claim}\n{shown}");
+    if let Some(score) = scenario.expect.score {
+        assert_eq!(judgement.score, Some(score), "{claim}\n{shown}");
+    }
+    if let Some(action) = &scenario.expect.action {
+        assert_eq!(&word(judgement.recommendation.action), action, "{claim}\n{shown}");
+    }
+    if let Some(reasons) = &scenario.expect.reasons {
+        let got: Vec<String> = judgement.reasons.iter().map(|cause| word(cause.reason)).collect();
+        assert_eq!(&got, reasons, "{claim}\n{shown}");
+    }
+    if let Some(warning) = &scenario.expect.warning {
+        assert!(judgement.warnings.iter().any(|w| w.contains(warning)), "{claim}\n{shown}");
+    }
+    for (name, want) in &scenario.expect.metrics {
+        let got = judgement.metrics.iter().find(|m| m.name == *name).unwrap_or_else(|| panic!("{claim}: no metric {name}"));
+        assert_eq!(word(got.status), want.status, "{claim}: {name}\n{shown}");
+        if let Some(reason) = &want.reason {
+            assert_eq!(&word(got.reason), reason, "{claim}: {name}\n{shown}");
+        }
+        if let Some(mode) = &want.mode {
+            assert_eq!(&word(got.mode), mode, "{claim}: {name}\n{shown}");
+        }
+        if let Some(guards) = &want.guards {
+            let seen: Vec<String> = got.guards.iter().map(|g| word(g.guard)).collect();
+            assert_eq!(&seen, guards, "{claim}: {name}\n{shown}");
+        }
+        if let Some(remedies) = &want.remedies {
+            let seen: Vec<String> =
+                got.remedies.iter().map(|r| serde_json::to_value(r).unwrap()["kind"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(&seen, remedies, "{claim}: {name}\n{shown}");
+        }
+        if let Some(requests) = want.requests {
+            let sent = got.remedies.iter().find_map(|r| if let Remedy::SendRequests { requests, .. } = r { Some(*requests) } else { None });
+            assert_eq!(sent, Some(requests), "{claim}: {name}\n{shown}");
+        }
+        if let Some(says) = &want.says {
+            assert!(got.sentence.contains(says), "{claim}: {name}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn every_scenario_holds() {
+    let folder = format!("{}/../fixtures/scenarios", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut scenarios = 0;
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let read: Vec<Scenario> = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        scenarios += read.len();
+        read.iter().for_each(check);
+    }
+    assert!(scenarios >= 30, "{scenarios} scenarios");
+}
