@@ -1,0 +1,217 @@
+//! Prometheus, and what speaks its query API: Thanos, Mimir, Cortex, VictoriaMetrics, managed ones.
+//!
+//! One `query_range` a query, by POST; the reply's points are put on the window's grid by their timestamps, so a gap stays a gap.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use haldane_judges::config::Period;
+use reqwest::{Method, StatusCode, Url};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::http::{BasicSettings, Client, ClientSettings, DEFAULT_MAX_CONCURRENT, HeaderSettings, HttpReply, SecretSettings, escaped};
+use super::{Advice, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template, Window};
+
+mod advice;
+mod template;
+mod wire;
+
+pub use template::variables_of;
+
+/// Most points a series of one reply may have; Prometheus refuses more.
+pub const MAX_POINTS: usize = 11_000;
+/// Longest text of the store that is carried into a message, in characters.
+const MAX_TEXT: usize = 500;
+/// How much of a reply that is not Prometheus' is shown, in characters.
+const MAX_EXCERPT: usize = 120;
+/// The header by which Mimir, Cortex, Thanos and Loki tell tenants apart.
+const TENANT_HEADER: &str = "X-Scope-OrgID";
+
+/// How to reach a Prometheus.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrometheusSettings {
+    /// Address, such as `https://prometheus.example:9090`, with the path below which `/api/v1` lies, such as
+    /// `http://mimir/prometheus` or `http://vmselect:8481/select/0/prometheus`. It holds no credentials.
+    pub url: String,
+    /// Time a query may take, from connecting to the reply's last byte; `30s` where left out.
+    #[serde(default)]
+    pub timeout: Option<Period>,
+    /// Headers sent with every query, by name: `{value: text}`, or a secret as `{file: path}` or `{env: NAME}`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, HeaderSettings>,
+    /// Token sent as `Authorization: Bearer`: `{file: path}` or `{env: NAME}`.
+    #[serde(default)]
+    pub bearer_token: Option<SecretSettings>,
+    /// User name and password, sent as `Authorization: Basic`.
+    #[serde(default)]
+    pub basic: Option<BasicSettings>,
+    /// Tenant, sent as `X-Scope-OrgID`; several are joined with `|`, where the store allows that.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// PEM file of the certificate authorities to trust, instead of the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Longest reply that is read, in bytes, after decompression; 67108864 (64 MiB) where left out.
+    #[serde(default)]
+    pub max_reply_bytes: Option<NonZeroU64>,
+    /// Most queries that are under way at the same time; 16 where left out.
+    #[serde(default)]
+    pub max_concurrent: Option<NonZeroU32>,
+}
+
+/// A Prometheus, ready to be asked.
+#[derive(Debug)]
+pub struct Prometheus {
+    client: Client,
+    query_range: Url,
+    max_concurrent: u32,
+    /// Set once the server has said that it takes no POST.
+    get_only: AtomicBool,
+}
+
+impl Prometheus {
+    /// Makes it ready: reads the secrets and the CA file. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// A message that names the setting and the remedy.
+    pub fn open(settings: &PrometheusSettings) -> Result<Self, String> {
+        let mut headers = settings.headers.clone();
+        if let Some(tenant) = &settings.tenant {
+            if headers.keys().any(|name| name.eq_ignore_ascii_case(TENANT_HEADER)) {
+                return Err(format!("tenant and the header `{TENANT_HEADER}` are both given; keep one of them"));
+            }
+            if tenant.is_empty() {
+                return Err("tenant: is empty; leave it out where there are no tenants".to_owned());
+            }
+            headers.insert(TENANT_HEADER.to_owned(), HeaderSettings::Value(tenant.clone()));
+        }
+        let client = Client::open(
+            &settings.url,
+            &ClientSettings {
+                timeout: settings.timeout.map(Period::duration),
+                headers,
+                bearer_token: settings.bearer_token.clone(),
+                basic: settings.basic.clone(),
+                ca_file: settings.ca_file.clone(),
+                max_reply_bytes: settings.max_reply_bytes.map(NonZeroU64::get),
+            },
+        )?;
+        Ok(Self {
+            query_range: client.endpoint(&["api", "v1", "query_range"]),
+            client,
+            max_concurrent: settings.max_concurrent.map_or(DEFAULT_MAX_CONCURRENT, NonZeroU32::get),
+            get_only: AtomicBool::new(false),
+        })
+    }
+
+    /// Most queries that are under way at the same time.
+    #[must_use]
+    pub fn max_concurrent(&self) -> u32 {
+        self.max_concurrent
+    }
+
+    /// Asks by POST, whose query has no length limit, and by GET where a proxy in between takes no POST.
+    async fn ask(&self, parameters: &[(&str, &str)]) -> Result<HttpReply, SourceError> {
+        if !self.get_only.load(Ordering::Relaxed) {
+            let reply = self.client.send(Method::POST, &self.query_range, parameters).await?;
+            if reply.status != StatusCode::METHOD_NOT_ALLOWED {
+                return Ok(reply);
+            }
+        }
+        let reply = self.client.send(Method::GET, &self.query_range, parameters).await?;
+        if reply.status.is_success() {
+            self.get_only.store(true, Ordering::Relaxed);
+        }
+        Ok(reply)
+    }
+}
+
+impl MetricSource for Prometheus {
+    fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
+        template::render(template)
+    }
+
+    fn advise(&self, query: &Query) -> Vec<Advice> {
+        advice::advise(query)
+    }
+
+    async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
+        let window = query.window;
+        if window.step_seconds == 0 || window.is_empty() {
+            return Err(SourceError::Refused("the window has no point; its end must be at least one step after its start".to_owned()));
+        }
+        if window.len() > MAX_POINTS {
+            return Err(SourceError::Refused(format!(
+                "{} points of a series are more than the {MAX_POINTS} that Prometheus answers with; use a larger step or a shorter window",
+                window.len()
+            )));
+        }
+        let (start, end, step) = (window.first_point().to_string(), window.end.to_string(), window.step_seconds.to_string());
+        let parameters = [("query", query.text.as_str()), ("start", &start), ("end", &end), ("step", &step)];
+        read(&self.ask(&parameters).await?, window)
+    }
+}
+
+/// Makes series or an error of a reply.
+fn read(reply: &HttpReply, window: Window) -> Result<Reply, SourceError> {
+    if reply.status != StatusCode::OK {
+        return Err(failed(reply));
+    }
+    wire::parse(&reply.body, window).map_err(|error| match error {
+        wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
+        wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
+        wire::WireError::Shape(message) => SourceError::Unreadable(message),
+        wire::WireError::Json(error) => SourceError::Unreadable(format!(
+            "{}, content type `{}`: {}; it begins `{}`",
+            reply.status.as_u16(),
+            escaped(&reply.content_type, 60),
+            escaped(&error.to_string(), 200),
+            reply.beginning(MAX_EXCERPT)
+        )),
+    })
+}
+
+/// The store's own words.
+fn said(kind: &str, text: &str) -> String {
+    let text = escaped(text, MAX_TEXT);
+    if kind.is_empty() { text } else { format!("{}: {text}", escaped(kind, 40)) }
+}
+
+/// `timeout`, `canceled`, `unavailable` and `internal` are the store's troubles, not the query's.
+fn by_kind(kind: &str, text: String) -> SourceError {
+    match kind {
+        "timeout" | "canceled" | "unavailable" | "internal" => SourceError::Unreachable(text),
+        _ => SourceError::Refused(text),
+    }
+}
+
+/// Makes an error of a reply whose status is not 200.
+fn failed(reply: &HttpReply) -> SourceError {
+    let failure: Option<wire::Failure> = serde_json::from_slice(&reply.body).ok();
+    let text = match &failure {
+        Some(failure) => said(failure.kind.as_deref().unwrap_or_default(), &failure.error),
+        None if reply.body.is_empty() => "no text".to_owned(),
+        None => format!("`{}`", reply.beginning(MAX_EXCERPT).trim()),
+    };
+    let status = reply.status;
+    match status.as_u16() {
+        400 | 422 if failure.is_some() => SourceError::Refused(text),
+        401 | 403 => SourceError::Account(format!(
+            "{status}: check the account's credentials (bearer_token, basic, tenant, headers); it says {text}"
+        )),
+        404 if failure.is_none() => {
+            SourceError::Account(format!("{status}: no query API at this address; check the account's `url`; it says {text}"))
+        }
+        300..=399 => SourceError::Unreachable(format!(
+            "{status}: it points to {}, and redirects are not followed; put the final address into the account's `url`",
+            reply.redirect.as_deref().unwrap_or("nowhere")
+        )),
+        408 | 429 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
+        400..=499 => SourceError::Refused(format!("{status}: {text}")),
+        _ => SourceError::Unreadable(format!("{status}, content type `{}`; it says {text}", escaped(&reply.content_type, 60))),
+    }
+}

@@ -1,0 +1,656 @@
+//! Puts variables into PromQL so that no value can change what is asked.
+//!
+//! A caller's value goes into a string and nowhere else, escaped for it: as a string, and before that as a regular expression
+//! where the string is the right side of `=~` or `!~`. `${step}` and `${window}` are lengths of time and go anywhere.
+//!
+//! Strings, escapes and comments are those of Prometheus' lexer (`promql/parser/lex.go`, `util/strutil/quote.go`), regular
+//! expressions those of RE2 as Go has them. Comments are copied as they are.
+
+use std::collections::BTreeSet;
+
+use promql_parser::util::unquote_string;
+
+use crate::source::variables::{Piece, Pieces, Value, look_up};
+use crate::source::{SourceError, Template};
+
+/// The query with its variables put in.
+pub(super) fn render(template: &Template<'_>) -> Result<String, SourceError> {
+    substitute(template.text, |name| look_up(template, name))
+}
+
+/// The names of the variables that a query uses, those in comments left out.
+///
+/// # Errors
+/// [`SourceError::Template`] for what no values could make right: an unclosed `${`, a variable outside of a string.
+pub fn variables_of(text: &str) -> Result<BTreeSet<String>, SourceError> {
+    let mut names = BTreeSet::new();
+    substitute(text, |name| {
+        names.insert(name.to_owned());
+        Ok(if matches!(name, "step" | "window") { Value::Window("60s".to_owned()) } else { Value::Caller("x") })
+    })?;
+    Ok(names)
+}
+
+/// What a string is there for, which decides how values are escaped in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Right side of `=` or `!=`.
+    Text,
+    /// Right side of `=~` or `!~`.
+    Regex,
+    /// Argument of a function, such as `label_replace`.
+    Argument,
+    /// Anything else, such as a quoted metric name: no place for a caller's value.
+    Other,
+}
+
+/// The code before the present place, as far as it tells what a string is there for.
+#[derive(Debug, Default)]
+struct Before {
+    in_braces: bool,
+    /// The last character that is not white space, and the one right before it.
+    last: Option<char>,
+    before_last: Option<char>,
+    /// Whether white space or a comment came after `last`.
+    apart: bool,
+}
+
+impl Before {
+    fn code(&mut self, c: char) {
+        if c.is_whitespace() {
+            self.apart = true;
+            return;
+        }
+        match c {
+            '{' => self.in_braces = true,
+            '}' => self.in_braces = false,
+            _ => {}
+        }
+        self.before_last = if self.apart { None } else { self.last };
+        self.last = Some(c);
+        self.apart = false;
+    }
+
+    fn role(&self) -> Role {
+        match (self.in_braces, self.before_last, self.last) {
+            (true, Some('=' | '!'), Some('~')) => Role::Regex,
+            (true, Some('='), Some('=')) => Role::Other,
+            (true, _, Some('=')) => Role::Text,
+            (false, _, Some('(' | ',')) => Role::Argument,
+            _ => Role::Other,
+        }
+    }
+}
+
+/// A part of a string.
+enum Part<'a> {
+    /// As the template has it, escapes and all.
+    Fixed(String),
+    /// A caller's value.
+    Value { name: String, value: &'a str },
+}
+
+fn substitute<'a>(text: &str, mut value_of: impl FnMut(&str) -> Result<Value<'a>, SourceError>) -> Result<String, SourceError> {
+    let mut out = String::with_capacity(text.len());
+    let mut pieces = Pieces::new(text);
+    let mut before = Before::default();
+    loop {
+        if pieces.rest().starts_with('#') {
+            let rest = pieces.rest();
+            let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
+            out.push_str(rest.get(..end).unwrap_or_default());
+            pieces.skip(end);
+            before.apart = true;
+            continue;
+        }
+        let offset = pieces.offset();
+        match pieces.next()? {
+            None => return Ok(out),
+            Some(Piece::Char(quote @ ('"' | '\'' | '`'))) => {
+                let parts = string_parts(&mut pieces, quote, offset, &mut value_of)?;
+                out.push_str(&string_with(&parts, quote, before.role())?);
+                before.code(quote);
+            }
+            Some(Piece::Char(c)) => {
+                out.push(c);
+                before.code(c);
+            }
+            Some(Piece::Dollar) => {
+                out.push_str("${");
+                before.code('$');
+                before.code('{');
+            }
+            Some(Piece::Variable(name)) => match value_of(name)? {
+                Value::Window(value) => {
+                    value.chars().for_each(|c| before.code(c));
+                    out.push_str(&value);
+                }
+                Value::Caller(_) => {
+                    let position = pieces.position_of(offset);
+                    return Err(SourceError::Template(format!(
+                        "the variable `{name}` at character {position} of the query stands outside of a string, where its value could change the query; \
+                         put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"
+                    )));
+                }
+            },
+        }
+    }
+}
+
+/// The parts of a string whose opening quote has been read; reads the closing one.
+fn string_parts<'a>(
+    pieces: &mut Pieces<'_>,
+    quote: char,
+    opened: usize,
+    value_of: &mut impl FnMut(&str) -> Result<Value<'a>, SourceError>,
+) -> Result<Vec<Part<'a>>, SourceError> {
+    let mut parts = Vec::new();
+    let mut fixed = String::new();
+    loop {
+        let offset = pieces.offset();
+        match pieces.next()? {
+            None => {
+                let opened = pieces.position_of(opened);
+                return Err(SourceError::Template(format!(
+                    "the string that opens with {quote} at character {opened} of the query is not closed"
+                )));
+            }
+            Some(Piece::Char(c)) if c == quote => {
+                parts.push(Part::Fixed(fixed));
+                return Ok(parts);
+            }
+            Some(Piece::Char('\\')) if quote != '`' => {
+                fixed.push('\\');
+                match pieces.next()? {
+                    Some(Piece::Char(c)) => fixed.push(c),
+                    // The value's first character would be taken for the rest of the escape sequence.
+                    _ => return Err(cut_escape(pieces.position_of(offset))),
+                }
+            }
+            Some(Piece::Char(c)) => fixed.push(c),
+            Some(Piece::Dollar) => fixed.push_str("${"),
+            Some(Piece::Variable(name)) => match value_of(name)? {
+                Value::Window(value) => fixed.push_str(&value),
+                Value::Caller(value) => {
+                    parts.push(Part::Fixed(std::mem::take(&mut fixed)));
+                    parts.push(Part::Value { name: name.to_owned(), value });
+                }
+            },
+        }
+    }
+}
+
+fn cut_escape(position: usize) -> SourceError {
+    SourceError::Template(format!(
+        "the escape sequence at character {position} of the query is cut off by a variable; write `\\\\` for a backslash before it"
+    ))
+}
+
+/// The string with its values put in. A raw string with a value becomes a double-quoted one, which can hold any text.
+fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, SourceError> {
+    let has_value = parts.iter().any(|part| matches!(part, Part::Value { .. }));
+    let rewritten = has_value && quote == '`';
+    let shown_quote = if rewritten { '"' } else { quote };
+    if matches!(role, Role::Text | Role::Regex) {
+        refuse_emptied(parts)?;
+    }
+    let mut out = String::from(shown_quote);
+    let mut pattern = Pattern::default();
+    for (n, part) in parts.iter().enumerate() {
+        match part {
+            Part::Fixed(text) => {
+                if has_value {
+                    pattern.read(&meaning(text, quote)?);
+                }
+                if rewritten { push_escaped(&mut out, text, shown_quote) } else { out.push_str(text) }
+            }
+            Part::Value { name, .. } if role == Role::Other => {
+                return Err(SourceError::Template(format!(
+                    "the variable `{name}` stands in a string that is neither the right side of a label matcher nor a function's argument; \
+                     put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"
+                )));
+            }
+            Part::Value { name, value } if role == Role::Regex => {
+                if let Some(inside) = pattern.inside() {
+                    return Err(SourceError::Template(format!(
+                        "the variable `{name}` stands in {inside} of a regular expression, where its value cannot be escaped; \
+                         put it where text is matched as it is"
+                    )));
+                }
+                let escaped = regex_escaped(value);
+                let next = parts.get(n + 1);
+                let repeated = matches!(next, Some(Part::Fixed(next)) if next.starts_with(['*', '+', '?', '{']));
+                // What follows repeats the whole value, not its last character.
+                let escaped = if repeated { format!("(?:{escaped})") } else { escaped };
+                push_escaped(&mut out, &escaped, shown_quote);
+            }
+            Part::Value { value, .. } => push_escaped(&mut out, value, shown_quote),
+        }
+    }
+    out.push(shown_quote);
+    Ok(out)
+}
+
+/// A matcher that only its values fill selects, without them, every series that lacks the label: perhaps the whole fleet.
+fn refuse_emptied(parts: &[Part<'_>]) -> Result<(), SourceError> {
+    let is_empty = |part: &Part<'_>| match part {
+        Part::Fixed(text) => text.is_empty(),
+        Part::Value { value, .. } => value.is_empty(),
+    };
+    let name = parts.iter().find_map(|part| match part {
+        Part::Value { name, .. } => Some(name),
+        Part::Fixed(_) => None,
+    });
+    match name {
+        Some(name) if parts.iter().all(is_empty) => Err(SourceError::Template(format!(
+            "the variable `{name}` is empty and fills a label matcher alone, which would select everything without that label; give it a value"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What a part of a string means once its escapes are read. An escape sequence that is unknown or not complete is refused,
+/// for a value would complete it.
+fn meaning(text: &str, quote: char) -> Result<String, SourceError> {
+    if quote == '`' {
+        return Ok(text.to_owned());
+    }
+    unquote_string(&format!("{quote}{text}{quote}")).map_err(|_| {
+        SourceError::Template(format!(
+            "the string part `{}` beside a variable holds a line break or an escape sequence that PromQL does not know; write `\\\\` for a backslash",
+            crate::source::http::escaped(text, 80)
+        ))
+    })
+}
+
+/// Escapes a text for a string in `quote`.
+fn push_escaped(out: &mut String, text: &str, quote: char) {
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c => {
+                if c == '\\' || c == quote {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
+        }
+    }
+}
+
+/// Escapes a text for RE2, as Go's `regexp.QuoteMeta` does.
+fn regex_escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Follows a regular expression, to know whether a text put in next would be matched as it is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Pattern {
+    /// Where text is matched as it is.
+    #[default]
+    Plain,
+    /// After `(`.
+    Group,
+    /// After `(?`: flags or a group's name.
+    Flags,
+    /// After `\`.
+    Escape,
+    /// After `\x`, `\p`, `\P`: a brace, or so many more characters.
+    EscapeRest(u8),
+    /// After `\` and a digit.
+    Octal,
+    /// After `{`: a repetition, or the rest of `\p{` or `\x{`.
+    Braces,
+    /// After `[` or `[^`, where `]` is a plain character.
+    ClassStart,
+    /// In `[...]`.
+    Class,
+    /// After `\` in `[...]`.
+    ClassEscape,
+    /// After `[` in `[...]`.
+    ClassBracket,
+    /// In `[:...:]` in `[...]`.
+    ClassName,
+    /// After `\Q`.
+    Quoted,
+    /// After `\` after `\Q`.
+    QuotedEscape,
+}
+
+impl Pattern {
+    fn read(&mut self, text: &str) {
+        for c in text.chars() {
+            *self = self.after(c);
+        }
+    }
+
+    fn after(self, c: char) -> Self {
+        match (self, c) {
+            (Self::Group, '?') => Self::Flags,
+            (Self::Flags, ':' | '>' | ')') => Self::Plain,
+            (Self::Flags, _) => Self::Flags,
+            (Self::Escape, 'Q') => Self::Quoted,
+            (Self::Escape, 'x') => Self::EscapeRest(2),
+            (Self::Escape, 'p' | 'P') => Self::EscapeRest(1),
+            (Self::Escape, '0'..='7') | (Self::Octal, '0'..='7') => Self::Octal,
+            (Self::Escape, _) => Self::Plain,
+            (Self::EscapeRest(_), '{') => Self::Braces,
+            (Self::EscapeRest(2), _) => Self::EscapeRest(1),
+            (Self::EscapeRest(_), _) => Self::Plain,
+            (Self::Braces, '}') => Self::Plain,
+            (Self::Braces, _) => Self::Braces,
+            (Self::ClassStart, '^') => Self::ClassStart,
+            (Self::ClassStart, ']') => Self::Class,
+            (Self::ClassStart | Self::Class | Self::ClassBracket, '\\') => Self::ClassEscape,
+            (Self::ClassBracket, ':') => Self::ClassName,
+            (Self::ClassStart | Self::Class | Self::ClassBracket, '[') => Self::ClassBracket,
+            (Self::Class | Self::ClassBracket, ']') => Self::Plain,
+            (Self::ClassStart | Self::Class | Self::ClassBracket | Self::ClassEscape, _) => Self::Class,
+            (Self::ClassName, ']') => Self::Class,
+            (Self::ClassName, _) => Self::ClassName,
+            (Self::Quoted, '\\') => Self::QuotedEscape,
+            (Self::QuotedEscape, 'E') => Self::Plain,
+            (Self::QuotedEscape, '\\') => Self::QuotedEscape,
+            (Self::Quoted | Self::QuotedEscape, _) => Self::Quoted,
+            (Self::Plain | Self::Group | Self::Octal, '\\') => Self::Escape,
+            (Self::Plain | Self::Group | Self::Octal, '[') => Self::ClassStart,
+            (Self::Plain | Self::Group | Self::Octal, '{') => Self::Braces,
+            (Self::Plain | Self::Group | Self::Octal, '(') => Self::Group,
+            (Self::Plain | Self::Group | Self::Octal, _) => Self::Plain,
+        }
+    }
+
+    /// The construct that a text put in next would become a part of, if any.
+    fn inside(self) -> Option<&'static str> {
+        match self {
+            Self::Plain | Self::Group => None,
+            Self::Flags => Some("the flags or the name of a group"),
+            Self::Escape | Self::EscapeRest(_) | Self::Octal => Some("an escape sequence"),
+            Self::Braces => Some("braces"),
+            Self::ClassStart | Self::Class | Self::ClassEscape | Self::ClassBracket | Self::ClassName => Some("a character class"),
+            Self::Quoted | Self::QuotedEscape => Some("a `\\Q...\\E`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use promql_parser::label::{MatchOp, Matcher};
+    use promql_parser::parser::{Expr, parse};
+    use promql_parser::util::visitor::{ExprVisitorMut, walk_expr_mut};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::source::Window;
+
+    const WINDOW: Window = Window { start: 0, end: 3600, step_seconds: 60 };
+
+    fn resolve(text: &str, scope: &str) -> Result<String, SourceError> {
+        let variables = BTreeMap::from([("scope".to_owned(), scope.to_owned()), ("location".to_owned(), "eu".to_owned())]);
+        render(&Template { text, variables: &variables, window: WINDOW })
+    }
+
+    fn refusal(text: &str) -> String {
+        match resolve(text, "x") {
+            Err(SourceError::Template(message)) => message,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn values_are_escaped_for_the_string_they_land_in() {
+        for (text, scope, expected) in [
+            (r#"up{app="${scope}"}"#, r#"a"b\c"#, r#"up{app="a\"b\\c"}"#),
+            (r#"up{app='${scope}'}"#, r#"a"b'c"#, r#"up{app='a"b\'c'}"#),
+            (r#"up{app=~"${scope}-.*"}"#, "a.b", r#"up{app=~"a\\.b-.*"}"#),
+            (r#"up{app!~'${scope}'}"#, "a|b", r#"up{app!~'a\\|b'}"#),
+            (r"up{app=`a\b${scope}`}", "`\n", "up{app=\"a\\\\b`\\n\"}"),
+            (r"up{app=~`\d+-${scope}`}", "a.b", r#"up{app=~"\\d+-a\\.b"}"#),
+            (r"up{app=~`\d+`}", "a", r"up{app=~`\d+`}"),
+            (r#"up{app=~"(${scope})+x"}"#, "ab", r#"up{app=~"(ab)+x"}"#),
+            (r#"up{app=~"${scope}+"}"#, "ab", r#"up{app=~"(?:ab)+"}"#),
+            (r#"up{app = ~ "x", b = "${scope}"}"#, "a", r#"up{app = ~ "x", b = "a"}"#),
+            ("rate(up{app=\"${scope}\"}[${step}]) # ${scope} isn't touched\n", "a", "rate(up{app=\"a\"}[60s]) # ${scope} isn't touched\n"),
+            (r#"label_replace(up, "a", "$${1}", "b", "${scope}")"#, "a.b", r#"label_replace(up, "a", "${1}", "b", "a.b")"#),
+            (r#"avg_over_time(up{zone="${location}"}[${window}])"#, "a", r#"avg_over_time(up{zone="eu"}[3600s])"#),
+            (r#"up{app="${scope}"}"#, "${location} $${scope}", r#"up{app="${location} $${scope}"}"#),
+        ] {
+            assert_eq!(resolve(text, scope).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_outside_of_a_matcher_is_refused_by_name_with_the_remedy() {
+        for text in [
+            "${scope}",
+            "up{${scope}}",
+            "up{app=${scope}}",
+            "rate(up[${scope}])",
+            "sum by (${scope}) (up)",
+            r#"{"${scope}"}"#,
+            r#"{"${scope}"="x"}"#,
+            r#"up{"a${scope}"=~"x"}"#,
+            r#"WITH (s = "${scope}") up{a=~s}"#,
+            r#""${scope}""#,
+        ] {
+            let message = refusal(text);
+            assert!(message.contains("`scope`") && message.contains("label matcher"), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_would_complete_an_escape_sequence_is_refused() {
+        for text in [
+            r#"up{a="\${scope}"}"#,
+            r#"up{a="\x4${scope}"}"#,
+            r#"up{a="\u00e${scope}"}"#,
+            r#"up{a='\0${scope}'}"#,
+            r#"up{a="\d${scope}"}"#,
+            "up{a=\"\n${scope}\"}",
+        ] {
+            refusal(text);
+        }
+        assert_eq!(resolve(r#"up{a="\\${scope}"}"#, "\"").as_deref(), Ok(r#"up{a="\\\""}"#));
+    }
+
+    #[test]
+    fn a_value_inside_a_construct_of_a_regular_expression_is_refused() {
+        for pattern in [
+            "[${scope}]",
+            "[^]${scope}]",
+            "[[:alpha:]${scope}",
+            r"\${scope}",
+            "a{${scope}}",
+            "(?${scope})",
+            r"\p{${scope}}",
+            r"\Q${scope}\E",
+            r"\x${scope}",
+        ] {
+            let message = refusal(&format!("up{{a=~`{pattern}`}}"));
+            assert!(message.contains("regular expression"), "{pattern}: {message}");
+        }
+        for pattern in [
+            "[a]${scope}",
+            "[^]]${scope}",
+            "[[:alpha:]]${scope}",
+            r"\\${scope}",
+            "a{2}${scope}",
+            "(?i)${scope}",
+            "(?P<n>${scope})",
+            "(${scope}|b)",
+        ] {
+            assert!(resolve(&format!("up{{a=~`{pattern}`}}"), "x").is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_may_not_empty_a_matcher() {
+        for text in [r#"up{a="${scope}"}"#, r"up{a=~`${scope}${scope}`}", "up{a!='${scope}'}"] {
+            let message = resolve(text, "").unwrap_err().to_string();
+            assert!(message.contains("`scope` is empty"), "{text}: {message}");
+        }
+        for text in [r#"up{a="b${scope}"}"#, r#"up{a=""}"#, r#"label_replace(up, "a", "${scope}", "b", "c")"#] {
+            assert!(resolve(text, "").is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_a_template_are_refused_with_their_place() {
+        assert!(refusal(r#"up{a="${scope"}"#).contains("character 7"));
+        assert!(refusal(r#"up{a="${scope}"#).contains("opens with \" at character 6"));
+        assert!(refusal(r#"up{a="${scoep}"}"#).contains("did you mean `scope`?"));
+    }
+
+    #[test]
+    fn the_variables_of_a_query_are_found_without_values() {
+        let text = "# ${comment}\nrate(up{a=\"${scope}\", b=~\"${zone}.*\", c=\"$${no}\"}[${step}])";
+        let names: Vec<_> = variables_of(text).unwrap().into_iter().collect();
+        assert_eq!(names, ["scope", "step", "zone"]);
+        assert!(variables_of("up{${scope}}").is_err());
+    }
+
+    /// Blanks every place that a value may change, and keeps what stood there.
+    #[derive(Default)]
+    struct Blank {
+        regexes: Vec<String>,
+        texts: Vec<String>,
+    }
+
+    impl Blank {
+        fn matchers(&mut self, matchers: &mut [Matcher]) {
+            let empty = regex::Regex::new("").unwrap();
+            for matcher in matchers {
+                let value = std::mem::take(&mut matcher.value);
+                match &mut matcher.op {
+                    MatchOp::Re(regex) | MatchOp::NotRe(regex) => {
+                        regex.clone_from(&empty);
+                        self.regexes.push(value);
+                    }
+                    MatchOp::Equal | MatchOp::NotEqual => self.texts.push(value),
+                }
+            }
+        }
+    }
+
+    impl ExprVisitorMut for Blank {
+        type Error = ();
+
+        fn pre_visit(&mut self, expr: &mut Expr) -> Result<bool, ()> {
+            match expr {
+                Expr::VectorSelector(selector) => self.matchers(&mut selector.matchers.matchers),
+                Expr::MatrixSelector(selector) => self.matchers(&mut selector.vs.matchers.matchers),
+                Expr::StringLiteral(literal) => self.texts.push(std::mem::take(&mut literal.val)),
+                _ => {}
+            }
+            Ok(true)
+        }
+    }
+
+    fn blanked(query: &str) -> (Expr, Blank) {
+        let mut expr = parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        let mut blank = Blank::default();
+        walk_expr_mut(&mut blank, &mut expr).unwrap();
+        (expr, blank)
+    }
+
+    const TEMPLATES: [&str; 14] = [
+        r#"up{app="${scope}"}"#,
+        r#"up{app!="${scope}",zone="eu"}"#,
+        r#"up{app=~"${scope}"}"#,
+        r#"up{zone="eu",app!~"${scope}"}"#,
+        r#"up{app='${scope}'}"#,
+        r#"up{app=~'${scope}'}"#,
+        r#"up{app=`${scope}`}"#,
+        r#"up{app=~`${scope}`}"#,
+        r#"sum by (pod) (rate(http_requests_total{app="${scope}",code=~"5.."}[${step}])) / sum(rate(http_requests_total{app=~"${scope}"}[5m]))"#,
+        r#"histogram_quantile(0.99, sum by (le) (rate(x_bucket{app="${scope}"}[5m] offset 1h)))"#,
+        r#"label_replace(up{app="${scope}"}, "a", "${scope}", "b", '${scope}')"#,
+        "# it's \"${scope}\" {\nmax_over_time(up{app=\"${scope}\"}[10m:${step}]) # `",
+        r#"{__name__=~"${scope}", app="${scope}"} > 5 unless on (pod) down{app!~'${scope}'}"#,
+        "up{app = # \"\n \"${scope}\" , b =~\n'${scope}' }",
+    ];
+
+    fn awkward() -> impl Strategy<Value = String> {
+        let parts = prop_oneof![
+            Just("\"".to_owned()),
+            Just("'".to_owned()),
+            Just("`".to_owned()),
+            Just("\\".to_owned()),
+            Just("\n".to_owned()),
+            Just("\r\n\t".to_owned()),
+            Just("${scope}".to_owned()),
+            Just("$${".to_owned()),
+            Just("\"} or vector(1) #".to_owned()),
+            Just("'} or up{a='".to_owned()),
+            Just("`} #".to_owned()),
+            Just(".*|(?:[^a]+){2}$".to_owned()),
+            Just("\\E\\x41\\n".to_owned()),
+            "[a-z0-9-]{1,8}",
+            any::<char>().prop_filter("NUL is refused", |c| *c != '\0').prop_map(String::from),
+        ];
+        prop_oneof![
+            prop::collection::vec(parts, 0..8).prop_map(|parts| parts.concat()),
+            any::<String>().prop_map(|text| text.chars().filter(|c| *c != '\0').take(200).collect()),
+        ]
+        .prop_filter("an empty scope is refused", |scope: &String| !scope.is_empty())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// The proof that a scope cannot change a query: only the matched values differ, and they are the scope.
+        #[test]
+        fn no_value_changes_the_shape_of_a_query(text in prop::sample::select(&TEMPLATES[..]), scope in awkward()) {
+            let (expected, plain) = blanked(&resolve(text, "x").unwrap());
+            let query = resolve(text, &scope).unwrap();
+            let (expr, blank) = blanked(&query);
+            prop_assert_eq!(format!("{:?}", expr), format!("{:?}", expected), "{}", query);
+            for (value, plain) in blank.texts.iter().zip(&plain.texts) {
+                prop_assert_eq!(value, if plain == "x" { &scope } else { plain });
+            }
+            for (pattern, plain) in blank.regexes.iter().zip(&plain.regexes) {
+                if plain != "x" {
+                    prop_assert_eq!(pattern, plain);
+                    continue;
+                }
+                let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).unwrap();
+                prop_assert!(regex.is_match(&scope), "{} does not match {:?}", pattern, scope);
+                let longer = [format!("{scope}x"), format!("x{scope}")];
+                prop_assert!(!longer.iter().any(|text| regex.is_match(text)), "{} matches more than {:?}", pattern, scope);
+                let literal = regex_syntax_literal(pattern);
+                prop_assert_eq!(literal.as_deref(), Some(scope.as_str()), "{} is more than a literal", pattern);
+            }
+        }
+
+        #[test]
+        fn any_template_is_rendered_or_refused(text in "[ -~\n${}\"'`\\\\#=~]{0,60}", scope in awkward()) {
+            let _ = resolve(&text, &scope);
+            let _ = variables_of(&text);
+        }
+    }
+
+    /// The one text that a regular expression without any operator matches.
+    fn regex_syntax_literal(pattern: &str) -> Option<String> {
+        let mut text = String::new();
+        let mut characters = pattern.chars();
+        while let Some(c) = characters.next() {
+            match c {
+                '\\' => text.push(characters.next().filter(|c| c.is_ascii_punctuation())?),
+                c if r".+*?()|[]{}^$".contains(c) => return None,
+                c => text.push(c),
+            }
+        }
+        Some(text)
+    }
+}

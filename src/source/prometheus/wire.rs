@@ -1,0 +1,688 @@
+//! The replies of Prometheus' `query_range`, read straight onto the window's grid.
+//!
+//! Format: <https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries>. VictoriaMetrics adds `isPartial`, Thanos and Mimir
+//! send `warnings`; fields that are not known are passed over. Fields may come in any order.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::source::grid::{Place, place};
+use crate::source::http::escaped;
+use crate::source::{MAX_SERIES, Reply, Series, Window};
+
+/// Most values of all series together. A short reply with a point a series would otherwise be laid out over a long window.
+const MAX_VALUES: usize = 8 << 20;
+/// Most words of the store that are passed on, and their length.
+const MAX_NOTES: usize = 20;
+const MAX_NOTE_CHARACTERS: usize = 500;
+
+/// Why a reply is not one.
+#[derive(Debug)]
+pub(super) enum WireError {
+    /// The store says that it failed: the kind of error, and its text.
+    Failed { kind: String, text: String },
+    /// More series, or values, than are read.
+    TooManySeries,
+    /// JSON of another form; the text says what came and what to do.
+    Shape(String),
+    /// Not JSON, or a field of the wrong type.
+    Json(serde_json::Error),
+}
+
+/// Reads a reply.
+pub(super) fn parse(body: &[u8], window: Window) -> Result<Reply, WireError> {
+    let mut tally = Tally::new(window);
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let parsed = BodySeed(&mut tally).deserialize(&mut deserializer).and_then(|body| deserializer.end().map(|()| body));
+    if let Some(failure) = tally.failure.take() {
+        return Err(failure);
+    }
+    let body = parsed.map_err(WireError::Json)?;
+    match body.status.as_deref() {
+        Some("success") => {}
+        Some("error") => {
+            return Err(WireError::Failed { kind: body.error_type.unwrap_or_default(), text: body.error.unwrap_or_default() });
+        }
+        Some(other) => return Err(WireError::Shape(format!("its status is `{}`, not `success`", escaped(other, 40)))),
+        None => return Err(WireError::Shape("it has no `status`".to_owned())),
+    }
+    let Some(data) = body.data else {
+        return Err(WireError::Shape("it has no `data`".to_owned()));
+    };
+    match data.result_type.as_deref() {
+        Some("matrix") => {}
+        Some(other) => return Err(WireError::Shape(format!("its result is of type `{}`, not `matrix`", escaped(other, 40)))),
+        None => return Err(WireError::Shape("its data has no `resultType`".to_owned())),
+    }
+    let Some(mut series) = data.result else {
+        return Err(WireError::Shape("its data has no `result`".to_owned()));
+    };
+    if tally.foreign {
+        return Err(WireError::Shape("its result is not a list of series with `metric` and `values`".to_owned()));
+    }
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut warnings = Vec::new();
+    for (said, notes) in [("warns", body.warnings), ("notes", body.infos)] {
+        let notes = notes.unwrap_or_default();
+        warnings.extend(notes.iter().take(MAX_NOTES).map(|note| format!("the store {said}: {}", escaped(note, MAX_NOTE_CHARACTERS))));
+        if notes.len() > MAX_NOTES {
+            warnings.push(format!("the store {said} of {} more things", notes.len() - MAX_NOTES));
+        }
+    }
+    if body.is_partial == Some(true) {
+        warnings.push("the store says that its reply is partial: a part of it did not answer".to_owned());
+    }
+    warnings.extend(tally.warnings());
+    Ok(Reply { series, warnings })
+}
+
+/// What a failed request's body says, if it is in Prometheus' format.
+#[derive(Debug, Deserialize)]
+pub(super) struct Failure {
+    #[serde(rename = "errorType", default)]
+    pub(super) kind: Option<String>,
+    pub(super) error: String,
+}
+
+/// What is met while a reply is read.
+struct Tally {
+    window: Window,
+    series: usize,
+    failure: Option<WireError>,
+    /// Whether the result holds something other than series.
+    foreign: bool,
+    outside: u64,
+    duplicates: u64,
+    off_grid: u64,
+    furthest_off: f64,
+    /// Which points of the present series have a value.
+    seen: Vec<bool>,
+}
+
+impl Tally {
+    fn new(window: Window) -> Self {
+        Self {
+            window,
+            series: 0,
+            failure: None,
+            foreign: false,
+            outside: 0,
+            duplicates: 0,
+            off_grid: 0,
+            furthest_off: 0.0,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Room for one more series.
+    fn begin<E: serde::de::Error>(&mut self) -> Result<Vec<f64>, E> {
+        let length = self.window.len();
+        self.series += 1;
+        if self.series > MAX_SERIES || self.series.saturating_mul(length) > MAX_VALUES {
+            return Err(self.fail(WireError::TooManySeries));
+        }
+        self.seen.clear();
+        self.seen.resize(length, false);
+        Ok(vec![f64::NAN; length])
+    }
+
+    /// Stops reading with an error that serde need not carry.
+    fn fail<E: serde::de::Error>(&mut self, failure: WireError) -> E {
+        self.failure = Some(failure);
+        E::custom("stopped")
+    }
+
+    fn put(&mut self, values: &mut [f64], point: Point) {
+        let Place::At { index, off_seconds } = place(self.window, point.timestamp) else {
+            self.outside += 1;
+            return;
+        };
+        if let Some(off) = off_seconds {
+            self.off_grid += 1;
+            self.furthest_off = self.furthest_off.max(off);
+        }
+        if let (Some(value), Some(seen)) = (values.get_mut(index), self.seen.get_mut(index)) {
+            self.duplicates += u64::from(*seen);
+            *seen = true;
+            *value = point.value;
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.off_grid > 0 {
+            warnings.push(format!(
+                "{} points lie off the grid of {} s, by up to {:.3} s; each was taken for the nearest point",
+                self.off_grid, self.window.step_seconds, self.furthest_off
+            ));
+        }
+        if self.outside > 0 {
+            warnings.push(format!("{} points outside of the window were left out", self.outside));
+        }
+        if self.duplicates > 0 {
+            warnings.push(format!("{} points came more than once for the same time; the last was taken", self.duplicates));
+        }
+        warnings
+    }
+}
+
+#[derive(Default)]
+struct Body {
+    status: Option<String>,
+    error_type: Option<String>,
+    error: Option<String>,
+    warnings: Option<Vec<String>>,
+    infos: Option<Vec<String>>,
+    is_partial: Option<bool>,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+enum BodyField {
+    #[serde(rename = "status")]
+    Status,
+    #[serde(rename = "errorType")]
+    ErrorType,
+    #[serde(rename = "error")]
+    Error,
+    #[serde(rename = "warnings")]
+    Warnings,
+    #[serde(rename = "infos")]
+    Infos,
+    #[serde(rename = "isPartial")]
+    IsPartial,
+    #[serde(rename = "data")]
+    Data,
+    #[serde(other)]
+    Other,
+}
+
+struct BodySeed<'t>(&'t mut Tally);
+
+impl<'de> DeserializeSeed<'de> for BodySeed<'_> {
+    type Value = Body;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Body, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BodySeed<'_> {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `status` and `data`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+        let mut body = Body::default();
+        while let Some(field) = map.next_key()? {
+            match field {
+                BodyField::Status => body.status = map.next_value()?,
+                BodyField::ErrorType => body.error_type = map.next_value()?,
+                BodyField::Error => body.error = map.next_value()?,
+                BodyField::Warnings => body.warnings = map.next_value()?,
+                BodyField::Infos => body.infos = map.next_value()?,
+                BodyField::IsPartial => body.is_partial = map.next_value()?,
+                BodyField::Data => body.data = map.next_value_seed(DataSeed(&mut *self.0))?,
+                BodyField::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(body)
+    }
+}
+
+#[derive(Default)]
+struct Data {
+    result_type: Option<String>,
+    result: Option<Vec<Series>>,
+}
+
+#[derive(Deserialize)]
+enum DataField {
+    #[serde(rename = "resultType")]
+    ResultType,
+    #[serde(rename = "result")]
+    Result,
+    #[serde(other)]
+    Other,
+}
+
+struct DataSeed<'t>(&'t mut Tally);
+
+impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
+    type Value = Option<Data>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Data>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for DataSeed<'_> {
+    type Value = Option<Data>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `resultType` and `result`")
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<Data>, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Data>, A::Error> {
+        let mut data = Data::default();
+        while let Some(field) = map.next_key()? {
+            match field {
+                DataField::ResultType => data.result_type = map.next_value()?,
+                DataField::Result if data.result_type.as_deref().is_none_or(|kind| kind == "matrix") => {
+                    data.result = Some(map.next_value_seed(ResultSeed(&mut *self.0))?);
+                }
+                DataField::Result | DataField::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Some(data))
+    }
+}
+
+/// Implements the visits of plain values, which make a result that is not a list of series.
+macro_rules! foreign_values {
+    ($value:expr) => {
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            self.0.foreign = true;
+            Ok($value)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            self.0.foreign = true;
+            Ok($value)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            self.0.foreign = true;
+            Ok($value)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            self.0.foreign = true;
+            Ok($value)
+        }
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            self.0.foreign = true;
+            Ok($value)
+        }
+    };
+}
+
+struct ResultSeed<'t>(&'t mut Tally);
+
+impl<'de> DeserializeSeed<'de> for ResultSeed<'_> {
+    type Value = Vec<Series>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Series>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ResultSeed<'_> {
+    type Value = Vec<Series>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of series")
+    }
+
+    /// Go writes an empty list as `null` when nobody made it.
+    fn visit_unit<E>(self) -> Result<Vec<Series>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Series>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(series) = seq.next_element_seed(SeriesSeed(&mut *self.0))? {
+            all.extend(series);
+        }
+        Ok(all)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Series>, A::Error> {
+        self.0.foreign = true;
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Vec::new())
+    }
+
+    foreign_values!(Vec::new());
+}
+
+#[derive(Deserialize)]
+enum SeriesField {
+    #[serde(rename = "metric")]
+    Metric,
+    #[serde(rename = "values")]
+    Values,
+    #[serde(rename = "histograms")]
+    Histograms,
+    #[serde(other)]
+    Other,
+}
+
+struct SeriesSeed<'t>(&'t mut Tally);
+
+impl<'de> DeserializeSeed<'de> for SeriesSeed<'_> {
+    type Value = Option<Series>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Series>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for SeriesSeed<'_> {
+    type Value = Option<Series>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a series with `metric` and `values`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Series>, A::Error> {
+        let mut values = self.0.begin()?;
+        let mut labels = BTreeMap::new();
+        let mut complete = false;
+        while let Some(field) = map.next_key()? {
+            match field {
+                SeriesField::Metric => labels = map.next_value()?,
+                SeriesField::Values => {
+                    map.next_value_seed(PointsSeed(&mut *self.0, &mut values))?;
+                    complete = true;
+                }
+                SeriesField::Histograms => {
+                    return Err(self.0.fail(WireError::Shape(
+                        "a series of it is a native histogram; wrap the query in `histogram_quantile` or `histogram_avg`".to_owned(),
+                    )));
+                }
+                SeriesField::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        self.0.foreign |= !complete;
+        Ok(Some(Series { labels, values }))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<Series>, A::Error> {
+        self.0.foreign = true;
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<Series>, E> {
+        self.0.foreign = true;
+        Ok(None)
+    }
+
+    foreign_values!(None);
+}
+
+struct PointsSeed<'t>(&'t mut Tally, &'t mut [f64]);
+
+impl<'de> DeserializeSeed<'de> for PointsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PointsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of points `[time, \"value\"]`")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(point) = seq.next_element()? {
+            self.0.put(self.1, point);
+        }
+        Ok(())
+    }
+}
+
+/// `[1435781430.781, "1.5"]`.
+struct Point {
+    timestamp: f64,
+    value: f64,
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (timestamp, Text(text)): (f64, Text<'de>) = Deserialize::deserialize(deserializer)?;
+        // Rust reads `NaN`, `+Inf` and `-Inf`, as Prometheus writes them, too.
+        let value =
+            text.parse().map_err(|_| D::Error::custom(format_args!("the value `{}` of a point is not a number", escaped(&text, 40))))?;
+        Ok(Self { timestamp, value })
+    }
+}
+
+/// A text that is borrowed from the reply where it can be: there are as many as points.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value written as text")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WINDOW: Window = Window { start: 600, end: 900, step_seconds: 60 };
+
+    fn read(body: &str) -> Result<Reply, WireError> {
+        parse(body.as_bytes(), WINDOW)
+    }
+
+    fn matrix(result: &str) -> Reply {
+        read(&format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#)).unwrap()
+    }
+
+    fn shape(body: &str) -> String {
+        match read(body) {
+            Err(WireError::Shape(message)) => message,
+            Err(WireError::Json(error)) => error.to_string(),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    /// Bits, so that NaN equals itself.
+    fn bits(values: &[f64]) -> Vec<u64> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    #[test]
+    fn gaps_stay_gaps_and_special_values_are_read() {
+        let reply = matrix(r#"[{"metric":{"a":"b"},"values":[[660,"1"],[780,"+Inf"],[840.0,"-Inf"],[900,"NaN"]]}]"#);
+        assert_eq!(bits(&reply.series[0].values), bits(&[1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]));
+        assert_eq!(reply.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn points_out_of_order_are_taken_and_of_equal_ones_the_last() {
+        let reply = matrix(r#"[{"metric":{},"values":[[900,"5"],[660,"1"],[660,"2"]]}]"#);
+        assert_eq!(bits(&reply.series[0].values), bits(&[2.0, f64::NAN, f64::NAN, f64::NAN, 5.0]));
+        assert_eq!(reply.warnings, ["1 points came more than once for the same time; the last was taken"]);
+    }
+
+    #[test]
+    fn points_off_the_grid_or_outside_are_named() {
+        let reply = matrix(r#"[{"metric":{},"values":[[600,"0"],[671.5,"1"],[720.3,"2"],[960,"9"]]}]"#);
+        assert_eq!(bits(&reply.series[0].values[..2]), bits(&[1.0, 2.0]));
+        assert_eq!(
+            reply.warnings,
+            [
+                "1 points lie off the grid of 60 s, by up to 11.500 s; each was taken for the nearest point",
+                "2 points outside of the window were left out"
+            ]
+        );
+    }
+
+    #[test]
+    fn series_are_sorted_by_labels_and_keep_their_name() {
+        let reply =
+            matrix(r#"[{"metric":{"pod":"b"},"values":[]},{"values":[],"metric":{"__name__":"up","pod":"a"}},{"metric":{},"values":[]}]"#);
+        let labels: Vec<_> = reply.series.iter().map(|series| series.labels.values().cloned().collect::<Vec<_>>()).collect();
+        assert_eq!(labels, [vec![], vec!["up".to_owned(), "a".to_owned()], vec!["b".to_owned()]]);
+    }
+
+    #[test]
+    fn fields_come_in_any_order() {
+        let reply = read(r#"{"data":{"result":[{"metric":{},"values":[[660,"1"]]}],"resultType":"matrix"},"status":"success"}"#).unwrap();
+        assert_eq!(reply.series.len(), 1);
+        let vector = r#"{"data":{"result":[{"metric":{},"value":[660,"1"]}],"resultType":"vector"},"status":"success"}"#;
+        assert!(shape(vector).contains("`vector`"));
+        let scalar = r#"{"data":{"result":[660,"1"],"resultType":"scalar"},"status":"success"}"#;
+        assert!(shape(scalar).contains("`scalar`"));
+    }
+
+    #[test]
+    fn what_is_no_matrix_is_named() {
+        for (body, expected) in [
+            (r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"2"]}]}}"#, "`vector`, not `matrix`"),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"value":[1,"2"]}]}}"#, "not a list of series"),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":{"a":[1]}}}"#, "not a list of series"),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[[1],null,"x",1,-1,1.5,true]}}"#, "not a list of series"),
+            (r#"{"status":"success","data":{"resultType":"matrix"}}"#, "no `result`"),
+            (r#"{"status":"success","data":{"result":[]}}"#, "no `resultType`"),
+            (r#"{"status":"success","data":null}"#, "no `data`"),
+            (r#"{"status":"success"}"#, "no `data`"),
+            (r#"{"status":"ok","data":{"resultType":"matrix","result":[]}}"#, "`ok`, not `success`"),
+            (r"{}", "no `status`"),
+            (r"[]", "an object with `status`"),
+            (
+                r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"histograms":[[1,{"count":"1"}]]}]}}"#,
+                "histogram_quantile",
+            ),
+            (
+                r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[660,1]]}]}}"#,
+                "a value written as text",
+            ),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[["660","1"]]}]}}"#, "expected f64"),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[660,"one"]]}]}}"#, "`one`"),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[660]]}]}}"#, "invalid length 1"),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[660,"1","2"]]}]}}"#, "trailing"),
+            (
+                r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":1},"values":[]}]}}"#,
+                "invalid type: integer `1`",
+            ),
+            (r#"{"status":"success","data":{"resultType":"matrix","result":[]}} {}"#, "trailing characters"),
+        ] {
+            let message = shape(body);
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_empty_result_has_no_series() {
+        assert_eq!(matrix("[]"), Reply::default());
+        assert_eq!(matrix("null"), Reply::default());
+    }
+
+    #[test]
+    fn a_reply_nested_without_end_is_refused_and_keeps_the_stack() {
+        for opening in ["[", r#"{"a":"#, r#"{"status":"success","data":{"x":["#, r#"{"data":{"resultType":"matrix","result":[["#] {
+            let body = format!("{opening}{}", "[".repeat(2_000_000));
+            assert!(matches!(parse(body.as_bytes(), WINDOW), Err(WireError::Json(_))));
+        }
+    }
+
+    #[test]
+    fn too_many_series_or_values_are_refused() {
+        let series = |n: usize| {
+            let all = vec![r#"{"metric":{},"values":[]}"#; n].join(",");
+            format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{all}]}}}}"#)
+        };
+        assert_eq!(read(&series(MAX_SERIES)).unwrap().series.len(), MAX_SERIES);
+        assert!(matches!(read(&series(MAX_SERIES + 1)), Err(WireError::TooManySeries)));
+        let long = Window { start: 0, end: 11_000 * 60, step_seconds: 60 };
+        assert!(matches!(parse(series(1_000).as_bytes(), long), Err(WireError::TooManySeries)));
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("\"success\"".to_owned()),
+            Just("\"matrix\"".to_owned()),
+            Just("\"NaN\"".to_owned()),
+            Just("\"1.5\"".to_owned()),
+            any::<f64>().prop_filter("JSON has no such number", |x| x.is_finite()).prop_map(|x| format!("{x:e}")),
+            any::<i64>().prop_map(|x| x.to_string()),
+            (500..1000_i64).prop_map(|x| x.to_string()),
+        ];
+        leaf.prop_recursive(6, 60, 5, |inner| {
+            let key = prop::sample::select(vec![
+                "status",
+                "data",
+                "resultType",
+                "result",
+                "metric",
+                "values",
+                "histograms",
+                "warnings",
+                "infos",
+                "error",
+                "errorType",
+                "isPartial",
+                "x",
+            ]);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(|items| format!("[{}]", items.join(","))),
+                prop::collection::vec((key, inner), 0..5).prop_map(|fields| {
+                    let fields: Vec<_> = fields.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                    format!("{{{}}}", fields.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse(&bytes, WINDOW);
+        }
+
+        #[test]
+        fn no_json_makes_the_reader_panic(result in json(), body in json()) {
+            let _ = read(&body);
+            if let Ok(reply) = read(&format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#)) {
+                prop_assert!(reply.series.iter().all(|series| series.values.len() == WINDOW.len()));
+            }
+        }
+
+        #[test]
+        fn a_reply_cut_or_changed_anywhere_does_not_panic(cut in 0..200_usize, byte in any::<u8>()) {
+            let mut body = br#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[660,"1"],[780,"+Inf"]]}]},"warnings":["x"]}"#.to_vec();
+            let at = cut % body.len();
+            prop_assert!(parse(&body[..at], WINDOW).is_err());
+            body[at] = byte;
+            let _ = parse(&body, WINDOW);
+        }
+    }
+}
