@@ -1,0 +1,505 @@
+//! Executions: starts judgements, joins those in flight, remembers those that ended, and runs again those that were forgotten.
+//!
+//! Nothing here has to survive: an execution's id is its request (see [`super::id`]), so any replica can begin again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use moka::future::Cache;
+use moka::policy::{EvictionPolicy, Expiry};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument as _;
+
+use super::id::{self, IdError, IdKey};
+use super::{AnalysisError, Analyst, MetricProvenance, Provenance, Request, Scorecard};
+
+/// Bounds of the executions of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Most analyses that run at once.
+    pub concurrent: usize,
+    /// Most analyses that wait for their turn; more are refused.
+    pub queue: usize,
+    /// Time for one analysis, its wait included, unless the caller says otherwise.
+    pub default_deadline: Duration,
+    /// Bytes of ended executions that are remembered.
+    pub remembered_bytes: u64,
+    /// How long an ended execution is remembered.
+    pub remembered_for: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrent: 64,
+            queue: 256,
+            default_deadline: Duration::from_secs(50),
+            remembered_bytes: 64 << 20,
+            remembered_for: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// How long a failure is remembered: long enough for whoever polls to read it, short enough to try again.
+const FAILURE_REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// Why an execution gave no scorecard.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// The analysis says why.
+    #[error(transparent)]
+    Analysis(#[from] AnalysisError),
+    /// Too many analyses run and wait already.
+    #[error("too many judgements are running; ask again in a few seconds")]
+    Overloaded,
+    /// A fault of ours. The log has the details.
+    #[error("the judgement broke off because of a fault in this program; the log of the server has the details")]
+    Crashed,
+}
+
+/// Why an execution was not started.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum StartError {
+    /// It could only have failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// It could not be asked for later.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}
+
+/// How an execution ended.
+pub type Ending = Result<Arc<Scorecard>, Failure>;
+
+/// An execution that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The id to ask for it.
+    pub id: String,
+}
+
+/// What is known of an execution.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It has not ended yet.
+    Running,
+    /// It gave a scorecard.
+    Done(Arc<Scorecard>),
+    /// It gave none.
+    Failed(Failure),
+}
+
+/// Where an answer about an execution came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// It had ended and was remembered.
+    Remembered,
+    /// It was running.
+    Joined,
+    /// It was not known here and was run again.
+    RunAgain,
+}
+
+/// Told of every execution that ended.
+pub type Observer = dyn Fn(&Ending) + Send + Sync;
+
+type Key = [u8; 32];
+type Ended = watch::Receiver<Option<Ending>>;
+
+/// The executions of one process.
+#[derive(Clone)]
+pub struct Executions(Arc<Inner>);
+
+struct Inner {
+    analyst: Arc<Analyst>,
+    key: IdKey,
+    options: Options,
+    observer: Box<Observer>,
+    /// One permit for each analysis that runs or waits.
+    admission: Arc<Semaphore>,
+    /// One permit for each analysis that runs.
+    turns: Semaphore,
+    running: Mutex<HashMap<Key, Ended>>,
+    ended: Cache<Key, Ending>,
+}
+
+impl fmt::Debug for Executions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executions").field("options", &self.0.options).field("unfinished", &self.unfinished()).finish_non_exhaustive()
+    }
+}
+
+impl Executions {
+    /// Executions of `analyst`, whose ids are signed with `key`. `observer` is told of each that ended.
+    #[must_use]
+    pub fn new(analyst: Arc<Analyst>, key: IdKey, options: Options, observer: Box<Observer>) -> Self {
+        let concurrent = options.concurrent.max(1);
+        let ended = Cache::builder()
+            .max_capacity(options.remembered_bytes)
+            // The default policy turns newcomers away in favour of what was asked for often; a poller needs the newest.
+            .eviction_policy(EvictionPolicy::lru())
+            .weigher(|_: &Key, ending: &Ending| weight(ending))
+            .expire_after(Remembering { done: options.remembered_for })
+            .build();
+        Self(Arc::new(Inner {
+            analyst,
+            key,
+            options,
+            observer,
+            admission: Arc::new(Semaphore::new(concurrent + options.queue)),
+            turns: Semaphore::new(concurrent),
+            running: Mutex::default(),
+            ended,
+        }))
+    }
+
+    /// The analyst that runs them.
+    #[must_use]
+    pub fn analyst(&self) -> &Arc<Analyst> {
+        &self.0.analyst
+    }
+
+    /// The bounds they keep.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        self.0.options
+    }
+
+    /// Number of analyses that run or wait.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.total().saturating_sub(self.0.admission.available_permits())
+    }
+
+    fn total(&self) -> usize {
+        self.0.options.concurrent.max(1) + self.0.options.queue
+    }
+
+    /// Starts an execution and returns at once.
+    ///
+    /// # Errors
+    /// [`StartError`] when the request cannot be judged, has no id, or there is no room.
+    pub async fn start(&self, request: Request) -> Result<Started, StartError> {
+        self.0.analyst.check(&request).map_err(Failure::from)?;
+        let id = id::encode(&request, &self.0.key, Timestamp::now(), rand::random())?;
+        let key = id::decode(&id, &self.0.key)?.key;
+        self.launch(Some((key, id.clone())), request, self.0.options.default_deadline, false)?;
+        Ok(Started { id })
+    }
+
+    /// Judges and waits for the end, at most `deadline`. The execution ends, and is remembered, also when the caller goes away.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no scorecard.
+    pub async fn run_to_end(&self, request: Request, deadline: Duration) -> Ending {
+        self.0.analyst.check(&request)?;
+        let identity = match id::encode(&request, &self.0.key, Timestamp::now(), rand::random()) {
+            Ok(id) => id::decode(&id, &self.0.key).ok().map(|decoded| (decoded.key, id)),
+            // Whoever waits for the scorecard needs no id.
+            Err(error) => {
+                tracing::debug!(%error, "judging without an id");
+                None
+            }
+        };
+        let ended = self.launch(identity, request, deadline, false)?;
+        end_of(ended).await
+    }
+
+    /// Waits for the end of an execution, at most `how_long`: joins it, remembers it, or runs it again.
+    ///
+    /// # Errors
+    /// [`IdError`] when the text is no id of ours.
+    pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, Found), IdError> {
+        let decoded = id::decode(id, &self.0.key)?;
+        let running = self.running(&decoded.key);
+        let (ended, found) = if let Some(ended) = running {
+            (ended, Found::Joined)
+        } else if let Some(ending) = self.0.ended.get(&decoded.key).await {
+            return Ok((outcome(ending), Found::Remembered));
+        } else {
+            // Settings may have changed since the id was given out, and another replica may have other accounts.
+            if let Err(error) = self.0.analyst.check(&decoded.request) {
+                return Ok((Outcome::Failed(error.into()), Found::RunAgain));
+            }
+            let identity = Some((decoded.key, id.to_owned()));
+            match self.launch(identity, decoded.request, self.0.options.default_deadline, true) {
+                Ok(ended) => (ended, Found::RunAgain),
+                Err(failure) => return Ok((Outcome::Failed(failure), Found::RunAgain)),
+            }
+        };
+        let outcome = timeout(how_long, end_of(ended)).await.map_or(Outcome::Running, outcome);
+        Ok((outcome, found))
+    }
+
+    /// Waits until no analysis runs or waits, at most `how_long`; none begins meanwhile. Returns the number left behind.
+    pub async fn finish(&self, how_long: Duration) -> usize {
+        let all = u32::try_from(self.total()).unwrap_or(u32::MAX);
+        match timeout(how_long, self.0.admission.acquire_many(all)).await {
+            Ok(_) => 0,
+            Err(_) => self.unfinished(),
+        }
+    }
+
+    fn running(&self, key: &Key) -> Option<Ended> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Runs a request on a task of its own, which ends whether or not somebody waits; or joins the one with the same key.
+    fn launch(&self, identity: Option<(Key, String)>, request: Request, deadline: Duration, rerun: bool) -> Result<Ended, Failure> {
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ended) = identity.as_ref().and_then(|(key, _)| running.get(key)) {
+            return Ok(ended.clone());
+        }
+        let admitted = Arc::clone(&self.0.admission).try_acquire_owned().map_err(|_| Failure::Overloaded)?;
+        let (sender, receiver) = watch::channel(None);
+        let key = identity.as_ref().map(|(key, _)| *key);
+        if let Some(key) = key {
+            running.insert(key, receiver.clone());
+        }
+        drop(running);
+        let inner = Arc::clone(&self.0);
+        let leave = Leave { inner: Arc::clone(&self.0), key };
+        let task = async move {
+            let run = inner.run(identity.map(|(_, id)| id), request, deadline, rerun);
+            let ending = match key {
+                // Single flight once more: an execution that ended between a caller's two looks is not run twice.
+                Some(key) => inner.ended.get_with(key, run).await,
+                None => run.await,
+            };
+            sender.send_replace(Some(ending));
+            drop(leave);
+            drop::<OwnedSemaphorePermit>(admitted);
+        };
+        tokio::spawn(task.in_current_span());
+        Ok(receiver)
+    }
+}
+
+/// Strikes an execution off the running ones, however its task ends.
+struct Leave {
+    inner: Arc<Inner>,
+    key: Option<Key>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        }
+    }
+}
+
+impl Inner {
+    async fn run(&self, id: Option<String>, request: Request, deadline: Duration, rerun: bool) -> Ending {
+        let now = Instant::now();
+        let ending = AssertUnwindSafe(async {
+            // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
+            let turn = timeout_at(now + deadline / 2, self.turns.acquire()).await;
+            let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
+            let mut scorecard = self.analyst.run(&request, now + deadline, &|_| {}).await?;
+            scorecard.id = id;
+            scorecard.rerun = rerun;
+            Ok(scorecard)
+        })
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| {
+            let message = panic_message(&*panic);
+            tracing::error!(panic = message, config = %request.config.name, "a judgement panicked");
+            Err(Failure::Crashed)
+        })
+        .map(Arc::new);
+        if let Err(error @ Failure::Analysis(AnalysisError::Broken(_))) = &ending {
+            tracing::error!(%error, config = %request.config.name, "a judgement broke off");
+        }
+        (self.observer)(&ending);
+        ending.map(|scorecard| self.fitting(scorecard))
+    }
+
+    /// The scorecard itself, or one without samples where these alone are more than is remembered.
+    fn fitting(&self, scorecard: Arc<Scorecard>) -> Arc<Scorecard> {
+        if scorecard.id.is_none() || u64::from(json_length(&scorecard)) <= self.options.remembered_bytes {
+            return scorecard;
+        }
+        tracing::warn!(config = %scorecard.judgement.config, "the samples of a judgement are too many to be remembered; it is kept without them");
+        Arc::new(without_samples(&scorecard))
+    }
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}
+
+async fn end_of(mut ended: Ended) -> Ending {
+    // The sender is dropped without a word only when the runtime drops the task.
+    let ending = ended.wait_for(Option::is_some).await;
+    ending.ok().and_then(|ending| ending.clone()).unwrap_or(Err(Failure::Crashed))
+}
+
+fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ok(scorecard) => Outcome::Done(scorecard),
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// A copy that leaves the series out.
+#[must_use]
+pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
+    let Scorecard { id, judged_at, rerun, judgement, data } = scorecard;
+    let Provenance { source, canary_window, baseline_window, step_seconds, digest, metrics } = data;
+    let bare = |metric: &MetricProvenance| MetricProvenance {
+        name: metric.name.clone(),
+        from: metric.from.clone(),
+        queries: metric.queries.clone(),
+        samples: None,
+    };
+    Scorecard {
+        id: id.clone(),
+        judged_at: *judged_at,
+        rerun: *rerun,
+        judgement: judgement.clone(),
+        data: Provenance {
+            source: source.clone(),
+            canary_window: canary_window.clone(),
+            baseline_window: baseline_window.clone(),
+            step_seconds: *step_seconds,
+            digest: digest.clone(),
+            metrics: metrics.iter().map(bare).collect(),
+        },
+    }
+}
+
+struct Remembering {
+    done: Duration,
+}
+
+impl Expiry<Key, Ending> for Remembering {
+    fn expire_after_create(&self, _: &Key, ending: &Ending, _: std::time::Instant) -> Option<Duration> {
+        Some(match ending {
+            Ok(_) => self.done,
+            Err(Failure::Overloaded) => Duration::ZERO,
+            Err(Failure::Analysis(_) | Failure::Crashed) => FAILURE_REMEMBERED_FOR,
+        })
+    }
+}
+
+/// What an ending costs the cache. Its JSON is about as long as it is in memory.
+fn weight(ending: &Ending) -> u32 {
+    match ending {
+        Ok(scorecard) => json_length(scorecard),
+        Err(_) => 1024,
+    }
+}
+
+fn json_length(scorecard: &Scorecard) -> u32 {
+    struct Counter(u64);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, scorecard) {
+        Ok(()) => u32::try_from(counter.0).unwrap_or(u32::MAX),
+        Err(_) => u32::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::analysis::{Accounts, Limits};
+
+    fn request() -> Request {
+        serde_json::from_value(serde_json::json!({
+            "judge": "haldane-v1",
+            "config": { "name": "c", "metrics": [{ "name": "m" }] },
+            "baseline": {},
+            "canary": {},
+            "step_seconds": 60,
+            "samples": { "m": { "baseline": { "values": [1.0, 2.0] }, "canary": { "values": [1.0, 2.0] } } }
+        }))
+        .unwrap()
+    }
+
+    fn executions(options: Options, observer: Box<Observer>) -> Executions {
+        let analyst = Arc::new(Analyst::new(Accounts::default(), Limits::default()));
+        Executions::new(analyst, IdKey::random(), options, observer)
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_run_reaches_who_waits_and_frees_its_place() {
+        let options = Options { concurrent: 1, queue: 0, ..Options::default() };
+        let executions = executions(options, Box::new(|_| panic!("a fault")));
+        for _ in 0..3 {
+            assert_eq!(executions.run_to_end(request(), Duration::from_secs(60)).await, Err(Failure::Crashed));
+        }
+        // The same for a run with an id, whose place among the running ones others look at.
+        let ended = executions.launch(Some(([1; 32], "id".to_owned())), request(), Duration::from_secs(60), false).unwrap();
+        assert_eq!(end_of(ended).await, Err(Failure::Crashed));
+        assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
+        assert!(executions.running(&[1; 32]).is_none());
+    }
+
+    #[tokio::test]
+    async fn equal_keys_run_once() {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&runs);
+        let executions = executions(Options::default(), Box::new(move |_| _ = count.fetch_add(1, Ordering::Relaxed)));
+        let launch = || executions.launch(Some(([1; 32], "id".to_owned())), request(), Duration::from_secs(60), false).unwrap();
+        let (first, second) = tokio::join!(end_of(launch()), end_of(launch()));
+        let third = end_of(launch()).await;
+        assert!(first.is_ok() && first == second && second == third, "{first:?}");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_does_not_stop_the_run() {
+        let (told, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let executions = executions(Options::default(), Box::new(move |ending| _ = told.send(ending.is_ok())));
+        let caller = executions.run_to_end(request(), Duration::from_secs(60));
+        // Polled once, which starts the run, and dropped.
+        assert!(timeout(Duration::ZERO, caller).await.is_err());
+        assert_eq!(ended.recv().await, Some(true));
+    }
+
+    #[tokio::test]
+    async fn no_place_is_overload_and_nothing_begins_after_the_end() {
+        let options = Options { concurrent: 1, queue: 0, ..Options::default() };
+        let executions = executions(options, Box::new(|_| {}));
+        let first = executions.launch(None, request(), Duration::from_secs(60), false).unwrap();
+        assert_eq!(executions.run_to_end(request(), Duration::from_secs(60)).await, Err(Failure::Overloaded));
+        assert!(end_of(first).await.is_ok());
+        assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_to_remember_is_remembered_without_its_samples() {
+        let options = Options { remembered_bytes: 1, ..Options::default() };
+        let executions = executions(options, Box::new(|_| {}));
+        let ended = executions.launch(Some(([1; 32], "id".to_owned())), request(), Duration::from_secs(60), false).unwrap();
+        assert!(end_of(ended).await.unwrap().data.metrics[0].samples.is_none());
+        let whole = executions.run_to_end(request(), Duration::from_secs(60)).await.unwrap();
+        assert!(whole.data.metrics[0].samples.is_some());
+    }
+}

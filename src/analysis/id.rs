@@ -1,0 +1,518 @@
+//! Execution ids: a judgement's id is its request, compressed and signed, so that any replica that knows the key can answer for it.
+//!
+//! An id is base64url text, without padding, of
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | format version |
+//! | 1 | number of the built-in dictionary |
+//! | 8 | creation time, Unix seconds, big-endian |
+//! | 8 | random, so that two requests never share an id |
+//! | 4 | length of the request's JSON, big-endian |
+//! | n | zstd frame of that JSON, which declares the same length |
+//! | 32 | HMAC-SHA-256 of everything before |
+//!
+//! The tag is verified before anything else is believed, except the version: a newer version may lay out the rest otherwise.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
+use sha2::Sha256;
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::zstd_safe;
+
+use super::Request;
+
+/// Longest id, in characters: proxies cut URLs near 8 KB.
+pub const MAX_ID_LENGTH: usize = 6_144;
+/// Largest request that an id may hold, in bytes of JSON.
+pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
+/// Fewest bytes of a key.
+pub const MIN_KEY_BYTES: usize = 32;
+
+const VERSION: u8 = 1;
+const DICTIONARY: u8 = 1;
+const LEVEL: i32 = 19;
+const HEADER: usize = 1 + 1 + 8 + 8 + 4;
+const TAG: usize = 32;
+
+/// Raw-content dictionary no. 1. Ids in use were compressed with it, so it must never change; a better one gets the next number.
+/// Made from `dictionary-1.json` by the ignored test below.
+const DICTIONARY_1: &[u8] = include_bytes!("id/dictionary-1.bin");
+
+static ENCODER_1: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_1, LEVEL));
+static DECODER_1: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY_1));
+
+/// The key that signs ids. Replicas that answer for each other share one.
+#[derive(Clone)]
+pub struct IdKey(Hmac<Sha256>);
+
+impl fmt::Debug for IdKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdKey(..)")
+    }
+}
+
+/// A key file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidKey {
+    /// The file cannot be read.
+    #[error("cannot be read")]
+    Unreadable(#[source] io::Error),
+    /// The file holds too little.
+    #[error("holds {0} bytes, and a key has at least {MIN_KEY_BYTES}; write one with `openssl rand -base64 48`")]
+    TooShort(usize),
+}
+
+impl IdKey {
+    /// Reads a key from a file; white space around it does not count.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when the file cannot be read or holds less than [`MIN_KEY_BYTES`].
+    pub fn from_file(path: &Path) -> Result<Self, InvalidKey> {
+        Self::from_bytes(std::fs::read(path).map_err(InvalidKey::Unreadable)?.trim_ascii())
+    }
+
+    /// A key of these bytes.
+    ///
+    /// # Errors
+    /// [`InvalidKey::TooShort`] for less than [`MIN_KEY_BYTES`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidKey> {
+        if bytes.len() < MIN_KEY_BYTES {
+            return Err(InvalidKey::TooShort(bytes.len()));
+        }
+        // HMAC takes keys of any length; the error exists for ciphers that do not.
+        Hmac::new_from_slice(bytes).map(Self).map_err(|_| InvalidKey::TooShort(bytes.len()))
+    }
+
+    /// A key that no other process knows: ids stop working when this one ends.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Hmac::new(&rand::random::<[u8; 64]>().into()))
+    }
+
+    fn tag(&self, bytes: &[u8]) -> [u8; TAG] {
+        let mut mac = self.0.clone();
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
+    }
+
+    fn verifies(&self, bytes: &[u8], tag: &[u8]) -> bool {
+        let mut mac = self.0.clone();
+        mac.update(bytes);
+        mac.verify_slice(tag).is_ok()
+    }
+}
+
+/// Why there is no id for a request, or no request in an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The request carries samples, which no id could hold.
+    #[error("a judgement of inline samples has no id to ask for later; send it without `Prefer: respond-async`")]
+    InlineSamples,
+    /// The id would be cut off by proxies.
+    #[error(
+        "the id of this judgement would be {length} characters long, and proxies cut addresses longer than {MAX_ID_LENGTH}; \
+         judge synchronously, or split the config"
+    )]
+    TooLong {
+        /// Length of the id, in characters.
+        length: usize,
+    },
+    /// The request is larger than an id may hold.
+    #[error("the request is {bytes} bytes of JSON, and an id holds at most {MAX_REQUEST_BYTES}; judge synchronously, or split the config")]
+    TooLarge {
+        /// Length of the request's JSON.
+        bytes: usize,
+    },
+    /// The request cannot be written. Not seen in practice: every request that was read can be written.
+    #[error("the request cannot be made into an id: {0}")]
+    Unwritable(String),
+    /// The id is of a format that only newer releases know.
+    #[error("the id is of format {0}, which this release does not know yet; ask again once the upgrade is complete")]
+    NewerVersion(u8),
+    /// The text is no id, or was not signed with this key.
+    #[error("no such judgement: {0}")]
+    Unknown(&'static str),
+}
+
+/// What an id says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The request.
+    pub request: Request,
+    /// When the id was made, to the second.
+    pub created: Timestamp,
+    /// What tells this id from every other: its tag.
+    pub key: [u8; TAG],
+}
+
+/// The id of a request made at `created`, told from equal requests by `random`.
+///
+/// # Errors
+/// [`IdError::InlineSamples`], [`IdError::TooLong`] and [`IdError::TooLarge`].
+pub fn encode(request: &Request, key: &IdKey, created: Timestamp, random: u64) -> Result<String, IdError> {
+    if !request.samples.is_empty() {
+        return Err(IdError::InlineSamples);
+    }
+    let unwritable = |error: &dyn fmt::Display| IdError::Unwritable(error.to_string());
+    let json = serde_json::to_vec(request).map_err(|error| unwritable(&error))?;
+    let size = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_REQUEST_BYTES);
+    let size = size.ok_or(IdError::TooLarge { bytes: json.len() })?;
+    let frame = Compressor::with_prepared_dictionary(&ENCODER_1)
+        .and_then(|mut compressor| compressor.compress(&json))
+        .map_err(|error| unwritable(&error))?;
+
+    let mut bytes = Vec::with_capacity(HEADER + frame.len() + TAG);
+    bytes.extend_from_slice(&[VERSION, DICTIONARY]);
+    bytes.extend_from_slice(&created.as_second().to_be_bytes());
+    bytes.extend_from_slice(&random.to_be_bytes());
+    bytes.extend_from_slice(&size.to_be_bytes());
+    bytes.extend_from_slice(&frame);
+    bytes.extend_from_slice(&key.tag(&bytes));
+    let id = URL_SAFE_NO_PAD.encode(bytes);
+    if id.len() > MAX_ID_LENGTH { Err(IdError::TooLong { length: id.len() }) } else { Ok(id) }
+}
+
+/// Reads an id. The request in it is what some replica with this key once accepted; what depends on settings must be checked again.
+///
+/// # Errors
+/// [`IdError::NewerVersion`] and [`IdError::Unknown`].
+pub fn decode(id: &str, key: &IdKey) -> Result<Decoded, IdError> {
+    if id.len() > MAX_ID_LENGTH {
+        return Err(IdError::Unknown("the id is longer than any that is given out"));
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(id).map_err(|_| IdError::Unknown("the id is not base64url text"))?;
+    match bytes.first() {
+        // The version before this one is read too, once there is one.
+        Some(&VERSION) => decode_1(&bytes, key),
+        Some(&newer) if newer > VERSION => Err(IdError::NewerVersion(newer)),
+        _ => Err(IdError::Unknown("the id is of no known format")),
+    }
+}
+
+fn decode_1(bytes: &[u8], key: &IdKey) -> Result<Decoded, IdError> {
+    let unknown = IdError::Unknown;
+    let truncated = || unknown("the id is cut short");
+    let (signed, tag) = bytes.split_last_chunk::<TAG>().ok_or_else(truncated)?;
+    if !key.verifies(signed, tag) {
+        return Err(unknown("the id was changed, cut short, or signed with another key"));
+    }
+    let (header, frame) = signed.split_first_chunk::<HEADER>().ok_or_else(truncated)?;
+    let [_, dictionary, rest @ ..] = header;
+    let (created, rest) = rest.split_first_chunk::<8>().ok_or_else(truncated)?;
+    let size = rest.last_chunk::<4>().ok_or_else(truncated)?;
+    if *dictionary != DICTIONARY {
+        return Err(unknown("the id names a dictionary that does not exist"));
+    }
+    let size = u32::from_be_bytes(*size) as usize;
+    if size > MAX_REQUEST_BYTES {
+        return Err(unknown("the id declares a request larger than any that is given out"));
+    }
+    if !matches!(zstd_safe::get_frame_content_size(frame), Ok(Some(declared)) if declared == size as u64) {
+        return Err(unknown("the id contradicts itself about its size"));
+    }
+    let json = Decompressor::with_prepared_dictionary(&DECODER_1)
+        .and_then(|mut decompressor| decompressor.decompress(frame, size))
+        .map_err(|_| unknown("the id cannot be decompressed"))?;
+    if json.len() != size {
+        return Err(unknown("the id contradicts itself about its size"));
+    }
+    let request = serde_json::from_slice(&json).map_err(|_| unknown("the id holds no request that this release understands"))?;
+    let created = Timestamp::from_second(i64::from_be_bytes(*created)).map_err(|_| unknown("the id's time is out of range"))?;
+    Ok(Decoded { request, created, key: *tag })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use haldane_judges::config::{CanaryConfig, Direction, FailOn, Kind, Limits, Thresholds, Tolerance, Variable};
+    use haldane_judges::{JudgeName, Period};
+    use proptest::prelude::*;
+    use sha2::Digest as _;
+
+    use super::*;
+    use crate::analysis::{InlineArm, InlineSamples, Scope};
+    use crate::source::Window;
+
+    fn key() -> IdKey {
+        IdKey::from_bytes(&[7; 32]).unwrap()
+    }
+
+    fn typical() -> Request {
+        serde_json::from_str(include_str!("id/dictionary-1.json")).unwrap()
+    }
+
+    fn signed(mut bytes: Vec<u8>) -> String {
+        bytes.extend_from_slice(&key().tag(&bytes));
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn header(version: u8, dictionary: u8, size: u32) -> Vec<u8> {
+        let mut bytes = vec![version, dictionary];
+        bytes.extend_from_slice(&1_700_000_000_i64.to_be_bytes());
+        bytes.extend_from_slice(&1_u64.to_be_bytes());
+        bytes.extend_from_slice(&size.to_be_bytes());
+        bytes
+    }
+
+    /// Writes `dictionary-1.bin`. Kept to show where it came from; running it must change nothing.
+    /// `cargo test --lib make_dictionary_1 -- --ignored`
+    #[test]
+    #[ignore = "writes the dictionary into the source tree"]
+    fn make_dictionary_1() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/dictionary-1.bin");
+        std::fs::write(path, serde_json::to_vec(&typical()).unwrap()).unwrap();
+    }
+
+    /// Writes `example-1.txt`, an id as the first release gave it out. As with the dictionary, once is enough.
+    /// `cargo test --lib make_example_1 -- --ignored`
+    #[test]
+    #[ignore = "writes an example into the source tree"]
+    fn make_example_1() {
+        let mut request = typical();
+        request.config.metrics.truncate(2);
+        request.config.description = "Text of its own: Ünïcode, \"quotes\", 0123456789.".to_owned();
+        request.canary.variables.insert("scope".to_owned(), "pay-gateway-7f9c".to_owned());
+        let id = encode(&request, &key(), Timestamp::from_second(1_700_000_000).unwrap(), 42).unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/example-1.txt"), id + "\n").unwrap();
+    }
+
+    #[test]
+    fn dictionary_1_never_changes() {
+        let digest: String = Sha256::digest(DICTIONARY_1).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "f0c46117665c4e625bd96f99226aaec0d15ce556eb0a84c65711d7ea0f6d34a8");
+    }
+
+    #[test]
+    fn an_id_of_the_first_release_is_still_read() {
+        let id = include_str!("id/example-1.txt").trim();
+        let decoded = decode(id, &key()).unwrap();
+        assert_eq!(decoded.request.config.name, "http-golden-signals");
+        assert!(decoded.request.config.description.ends_with("0123456789."));
+        assert_eq!(decoded.request.canary.variables["scope"], "pay-gateway-7f9c");
+        assert_eq!(decoded.created.as_second(), 1_700_000_000);
+    }
+
+    #[test]
+    fn two_ids_of_one_request_differ() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let ids = [1, 2].map(|random| encode(&typical(), &key(), now, random).unwrap());
+        assert_ne!(ids[0], ids[1]);
+        assert_eq!(decode(&ids[0], &key()).unwrap().request, decode(&ids[1], &key()).unwrap().request);
+    }
+
+    #[test]
+    fn another_key_does_not_read_it() {
+        let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 1).unwrap();
+        assert!(matches!(decode(&id, &IdKey::random()), Err(IdError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_a_wrong_id_whatever_follows_the_version() {
+        for rest in [&[][..], &[0; 3], &[9; 80]] {
+            let id = URL_SAFE_NO_PAD.encode([&[VERSION + 1][..], rest].concat());
+            assert_eq!(decode(&id, &key()), Err(IdError::NewerVersion(VERSION + 1)));
+        }
+        assert!(matches!(decode(&signed(header(0, 1, 0)), &key()), Err(IdError::Unknown(_))));
+    }
+
+    #[test]
+    fn inline_samples_have_no_id() {
+        let mut request = typical();
+        let arm = InlineArm::Values(vec![Some(1.0), None]);
+        request.samples.insert("p95".into(), InlineSamples { baseline: arm.clone(), canary: arm });
+        assert_eq!(encode(&request, &key(), Timestamp::UNIX_EPOCH, 1), Err(IdError::InlineSamples));
+    }
+
+    #[test]
+    fn a_config_too_large_for_an_address_is_refused_with_its_length() {
+        let mut request = typical();
+        let metric = request.config.metrics[0].clone();
+        // Digests stand for text that does not compress.
+        request.config.metrics = (0..200_u32)
+            .map(|i| {
+                let description = Sha256::digest(i.to_be_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+                haldane_judges::config::Metric { name: format!("m{i}"), description, ..metric.clone() }
+            })
+            .collect();
+        let Err(IdError::TooLong { length }) = encode(&request, &key(), Timestamp::UNIX_EPOCH, 1) else { panic!("accepted") };
+        assert!(length > MAX_ID_LENGTH);
+        request.config.description = "x".repeat(MAX_REQUEST_BYTES);
+        assert!(matches!(encode(&request, &key(), Timestamp::UNIX_EPOCH, 1), Err(IdError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_typical_config_of_thirty_metrics_fits() {
+        let mut request = typical();
+        let metrics = request.config.metrics.clone();
+        request.config.metrics = (0..30)
+            .map(|i| {
+                let mut metric = metrics[i % metrics.len()].clone();
+                metric.name = format!("{} {i}", metric.name);
+                metric
+            })
+            .collect();
+        let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap();
+        assert_eq!(decode(&id, &key()).unwrap().request, request);
+    }
+
+    #[test]
+    fn every_shipped_config_fits_with_room_for_long_scopes() {
+        for shipped in haldane_judges::catalog::SHIPPED {
+            let mut request = typical();
+            request.config = haldane_judges::catalog::shipped(shipped.name).unwrap().into_inner();
+            let digest: String = Sha256::digest(shipped.name).iter().map(|byte| format!("{byte:02x}")).collect();
+            request.canary.variables.insert("scope".into(), digest);
+            let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap();
+            assert!(id.len() < MAX_ID_LENGTH / 4, "{}: {}", shipped.name, id.len());
+        }
+    }
+
+    #[test]
+    fn a_signed_bomb_is_refused() {
+        let megabytes = vec![b' '; 64 << 20];
+        let frame = zstd::bulk::compress(&megabytes, 3).unwrap();
+        // Honest about its size, lying about it, and silent about it.
+        let honest = [header(1, 1, 64 << 20), frame.clone()].concat();
+        let lying = [header(1, 1, 100), frame].concat();
+        let mut streamed = Vec::new();
+        zstd::stream::copy_encode(&megabytes[..], &mut streamed, 3).unwrap();
+        assert!(matches!(zstd_safe::get_frame_content_size(&streamed), Ok(None)));
+        let silent = [header(1, 1, MAX_REQUEST_BYTES as u32), streamed].concat();
+        // A second frame behind one that keeps its word.
+        let small = zstd::bulk::compress(b"{}", 3).unwrap();
+        let second = [header(1, 1, 2), small, zstd::bulk::compress(&megabytes, 3).unwrap()].concat();
+        for bomb in [honest, lying, silent, second] {
+            assert!(matches!(decode(&signed(bomb), &key()), Err(IdError::Unknown(_))));
+        }
+        assert!(matches!(decode(&signed(header(1, 2, 0)), &key()), Err(IdError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_short_key_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("  {}  \n", "k".repeat(31))).unwrap();
+        assert!(matches!(IdKey::from_file(file.path()), Err(InvalidKey::TooShort(31))));
+        std::fs::write(file.path(), format!("{}\n", "k".repeat(32))).unwrap();
+        assert!(IdKey::from_file(file.path()).is_ok());
+    }
+
+    prop_compose! {
+        fn metrics()(
+            n in 1..6_usize,
+            name in "[ -~]{1,20}",
+            texts in prop::collection::vec("\\PC{0,60}", 6),
+            numbers in prop::collection::vec(prop::num::f64::NORMAL, 6),
+            flags in any::<[bool; 6]>(),
+        ) -> Vec<haldane_judges::config::Metric> {
+            let base: haldane_judges::config::Metric = serde_json::from_value(serde_json::json!({ "name": name })).unwrap();
+            (0..n)
+                .map(|i| haldane_judges::config::Metric {
+                    name: format!("{name}{i}"),
+                    description: texts[i].clone(),
+                    kind: if flags[0] { Kind::Ratio } else { Kind::Value },
+                    direction: if flags[1] { Direction::Decrease } else { Direction::Either },
+                    critical: flags[2],
+                    muted: flags[3],
+                    traffic: flags[4],
+                    unit: flags[5].then(|| texts[0].clone()),
+                    tolerance: Tolerance { relative: Some(numbers[i]), absolute: None },
+                    limits: Limits { max: Some(numbers[5 - i]), ..Limits::default() },
+                    queries: BTreeMap::from([(
+                        "prometheus".to_owned(),
+                        haldane_judges::config::MetricQuery::Single(texts[i].clone()),
+                    )]),
+                    ..base.clone()
+                })
+                .collect()
+        }
+    }
+
+    prop_compose! {
+        fn request()(
+            metrics in metrics(),
+            text in "\\PC{0,40}",
+            scopes in prop::collection::btree_map("[a-z_]{1,12}", "\\PC{0,40}", 0..4),
+            times in (any::<i32>(), 1..1_000_000_u32, 1..100_000_u32),
+            offset in any::<u32>(),
+            share in prop::option::of(0.0..1.0_f64),
+            threshold in any::<bool>(),
+            end in prop::option::of(0..4_000_000_000_i64),
+        ) -> Request {
+            let start = i64::from(times.0);
+            Request {
+                judge: if threshold { JudgeName::ThresholdV1 } else { JudgeName::HaldaneV1 },
+                config: CanaryConfig {
+                    name: "any".into(),
+                    description: text.clone(),
+                    judge: "haldane-v1".into(),
+                    fail_on: FailOn::Critical,
+                    thresholds: Thresholds::default(),
+                    groups: BTreeMap::from([(text.clone(), 0.1)]),
+                    min_observation: Period::from_seconds(300),
+                    warmup: 3,
+                    step: Some(Period::from_seconds(60)),
+                    variables: BTreeMap::from([("zone".into(), Variable { description: String::new(), default: Some(text) })]),
+                    metrics,
+                },
+                source: threshold.then(|| "prometheus".into()),
+                baseline: Scope { variables: scopes.clone() },
+                canary: Scope { variables: scopes },
+                window: Some(Window { start, end: start + i64::from(times.1), step_seconds: times.2 }),
+                step_seconds: times.2,
+                baseline_offset_seconds: offset,
+                canary_share: share,
+                planned_end: end.map(|end| Timestamp::from_second(end).unwrap()),
+                samples: BTreeMap::new(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_reads_back(request in request(), created in 0..4_000_000_000_i64, random in any::<u64>()) {
+            let created = Timestamp::from_second(created).unwrap();
+            let id = encode(&request, &key(), created, random).unwrap();
+            let decoded = decode(&id, &key()).unwrap();
+            prop_assert_eq!(decoded.request, request);
+            prop_assert_eq!(decoded.created, created);
+        }
+
+        #[test]
+        fn no_bytes_make_a_request_or_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "\\PC{0,200}") {
+            prop_assert!(decode(&URL_SAFE_NO_PAD.encode(&bytes), &key()).is_err());
+            prop_assert!(decode(&text, &key()).is_err());
+        }
+
+        #[test]
+        fn signed_bytes_never_panic(size in any::<u32>(), frame in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode(&signed([header(1, 1, size), frame].concat()), &key()).is_err());
+        }
+    }
+
+    #[test]
+    fn any_changed_character_is_refused() {
+        let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 42).unwrap();
+        for at in 0..id.len() {
+            for other in [b'A', b'_', b'%', b'=', b'z'] {
+                let mut changed = id.clone().into_bytes();
+                if changed[at] == other {
+                    continue;
+                }
+                changed[at] = other;
+                let changed = String::from_utf8(changed).unwrap();
+                assert!(decode(&changed, &key()).is_err(), "changed character {at} to {}", char::from(other));
+            }
+            assert!(decode(&id[..at], &key()).is_err(), "cut at {at}");
+        }
+    }
+}

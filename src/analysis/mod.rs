@@ -1,0 +1,195 @@
+//! The use case: plan the queries, fetch both arms, align them on the step grid, judge, and keep the evidence.
+//!
+//! Every edge translates what it is told into a [`Request`] and renders the [`Scorecard`] that [`Analyst::run`] answers with.
+
+use std::collections::BTreeMap;
+
+use haldane_judges::evidence::Arm;
+use haldane_judges::{CanaryConfig, JudgeName, Judgement};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::source::Window;
+
+pub mod execution;
+pub mod id;
+mod plan;
+mod run;
+
+pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress};
+
+/// Everything that a judgement depends on, with nothing left to look up but the samples: the config itself, absolute times.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The judge that decides.
+    pub judge: JudgeName,
+    /// The config, resolved. It is checked again when a request is read back from an id.
+    pub config: CanaryConfig,
+    /// Account to read from; `None` where every metric carries its samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What selects the baseline.
+    pub baseline: Scope,
+    /// What selects the canary.
+    pub canary: Scope,
+    /// The canary's window; `None` where every metric carries its samples and no times were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Distance between inline points, in seconds, where there is no window.
+    pub step_seconds: u32,
+    /// How much earlier the baseline's window lies, in seconds; 0 compares over the same window.
+    #[serde(default)]
+    pub baseline_offset_seconds: u32,
+    /// Share of the arms' traffic that goes to the canary, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_share: Option<f64>,
+    /// When the caller means to end the observation, for remedies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_end: Option<Timestamp>,
+    /// Samples that came with the request, by metric name; those metrics are not fetched.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub samples: BTreeMap<String, InlineSamples>,
+}
+
+/// What selects one arm in the metric store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Template variables of this arm, `scope` and `location` among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Samples of one metric that came with the request, in either of two shapes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InlineSamples {
+    /// The baseline's points.
+    pub baseline: InlineArm,
+    /// The canary's points.
+    pub canary: InlineArm,
+}
+
+/// One arm's inline points; `None` is a missing point. A vector of numbers alone makes a value metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InlineArm {
+    /// One number an interval.
+    Values(Vec<Option<f64>>),
+    /// Events and totals of a ratio.
+    Counts {
+        /// Events of each interval.
+        events: Vec<Option<f64>>,
+        /// Totals of each interval.
+        totals: Vec<Option<f64>>,
+    },
+    /// One vector for each instance, by its name.
+    Instances(BTreeMap<String, Vec<Option<f64>>>),
+}
+
+/// A verdict with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Scorecard {
+    /// The id by which the judgement can be asked for again; absent where it was judged on inline samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// When it was judged. The only field, with `id` and `rerun`, that differs between two judgements of the same samples.
+    #[schemars(with = "String")]
+    pub judged_at: Timestamp,
+    /// True when an earlier judgement with this id had been forgotten and the samples were fetched again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rerun: bool,
+    /// The judge's answer.
+    #[serde(flatten)]
+    pub judgement: Judgement,
+    /// Where the samples came from and over which times.
+    pub data: Provenance,
+}
+
+/// Where the samples came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Provenance {
+    /// Account the samples were read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The canary's window, aligned to the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_window: Option<WindowSpan>,
+    /// The baseline's window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_window: Option<WindowSpan>,
+    /// Distance between points, in seconds.
+    pub step_seconds: u32,
+    /// SHA-256 of all samples; equal digests mean equal data.
+    pub digest: String,
+    /// For each metric in the config's order, the queries of both arms and what came back.
+    pub metrics: Vec<MetricProvenance>,
+}
+
+/// A window as people read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WindowSpan {
+    /// Start.
+    #[schemars(with = "String")]
+    pub start: Timestamp,
+    /// End.
+    #[schemars(with = "String")]
+    pub end: Timestamp,
+    /// Points in the window.
+    pub points: usize,
+}
+
+/// Where one metric's samples came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricProvenance {
+    /// The metric's name.
+    pub name: String,
+    /// `inline`, or the store's kind.
+    pub from: String,
+    /// The queries, as the store was asked them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queries: Vec<QueryProvenance>,
+    /// The series as they were judged, where the caller asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<MetricSamples>,
+}
+
+/// One query and what came back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryProvenance {
+    /// The arm it selects.
+    pub arm: Arm,
+    /// `value`, `numerator` or `denominator`.
+    pub part: String,
+    /// Text in the store's language.
+    pub query: String,
+    /// Series that came back; absent where the query failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<usize>,
+    /// Points that came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<usize>,
+}
+
+/// Both arms' samples on the step grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricSamples {
+    /// The baseline's.
+    pub baseline: ArmSamples,
+    /// The canary's.
+    pub canary: ArmSamples,
+}
+
+/// One arm's samples; `null` is a missing point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArmSamples {
+    /// One number an interval.
+    Values(Vec<Option<f64>>),
+    /// Events and totals of a ratio.
+    Counts {
+        /// Events of each interval.
+        events: Vec<Option<f64>>,
+        /// Totals of each interval.
+        totals: Vec<Option<f64>>,
+    },
+}

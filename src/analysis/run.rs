@@ -1,0 +1,527 @@
+//! Runs one analysis: plan, fetch, align, judge.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream;
+use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation, Points};
+use haldane_judges::scorecard::{Remedy, Status};
+use haldane_judges::{CheckedConfig, Judgement};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::plan::{MetricPlan, Part, Plan, PlannedQuery};
+use super::{ArmSamples, InlineArm, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Request, Scorecard, WindowSpan};
+use crate::source::cache::{CacheCounts, CachedSource, ReplyCache};
+use crate::source::{Advice, InvalidSource, Reply, Source, SourceError, SourceSettings, Window};
+
+/// Bounds of one analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most points an arm of a metric may have.
+    pub max_points: usize,
+    /// Most queries in flight for one analysis.
+    pub concurrent_queries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_points: 11_000, concurrent_queries: 16 }
+    }
+}
+
+/// One configured metric store.
+#[derive(Debug)]
+pub struct Account {
+    /// The name callers choose it by.
+    pub name: String,
+    /// The store, behind the cache that all accounts share.
+    pub source: CachedSource,
+}
+
+/// The configured metric stores, by name.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    accounts: BTreeMap<String, Account>,
+    cache: ReplyCache,
+}
+
+impl Accounts {
+    /// Makes every store ready.
+    ///
+    /// # Errors
+    /// [`InvalidSource`] for the first whose settings do not work.
+    pub fn open(settings: &BTreeMap<String, SourceSettings>) -> Result<Self, InvalidSource> {
+        let cache = ReplyCache::default();
+        let accounts = settings
+            .iter()
+            .map(|(name, settings)| {
+                let source = CachedSource::new(name.clone(), Source::open(name, settings)?, &cache);
+                Ok((name.clone(), Account { name: name.clone(), source }))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { accounts, cache })
+    }
+
+    /// The account a request means: the one it names, or the only one there is.
+    ///
+    /// # Errors
+    /// [`AnalysisError::UnknownSource`] when there is no such account, or several and none is named.
+    pub fn choose(&self, name: Option<&str>) -> Result<&Account, AnalysisError> {
+        let known = || self.accounts.keys().cloned().collect();
+        match name {
+            Some(name) => self.accounts.get(name),
+            None if self.accounts.len() == 1 => self.accounts.values().next(),
+            None => None,
+        }
+        .ok_or_else(|| AnalysisError::UnknownSource { name: name.map(str::to_owned), known: known() })
+    }
+
+    /// The accounts, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values()
+    }
+
+    /// How often replies were at hand.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.cache.counts()
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AnalysisError {
+    /// A field of the request cannot be used.
+    #[error("{message}")]
+    Invalid {
+        /// JSON pointer into the request, such as `/window/end`.
+        pointer: String,
+        /// The value and the remedy.
+        message: String,
+    },
+    /// No such account.
+    #[error("{}", unknown_source(name.as_deref(), known))]
+    UnknownSource {
+        /// The name asked for, if any.
+        name: Option<String>,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// The judge broke down; a defect of Haldane's.
+    #[error("the judge broke down: {0}")]
+    Broken(String),
+    /// Not one metric could be read.
+    #[error("no metric could be read; `{metric}`: {error}")]
+    NothingFetched {
+        /// The first metric that failed.
+        metric: String,
+        /// Why it did.
+        error: SourceError,
+    },
+}
+
+fn unknown_source(name: Option<&str>, known: &[String]) -> String {
+    let known = if known.is_empty() { "none is configured".to_owned() } else { format!("configured: {}", known.join(", ")) };
+    match name {
+        Some(name) => format!("unknown source `{}`; {known}", name.chars().take(60).collect::<String>()),
+        None => format!("the request names no source, and there is not exactly one to choose; {known}"),
+    }
+}
+
+/// How far the fetching has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Metrics that have arrived or failed.
+    pub done: usize,
+    /// Metrics to be fetched.
+    pub total: usize,
+}
+
+/// Runs analyses against the configured stores.
+#[derive(Debug)]
+pub struct Analyst {
+    accounts: Accounts,
+    limits: Limits,
+}
+
+/// What one query came to.
+type Fetched = Result<Arc<Reply>, FetchError>;
+
+/// Why one query came to nothing.
+#[derive(Debug, Clone, PartialEq)]
+enum FetchError {
+    /// The store failed.
+    Source(SourceError),
+    /// The analysis ran out of time.
+    Deadline,
+}
+
+impl Analyst {
+    /// An analyst over these stores.
+    #[must_use]
+    pub fn new(accounts: Accounts, limits: Limits) -> Self {
+        Self { accounts, limits }
+    }
+
+    /// The stores it reads from.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The bounds it keeps.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Checks what can be checked without fetching: the config, the account, the window, a query for every metric and its
+    /// variables, the sizes.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Invalid`] and [`AnalysisError::UnknownSource`].
+    pub fn check(&self, request: &Request) -> Result<(), AnalysisError> {
+        Plan::of(request, &self.accounts, self.limits).map(|_| ())
+    }
+
+    /// Judges. Metrics that have not arrived by `deadline` are errors with reason `deadline`; the reply comes all the same.
+    /// The scorecard has no id yet and carries every sample; edges leave the samples out unless asked for them.
+    ///
+    /// # Errors
+    /// Those of [`Analyst::check`], and [`AnalysisError::NothingFetched`] when the stores gave nothing at all.
+    pub async fn run(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Scorecard, AnalysisError> {
+        let plan = Plan::of(request, &self.accounts, self.limits)?;
+        let replies = self.fetch_all(&plan, deadline, progress).await;
+        let names = || plan.config.metrics.iter().map(|metric| &metric.name);
+        nothing_fetched(&plan, &replies, names())?;
+        let mut assembled: Vec<Assembled> = names()
+            .zip(&plan.metrics)
+            .zip(&replies)
+            .map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan))
+            .collect();
+        let evidence = evidence(request, &plan, &mut assembled);
+        let digest = digest(&plan.config, &evidence);
+        let judge = request.judge;
+        let config = plan.config.clone();
+        let judging = tokio::task::spawn_blocking(move || {
+            let judgement = haldane_judges::judge(judge, &config, &evidence);
+            (judgement, evidence)
+        });
+        let (mut judgement, evidence) = judging.await.map_err(|error| AnalysisError::Broken(error.to_string()))?;
+        for (metric, assembled) in judgement.metrics.iter_mut().zip(&assembled) {
+            let shifted = matches!(metric.status, Status::Regressed | Status::Suspect);
+            let advice = assembled.advice.iter().filter(|advice| shifted || !advice.about_shifts).map(|advice| &advice.sentence);
+            for warning in assembled.warnings.iter().chain(advice) {
+                if !metric.warnings.contains(warning) {
+                    metric.warnings.push(warning.clone());
+                }
+            }
+        }
+        judgement.warnings.extend(unmatched_arms(request, &assembled));
+        name_times(&mut judgement, request);
+        let data = Provenance {
+            source: plan.account.map(|account| account.name.clone()),
+            canary_window: request.window.and_then(span),
+            baseline_window: request.window.map(|w| w.earlier(i64::from(request.baseline_offset_seconds))).and_then(span),
+            step_seconds: plan.step_seconds,
+            digest,
+            metrics: assembled
+                .into_iter()
+                .zip(&evidence.observations)
+                .map(|(assembled, observation)| MetricProvenance { samples: samples(observation), ..assembled.provenance })
+                .collect(),
+        };
+        Ok(Scorecard { id: None, judged_at: Timestamp::now(), rerun: false, judgement, data })
+    }
+
+    /// Asks every query, a bounded number at a time. The result has an entry for each metric, with one for each of its queries.
+    async fn fetch_all(&self, plan: &Plan<'_>, deadline: Instant, progress: &(dyn Fn(Progress) + Sync)) -> Vec<Vec<Fetched>> {
+        let mut waiting: Vec<usize> = plan.metrics.iter().map(|metric| metric.queries().len()).collect();
+        let total = waiting.iter().filter(|queries| **queries > 0).count();
+        let mut done = 0;
+        progress(Progress { done, total });
+        let mut replies: Vec<Vec<Option<Fetched>>> = waiting.iter().map(|queries| vec![None; *queries]).collect();
+        if let Some(account) = plan.account {
+            // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
+            let mut jobs = Vec::new();
+            for (i, metric) in plan.metrics.iter().enumerate() {
+                for (j, planned) in metric.queries().iter().enumerate() {
+                    jobs.push(async move {
+                        let fetched = match tokio::time::timeout_at(deadline, account.source.fetch(&planned.query)).await {
+                            Ok(fetched) => fetched.map_err(FetchError::Source),
+                            Err(_) => Err(FetchError::Deadline),
+                        };
+                        (i, j, fetched)
+                    });
+                }
+            }
+            let mut fetching = stream::iter(jobs).buffer_unordered(self.limits.concurrent_queries.max(1));
+            while let Some((i, j, fetched)) = fetching.next().await {
+                replies[i][j] = Some(fetched);
+                waiting[i] -= 1;
+                if waiting[i] == 0 {
+                    done += 1;
+                    progress(Progress { done, total });
+                }
+            }
+        }
+        replies.into_iter().map(|metric| metric.into_iter().map(|reply| reply.unwrap_or(Err(FetchError::Deadline))).collect()).collect()
+    }
+}
+
+/// Fails when every metric was to be fetched and for each the store itself failed: then there is nothing to judge.
+fn nothing_fetched<'a>(plan: &Plan<'_>, replies: &[Vec<Fetched>], names: impl Iterator<Item = &'a String>) -> Result<(), AnalysisError> {
+    let mut first = None;
+    for ((name, planned), replies) in names.zip(&plan.metrics).zip(replies) {
+        let failure = replies.iter().find_map(|reply| match reply {
+            Err(FetchError::Source(error)) => Some(error),
+            _ => None,
+        });
+        match failure {
+            Some(error) if !planned.queries().is_empty() => first = first.or_else(|| Some((name.clone(), error.clone()))),
+            _ => return Ok(()),
+        }
+    }
+    match first {
+        Some((metric, error)) => Err(AnalysisError::NothingFetched { metric, error }),
+        None => Ok(()),
+    }
+}
+
+/// One metric's samples, with where they came from.
+struct Assembled {
+    observation: Option<Observation>,
+    provenance: MetricProvenance,
+    warnings: Vec<String>,
+    advice: Vec<Advice>,
+}
+
+fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Request, plan: &Plan<'_>) -> Assembled {
+    let mut provenance = MetricProvenance { name: name.to_owned(), from: "inline".to_owned(), queries: Vec::new(), samples: None };
+    let (per_instance, queries) = match planned {
+        MetricPlan::Inline => {
+            let observation = request
+                .samples
+                .get(name)
+                .map(|samples| Observation::Sampled { baseline: inline_arm(&samples.baseline), canary: inline_arm(&samples.canary) });
+            return Assembled { observation, provenance, warnings: Vec::new(), advice: Vec::new() };
+        }
+        MetricPlan::Fetch { per_instance, queries } => (per_instance.as_deref(), queries),
+    };
+    let (mut warnings, mut advice) = (Vec::new(), Vec::new());
+    if let Some(account) = plan.account {
+        account.source.kind().clone_into(&mut provenance.from);
+        for planned in queries.iter().filter(|planned| planned.arm == Arm::Canary) {
+            advice.extend(account.source.advise(&planned.query));
+        }
+    }
+    for (planned, reply) in queries.iter().zip(replies) {
+        let reply = reply.as_ref().ok();
+        provenance.queries.push(QueryProvenance {
+            arm: planned.arm,
+            part: planned.part.name().to_owned(),
+            query: planned.query.text.clone(),
+            series: reply.map(|reply| reply.series.len()),
+            points: reply.map(|reply| reply.series.iter().flat_map(|s| &s.values).filter(|v| !v.is_nan()).count()),
+        });
+        for warning in reply.map_or(&[][..], |reply| reply.warnings.as_slice()) {
+            warnings.push(format!("{}: {warning}", planned.arm));
+        }
+    }
+    let asked: Vec<(&PlannedQuery, &Fetched)> = queries.iter().zip(replies).collect();
+    let observation = match (arm_points(Arm::Baseline, per_instance, &asked), arm_points(Arm::Canary, per_instance, &asked)) {
+        (Ok(baseline), Ok(canary)) => Observation::Sampled { baseline, canary },
+        (Err(failure), _) | (_, Err(failure)) => Observation::Failed(failure),
+    };
+    Assembled { observation: Some(observation), provenance, warnings, advice }
+}
+
+/// One arm's points from the replies to its queries.
+fn arm_points(arm: Arm, per_instance: Option<&str>, asked: &[(&PlannedQuery, &Fetched)]) -> Result<ArmPoints, FetchFailure> {
+    let failure = |reason: &str, message: String| FetchFailure { arm, reason: reason.to_owned(), message };
+    let mut values = BTreeMap::new();
+    for (planned, reply) in asked.iter().filter(|(planned, _)| planned.arm == arm) {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(FetchError::Source(error)) => return Err(failure(error.reason(), error.to_string())),
+            Err(FetchError::Deadline) => {
+                return Err(failure("deadline", "the time for the analysis ran out before the data arrived; allow more time".to_owned()));
+            }
+        };
+        if let Some(label) = per_instance {
+            return instances(label, reply).map(ArmPoints::from_instances).map_err(|message| failure("many_series", message));
+        }
+        match reply.series.as_slice() {
+            [] => values.insert(planned.part, vec![f64::NAN; planned.query.window.len()]),
+            [one] => values.insert(planned.part, one.values.clone()),
+            many => return Err(failure("many_series", many_series(many))),
+        };
+    }
+    match (values.remove(&Part::Numerator), values.remove(&Part::Denominator), values.remove(&Part::Value)) {
+        (Some(events), Some(totals), _) => Ok(ArmPoints::counts(events, totals)),
+        (_, _, Some(values)) => Ok(ArmPoints::values(values)),
+        _ => Err(failure("no_query", "no query was asked for this arm".to_owned())),
+    }
+}
+
+/// Refuses several series by name: silently taking one of them, or their mean, would judge something nobody asked for.
+fn many_series(series: &[crate::source::Series]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = series
+        .iter()
+        .take(SHOWN)
+        .map(|one| {
+            let labels: Vec<String> = one.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+            format!("{{{}}}", labels.join(", "))
+        })
+        .collect();
+    let more = if series.len() > SHOWN { format!(" and {} more", series.len() - SHOWN) } else { String::new() };
+    format!(
+        "{} series came back where one was expected: {}{more}; aggregate them in the query, or set per_instance to the label that tells them apart",
+        series.len(),
+        shown.join(", ")
+    )
+}
+
+fn instances(label: &str, reply: &Reply) -> Result<Vec<Instance>, String> {
+    let mut instances: BTreeMap<&str, Instance> = BTreeMap::new();
+    for series in &reply.series {
+        let Some(name) = series.labels.get(label) else {
+            return Err(format!("a series has no label `{label}`, which per_instance names; keep it in the query's grouping"));
+        };
+        let instance = Instance { name: name.clone(), values: series.values.clone() };
+        if instances.insert(name, instance).is_some() {
+            return Err(format!("two series have {label}={name:?}; aggregate in the query so that there is one for each"));
+        }
+    }
+    Ok(instances.into_values().collect())
+}
+
+fn inline_arm(arm: &InlineArm) -> ArmPoints {
+    let known = |values: &[Option<f64>]| values.iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>();
+    match arm {
+        InlineArm::Values(values) => ArmPoints::values(known(values)),
+        InlineArm::Counts { events, totals } => ArmPoints::counts(known(events), known(totals)),
+        InlineArm::Instances(instances) => ArmPoints::from_instances(
+            instances.iter().map(|(name, values)| Instance { name: name.clone(), values: known(values) }).collect(),
+        ),
+    }
+}
+
+fn evidence(request: &Request, plan: &Plan<'_>, assembled: &mut [Assembled]) -> Evidence {
+    let observations: Vec<Observation> = assembled
+        .iter_mut()
+        .map(|one| {
+            one.observation.take().unwrap_or_else(|| {
+                let message = "no samples were given for this metric".to_owned();
+                Observation::Failed(FetchFailure { arm: Arm::Canary, reason: "no_query".to_owned(), message })
+            })
+        })
+        .collect();
+    let longest = observations.iter().map(|observation| match observation {
+        Observation::Sampled { canary, .. } => canary.points.len(),
+        Observation::Failed(_) => 0,
+    });
+    let step_seconds = f64::from(plan.step_seconds);
+    let observed_seconds = match request.window {
+        Some(window) => window.seconds() as f64,
+        None => longest.max().unwrap_or(0) as f64 * step_seconds,
+    };
+    let comparison = if request.baseline_offset_seconds == 0 { Comparison::Concurrent } else { Comparison::BeforeAfter };
+    Evidence { observations, step_seconds, observed_seconds, comparison, canary_share: request.canary_share }
+}
+
+/// SHA-256 of all samples in the config's order; every NaN is one and the same missing point.
+fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
+    let mut hash = Sha256::new();
+    let mut vector = |name: &str, values: &[f64]| {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update((values.len() as u64).to_le_bytes());
+        for value in values {
+            let bits = if value.is_nan() { u64::MAX } else { value.to_bits() };
+            hash.update(bits.to_le_bytes());
+        }
+    };
+    for (metric, observation) in config.metrics.iter().zip(&evidence.observations) {
+        let Observation::Sampled { baseline, canary } = observation else {
+            vector(&metric.name, &[]);
+            continue;
+        };
+        for arm in [baseline, canary] {
+            match &arm.points {
+                Points::Values(values) => vector(&metric.name, values),
+                Points::Counts { events, totals } => {
+                    vector(&metric.name, events);
+                    vector(&metric.name, totals);
+                }
+            }
+            for instance in &arm.instances {
+                vector(&instance.name, &instance.values);
+            }
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn samples(observation: &Observation) -> Option<MetricSamples> {
+    let known = |values: &[f64]| values.iter().map(|v| v.is_finite().then_some(*v)).collect::<Vec<_>>();
+    let arm = |arm: &ArmPoints| match &arm.points {
+        Points::Values(values) => ArmSamples::Values(known(values)),
+        Points::Counts { events, totals } => ArmSamples::Counts { events: known(events), totals: known(totals) },
+    };
+    match observation {
+        Observation::Sampled { baseline, canary } => Some(MetricSamples { baseline: arm(baseline), canary: arm(canary) }),
+        Observation::Failed(_) => None,
+    }
+}
+
+fn span(window: Window) -> Option<WindowSpan> {
+    let (start, end) = (Timestamp::from_second(window.start).ok()?, Timestamp::from_second(window.end).ok()?);
+    Some(WindowSpan { start, end, points: window.len() })
+}
+
+/// Says of an arm for which not one query returned a series what selected it: most likely it is misspelt.
+fn unmatched_arms(request: &Request, assembled: &[Assembled]) -> Vec<String> {
+    let arms = [(Arm::Baseline, &request.baseline), (Arm::Canary, &request.canary)];
+    arms.into_iter()
+        .filter_map(|(arm, scope)| {
+            let asked = || assembled.iter().flat_map(|one| &one.provenance.queries).filter(|query| query.arm == arm);
+            if asked().next().is_none() || asked().any(|query| query.series != Some(0)) {
+                return None;
+            }
+            let given: Vec<String> = scope.variables.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
+            Some(format!("no query of the {arm} returned a series; check what selects it: {}", given.join(", ")))
+        })
+        .collect()
+}
+
+/// Says of every extension until when it lasts, and whether that is within the plan.
+fn name_times(judgement: &mut Judgement, request: &Request) {
+    let Some(end) = request.window.and_then(|window| Timestamp::from_second(window.end).ok()) else { return };
+    let clock = |at: Timestamp| at.strftime("%H:%M UTC").to_string();
+    let name = |remedy: &mut Remedy| {
+        let Remedy::Extend { minutes, sentence } = remedy else { return };
+        let seconds = i64::try_from(*minutes).unwrap_or(i64::MAX).saturating_mul(60);
+        let Ok(until) = end.checked_add(jiff::SignedDuration::from_secs(seconds)) else { return };
+        let plan = match request.planned_end {
+            Some(planned) if until <= planned => format!(", within the plan that ends {}", clock(planned)),
+            Some(planned) => format!(", beyond the plan that ends {}", clock(planned)),
+            None => String::new(),
+        };
+        sentence.push_str(&format!("; extend to {}{plan}", clock(until)));
+    };
+    judgement.metrics.iter_mut().flat_map(|metric| &mut metric.remedies).for_each(name);
+    judgement.recommendation.remedies.iter_mut().for_each(name);
+    if let Some(first) = judgement.recommendation.remedies.first() {
+        judgement.recommendation.sentence = format!("hold: {}", first.sentence());
+    }
+}
