@@ -1,0 +1,687 @@
+//! The body of `POST /v1/judgements`, and its translation into an [`analysis::Request`](crate::analysis::Request).
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use haldane_judges::config::Thresholds;
+use haldane_judges::{CheckedConfig, JudgeName, Period, document};
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+use crate::analysis::{InlineArm, InlineSamples, Request, Scope};
+use crate::settings::{BodyLimits, ConfigStore};
+use crate::source::Window;
+
+/// Step of windows that need no larger one.
+const DEFAULT_STEP: i64 = 60;
+/// Longest window that is read with [`DEFAULT_STEP`].
+const DEFAULT_STEP_UP_TO: i64 = 12 * 3600;
+/// Most points of a window whose step was not given.
+const POINTS_OF_A_FITTED_STEP: i64 = 720;
+/// How far ahead of ours the caller's clock may be.
+const CLOCK_SKEW: i64 = 5;
+
+/// What to judge.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JudgementBody {
+    /// Name of a canary config on offer (see `/v1/configs`), or a config itself.
+    #[schemars(schema_with = "config_schema")]
+    config: Value,
+    /// Judge that decides, instead of the config's: `haldane-v1` or `threshold-v1`.
+    #[serde(default)]
+    judge: Option<String>,
+    /// Account to read from. Left out: the only one there is.
+    #[serde(default)]
+    source: Option<String>,
+    /// What selects the baseline.
+    #[serde(default)]
+    baseline: BaselineBody,
+    /// What selects the canary.
+    #[serde(default)]
+    canary: CanaryBody,
+    /// The time to judge. May be left out only where every metric carries its samples.
+    #[serde(default)]
+    window: Option<WindowBody>,
+    /// Score limits, instead of the config's.
+    #[serde(default)]
+    thresholds: Option<Thresholds>,
+    /// Share of the arms' traffic that goes to the canary, above 0 and below 1.
+    #[serde(default)]
+    canary_share: Option<f64>,
+    /// When you mean to end the observation (RFC 3339); remedies take it into account.
+    #[serde(default)]
+    planned_end: Option<Time>,
+    /// Samples by metric name; these metrics are not fetched.
+    #[serde(default)]
+    samples: BTreeMap<String, SamplesBody>,
+}
+
+/// What selects the baseline in the metric store.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct BaselineBody {
+    /// Value of `${scope}` in queries.
+    scope: Option<String>,
+    /// Value of `${location}` in queries.
+    location: Option<String>,
+    /// Values of the config's variables.
+    variables: BTreeMap<String, String>,
+    /// How much earlier the baseline's window lies, such as `1d`, to compare before with after. A multiple of the step.
+    offset: Option<Period>,
+}
+
+/// What selects the canary in the metric store.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct CanaryBody {
+    /// Value of `${scope}` in queries.
+    scope: Option<String>,
+    /// Value of `${location}` in queries.
+    location: Option<String>,
+    /// Values of the config's variables.
+    variables: BTreeMap<String, String>,
+}
+
+/// The time to judge: `start` and `end`, or a `duration` that ends at `end` or, without one, now.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct WindowBody {
+    /// Start (RFC 3339); rounded up to a multiple of the step.
+    start: Option<Time>,
+    /// End (RFC 3339); rounded down to a multiple of the step. Default: now.
+    end: Option<Time>,
+    /// Length, such as `30m`, instead of `start`.
+    duration: Option<Period>,
+    /// Distance between points, such as `60s`. Default: the config's; else 60 s up to 12 hours, and then what gives 720 points.
+    step: Option<Period>,
+}
+
+/// Samples of one metric: for each arm an array of numbers (`null` for a missing point), `{"events": [...], "totals": [...]}` for
+/// a ratio, or `{"instances": {"pod-1": [...]}}`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SamplesBody {
+    /// The baseline's points, oldest first.
+    #[schemars(schema_with = "arm_schema")]
+    baseline: Value,
+    /// The canary's points, oldest first.
+    #[schemars(schema_with = "arm_schema")]
+    canary: Value,
+}
+
+fn config_schema(generator: &mut SchemaGenerator) -> Schema {
+    let config = generator.subschema_for::<haldane_judges::CanaryConfig>();
+    json_schema!({
+        "description": "Name of a canary config on offer (see `/v1/configs`), or a config itself.",
+        "anyOf": [{ "type": "string" }, config]
+    })
+}
+
+fn arm_schema(_: &mut SchemaGenerator) -> Schema {
+    let points = json_schema!({
+        "type": "array",
+        "items": { "anyOf": [{ "type": ["number", "null"] }, { "enum": ["NaN", "Infinity", "-Infinity"] }] }
+    });
+    json_schema!({
+        "anyOf": [
+            points,
+            {
+                "type": "object",
+                "properties": { "events": points, "totals": points },
+                "required": ["events", "totals"],
+                "additionalProperties": false
+            },
+            {
+                "type": "object",
+                "properties": { "instances": { "type": "object", "additionalProperties": points } },
+                "required": ["instances"],
+                "additionalProperties": false
+            }
+        ]
+    })
+}
+
+/// A time as callers write it.
+#[derive(Debug, Clone, Copy)]
+struct Time(Timestamp);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Timestamp::from_str(&text).map(Self).map_err(|_| {
+            let shown: String = text.chars().take(60).collect();
+            serde::de::Error::custom(format!("`{shown}` is not a time; write it like `2026-11-21T14:00:00Z`"))
+        })
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// Translates a body into what is analysed: the config resolved, times absolute and aligned to the step.
+///
+/// What depends on the configured stores is left to [`Analyst::check`](crate::analysis::Analyst::check).
+///
+/// # Errors
+/// A [`Problem`] that points at the offending field.
+pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: Timestamp) -> Result<Request, Problem> {
+    if !body.is_object() {
+        return Err(Problem::invalid("", "the body is a JSON object with at least `config`; see /openapi.json for an example"));
+    }
+    for field in ["baseline", "canary", "window", "thresholds", "samples"] {
+        // serde would take a list for an object, field by field.
+        if body.get(field).is_some_and(Value::is_array) {
+            return Err(Problem::invalid(format!("/{field}"), "is a list; give an object".to_owned()));
+        }
+    }
+    let body: JudgementBody = document::read(body)?;
+    let mut config = resolve_config(body.config, configs)?.into_inner();
+    let judge = match &body.judge {
+        Some(name) => JudgeName::from_str(name)
+            .map_err(|unknown| Problem::unprocessable("unknown-judge", "There is no such judge", "/judge", unknown))?,
+        // A checked config's judge exists.
+        None => JudgeName::from_str(&config.judge)
+            .map_err(|unknown| Problem::unprocessable("unknown-judge", "There is no such judge", "/config/judge", unknown))?,
+    };
+    if let Some(thresholds) = body.thresholds {
+        thresholds.check().map_err(|problem| problem.below("/thresholds"))?;
+        config.thresholds = thresholds;
+    }
+    if let Some(share) = body.canary_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+        return Err(Problem::invalid("/canary_share", format!("{share} is not a share of the traffic; 0.05 sends 5 % to the canary")));
+    }
+    let samples = read_samples(body.samples, &config, limits)?;
+
+    let offset = body.baseline.offset.map_or(0, Period::seconds);
+    let window_body = body.window.unwrap_or_default();
+    let all_inline = config.metrics.iter().all(|metric| samples.contains_key(&metric.name));
+    let timeless = window_body.start.is_none() && window_body.end.is_none() && window_body.duration.is_none();
+    let (window, step_seconds) = if timeless && all_inline {
+        let step = match (window_body.step, config.step) {
+            (Some(step), _) => checked_step(step)?,
+            (None, Some(step)) => step.seconds(),
+            (None, None) => DEFAULT_STEP.unsigned_abs(),
+        };
+        (None, u32::try_from(step).map_err(|_| Problem::invalid("/window/step", "is too long; give at most `1d`"))?)
+    } else {
+        let window = align(&window_body, config.step, limits.max_points, now)?;
+        (Some(window), window.step_seconds)
+    };
+    let baseline_offset_seconds = u32::try_from(offset).map_err(|_| Problem::invalid("/baseline/offset", "is too long"))?;
+    if !baseline_offset_seconds.is_multiple_of(step_seconds) {
+        let (offset, step) = (Period::from_seconds(offset), Period::from_seconds(u64::from(step_seconds)));
+        let above = Period::from_seconds(u64::from(baseline_offset_seconds).next_multiple_of(u64::from(step_seconds)));
+        let detail =
+            format!("{offset} is not a multiple of the step ({step}), so the arms' points would not match; give `{above}` or another step");
+        return Err(Problem::invalid("/baseline/offset", detail));
+    }
+
+    let BaselineBody { scope, location, variables, .. } = body.baseline;
+    let baseline = read_scope("/baseline", scope, location, variables)?;
+    let CanaryBody { scope, location, variables } = body.canary;
+    let canary = read_scope("/canary", scope, location, variables)?;
+    Ok(Request {
+        judge,
+        config,
+        source: body.source,
+        baseline,
+        canary,
+        window,
+        step_seconds,
+        baseline_offset_seconds,
+        canary_share: body.canary_share,
+        planned_end: body.planned_end.map(|time| time.0),
+        samples,
+    })
+}
+
+fn resolve_config(config: Value, configs: &ConfigStore) -> Result<CheckedConfig, Problem> {
+    match config {
+        Value::String(name) => match configs.get(&name) {
+            Some(entry) => Ok(entry.config.clone()),
+            None => Err(Problem::unprocessable("unknown-config", "There is no such canary config", "/config", configs.unknown(&name))),
+        },
+        inline @ Value::Object(_) => CheckedConfig::from_value(inline).map_err(|mut error| {
+            for problem in &mut error.problems {
+                problem.pointer.insert_str(0, "/config");
+            }
+            error.into()
+        }),
+        _ => Err(Problem::invalid("/config", "is neither the name of a config nor a config; see /v1/configs for the names")),
+    }
+}
+
+fn read_scope(
+    pointer: &str,
+    scope: Option<String>,
+    location: Option<String>,
+    mut variables: BTreeMap<String, String>,
+) -> Result<Scope, Problem> {
+    for (name, value) in [("scope", scope), ("location", location)] {
+        if value.as_deref() == Some("") {
+            let message = format!("is empty, and would select what has no such label; give the {name}, or leave it out");
+            return Err(Problem::invalid(format!("{pointer}/{name}"), message));
+        }
+        if let Some(value) = value
+            && variables.insert(name.to_owned(), value).is_some()
+        {
+            return Err(Problem::invalid(
+                format!("{pointer}/variables/{name}"),
+                format!("is given twice; leave one of {pointer}/{name} and this out"),
+            ));
+        }
+    }
+    Ok(Scope { variables })
+}
+
+fn checked_step(step: Period) -> Result<u64, Problem> {
+    match step.seconds() {
+        0 => Err(Problem::invalid("/window/step", "0s is no distance between points; give at least `1s`, or leave it out")),
+        seconds => Ok(seconds),
+    }
+}
+
+/// The window on the step grid.
+fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, now: Timestamp) -> Result<Window, Problem> {
+    let now = now.as_second();
+    let end_of_request = body.end.map(|end| end.0.as_second());
+    if let Some(Time(end)) = body.end
+        && end.as_second() > now.saturating_add(CLOCK_SKEW)
+    {
+        let at = Timestamp::from_second(now).map(|now| now.to_string()).unwrap_or_default();
+        return Err(Problem::invalid("/window/end", format!("{end} lies in the future (it is {at}); leave it out to judge up to now")));
+    }
+    let period = |period: Period| i64::try_from(period.seconds()).unwrap_or(i64::MAX);
+    let (start, end) = match (body.start.map(|start| start.0.as_second()), end_of_request, body.duration.map(period)) {
+        (Some(_), Some(_), Some(_)) => {
+            return Err(Problem::invalid("/window/duration", "start and end say how long the window is; leave one of the three out"));
+        }
+        (Some(start), end, None) => (start, end.unwrap_or(now)),
+        (None, end, Some(duration)) => {
+            let end = end.unwrap_or(now);
+            (end.saturating_sub(duration), end)
+        }
+        (Some(start), None, Some(duration)) => {
+            let end = start.saturating_add(duration);
+            if end > now.saturating_add(CLOCK_SKEW) {
+                return Err(Problem::invalid(
+                    "/window/duration",
+                    "the window ends in the future; start earlier, or give a shorter duration",
+                ));
+            }
+            (start, end)
+        }
+        (None, _, None) => {
+            let detail = "says not when to begin; give `start`, or a `duration` such as `30m`";
+            return Err(Problem::invalid("/window", detail));
+        }
+    };
+    let end = end.min(now);
+    if end <= start {
+        let shown = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
+        let pointer = if body.duration.is_some() { "/window/duration" } else { "/window/end" };
+        return Err(Problem::invalid(pointer, format!("the window ends ({}) before or when it starts ({})", shown(end), shown(start))));
+    }
+    let length = end.saturating_sub(start);
+    let step = match (body.step, config_step) {
+        (Some(step), _) => i64::try_from(checked_step(step)?).unwrap_or(i64::MAX),
+        (None, Some(step)) => period(step),
+        (None, None) if length <= DEFAULT_STEP_UP_TO => DEFAULT_STEP,
+        (None, None) => round_up(length.div_ceil_positive(POINTS_OF_A_FITTED_STEP), DEFAULT_STEP),
+    };
+    let aligned_start = round_up(start, step);
+    let aligned_end = end.saturating_sub(end.rem_euclid(step));
+    let written_step = Period::from_seconds(step.unsigned_abs());
+    if aligned_end <= aligned_start {
+        let detail = format!("the window holds not one whole step of {written_step}; give a longer window or a shorter step");
+        return Err(Problem::invalid("/window", detail));
+    }
+    let window = u32::try_from(step).map(|step_seconds| Window { start: aligned_start, end: aligned_end, step_seconds });
+    let window = window.map_err(|_| Problem::invalid("/window/step", format!("{written_step} is longer than a step may be")))?;
+    if window.len() > max_points {
+        let fitting = window.seconds().div_ceil_positive(i64::try_from(max_points).unwrap_or(i64::MAX));
+        let fitting = if fitting > DEFAULT_STEP { round_up(fitting, DEFAULT_STEP) } else { fitting };
+        let fitting = Period::from_seconds(fitting.unsigned_abs());
+        let detail = format!(
+            "the window has {} points of {written_step}, and at most {max_points} are read; a step of `{fitting}` fits",
+            window.len()
+        );
+        return Err(Problem::invalid("/window/step", detail));
+    }
+    Ok(window)
+}
+
+/// The smallest multiple of `step`, which is above 0, that is not below `value`.
+fn round_up(value: i64, step: i64) -> i64 {
+    match value.rem_euclid(step) {
+        0 => value,
+        past => value.saturating_add(step - past),
+    }
+}
+
+trait DivCeil {
+    fn div_ceil_positive(self, divisor: Self) -> Self;
+}
+
+impl DivCeil for i64 {
+    /// `self / divisor` rounded up, for a `self` of 0 or more and a `divisor` above 0.
+    fn div_ceil_positive(self, divisor: Self) -> Self {
+        round_up(self, divisor) / divisor
+    }
+}
+
+fn read_samples(
+    bodies: BTreeMap<String, SamplesBody>,
+    config: &haldane_judges::CanaryConfig,
+    limits: &BodyLimits,
+) -> Result<BTreeMap<String, InlineSamples>, Problem> {
+    let mut left = limits.max_inline_points;
+    let mut samples = BTreeMap::new();
+    for (name, body) in bodies {
+        let pointer = format!("/samples/{}", escaped(&name));
+        if !config.metrics.iter().any(|metric| metric.name == name) {
+            let known = config.metrics.iter().map(|metric| format!("`{}`", metric.name)).take(20).collect::<Vec<_>>().join(", ");
+            let shown: String = name.chars().take(60).collect();
+            return Err(Problem::invalid(pointer, format!("the config `{}` has no metric `{shown}`; it has {known}", config.name)));
+        }
+        let mut arm = |field: &str, value: Value| Points { limits, left: &mut left }.arm(&format!("{pointer}/{field}"), value);
+        let (baseline, canary) = (arm("baseline", body.baseline)?, arm("canary", body.canary)?);
+        samples.insert(name, InlineSamples { baseline, canary });
+    }
+    Ok(samples)
+}
+
+/// A name as a JSON pointer writes it.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Reads inline points and counts them.
+struct Points<'a> {
+    limits: &'a BodyLimits,
+    left: &'a mut usize,
+}
+
+const ARM_SHAPES: &str = "give an array of numbers, {\"events\": [...], \"totals\": [...]} or {\"instances\": {\"pod-1\": [...]}}";
+
+impl Points<'_> {
+    fn arm(&mut self, pointer: &str, value: Value) -> Result<InlineArm, Problem> {
+        match value {
+            values @ Value::Array(_) => Ok(InlineArm::Values(self.points(pointer, values)?)),
+            Value::Object(mut fields) => {
+                if let Some(Value::Object(instances)) = only(&mut fields, "instances") {
+                    let read = |(name, values): (String, Value)| {
+                        let points = self.points(&format!("{pointer}/instances/{}", escaped(&name)), values)?;
+                        Ok((name, points))
+                    };
+                    return Ok(InlineArm::Instances(instances.into_iter().map(read).collect::<Result<_, Problem>>()?));
+                }
+                match (fields.remove("events"), fields.remove("totals")) {
+                    (Some(events), Some(totals)) if fields.is_empty() => {
+                        let events = self.points(&format!("{pointer}/events"), events)?;
+                        let totals = self.points(&format!("{pointer}/totals"), totals)?;
+                        if events.len() != totals.len() {
+                            let detail = format!(
+                                "has {} entries, and events has {}; give one of each for every interval",
+                                totals.len(),
+                                events.len()
+                            );
+                            return Err(Problem::invalid(format!("{pointer}/totals"), detail));
+                        }
+                        Ok(InlineArm::Counts { events, totals })
+                    }
+                    _ => Err(Problem::invalid(pointer, format!("has other fields than samples have; {ARM_SHAPES}"))),
+                }
+            }
+            _ => Err(Problem::invalid(pointer, format!("is no samples; {ARM_SHAPES}"))),
+        }
+    }
+
+    fn points(&mut self, pointer: &str, values: Value) -> Result<Vec<Option<f64>>, Problem> {
+        let Value::Array(values) = values else {
+            return Err(Problem::invalid(pointer, "is not an array of numbers"));
+        };
+        let max = self.limits.max_points;
+        if values.len() > max {
+            return Err(Problem::invalid(
+                pointer,
+                format!("has {} points, and at most {max} are judged; send fewer, farther apart", values.len()),
+            ));
+        }
+        *self.left = self.left.checked_sub(values.len()).ok_or_else(|| {
+            let max = self.limits.max_inline_points;
+            Problem::invalid(
+                "/samples",
+                format!("hold more than {max} points together; judge fewer metrics at once, or farther apart points"),
+            )
+        })?;
+        values.into_iter().enumerate().map(|(i, value)| point(pointer, i, &value)).collect()
+    }
+}
+
+/// The field of that name, where it is the only one.
+fn only(fields: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    if fields.len() == 1 { fields.remove(name) } else { None }
+}
+
+fn point(pointer: &str, i: usize, value: &Value) -> Result<Option<f64>, Problem> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) if number.as_f64().is_some() => Ok(number.as_f64()),
+        Value::String(word) => match word.as_str() {
+            "NaN" => Ok(None),
+            // The judge counts infinite points and then takes them for missing.
+            "Infinity" | "+Infinity" | "Inf" | "+Inf" => Ok(Some(f64::INFINITY)),
+            "-Infinity" | "-Inf" => Ok(Some(f64::NEG_INFINITY)),
+            _ => {
+                let shown: String = word.chars().take(40).collect();
+                let detail = format!("`{shown}` is not a number; a point is a number, null, \"NaN\", \"Infinity\" or \"-Infinity\"");
+                Err(Problem::invalid(format!("{pointer}/{i}"), detail))
+            }
+        },
+        _ => Err(Problem::invalid(format!("{pointer}/{i}"), "is not a number; a point is a number or null")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-21T12:00:30Z".parse().unwrap()
+    }
+
+    fn config() -> Value {
+        json!({ "name": "c", "metrics": [{ "name": "latency" }, { "name": "a/b" }] })
+    }
+
+    fn read(body: Value) -> Result<Request, Problem> {
+        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), now())
+    }
+
+    fn refused(body: Value) -> (String, String) {
+        let problem = read(body).unwrap_err();
+        assert_eq!(problem.status, 422, "{problem}");
+        (problem.pointer.unwrap(), problem.detail)
+    }
+
+    fn with_window(window: Value) -> Value {
+        json!({ "config": config(), "window": window })
+    }
+
+    #[test]
+    fn a_duration_ends_now_on_the_step_grid() {
+        let window = read(with_window(json!({ "duration": "30m" }))).unwrap().window.unwrap();
+        let end: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        assert_eq!((window.end, window.step_seconds), (end.as_second(), 60));
+        // 11:30:30 is rounded up.
+        assert_eq!(window.len(), 29);
+    }
+
+    #[test]
+    fn long_windows_get_at_most_720_points() {
+        for (duration, step) in [("12h", 60), ("13h", 120), ("1d", 120), ("7d", 840), ("30d", 3600)] {
+            let window = read(with_window(json!({ "duration": duration }))).unwrap().window.unwrap();
+            assert_eq!(window.step_seconds, step, "{duration}");
+            assert!(window.len() <= 720);
+        }
+    }
+
+    #[test]
+    fn a_clock_five_seconds_ahead_is_allowed_for() {
+        let ahead = json!({ "start": "2026-11-21T11:00:00Z", "end": "2026-11-21T12:00:35Z", "step": "1s" });
+        assert_eq!(read(with_window(ahead)).unwrap().window.unwrap().end, now().as_second());
+    }
+
+    #[test]
+    fn windows_that_cannot_be_judged_are_refused_at_their_field() {
+        for (window, pointer, part) in [
+            (json!({ "start": "2026-11-21T11:00:00Z", "end": "2026-11-21T10:00:00Z" }), "/window/end", "before or when it starts"),
+            (json!({ "start": "2026-11-21T11:00:00Z", "end": "2026-11-21T11:00:00Z" }), "/window/end", "before or when it starts"),
+            (json!({ "start": "2026-11-21T11:00:00Z", "end": "2026-11-21T13:00:00Z" }), "/window/end", "future"),
+            (json!({ "start": "2026-11-21T11:30:00Z", "duration": "1h" }), "/window/duration", "future"),
+            (json!({ "duration": "0s" }), "/window/duration", "before or when it starts"),
+            (json!({ "duration": "30m", "step": "0s" }), "/window/step", "0s is no distance"),
+            (json!({ "duration": "30m", "step": "1h" }), "/window", "not one whole step"),
+            (json!({ "duration": "10d", "step": "1s" }), "/window/step", "a step of `2m` fits"),
+            (json!({ "duration": "30m", "step": 60 }), "/window/step", "invalid type"),
+            (json!({ "start": "yesterday" }), "/window/start", "2026-11-21T14:00:00Z"),
+            (json!({ "end": "2026-11-21T11:00:00Z" }), "/window", "give `start`"),
+            (json!({ "start": "2026-11-21T10:00:00Z", "end": "2026-11-21T11:00:00Z", "duration": "1h" }), "/window/duration", "leave one"),
+            (json!({ "duration": "30m", "stpe": "1s" }), "/window/stpe", "did you mean `step`?"),
+            (json!({}), "/window", "give `start`"),
+        ] {
+            let (at, detail) = refused(with_window(window.clone()));
+            assert!(at == pointer && detail.contains(part), "{window}: {at}: {detail}");
+        }
+        assert_eq!(refused(json!({ "config": config() })).0, "/window");
+    }
+
+    #[test]
+    fn an_offset_must_lie_on_the_step_grid() {
+        let body = |offset: &str| json!({ "config": config(), "window": { "duration": "1h" }, "baseline": { "offset": offset } });
+        assert_eq!(read(body("1d")).unwrap().baseline_offset_seconds, 86_400);
+        let (pointer, detail) = refused(body("90s"));
+        assert!(pointer == "/baseline/offset" && detail.contains("`2m`"), "{detail}");
+    }
+
+    #[test]
+    fn samples_are_read_in_each_shape_and_need_no_window() {
+        let body = json!({
+            "config": config(),
+            "samples": {
+                "latency": { "baseline": [1, null, "NaN", "Infinity", 1e308], "canary": { "instances": { "pod-1": [1.5] } } },
+                "a/b": { "baseline": { "events": [1], "totals": [10] }, "canary": { "events": [], "totals": [] } }
+            }
+        });
+        let request = read(body).unwrap();
+        assert_eq!((request.window, request.step_seconds), (None, 60));
+        let expected = InlineArm::Values(vec![Some(1.0), None, None, Some(f64::INFINITY), Some(1e308)]);
+        assert_eq!(request.samples["latency"].baseline, expected);
+        assert!(matches!(&request.samples["latency"].canary, InlineArm::Instances(pods) if pods["pod-1"] == [Some(1.5)]));
+        assert!(matches!(&request.samples["a/b"].baseline, InlineArm::Counts { totals, .. } if totals == &[Some(10.0)]));
+    }
+
+    #[test]
+    fn samples_that_cannot_be_read_are_refused_at_their_place() {
+        let body = |name: &str, arm: Value| json!({ "config": config(), "samples": { name: { "baseline": [1], "canary": arm } } });
+        for (name, arm, pointer, part) in [
+            ("latencyy", json!([1]), "/samples/latencyy", "it has `latency`, `a/b`"),
+            ("a/b", json!([1, "high"]), "/samples/a~1b/canary/1", "`high` is not a number"),
+            ("latency", json!([1, [2]]), "/samples/latency/canary/1", "not a number"),
+            ("latency", json!(3), "/samples/latency/canary", "is no samples"),
+            ("latency", json!({ "events": [1] }), "/samples/latency/canary", "other fields"),
+            ("latency", json!({ "events": [1], "totals": [1, 2] }), "/samples/latency/canary/totals", "has 2 entries"),
+            ("latency", json!({ "instances": { "a/b": 3 } }), "/samples/latency/canary/instances/a~1b", "not an array"),
+            ("latency", json!(vec![0; 11_001]), "/samples/latency/canary", "at most 11000"),
+        ] {
+            let (at, detail) = refused(body(name, arm));
+            assert!(at == pointer && detail.contains(part), "{at}: {detail}");
+        }
+        let many = json!({ "instances": (0..50).map(|i| (i.to_string(), json!(vec![0; 11_000]))).collect::<Map<_, _>>() });
+        assert_eq!(refused(body("latency", many)).0, "/samples");
+    }
+
+    #[test]
+    fn names_and_fields_that_do_not_exist_are_refused_with_a_suggestion() {
+        for (body, pointer, part) in [
+            (json!([]), "", "JSON object"),
+            (json!({}), "", "missing field `config`"),
+            (json!({ "config": 3 }), "/config", "neither"),
+            (json!({ "config": "no-such-config" }), "/config", "unknown config `no-such-config`"),
+            (json!({ "config": config(), "cannary": {} }), "/cannary", "did you mean `canary`?"),
+            (json!({ "config": config(), "judge": "haldane-v9" }), "/judge", "unknown judge `haldane-v9`"),
+            (json!({ "config": config(), "thresholds": { "marginal": 90, "pass": 80 } }), "/thresholds/marginal", "must not exceed"),
+            (json!({ "config": config(), "thresholds": { "marginal": 90 } }), "/thresholds", "missing field `pass`"),
+            (json!({ "config": config(), "canary_share": 5 }), "/canary_share", "0.05"),
+            (
+                json!({ "config": { "name": "c", "metrics": [{ "name": "m", "crticial": true }] } }),
+                "/config/metrics/0/crticial",
+                "critical",
+            ),
+        ] {
+            let (at, detail) = refused(body.clone());
+            assert!(at == pointer && detail.contains(part), "{body}: {at}: {detail}");
+        }
+    }
+
+    #[test]
+    fn every_problem_of_an_inline_config_is_listed() {
+        let metric = json!({ "name": "m", "min_points": 1 });
+        let problem = read(json!({ "config": { "name": "C", "metrics": [metric, metric] } })).unwrap_err();
+        let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+        for pointer in ["/config/name", "/config/metrics/1/name", "/config/metrics/0/min_points", "/config/metrics/1/min_points"] {
+            assert!(pointers.contains(&pointer), "{pointers:?}");
+        }
+    }
+
+    #[test]
+    fn scope_and_location_are_variables_that_are_given_once() {
+        let body = |variables: Value| json!({ "config": config(), "window": { "duration": "1h" }, "canary": { "scope": "checkout", "variables": variables } });
+        let scope = read(body(json!({ "zone": "a" }))).unwrap().canary;
+        assert_eq!(scope.variables, BTreeMap::from([("scope".into(), "checkout".into()), ("zone".into(), "a".into())]));
+        assert_eq!(refused(body(json!({ "scope": "x" }))).0, "/canary/variables/scope");
+    }
+
+    proptest! {
+        #[test]
+        fn an_aligned_window_lies_within_what_was_asked_for(start in 0..2_000_000_000_i64, length in 1..10_000_000_u64, step in prop::option::of(1..100_000_u64)) {
+            let time = |seconds| Time(Timestamp::from_second(seconds).unwrap());
+            let end = start + length as i64;
+            let body = WindowBody { start: Some(time(start)), end: Some(time(end)), duration: None, step: step.map(Period::from_seconds) };
+            if let Ok(window) = align(&body, None, 11_000, Timestamp::from_second(4_000_000_000).unwrap()) {
+                let step = i64::from(window.step_seconds);
+                prop_assert!(start <= window.start && window.start < window.end && window.end <= end);
+                prop_assert!(window.start % step == 0 && window.end % step == 0);
+                prop_assert!(window.start - start < step && end - window.end < step && window.len() <= 11_000);
+            }
+        }
+
+        #[test]
+        fn no_document_panics(text in "[\\[\\]{}:,\"a-z0-9 ]{0,60}", window in "\\PC{0,20}") {
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                let _ = read(value);
+            }
+            let refused = read(with_window(json!({ "start": window }))).is_err();
+            prop_assert!(refused);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Judging, at once or in the background, and asking for a judgement again.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::body::translate;
+use super::json::JsonBody;
+use super::observe::note;
+use super::problem::Problem;
+use super::state::SharedState;
+use crate::analysis::Scorecard;
+use crate::analysis::execution::{Outcome, without_samples};
+
+/// Longest time a caller may ask to wait, in seconds.
+const LONGEST_WAIT: u64 = 600;
+/// Seconds between two looks at a judgement that runs.
+const POLL_AFTER: u32 = 2;
+
+/// A judgement that has not ended yet.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct Running {
+    /// The id to ask for it.
+    id: String,
+    /// Always `running`.
+    status: &'static str,
+}
+
+/// What a query string may say.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    verbose: bool,
+    wait: Option<u64>,
+}
+
+impl Query {
+    fn read(raw: Option<&str>, shortest_wait: u64) -> Result<Self, Problem> {
+        let mut query = Self::default();
+        for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            // Neither parameter's value ever needs percent-encoding.
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let shown: String = value.chars().take(40).collect();
+            match (name, value) {
+                ("verbose", "" | "true" | "1") => query.verbose = true,
+                ("verbose", "false" | "0") => query.verbose = false,
+                ("verbose", _) => return Err(Problem::bad_request("invalid-query", format!("`verbose={shown}`: give `true` or `false`"))),
+                ("wait", _) => {
+                    let wait = value.parse().ok().filter(|seconds| (shortest_wait..=LONGEST_WAIT).contains(seconds));
+                    query.wait = Some(wait.ok_or_else(|| {
+                        let detail = format!("`wait={shown}` is not a number of seconds from {shortest_wait} to {LONGEST_WAIT}");
+                        Problem::bad_request("invalid-query", detail)
+                    })?);
+                }
+                _ => {
+                    let shown: String = name.chars().take(40).collect();
+                    let detail = format!("unknown query parameter `{shown}`; use `verbose` and `wait=SECONDS`");
+                    return Err(Problem::bad_request("invalid-query", detail));
+                }
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// Judge a canary
+///
+/// Answers with 200 and a scorecard for every verdict, `fail` included; any other status means that there is no verdict.
+/// Metrics whose data has not arrived by the deadline are findings of the scorecard with status `error` and reason `deadline`.
+///
+/// With the header `Prefer: respond-async` the answer is 202 at once, with the address to ask for the scorecard. That address holds
+/// the request itself, so any replica with the same key can answer for it; judgements of inline samples have none.
+#[utoipa::path(
+    post,
+    path = "/v1/judgements",
+    tag = "judgements",
+    operation_id = "createJudgement",
+    params(
+        ("verbose" = Option<bool>, Query, description = "Return the series as they were judged, too"),
+        ("wait" = Option<u64>, Query, minimum = 1, maximum = 600, description = "Seconds to wait for the metric stores, instead of the server's deadline (50 unless configured)"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async` to be answered at once and poll", example = "respond-async"),
+    ),
+    request_body(
+        content = ref("#/components/schemas/JudgementBody"),
+        content_type = "application/json",
+        description = "What to judge: a config, the two scopes and a window, or the samples themselves",
+        examples(
+            ("by scope" = (summary = "Read the last half hour from a metric store", value = json!({
+                "config": "http-golden-signals",
+                "source": "prometheus",
+                "baseline": { "scope": "checkout-baseline" },
+                "canary": { "scope": "checkout-canary" },
+                "window": { "duration": "30m" },
+                "canary_share": 0.05
+            }))),
+            ("inline samples" = (summary = "Judge samples that come with the request", value = json!({
+                "config": { "name": "latency-only", "metrics": [{ "name": "p95", "unit": "ms", "direction": "increase" }] },
+                "window": { "step": "60s" },
+                "samples": { "p95": {
+                    "baseline": [101, 99, 104, 98, 100, 103, 97, 102, 99, 101],
+                    "canary": [161, 158, 166, 149, 160, 163, 157, 168, 155, 162]
+                } }
+            }))),
+        )
+    ),
+    responses(
+        (status = 200, description = "A verdict with its evidence", body = ref("#/components/schemas/Scorecard"), content_type = "application/json"),
+        (status = 202, description = "Started; ask at `Location`", body = ref("#/components/schemas/Running"), content_type = "application/json", headers(
+            ("Location" = String, description = "Where to ask for the scorecard"),
+            ("Retry-After" = u32, description = "Seconds to wait before asking"),
+            ("Preference-Applied" = String, description = "`respond-async`"),
+        )),
+        (status = 400, description = "Not JSON, or a query parameter that cannot be read", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long to arrive", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 422, description = "A field that cannot be used, with its pointer; or a query that the store refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json", example = json!({
+            "type": "urn:haldane:problem:unknown-config",
+            "title": "There is no such canary config",
+            "status": 422,
+            "detail": "unknown config `http-golden-signal`; did you mean `http-golden-signals`?",
+            "pointer": "/config"
+        })),
+        (status = 500, description = "A fault of the service", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 502, description = "The metric store cannot be reached or read", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 503, description = "Too busy; come back after `Retry-After`", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 504, description = "The metric store did not answer in time", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
+    State(state): State<SharedState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Result<JsonBody, Problem>,
+) -> Result<Response, Problem> {
+    let query = Query::read(query.as_deref(), 1)?;
+    let request = translate(body?.0, &state.configs, &state.bodies, Timestamp::now())?;
+    tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
+    if prefers_async(&headers) {
+        let started = state.executions.start(request).await.map_err(|error| Problem::from(&error))?;
+        let mut response = running(started.id);
+        response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
+        return Ok(response);
+    }
+    let deadline = query.wait.map_or(state.executions.options().default_deadline, Duration::from_secs);
+    let scorecard = state.executions.run_to_end(request, deadline).await.map_err(|failure| Problem::from(&failure))?;
+    Ok(answer(&scorecard, query.verbose))
+}
+
+/// Ask for a judgement again
+///
+/// Any replica with the same key answers: it remembers the scorecard, joins the judgement if it runs, or runs it again, and then
+/// says so with `rerun`.
+#[utoipa::path(
+    get,
+    path = "/v1/judgements/{id}",
+    tag = "judgements",
+    operation_id = "getJudgement",
+    params(
+        ("id" = String, Path, description = "The `id` of a scorecard, or of the answer 202"),
+        ("wait" = Option<u64>, Query, minimum = 0, maximum = 600, description = "Seconds to wait for the end before answering 202; 0 unless given"),
+        ("verbose" = Option<bool>, Query, description = "Return the series as they were judged, too"),
+    ),
+    responses(
+        (status = 200, description = "A verdict with its evidence", body = ref("#/components/schemas/Scorecard"), content_type = "application/json"),
+        (status = 202, description = "Still running; ask again", body = ref("#/components/schemas/Running"), content_type = "application/json"),
+        (status = 400, description = "A query parameter that cannot be read", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 404, description = "No such judgement: the id was changed, or signed with another key", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 422, description = "The judgement can no longer be run as it was", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 502, description = "The metric store cannot be reached or read", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 503, description = "Too busy, or an id of a newer release; come back after `Retry-After`", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        (status = 504, description = "The metric store did not answer in time", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get(
+    State(state): State<SharedState>,
+    id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let Path(id) = id.map_err(|_| Problem::not_found("unknown-judgement", "no such judgement: the id is not base64url text"))?;
+    let query = Query::read(query.as_deref(), 0)?;
+    let wait = Duration::from_secs(query.wait.unwrap_or(0));
+    let (outcome, found) = state.executions.wait(&id, wait).await.map_err(|error| Problem::from(&error))?;
+    state.metrics.looked_up(found);
+    match outcome {
+        Outcome::Running => Ok(running(id)),
+        Outcome::Done(scorecard) => Ok(answer(&scorecard, query.verbose)),
+        Outcome::Failed(failure) => Err(Problem::from(&failure)),
+    }
+}
+
+/// Whether a `Prefer` header (RFC 7240) asks for an answer before the work is done.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    preferences
+        .map(|preference| preference.split(';').next().unwrap_or_default().trim())
+        .any(|name| name.eq_ignore_ascii_case("respond-async"))
+}
+
+fn running(id: String) -> Response {
+    let mut response = (StatusCode::ACCEPTED, [(header::RETRY_AFTER, HeaderValue::from(POLL_AFTER))]).into_response();
+    // Ids are base64url text, which any header may hold.
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/judgements/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    let (parts, _) = response.into_parts();
+    (parts.status, parts.headers, Json(Running { id, status: "running" })).into_response()
+}
+
+fn answer(scorecard: &Scorecard, verbose: bool) -> Response {
+    note(scorecard);
+    if verbose { Json(scorecard).into_response() } else { Json(without_samples(scorecard)).into_response() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_string_says_verbose_and_wait_and_nothing_else() {
+        assert_eq!(Query::read(None, 1).unwrap(), Query::default());
+        assert_eq!(Query::read(Some("verbose&wait=7"), 1).unwrap(), Query { verbose: true, wait: Some(7) });
+        assert_eq!(Query::read(Some("verbose=false&wait=0"), 0).unwrap(), Query { verbose: false, wait: Some(0) });
+        for wrong in ["wait=0", "wait=601", "wait=x", "wait", "verbose=perhaps", "wiat=3"] {
+            assert_eq!(Query::read(Some(wrong), 1).unwrap_err().status, 400, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_preference_is_found_among_others() {
+        let with = |value: &'static str| HeaderMap::from_iter([(HeaderName::from_static("prefer"), HeaderValue::from_static(value))]);
+        assert!(prefers_async(&with("respond-async")));
+        assert!(prefers_async(&with("handling=lenient, Respond-Async; x=1")));
+        assert!(!prefers_async(&with("return=minimal")));
+        assert!(!prefers_async(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,167 @@
+//! What the service measures of itself, for Prometheus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::analysis::Scorecard;
+use crate::analysis::execution::{Failure, Found};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JudgementLabels {
+    judge: &'static str,
+    verdict: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueryLabels {
+    account: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FoundLabel {
+    answered: &'static str,
+}
+
+/// The service's own metrics. Clones count together.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    unfinished: Gauge,
+    judgements: Family<JudgementLabels, Counter>,
+    failures: Family<ReasonLabel, Counter>,
+    findings: Family<StatusLabel, Counter>,
+    queries: Family<QueryLabels, Counter>,
+    lookups: Family<FoundLabel, Counter>,
+}
+
+fn duration_histogram() -> Histogram {
+    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("haldane");
+        let requests = Family::default();
+        let durations = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
+        let (unfinished, judgements, failures) = (Gauge::default(), Family::default(), Family::default());
+        let (findings, queries, lookups) = (Family::default(), Family::default(), Family::default());
+        // `_total` is added to the names of counters.
+        registry.register("http_requests", "HTTP requests answered", requests.clone());
+        registry.register("http_request_duration_seconds", "Time to answer an HTTP request", durations.clone());
+        registry.register("analyses_unfinished", "Analyses that run or wait for their turn", unfinished.clone());
+        registry.register("judgements", "Judgements by verdict", judgements.clone());
+        registry.register("analyses_failed", "Analyses that gave no verdict", failures.clone());
+        registry.register("metric_findings", "Metrics judged, by what was found", findings.clone());
+        registry.register("source_queries", "Queries that metric stores were asked, or that were answered from the cache", queries.clone());
+        registry.register("execution_lookups", "Judgements asked for by id", lookups.clone());
+        registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self { registry: Arc::new(registry), requests, durations, unfinished, judgements, failures, findings, queries, lookups }
+    }
+}
+
+impl Metrics {
+    /// Counts a request that was answered. `route` is the route's pattern, never the path.
+    pub(crate) fn answered(&self, method: &axum::http::Method, route: &str, status: u16, took: Duration) {
+        // Methods are callers' text: each new one would be a new series.
+        let method = match method.as_str() {
+            "GET" => "GET",
+            "HEAD" => "HEAD",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "DELETE" => "DELETE",
+            "PATCH" => "PATCH",
+            "OPTIONS" => "OPTIONS",
+            _ => "other",
+        };
+        self.requests.get_or_create(&RequestLabels { method, route: route.to_owned(), status }).inc();
+        self.durations.get_or_create(&RouteLabel { route: route.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// Counts an analysis that ended.
+    pub(crate) fn judged(&self, ending: Result<&Scorecard, &Failure>) {
+        let scorecard = match ending {
+            Ok(scorecard) => scorecard,
+            Err(failure) => {
+                let reason = match failure {
+                    Failure::Analysis(_) => "analysis",
+                    Failure::Overloaded => "overloaded",
+                    Failure::Crashed => "crashed",
+                };
+                self.failures.get_or_create(&ReasonLabel { reason }).inc();
+                return;
+            }
+        };
+        let judgement = &scorecard.judgement;
+        let labels = JudgementLabels { judge: judgement.judge.as_str(), verdict: judgement.verdict.to_string() };
+        self.judgements.get_or_create(&labels).inc();
+        let counts = &judgement.counts;
+        for (status, n) in [
+            ("regressed", counts.regressed),
+            ("suspect", counts.suspect),
+            ("pass", counts.pass),
+            ("inconclusive", counts.inconclusive),
+            ("no_data", counts.no_data),
+            ("error", counts.error),
+        ] {
+            self.findings.get_or_create(&StatusLabel { status }).inc_by(n as u64);
+        }
+        // Accounts are configured, so there are few.
+        if let Some(account) = &scorecard.data.source {
+            for query in scorecard.data.metrics.iter().flat_map(|metric| &metric.queries) {
+                let outcome = if query.series.is_some() { "ok" } else { "failed" };
+                self.queries.get_or_create(&QueryLabels { account: account.clone(), outcome }).inc();
+            }
+        }
+    }
+
+    /// Counts a judgement that was asked for by its id.
+    pub(crate) fn looked_up(&self, found: Found) {
+        let answered = match found {
+            Found::Remembered => "remembered",
+            Found::Joined => "joined",
+            Found::RunAgain => "run_again",
+        };
+        self.lookups.get_or_create(&FoundLabel { answered }).inc();
+    }
+
+    /// The metrics as text.
+    pub(crate) fn exposition(&self, unfinished: usize) -> Result<String, std::fmt::Error> {
+        self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}

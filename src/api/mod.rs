@@ -1,0 +1,89 @@
+//! The native REST edge: `/v1`, health, metrics and the OpenAPI document.
+//!
+//! [`translate`] turns a body into an [`analysis::Request`](crate::analysis::Request), [`router`] answers over HTTP. Every reply
+//! that is no success is an RFC 9457 [`Problem`].
+
+mod body;
+mod catalog;
+mod json;
+mod judgements;
+mod metrics;
+mod observe;
+mod openapi;
+mod operations;
+mod problem;
+mod state;
+
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use body::{JudgementBody, translate};
+pub(crate) use json::parse as parse_json;
+pub use openapi::openapi_document;
+pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
+pub use state::{AppState, SharedState};
+
+/// Requests below `/v1` that are answered at once for each analysis that may run; most of them wait for one.
+const REQUESTS_PER_ANALYSIS: usize = 8;
+
+/// The routes below `/v1`, with their documentation.
+fn v1() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(judgements::create))
+        .routes(routes!(judgements::get))
+        .routes(routes!(catalog::list_configs))
+        .routes(routes!(catalog::get_config))
+        .routes(routes!(catalog::list_judges))
+        .routes(routes!(catalog::config_schema))
+}
+
+/// The routes that tell how the service is.
+fn operations() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(operations::live))
+        .routes(routes!(operations::ready))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::openapi))
+}
+
+/// The service over HTTP.
+pub fn router(state: SharedState) -> Router {
+    let most = state.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
+    let shed = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
+            Problem::overloaded("too many requests are open; ask again in a few seconds")
+        }))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(most));
+    let v1: Router<SharedState> = v1().split_for_parts().0.route_layer(shed);
+    let operations: Router<SharedState> = operations().split_for_parts().0;
+    v1.merge(operations)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(CatchPanicLayer::custom(observe::answer_panic))
+        .layer(from_fn_with_state(state.clone(), observe::observe))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(state)
+}
+
+async fn unknown_route(uri: Uri) -> Problem {
+    let shown: String = uri.path().chars().take(100).collect();
+    Problem::not_found("unknown-route", format!("there is nothing at `{shown}`; /openapi.json lists what there is"))
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> Problem {
+    let shown: String = uri.path().chars().take(100).collect();
+    let method: String = method.as_str().chars().take(20).collect();
+    let detail = format!("`{shown}` does not answer to {method}; the header Allow names what it answers to");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "unknown-method", "The method is not allowed", detail)
+}

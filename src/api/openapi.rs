@@ -1,0 +1,90 @@
+//! The OpenAPI document: paths by utoipa from the handlers, schemas by schemars from the types, so that neither is written twice.
+
+use std::sync::LazyLock;
+
+use haldane_judges::CanaryConfig;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use utoipa::OpenApi;
+
+use super::body::JudgementBody;
+use super::catalog::{ConfigList, JudgeList};
+use super::judgements::Running;
+use super::operations::Health;
+use super::problem::Problem;
+use crate::analysis::Scorecard;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Haldane",
+        description = "Is this canary worse than this baseline?\n\n\
+            Haldane reads both from a metric store, or takes their samples from the request, tests every metric and answers with a \
+            scorecard: `pass`, `marginal` or `fail`, with the evidence.\n\n\
+            ```sh\n\
+            curl -s http://127.0.0.1:8090/v1/judgements -H 'Content-Type: application/json' -d '{\n  \
+              \"config\": \"http-golden-signals\",\n  \
+              \"baseline\": { \"scope\": \"checkout-baseline\" },\n  \
+              \"canary\": { \"scope\": \"checkout-canary\" },\n  \
+              \"window\": { \"duration\": \"30m\" }\n\
+            }'\n\
+            ```\n\n\
+            Every answer that is no success is an RFC 9457 problem with a stable `type`, a `pointer` to the field, and what to do.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "judgements", description = "Judging canaries"),
+        (name = "configs", description = "What a request may name"),
+        (name = "operations", description = "How the service is"),
+    ),
+)]
+struct Document;
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
+
+/// The OpenAPI document, as `/openapi.json` serves it and `openapi/haldane.json` records it.
+#[must_use]
+pub fn openapi_document() -> Value {
+    DOCUMENT.clone()
+}
+
+fn build() -> Value {
+    let mut document = Document::openapi();
+    document.merge(super::v1().merge(super::operations()).into_openapi());
+    // A tree of maps and strings; null would fail the test that compares it with the recorded document.
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    let schemas = schemas();
+    if let Some(root) = document.as_object_mut() {
+        let components = root.entry("components").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(components) = components.as_object_mut() {
+            components.insert("schemas".to_owned(), Value::Object(schemas));
+        }
+    }
+    document
+}
+
+/// The schemas of bodies, which refer to each other where OpenAPI keeps them.
+fn schemas() -> Map<String, Value> {
+    let settings = || SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = "/components/schemas".into());
+    let mut requests = settings().for_deserialize().into_generator();
+    requests.subschema_for::<JudgementBody>();
+    requests.subschema_for::<CanaryConfig>();
+    let mut replies = settings().for_serialize().into_generator();
+    replies.subschema_for::<Scorecard>();
+    replies.subschema_for::<Running>();
+    replies.subschema_for::<ConfigList>();
+    replies.subschema_for::<JudgeList>();
+    replies.subschema_for::<Health>();
+    replies.subschema_for::<Problem>();
+    let mut schemas = replies.take_definitions(true);
+    // A config is written by people, who may leave defaults out, also where the service shows it.
+    schemas.extend(requests.take_definitions(true));
+    schemas
+}
+
+/// The JSON Schema of a canary config, for editors.
+#[must_use]
+pub(crate) fn canary_config_schema() -> Value {
+    schemars::schema_for!(CanaryConfig).to_value()
+}

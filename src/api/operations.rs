@@ -1,0 +1,69 @@
+//! How the service is: health, metrics, and the document that describes it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::openapi;
+use super::problem::Problem;
+use super::state::SharedState;
+
+/// The service's health.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct Health {
+    /// `ok`; any other answer has another HTTP status.
+    status: &'static str,
+}
+
+/// Whether the process works
+///
+/// For a liveness probe. Does not look at metric stores: a restart would not mend them.
+#[utoipa::path(
+    get, path = "/health/live", tag = "operations", operation_id = "live",
+    responses((status = 200, description = "It works", body = ref("#/components/schemas/Health"), content_type = "application/json"))
+)]
+pub(crate) async fn live() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Whether to send requests here
+///
+/// For a readiness probe.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "operations", operation_id = "ready",
+    responses(
+        (status = 200, description = "Send them", body = ref("#/components/schemas/Health"), content_type = "application/json"),
+        (status = 503, description = "The process is about to stop", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn ready(State(state): State<SharedState>) -> Result<Json<Health>, Problem> {
+    if state.is_stopping() {
+        return Err(Problem::come_back("stopping", "The service is stopping", 1, "this process is about to stop; ask another replica"));
+    }
+    Ok(Json(Health { status: "ok" }))
+}
+
+/// Metrics of the service itself
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "Metrics for Prometheus", body = String, content_type = "application/openmetrics-text"))
+)]
+pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response, Problem> {
+    let text = state.metrics.exposition(state.executions.unfinished()).map_err(|error| {
+        tracing::error!(%error, "the metrics cannot be written");
+        Problem::fault()
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+/// This document
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations", operation_id = "openapi",
+    responses((status = 200, description = "The OpenAPI document", body = Object, content_type = "application/json"))
+)]
+pub(crate) async fn openapi() -> Response {
+    Json(openapi::openapi_document()).into_response()
+}

@@ -1,0 +1,54 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::metrics::Metrics;
+use crate::analysis::Analyst;
+use crate::analysis::execution::Executions;
+use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, Settings};
+
+/// What the handlers share; one for each process.
+#[derive(Debug)]
+pub struct AppState {
+    pub(crate) executions: Executions,
+    pub(crate) configs: ConfigStore,
+    pub(crate) bodies: BodyLimits,
+    pub(crate) metrics: Metrics,
+    stopping: AtomicBool,
+}
+
+/// The handlers' share in it.
+pub type SharedState = Arc<AppState>;
+
+impl AppState {
+    /// Makes the metric stores ready and puts everything together. Nothing is asked of a store yet.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] when a store's settings do not work.
+    pub fn new(settings: Settings) -> Result<SharedState, InvalidSettings> {
+        let analyst = Arc::new(Analyst::new(settings.open_accounts()?, settings.limits));
+        let metrics = Metrics::default();
+        let observer = metrics.clone();
+        let executions =
+            Executions::new(analyst, settings.id_key, settings.executions, Box::new(move |ending| observer.judged(ending.as_deref())));
+        Ok(Arc::new(Self { executions, configs: settings.configs, bodies: settings.bodies, metrics, stopping: AtomicBool::new(false) }))
+    }
+
+    /// The executions, for whoever has to wait for their end.
+    #[must_use]
+    pub fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    /// Says that the service is about to stop: from now on `/health/ready` answers 503.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the service is about to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}

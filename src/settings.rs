@@ -1,0 +1,466 @@
+//! Settings of the service: a file, environment variables and flags, in rising precedence, read once at the start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use haldane_judges::{ConfigProblem, Period, document};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::analysis::execution::Options;
+use crate::analysis::id::IdKey;
+use crate::analysis::{Accounts, Limits};
+use crate::source::SourceSettings;
+
+mod configs;
+
+pub use configs::{ConfigEntry, ConfigStore, Origin};
+
+/// Account that `--prometheus` makes.
+pub const PROMETHEUS_ACCOUNT: &str = "prometheus";
+
+/// Flags of `haldane serve`, each of which has an environment variable and most a field of the settings file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Settings file (YAML). Flags and environment variables override what it says.
+    #[arg(long, env = "HALDANE_SETTINGS", value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8090]. Use 0.0.0.0:8090 to be reached from other machines.
+    #[arg(long, env = "HALDANE_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Base URL of a Prometheus, or of what speaks its query API (Thanos, Mimir, VictoriaMetrics). Makes the account `prometheus`;
+    /// stores with credentials, or several of them, go under `sources` in the settings file.
+    #[arg(long = "prometheus", env = "HALDANE_PROMETHEUS_URL", value_name = "URL")]
+    pub prometheus: Option<String>,
+    /// Folder of canary configs (*.yaml, *.yml, *.json) to offer beside the shipped ones; one of the same name replaces a shipped one.
+    #[arg(long, env = "HALDANE_CONFIGS", value_name = "DIR")]
+    pub configs: Option<PathBuf>,
+    /// File with the key that signs judgement ids, at least 32 bytes; the same for all replicas. Without it a random key is used
+    /// and ids stop working when this process ends. Make one with `openssl rand -base64 48`.
+    #[arg(long, env = "HALDANE_ID_KEY_FILE", value_name = "FILE")]
+    pub id_key_file: Option<PathBuf>,
+    /// Time for one judgement [default: 50s]. Metrics that have not arrived by then are reported as errors.
+    #[arg(long, env = "HALDANE_DEADLINE", value_name = "TIME")]
+    pub deadline: Option<Period>,
+    /// Time to keep serving, while /health/ready says no, after a signal to stop [default: 0s]. Give load balancers time to notice.
+    #[arg(long, env = "HALDANE_SHUTDOWN_DELAY", value_name = "TIME")]
+    pub shutdown_delay: Option<Period>,
+    /// Largest request body, in bytes [default: 8388608].
+    #[arg(long, env = "HALDANE_MAX_BODY_BYTES", value_name = "BYTES")]
+    pub max_body_bytes: Option<usize>,
+    /// Most points that one arm of one metric may have [default: 11000].
+    #[arg(long, env = "HALDANE_MAX_POINTS", value_name = "N")]
+    pub max_points: Option<usize>,
+    /// Most points that all the samples in one request may have together [default: 500000].
+    #[arg(long, env = "HALDANE_MAX_INLINE_POINTS", value_name = "N")]
+    pub max_inline_points: Option<usize>,
+    /// Most judgements that run at once [default: 64]. Four times as many wait; more are told to come back.
+    #[arg(long, env = "HALDANE_CONCURRENT_ANALYSES", value_name = "N")]
+    pub concurrent_analyses: Option<usize>,
+    /// Most queries in flight for one judgement [default: 16].
+    #[arg(long, env = "HALDANE_CONCURRENT_QUERIES", value_name = "N")]
+    pub concurrent_queries: Option<usize>,
+    /// Form of the log lines on standard error [default: text].
+    #[arg(long, env = "HALDANE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged [default: info]: error, warn, info, debug, trace, or directives such as `info,haldane=debug`.
+    #[arg(long, env = "HALDANE_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings file as it is written. Every field may be left out.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SettingsFile {
+    /// Address and port to listen on, such as `127.0.0.1:8090`.
+    #[schemars(with = "Option<String>")]
+    listen: Option<SocketAddr>,
+    /// Folder of canary configs, relative to the settings file.
+    configs: Option<PathBuf>,
+    /// File with the key that signs judgement ids, relative to the settings file.
+    id_key_file: Option<PathBuf>,
+    /// Time for one judgement, such as `50s`.
+    deadline: Option<Period>,
+    /// Time to keep serving after a signal to stop.
+    shutdown_delay: Option<Period>,
+    /// Bounds.
+    limits: LimitsSection,
+    /// Metric stores, by the account name that requests use.
+    #[schemars(with = "BTreeMap<String, SourceSettings>")]
+    sources: BTreeMap<String, Value>,
+    /// Logging.
+    log: LogSection,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsSection {
+    /// Largest request body, in bytes.
+    body_bytes: Option<usize>,
+    /// Most points that one arm of one metric may have.
+    max_points: Option<usize>,
+    /// Most points that all the samples in one request may have together.
+    max_inline_points: Option<usize>,
+    /// Most judgements that run at once.
+    concurrent_analyses: Option<usize>,
+    /// Most queries in flight for one judgement.
+    concurrent_queries: Option<usize>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LogSection {
+    /// `text` or `json`.
+    format: Option<LogFormat>,
+    /// A level or directives, such as `info,haldane=debug`.
+    level: Option<String>,
+}
+
+/// Everything the service needs to know before it starts.
+#[derive(Debug)]
+pub struct Settings {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// The configs on offer.
+    pub configs: ConfigStore,
+    /// Key that signs ids.
+    pub id_key: IdKey,
+    /// Whether the key is made up, so that ids end with this process.
+    pub id_key_is_random: bool,
+    /// How long to keep serving after a signal to stop.
+    pub shutdown_delay: Duration,
+    /// Bounds of request bodies.
+    pub bodies: BodyLimits,
+    /// Bounds of one analysis.
+    pub limits: Limits,
+    /// Bounds of the executions.
+    pub executions: Options,
+    /// Metric stores, by account.
+    pub sources: BTreeMap<String, SourceSettings>,
+    /// Form of the log lines.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_level: String,
+}
+
+/// Bounds of what a request may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// Largest body, in bytes.
+    pub bytes: usize,
+    /// Most points that one arm of one metric may have.
+    pub max_points: usize,
+    /// Most points that all inline samples may have together.
+    pub max_inline_points: usize,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self { bytes: 8 << 20, max_points: Limits::default().max_points, max_inline_points: 500_000 }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            configs: ConfigStore::shipped(),
+            id_key: IdKey::random(),
+            id_key_is_random: true,
+            shutdown_delay: Duration::ZERO,
+            bodies: BodyLimits::default(),
+            limits: Limits::default(),
+            executions: Options::default(),
+            sources: BTreeMap::new(),
+            log_format: LogFormat::default(),
+            log_level: "info".to_owned(),
+        }
+    }
+}
+
+/// Settings that cannot be used: where, what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSettings {
+    /// File or flag that says it.
+    pub place: String,
+    /// What is wrong with it.
+    pub problem: ConfigProblem,
+}
+
+impl std::error::Error for InvalidSettings {}
+
+impl fmt::Display for InvalidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConfigProblem { pointer, message } = &self.problem;
+        match pointer.as_str() {
+            "" => write!(f, "{}: {message}", self.place),
+            pointer => write!(f, "{}: {pointer}: {message}", self.place),
+        }
+    }
+}
+
+impl InvalidSettings {
+    fn at(place: impl fmt::Display, message: impl Into<String>) -> Self {
+        Self { place: place.to_string(), problem: ConfigProblem::new("", message) }
+    }
+}
+
+impl Settings {
+    /// Reads the settings file, if one is named, and lays environment and flags over it.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] for the first thing that cannot be used.
+    pub fn load(args: ServeArgs) -> Result<Self, InvalidSettings> {
+        let (file, place) = match &args.settings {
+            Some(path) => (read_settings(path)?, path.display().to_string()),
+            None => (SettingsFile::default(), String::new()),
+        };
+        // What a file names lies beside it, wherever the process was started.
+        let base = args.settings.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let beside = |path: PathBuf| base.join(path);
+        let default = Self::default();
+
+        let configs = match args.configs.or(file.configs.map(beside)) {
+            Some(folder) => ConfigStore::with_directory(&folder)?,
+            None => default.configs,
+        };
+        let key_file = args.id_key_file.or(file.id_key_file.map(beside));
+        let (id_key, id_key_is_random) = match &key_file {
+            Some(path) => {
+                let key = IdKey::from_file(path).map_err(|error| {
+                    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                    InvalidSettings::at(format!("id key file {}", path.display()), format!("{error}{cause}"))
+                })?;
+                (key, false)
+            }
+            None => (default.id_key, true),
+        };
+        let deadline = args.deadline.or(file.deadline).map_or(default.executions.default_deadline, Period::duration);
+        if deadline.is_zero() {
+            return Err(InvalidSettings::at("deadline", "0s leaves no time to judge; give at least 1s"));
+        }
+
+        let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries } = file.limits;
+        let positive = |name: &str, flag: Option<usize>, file: Option<usize>, default: usize| match flag.or(file).unwrap_or(default) {
+            0 => Err(InvalidSettings::at(name, "0 would refuse everything; give at least 1")),
+            value => Ok(value),
+        };
+        let bodies = BodyLimits {
+            bytes: positive("max_body_bytes", args.max_body_bytes, body_bytes, default.bodies.bytes)?,
+            max_points: positive("max_points", args.max_points, max_points, default.bodies.max_points)?,
+            max_inline_points: positive("max_inline_points", args.max_inline_points, max_inline_points, default.bodies.max_inline_points)?,
+        };
+        let queries = positive("concurrent_queries", args.concurrent_queries, concurrent_queries, default.limits.concurrent_queries)?;
+        let concurrent = positive("concurrent_analyses", args.concurrent_analyses, concurrent_analyses, default.executions.concurrent)?;
+        // A million would overflow no semaphore and exceeds any machine.
+        if concurrent > 1_000_000 {
+            return Err(InvalidSettings::at("concurrent_analyses", format!("{concurrent} is beyond any machine; give at most 1000000")));
+        }
+
+        let sources = read_sources(file.sources, args.prometheus, &place)?;
+        let log_level = args.log_level.or(file.log.level).unwrap_or(default.log_level);
+        check_level(&log_level)?;
+        tracing_subscriber::EnvFilter::try_new(&log_level).map_err(|error| {
+            InvalidSettings::at("log level", format!("`{log_level}` cannot be used: {error}; give a level such as `info` or `debug`"))
+        })?;
+        Ok(Self {
+            listen: args.listen.or(file.listen).unwrap_or(default.listen),
+            configs,
+            id_key,
+            id_key_is_random,
+            shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
+            bodies,
+            limits: Limits { max_points: bodies.max_points, concurrent_queries: queries },
+            executions: Options { concurrent, queue: concurrent * 4, default_deadline: deadline, ..default.executions },
+            sources,
+            log_format: args.log_format.or(file.log.format).unwrap_or_default(),
+            log_level,
+        })
+    }
+
+    /// Makes the metric stores ready.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] for the first account whose settings do not work.
+    pub fn open_accounts(&self) -> Result<Accounts, InvalidSettings> {
+        Accounts::open(&self.sources).map_err(|error| InvalidSettings::at("sources", error.to_string()))
+    }
+}
+
+/// A word that is no level would be taken for the name of a module, and silence everything else.
+fn check_level(directives: &str) -> Result<(), InvalidSettings> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let bare = directives
+        .split(',')
+        .map(str::trim)
+        .find(|word| !word.contains(['=', '[']) && !levels.contains(&word.to_ascii_lowercase().as_str()));
+    match bare {
+        Some(word) => Err(InvalidSettings::at("log level", format!("`{word}` is not a level; give one of {}", levels.join(", ")))),
+        None => Ok(()),
+    }
+}
+
+/// Reads a text file of at most a config's length, and no further.
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let most = haldane_judges::config::MAX_CONFIG_BYTES as u64;
+    if std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)? as u64 > most {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it is longer than the {most} bytes that are read")));
+    }
+    Ok(text)
+}
+
+fn read_settings(path: &Path) -> Result<SettingsFile, InvalidSettings> {
+    let invalid = |problem| InvalidSettings { place: path.display().to_string(), problem };
+    let text = read_bounded(path).map_err(|error| invalid(ConfigProblem::new("", format!("cannot be read: {error}"))))?;
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(SettingsFile::default());
+    }
+    let document =
+        serde_saphyr::from_str::<Value>(&text).map_err(|error| invalid(ConfigProblem::new("", format!("is not YAML: {error}"))))?;
+    document::read(document).map_err(invalid)
+}
+
+fn read_sources(
+    mut sources: BTreeMap<String, Value>,
+    prometheus: Option<String>,
+    place: &str,
+) -> Result<BTreeMap<String, SourceSettings>, InvalidSettings> {
+    if let Some(url) = prometheus {
+        // Credentials that the file gives for the account stay; only the address is overridden.
+        match sources.get_mut(PROMETHEUS_ACCOUNT) {
+            Some(Value::Object(account)) if account.get("kind") == Some(&json!("prometheus")) => {
+                account.insert("url".to_owned(), json!(url));
+            }
+            Some(_) => {
+                let message = "the settings file has an account `prometheus` of another kind; rename it, or leave the flag out";
+                return Err(InvalidSettings::at("--prometheus", message));
+            }
+            None => {
+                sources.insert(PROMETHEUS_ACCOUNT.to_owned(), json!({ "kind": "prometheus", "url": url }));
+            }
+        }
+    }
+    sources
+        .into_iter()
+        .map(|(account, value)| {
+            let settings = document::read::<SourceSettings>(value).map_err(|problem| InvalidSettings {
+                place: if place.is_empty() { "--prometheus".to_owned() } else { place.to_owned() },
+                problem: problem.below(&format!("/sources/{account}")),
+            })?;
+            Ok((account, settings))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn load(file: &str, flags: &[&str]) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("haldane.yaml");
+        std::fs::write(&path, file).unwrap();
+        std::fs::write(folder.path().join("key"), "k".repeat(40)).unwrap();
+        let path = path.to_str().unwrap();
+        let flags = ["haldane", "--settings", path].into_iter().chain(flags.iter().copied());
+        let args = Cli::try_parse_from(flags).map_err(|error| error.to_string())?.args;
+        Settings::load(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_flag_overrides_the_file_which_overrides_the_default() {
+        let settings = load("listen: 127.0.0.1:9000\ndeadline: 20s\n", &["--listen", "127.0.0.1:9001"]).unwrap();
+        assert_eq!(settings.listen.port(), 9001);
+        assert_eq!(settings.executions.default_deadline, Duration::from_secs(20));
+        assert_eq!(settings.bodies, BodyLimits::default());
+        assert!(settings.id_key_is_random);
+        assert_eq!(load("# nothing\n", &[]).unwrap().listen.port(), 8090);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named_with_the_right_one() {
+        let error = load("limits:\n  max_poinst: 5\n", &[]).unwrap_err();
+        for part in ["haldane.yaml", "/limits", "max_poinst", "did you mean `max_points`?"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_problem_of_a_source_points_below_its_account() {
+        let error = load("sources:\n  eu:\n    kind: promtheus\n    url: http://x\n", &[]).unwrap_err();
+        assert!(error.contains("/sources/eu") && error.contains("did you mean `prometheus`?"), "{error}");
+    }
+
+    #[test]
+    fn the_prometheus_flag_makes_an_account_and_moves_an_existing_one() {
+        let settings = load("", &["--prometheus", "http://127.0.0.1:9090"]).unwrap();
+        assert_eq!(settings.sources.keys().collect::<Vec<_>>(), ["prometheus"]);
+        let moved = load("sources: { prometheus: { kind: prometheus, url: 'http://a:1' } }", &["--prometheus", "http://b:2"]).unwrap();
+        let moved = format!("{:?}", moved.sources["prometheus"]);
+        assert!(moved.contains("http://b:2") && !moved.contains("http://a:1"), "{moved}");
+    }
+
+    #[test]
+    fn what_the_file_names_lies_beside_it() {
+        assert!(!load("id_key_file: key\n", &[]).unwrap().id_key_is_random);
+        let error = load("id_key_file: missing\n", &[]).unwrap_err();
+        assert!(error.contains("missing") && error.contains("cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        assert!(load("deadline: 0s", &[]).unwrap_err().contains("at least 1s"));
+        assert!(load("limits: { max_points: 0 }", &[]).unwrap_err().contains("max_points"));
+        assert!(load("log: { level: 'haldane=loud' }", &[]).unwrap_err().contains("haldane=loud"));
+        assert!(load("listen: nowhere", &[]).unwrap_err().contains("/listen"));
+        assert!(load("[", &[]).unwrap_err().contains("is not YAML"));
+    }
+
+    #[test]
+    fn a_secret_written_into_the_settings_is_not_repeated_in_the_error() {
+        let sources = BTreeMap::from([("a".to_owned(), json!({ "kind": "prometheus", "url": "http://x", "bearer_token": "hunter2" }))]);
+        let error = read_sources(sources, None, "settings").unwrap_err().to_string();
+        assert!(error.contains("{file: PATH}") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_word_that_is_no_log_level_is_refused() {
+        for fine in ["info", "WARN", "info,haldane=debug", "off"] {
+            assert!(check_level(fine).is_ok(), "{fine}");
+        }
+        let error = check_level("loud").unwrap_err().to_string();
+        assert!(error.contains("`loud`") && error.contains("debug"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_its_end() {
+        let error = read_bounded(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
+    }
+}
