@@ -1,0 +1,164 @@
+//! The command line: what `haldane` understands, and how it ends.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::settings::{ServeArgs, Settings};
+
+mod client;
+mod demo;
+mod judge;
+mod lint;
+mod output;
+mod progress;
+pub mod serve;
+mod store;
+
+/// A statistical canary-analysis service: is this canary worse than this baseline?
+///
+/// A canary is a new version that gets a little of the traffic beside the old one, the baseline. Haldane reads the metrics of both from a
+/// metric store such as Prometheus, compares them metric by metric, and answers pass, marginal or fail with the evidence. It
+/// never changes anything in production.
+#[derive(Debug, Parser)]
+#[command(name = "haldane", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  See it judge three canaries, with nothing set up:
+    haldane demo --once
+
+  Compare two deployments in your Prometheus over the last half hour:
+    haldane judge --prometheus http://localhost:9090 --config http-golden-signals \\
+      --baseline checkout --canary checkout-canary --last 30m
+
+  Run the service, and ask it from a pipeline:
+    haldane serve --listen 0.0.0.0:8090 --prometheus http://prometheus:9090
+    haldane judge --server http://haldane:8090 --config http-golden-signals \\
+      --baseline checkout --canary checkout-canary --last 30m --output junit --output-file canary.xml
+
+  Check a canary config of your own, and its queries against the store:
+    haldane lint canary.yaml
+    haldane lint canary.yaml --prometheus http://localhost:9090 --baseline checkout --canary checkout-canary
+
+Exit codes:
+  0  pass (or done)      1  fail      3  marginal
+  2  wrong usage, request or config   4  the server or the metric store could not be reached";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the HTTP service.
+    Serve(Box<ServeArgs>),
+    /// Judge one canary, in this process or by a server, and exit with the verdict.
+    Judge(Box<judge::Args>),
+    /// Judge a bad, a healthy and a low-traffic canary from built-in samples, through the real HTTP service.
+    Demo(demo::Args),
+    /// Check canary configs, and with a metric store their queries.
+    Lint(lint::Args),
+    /// Print the OpenAPI document of the HTTP service.
+    Openapi,
+    /// Print the JSON Schema of the canary config, for editors.
+    Schema,
+    /// Print a completion script, such as `haldane completions bash > /etc/bash_completion.d/haldane`.
+    Completions {
+        /// The shell to complete in.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// What was asked for cannot be done as it was asked.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody answered who could have.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::Unreachable(message.into())
+    }
+}
+
+/// How a command ended; the numbers are part of the command line's contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done = 0,
+    Fail = 1,
+    Usage = 2,
+    Marginal = 3,
+    Unreachable = 4,
+}
+
+impl From<haldane_judges::Verdict> for Outcome {
+    fn from(verdict: haldane_judges::Verdict) -> Self {
+        use haldane_judges::Verdict;
+        match verdict {
+            Verdict::Pass => Self::Done,
+            Verdict::Marginal => Self::Marginal,
+            Verdict::Fail => Self::Fail,
+        }
+    }
+}
+
+/// Reads the arguments, runs the command and says how it ended.
+pub async fn run() -> ExitCode {
+    let outcome = match execute(Cli::parse().command).await {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            // Messages may carry a server's or a metric store's words.
+            output::say(&format!("error: {}", crate::report::format::clean_lines(&failure.to_string())));
+            match failure {
+                Failure::Usage(_) => Outcome::Usage,
+                Failure::Unreachable(_) => Outcome::Unreachable,
+            }
+        }
+    };
+    ExitCode::from(outcome as u8)
+}
+
+async fn execute(command: Command) -> Result<Outcome, Failure> {
+    match command {
+        Command::Serve(args) => {
+            let settings = Settings::load(*args).map_err(|error| Failure::usage(error.to_string()))?;
+            serve::serve(settings).await.map_err(|error| Failure::usage(error.to_string()))?;
+        }
+        Command::Judge(args) => return judge::command(*args).await,
+        Command::Demo(args) => return demo::command(args).await,
+        Command::Lint(args) => return lint::command(args).await,
+        Command::Openapi => output::print(&pretty(&crate::api::openapi_document())?)?,
+        Command::Schema => output::print(&pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "haldane", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn pretty(document: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(document);
+    text.map(|text| text + "\n").map_err(|error| Failure::usage(format!("the document cannot be written as JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

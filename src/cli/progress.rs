@@ -1,0 +1,39 @@
+//! What a person sees while samples are fetched: on standard error, and only on a terminal.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::analysis::Progress;
+
+/// A line that is drawn over and over, and gone when it is dropped.
+pub(super) struct Waiting(ProgressBar);
+
+impl Waiting {
+    /// Starts to draw. Indicatif draws nothing where standard error is no terminal.
+    pub(super) fn start(message: impl Into<Cow<'static, str>>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(ProgressStyle::default_spinner());
+        bar.set_message(message);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    /// Shows how many metrics have arrived.
+    pub(super) fn fetched(&self, progress: Progress) {
+        if self.0.length().is_none() {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos} of {len} metrics") {
+                self.0.set_style(style);
+            }
+            self.0.set_length(progress.total as u64);
+        }
+        self.0.set_position(progress.done as u64);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

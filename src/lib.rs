@@ -1,0 +1,10 @@
+//! Haldane: asks whether a canary is worse than its baseline, and shows why.
+//!
+//! Everything that touches a network, a disk or a clock is here; everything that can change a verdict is in `haldane-judges`.
+
+pub mod analysis;
+pub mod api;
+pub mod cli;
+pub mod report;
+pub mod settings;
+pub mod source;

@@ -1,0 +1,17 @@
+//! A scorecard as people read it: on a terminal, in a pull request, in a CI system's test list, in a browser.
+//!
+//! Every rendering is a pure function of the scorecard and shows the same [`View`], in which numbers are formatted and foreign
+//! text is made safe once; a rendering adds only its own syntax's escaping and layout.
+
+pub mod format;
+mod html;
+mod junit;
+mod markdown;
+mod terminal;
+mod view;
+
+pub use html::html;
+pub use junit::{UnwritableReport, junit};
+pub use markdown::markdown;
+pub use terminal::{Terminal, terminal};
+pub use view::{Drawn, Row, View};

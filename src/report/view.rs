@@ -1,0 +1,433 @@
+//! What every rendering shows, in the order in which it is shown: formatted, and safe to print as one line each.
+
+use haldane_judges::Verdict;
+use haldane_judges::config::Direction;
+use haldane_judges::evidence::Comparison;
+use haldane_judges::scorecard::{Action, AppliedLimit, ArmCounts, CountNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers};
+
+use super::format::{self, Unit, clean};
+use crate::analysis::{ArmSamples, MetricProvenance, Scorecard, WindowSpan};
+
+/// A scorecard, ready to be laid out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// `score 42` or `no score`.
+    pub score: String,
+    /// What to do.
+    pub action: Action,
+    /// Name of the config.
+    pub config: String,
+    /// Name of the judge.
+    pub judge: &'static str,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// Why, gravest first: a word and a sentence.
+    pub reasons: Vec<(String, String)>,
+    /// What to do in a sentence.
+    pub recommendation: String,
+    /// What would settle the open metrics.
+    pub remedies: Vec<String>,
+    /// What a person should know about the canary as a whole.
+    pub warnings: Vec<String>,
+    /// The metrics.
+    pub rows: Vec<Row>,
+    /// Score groups: name, score, share of the score.
+    pub groups: Vec<(String, String, String)>,
+    /// Where it all came from: a label and a value.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// Both arms' points, to be drawn; `None` is a missing one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// The baseline's.
+    pub baseline: Vec<Option<f64>>,
+    /// The canary's.
+    pub canary: Vec<Option<f64>>,
+}
+
+/// One metric, ready to be laid out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The metric's name.
+    pub name: String,
+    /// What the evidence supports.
+    pub status: Status,
+    /// The same as a word.
+    pub status_word: String,
+    /// Why, as a word.
+    pub reason: String,
+    /// `critical`, `muted`, `optional`.
+    pub flags: Vec<&'static str>,
+    /// `412 → 585 ms`.
+    pub change: String,
+    /// `+41.9 %`.
+    pub change_percent: String,
+    /// How it was decided, as a word.
+    pub mode: &'static str,
+    /// The limit that applied, without its smaller print.
+    pub limit_short: String,
+    /// The limit that applied.
+    pub limit: String,
+    /// Points of both arms, or requests for a ratio with counts.
+    pub n: String,
+    /// The finding.
+    pub sentence: String,
+    /// The numbers behind it, a line each.
+    pub evidence: Vec<String>,
+    /// Guards that kept statistics from passing it.
+    pub guards: Vec<String>,
+    /// What would settle it.
+    pub remedies: Vec<String>,
+    /// What a person should know about its data.
+    pub warnings: Vec<String>,
+    /// The queries: what each is, and its text.
+    pub queries: Vec<(String, String)>,
+    /// Both arms' points for a drawing, where the scorecard carries them.
+    pub points: Option<Drawn>,
+}
+
+impl Row {
+    /// Whether there is nothing to say beyond the table: a pass without warning.
+    #[must_use]
+    pub fn is_plain_pass(&self) -> bool {
+        self.status == Status::Pass && self.guards.is_empty() && self.remedies.is_empty() && self.warnings.is_empty()
+    }
+}
+
+/// Nothing to show.
+const NONE: &str = "-";
+
+impl View {
+    /// Formats a scorecard.
+    #[must_use]
+    pub fn new(card: &Scorecard) -> Self {
+        let judgement = &card.judgement;
+        let recommendation = &judgement.recommendation;
+        let provenance = |name: &str| card.data.metrics.iter().find(|metric| metric.name == name);
+        Self {
+            verdict: judgement.verdict,
+            score: format::score(judgement.score),
+            action: recommendation.action,
+            config: clean(&judgement.config),
+            judge: judgement.judge.as_str(),
+            summary: clean(&judgement.summary),
+            reasons: judgement.reasons.iter().map(|cause| (word(&cause.reason), clean(&cause.sentence))).collect(),
+            recommendation: clean(&recommendation.sentence),
+            remedies: recommendation
+                .remedies
+                .iter()
+                .map(haldane_judges::scorecard::Remedy::sentence)
+                // The cheapest remedy is often the recommendation itself.
+                .filter(|sentence| !recommendation.sentence.contains(sentence))
+                .map(clean)
+                .collect(),
+            warnings: judgement.warnings.iter().map(|warning| clean(warning)).collect(),
+            rows: judgement.metrics.iter().map(|metric| row(metric, provenance(&metric.name))).collect(),
+            groups: judgement
+                .groups
+                .iter()
+                .map(|group| (clean(&group.name), format::score(group.score), format::percent(group.weight)))
+                .collect(),
+            facts: facts(card),
+        }
+    }
+}
+
+/// A variant's name on the wire.
+fn word(variant: &impl serde::Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
+    let (judgement, data) = (&card.judgement, &card.data);
+    let step = format::seconds(u64::from(data.step_seconds));
+    let span = |window: &WindowSpan| format!("{} to {}, {} points every {step}", window.start, window.end, window.points);
+    let mut facts = Vec::new();
+    let mut fact = |label, value: String| facts.push((label, value));
+    match (&data.canary_window, &data.baseline_window) {
+        (Some(canary), Some(baseline)) if canary == baseline => fact("Window", span(canary)),
+        (canary, baseline) => {
+            if let Some(window) = canary {
+                fact("Canary at", span(window));
+            }
+            if let Some(window) = baseline {
+                fact("Baseline at", span(window));
+            }
+        }
+    }
+    if data.canary_window.is_none() {
+        fact("Step", step.clone());
+    }
+    let comparison = match judgement.comparison {
+        Comparison::Concurrent => "both arms over the same time",
+        Comparison::BeforeAfter => "the baseline before the canary",
+    };
+    fact("Comparison", comparison.to_owned());
+    fact("Source", data.source.as_deref().map_or_else(|| "samples sent with the request".to_owned(), clean));
+    fact(
+        "Judge",
+        format!("{}, {} live metric{}", judgement.judge, judgement.live_metrics, if judgement.live_metrics == 1 { "" } else { "s" }),
+    );
+    fact("Config", clean(&judgement.config));
+    fact("Config hash", clean(&judgement.config_digest));
+    fact("Samples hash", clean(&data.digest));
+    fact("Judged at", card.judged_at.to_string());
+    if let Some(id) = &card.id {
+        // An id holds the whole request and may be thousands of characters long; JSON has it in full.
+        fact("Judgement", format::truncate(&clean(id), 100));
+    }
+    if card.rerun {
+        fact("Note", "judged again: the samples were fetched anew and may differ from those of the first judgement".to_owned());
+    }
+    facts
+}
+
+fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
+    let unit = Unit::of(metric);
+    let turn = turn(metric);
+    let levels = match (&metric.counts, &metric.numbers) {
+        (Some(counts), _) => Some((counts.baseline.rate, counts.canary.rate)),
+        (None, Some(numbers)) => Some((numbers.baseline, numbers.canary)),
+        (None, None) => None,
+    };
+    let shift = match (&metric.counts, &metric.numbers) {
+        (Some(counts), _) => Some((counts.shift, counts.relative_shift)),
+        (None, Some(numbers)) => Some((numbers.shift, numbers.relative_shift)),
+        (None, None) => None,
+    };
+    let change_percent = match shift {
+        Some((_, Some(relative))) => format::signed_percent(relative * turn),
+        // The baseline's level is 0: there is no percentage.
+        Some((shift, None)) => unit.difference(shift * turn),
+        None => NONE.to_owned(),
+    };
+    let (limit_short, limit) = limits(metric, &unit);
+    let n = match &metric.counts {
+        Some(counts) => format!("{}/{}", format::count(counts.baseline.total), format::count(counts.canary.total)),
+        None => format!("{}/{}", metric.baseline_coverage.present, metric.canary_coverage.present),
+    };
+    let flags = [(metric.critical, "critical"), (metric.muted, "muted"), (metric.optional, "optional")];
+    Row {
+        name: clean(&metric.name),
+        status: metric.status,
+        status_word: metric.status.to_string(),
+        reason: metric.reason.to_string(),
+        flags: flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect(),
+        change: levels.map_or_else(|| NONE.to_owned(), |(baseline, canary)| unit.change(baseline, canary)),
+        change_percent,
+        mode: mode(metric.mode),
+        limit_short,
+        limit,
+        n,
+        sentence: clean(&metric.sentence),
+        evidence: evidence(metric, &unit, turn),
+        guards: metric.guards.iter().map(|finding| format!("{}: {}", word(&finding.guard), clean(&finding.sentence))).collect(),
+        remedies: metric.remedies.iter().map(|remedy| clean(remedy.sentence())).collect(),
+        warnings: metric.warnings.iter().map(|warning| clean(warning)).collect(),
+        queries: provenance.map(queries).unwrap_or_default(),
+        points: provenance.and_then(|p| p.samples.as_ref()).map(|s| Drawn { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
+    }
+}
+
+/// `1` where a shift above 0 is a rise, `-1` where it is a fall. Shifts come turned so that more is worse; people read the change itself.
+fn turn(metric: &MetricResult) -> f64 {
+    let fell = match (&metric.counts, &metric.numbers) {
+        (Some(counts), _) => counts.canary.rate < counts.baseline.rate,
+        (None, Some(numbers)) => numbers.canary < numbers.baseline,
+        (None, None) => false,
+    };
+    match metric.direction {
+        Direction::Increase => 1.0,
+        Direction::Decrease => -1.0,
+        Direction::Either => {
+            if fell {
+                -1.0
+            } else {
+                1.0
+            }
+        }
+    }
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Statistical => "statistical",
+        Mode::Counts => "counts",
+        Mode::Threshold => "threshold",
+        Mode::None => "none",
+    }
+}
+
+/// The limit of the mode that decided, in a short and in a complete form.
+fn limits(metric: &MetricResult, unit: &Unit) -> (String, String) {
+    let threshold = metric.threshold.as_ref().filter(|_| metric.mode == Mode::Threshold).map(|t| threshold_limits(t, unit));
+    if let Some(text) = threshold.filter(|text| !text.is_empty()) {
+        return (text.clone(), text);
+    }
+    let Some(limit) = metric.limit.as_ref().filter(|_| matches!(metric.mode, Mode::Statistical | Mode::Counts)) else {
+        return (NONE.to_owned(), NONE.to_owned());
+    };
+    let sign = match metric.direction {
+        Direction::Increase => "+",
+        Direction::Decrease => "-",
+        Direction::Either => "±",
+    };
+    let (relative, absolute) = (format::percent(limit.relative), unit.distance(limit.absolute));
+    // A shift must exceed both; one that is 0 says nothing.
+    match (limit.relative > 0.0, limit.absolute > 0.0) {
+        (false, true) => (format!("{sign}{absolute}"), format!("{sign}{absolute}")),
+        (_, true) => (format!("{sign}{relative}"), format!("{sign}{relative} and {absolute}")),
+        (_, false) => (format!("{sign}{relative}"), format!("{sign}{relative}")),
+    }
+}
+
+fn threshold_limits(threshold: &ThresholdNumbers, unit: &Unit) -> String {
+    let max = threshold.max.map(|max| format!("≤ {}", unit.value(max)));
+    let min = threshold.min.map(|min| format!("≥ {}", unit.value(min)));
+    [min, max].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(numbers) = &metric.numbers {
+        numbers_evidence(&mut lines, numbers, unit, turn);
+    }
+    if let Some(counts) = &metric.counts {
+        counts_evidence(&mut lines, counts, unit, turn);
+    }
+    if let Some(limit) = &metric.limit {
+        lines.push(limit_evidence(limit, unit));
+    }
+    if let Some(threshold) = &metric.threshold {
+        let limits = threshold_limits(threshold, unit);
+        let limits = if limits.is_empty() { "no limit declared".to_owned() } else { format!("declared limit {limits}") };
+        let past = threshold.points_past.zip(threshold.points).map(|(past, all)| format!("; {past} of {all} points past it"));
+        let rate = threshold.rate_interval.map(|interval| {
+            let range = unit.range(interval.low, interval.high);
+            format!("; the canary's rate lies in {range} ({} interval)", format::percent(interval.level))
+        });
+        lines.push(format!("threshold mode: {limits}{}{}", past.unwrap_or_default(), rate.unwrap_or_default()));
+    }
+    for (arm, coverage) in [("baseline", metric.baseline_coverage), ("canary", metric.canary_coverage)] {
+        if coverage.present < coverage.expected || coverage.infinite > 0 || coverage.filled_with_zero > 0 {
+            let mut line = format!("{arm} has {} of {} points", coverage.present, coverage.expected);
+            for (n, what) in [(coverage.infinite, "infinite, taken for missing"), (coverage.filled_with_zero, "missing, taken for zero")] {
+                if n > 0 {
+                    line.push_str(&format!("; {n} {what}"));
+                }
+            }
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, turn: f64) {
+    let relative = numbers.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
+    let mut shift = format!("shift {}{}", unit.difference(numbers.shift * turn), relative.unwrap_or_default());
+    if let Some(interval) = numbers.shift_interval {
+        let (low, high) = if turn < 0.0 { (interval.high.map(|v| -v), interval.low.map(|v| -v)) } else { (interval.low, interval.high) };
+        shift.push_str(&format!(", {} interval {}", format::percent(interval.level), unit.differences(low, high)));
+    }
+    lines.push(shift);
+    let scatter = numbers.shift_in_noise.map(|g| format!(", the shift is {} times that", format::number(g)));
+    lines.push(format!("scatter within the arms {}{}", unit.distance(numbers.noise), scatter.unwrap_or_default()));
+    lines.push(format!(
+        "a canary point is worse than a baseline point with chance {} (U {}, z {}, p {})",
+        format::number(numbers.cles),
+        format::number(numbers.u),
+        format::number(numbers.z),
+        format::p_value(numbers.p),
+    ));
+    lines.push(format!(
+        "corrected for autocorrelation p {} (baseline {}, canary {}; variance times {})",
+        format::p_value(numbers.p_ess),
+        format::number(numbers.rho_baseline),
+        format::number(numbers.rho_canary),
+        format::number(numbers.variance_inflation),
+    ));
+    if let Some(paired) = numbers.paired {
+        let pairs = format!("{} pairs worth {}", paired.pairs, format::number(paired.effective));
+        lines.push(format!("paired by timestamp p {} ({pairs} independent ones; evidence only)", format::p_value(paired.p)));
+    }
+    let detectable = numbers.detectable.map_or_else(|| "no shift".to_owned(), |mde| format!("a shift of {}", format::percent(mde)));
+    let ruled_out = numbers.not_ruled_out.map_or_else(
+        || "no worse shift is ruled out".to_owned(),
+        |high| {
+            if high > 0.0 {
+                format!("a worse one than {} is ruled out", format::percent(high))
+            } else {
+                "any worsening is ruled out".to_owned()
+            }
+        },
+    );
+    lines.push(format!("this much data finds {detectable} (80 % power); {ruled_out} (95 %)"));
+}
+
+fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, turn: f64) {
+    let arm = |name: &str, arm: &ArmCounts| {
+        let interval = unit.range(arm.interval.low, arm.interval.high);
+        let (events, total) = (format::events(arm.events), format::events(arm.total));
+        format!("{name} {events} of {total}: {}, {} interval {interval}", unit.value(arm.rate), format::percent(arm.interval.level))
+    };
+    lines.push(arm("baseline", &counts.baseline));
+    lines.push(arm("canary", &counts.canary));
+    let relative = counts.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
+    lines.push(format!("difference {}{}", unit.difference(counts.shift * turn), relative.unwrap_or_default()));
+    let dispersion = counts.p_dispersion.map(|p| format!(", dispersion p {}", format::p_value(p)));
+    lines.push(format!(
+        "p {} by the test `{}` (pooled p {}{})",
+        format::p_value(counts.p),
+        clean(&counts.test),
+        format::p_value(counts.p_pooled),
+        dispersion.unwrap_or_default()
+    ));
+    lines.push(format!("power {} to find a rate of {}", format::percent(counts.power), unit.value(counts.power_at_rate)));
+}
+
+fn limit_evidence(limit: &AppliedLimit, unit: &Unit) -> String {
+    let (relative, absolute) = (format::percent(limit.relative), unit.distance(limit.absolute));
+    let mut line = match (limit.relative > 0.0, limit.absolute > 0.0) {
+        (false, true) => format!("regressed from {absolute}"),
+        (_, true) => format!("regressed from {relative} ({}) and {absolute}", clean(&limit.from)),
+        (_, false) => format!("regressed from {relative} ({})", clean(&limit.from)),
+    };
+    line.push_str(&format!(", with p at most {}", format::p_value(limit.p)));
+    if let Some(g) = limit.shift_in_noise {
+        line.push_str(&format!(" and at least {} times the scatter", format::number(g)));
+    }
+    if let Some(spread) = limit.instance_spread {
+        line.push_str(&format!("; the baseline's instances differ by up to {}", format::percent(spread)));
+    }
+    line
+}
+
+fn queries(provenance: &MetricProvenance) -> Vec<(String, String)> {
+    let describe = |query: &crate::analysis::QueryProvenance| {
+        let part = if query.part == "value" { String::new() } else { format!(" {}", clean(&query.part)) };
+        let came_back = match (query.series, query.points) {
+            (Some(series), Some(points)) => format!(" ({series} series, {points} points)"),
+            (Some(series), None) => format!(" ({series} series)"),
+            (None, _) => " (failed)".to_owned(),
+        };
+        (format!("{}{part}{came_back}", query.arm), format::clean_query(&query.query))
+    };
+    provenance.queries.iter().map(describe).collect()
+}
+
+fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
+    match arm {
+        ArmSamples::Values(values) => values.clone(),
+        ArmSamples::Counts { events, totals } => {
+            let rate = |(event, total): (&Option<f64>, &Option<f64>)| Some(event.as_ref()? / total.filter(|total| *total > 0.0)?);
+            events.iter().zip(totals).map(rate).collect()
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The built program, as a person or a pipeline runs it: exit codes, outputs, messages.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The program, free of what the environment of the tests may say.
+fn haldane() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haldane"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HALDANE_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    haldane().args(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("the program was killed")
+}
+
+const CONFIG: &str = "\
+name: latency-only
+metrics:
+  - name: latency
+    unit: ms
+    direction: increase
+    tolerance: {absolute: 5}
+    limits: {max: 400}
+    queries: {prometheus: 'latency{app=\"${scope}\"}'}
+";
+
+/// A folder with a config and the samples of a passing, a failing and an undecidable canary.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("canary.yaml", CONFIG);
+        // 11 points repeated, so that each arm scatters: 100 ms and 160 ms.
+        let around = |level: f64, n: usize| (0..n).map(|i| level + f64::from(u8::try_from(i * 7 % 11).unwrap())).collect::<Vec<_>>();
+        let samples = |baseline: Vec<f64>, canary: Vec<f64>| json!({"latency": {"baseline": baseline, "canary": canary}}).to_string();
+        folder.write("pass.json", &samples(around(100.0, 60), around(100.0, 59).into_iter().chain([103.0]).collect()));
+        folder.write("fail.json", &samples(around(100.0, 60), around(160.0, 60)));
+        folder.write("marginal.json", &samples(around(100.0, 60), vec![401.0, 120.0]));
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Judges one of the samples in process.
+    fn judge(&self, samples: &str, more: &[&str]) -> Output {
+        let (config, samples) = (self.path("canary.yaml"), self.path(samples));
+        run(&[&["judge", "--config", &config, "--samples", &samples], more].concat())
+    }
+}
+
+#[test]
+fn the_help_tells_a_newcomer_what_to_do() {
+    let help = run(&["--help"]);
+    assert_eq!(code(&help), 0);
+    let text = out(&help);
+    for part in ["serve", "judge", "demo", "lint", "openapi", "schema", "completions", "haldane demo --once", "baseline", "Exit codes"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    for command in ["serve", "judge", "demo", "lint", "openapi", "schema", "completions"] {
+        assert_eq!(code(&run(&[command, "--help"])), 0, "{command}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(out(&version).trim(), format!("haldane {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_exit_code_is_the_verdict() {
+    let folder = Folder::new();
+    for (samples, verdict, expected) in [("pass.json", "PASS", 0), ("fail.json", "FAIL", 1), ("marginal.json", "MARGINAL", 3)] {
+        let output = folder.judge(samples, &[]);
+        assert_eq!(code(&output), expected, "{}{}", out(&output), err(&output));
+        assert!(out(&output).starts_with(verdict), "{}", out(&output));
+        assert_eq!(err(&output), "");
+        assert!(!out(&output).contains('\u{1b}'), "colours without a terminal");
+    }
+}
+
+#[test]
+fn every_output_holds_the_verdict() {
+    let folder = Folder::new();
+    let json = folder.judge("fail.json", &["--output", "json"]);
+    let card = serde_json::from_str::<Value>(&out(&json)).unwrap();
+    assert_eq!(card["verdict"], "fail");
+    assert_eq!(card["data"]["metrics"][0].get("samples"), None);
+    let verbose = folder.judge("fail.json", &["--output", "json", "--verbose"]);
+    let card = serde_json::from_str::<Value>(&out(&verbose)).unwrap();
+    assert_eq!(card["data"]["metrics"][0]["samples"]["canary"]["values"].as_array().unwrap().len(), 60);
+    assert!(out(&folder.judge("fail.json", &["--output", "markdown"])).starts_with("## ❌ Canary fail"));
+    assert!(out(&folder.judge("fail.json", &["--output", "junit"])).contains("<failure message="));
+    let html = out(&folder.judge("fail.json", &["--output", "html"]));
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("<svg"), "{html}");
+    // To a file, with the verdict on standard error.
+    let file = folder.path("report.md");
+    let output = folder.judge("fail.json", &["--output", "markdown", "--output-file", &file]);
+    assert_eq!((code(&output), out(&output)), (1, String::new()));
+    assert!(err(&output).starts_with("fail: written to "), "{}", err(&output));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("latency"));
+    let output = folder.judge("pass.json", &["--output-file", &folder.path("no/such/folder")]);
+    assert_eq!(code(&output), 2);
+}
+
+#[test]
+fn a_request_is_read_from_a_file_or_standard_input() {
+    let folder = Folder::new();
+    let samples = std::fs::read_to_string(folder.path("fail.json")).unwrap();
+    let samples = serde_json::from_str::<Value>(&samples).unwrap();
+    let request = json!({"config": {"name": "x", "metrics": [{"name": "latency"}]}, "samples": samples}).to_string();
+    folder.write("request.json", &request);
+    assert_eq!(code(&run(&["judge", "--request", &folder.path("request.json")])), 1);
+    let mut child = haldane().args(["judge", "--request", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let both = run(&["judge", "--request", "x", "--canary", "y"]);
+    assert_eq!(code(&both), 2);
+    assert!(err(&both).contains("cannot be used with"), "{}", err(&both));
+}
+
+#[test]
+fn what_cannot_be_judged_is_said_with_the_remedy() {
+    let folder = Folder::new();
+    folder.write("broken.json", "{");
+    folder.write("twice.json", r#"{"config":{"name":"mine","name":"other","metrics":[]}}"#);
+    let twice = folder.path("twice.json");
+    folder.write("bad.yaml", "name: x\nmetrics: [{name: a, directoin: up}]\n");
+    let samples = folder.path("pass.json");
+    let (config, broken, bad, missing) =
+        (folder.path("canary.yaml"), folder.path("broken.json"), folder.path("bad.yaml"), folder.path("no.yaml"));
+    let cases: &[(&[&str], &str)] = &[
+        (&["judge"], "--config"),
+        (&["judge", "--config", "no-such-config", "--samples", &samples], "(/config)"),
+        (&["judge", "--config", &missing], "cannot read the config"),
+        (&["judge", "--config", &bad], "did you mean `direction`?"),
+        (&["judge", "--config", &config, "--samples", &broken], "is not valid JSON"),
+        (&["judge", "--request", &twice], "`name` appears twice"),
+        (&["judge", "--config", &config, "--samples", &samples, "--judge", "nope"], "(/judge)"),
+        (&["judge", "--config", &config, "--samples", &samples, "--last", "5"], "write it like"),
+        (&["judge", "--config", &config, "--samples", &samples, "--var", "novalue"], "name=value"),
+        (&["judge", "--config", &config, "--samples", &samples, "--wait", "0s"], "at least 1s"),
+        (&["judge", "--config", &config, "--baseline", "a", "--canary", "b", "--last", "30m"], "--prometheus URL"),
+        (&["judge", "--config", &config, "--server", "haldane:8090"], "write it like http://"),
+        (&["judge", "--config", &config, "--server", "http://127.0.0.1:1", "--prometheus", "http://127.0.0.1:1"], "cannot be used with"),
+        (&["judge", "--config", &config, "--server", "http://127.0.0.1:1", "--token-file", &missing], "token file"),
+        (&["judge", "--config", &config, "--settings", &missing], "no.yaml"),
+    ];
+    for (arguments, part) in cases {
+        let output = run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", err(&output));
+        assert!(err(&output).contains(part), "{arguments:?}: {}", err(&output));
+        assert_eq!(out(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn nobody_there_is_exit_code_4() {
+    let folder = Folder::new();
+    let output = folder.judge("pass.json", &["--server", "http://127.0.0.1:1"]);
+    assert_eq!(code(&output), 4, "{}", err(&output));
+    assert!(err(&output).contains("http://127.0.0.1:1") && err(&output).contains("haldane serve"), "{}", err(&output));
+    let config = folder.path("canary.yaml");
+    let store = ["--prometheus", "http://127.0.0.1:1", "--baseline", "a", "--canary", "b"];
+    let output = run(&[&["judge", "--config", &config, "--last", "30m"], store.as_slice()].concat());
+    assert_eq!(code(&output), 4, "{}", err(&output));
+    let output = run(&[&["lint", &config], store.as_slice()].concat());
+    assert_eq!(code(&output), 4, "{}{}", out(&output), err(&output));
+    // Where the server is named by the environment.
+    let output = haldane().args(["judge", "--config", &config]).env("HALDANE_SERVER", "http://127.0.0.1:1").output().unwrap();
+    assert_eq!(code(&output), 4, "{}", err(&output));
+}
+
+/// A running service, ended with the test.
+struct Service(Child, String);
+
+impl Service {
+    /// Starts `haldane demo`, reads its address from the first line, and reads on so that it is never blocked.
+    fn demo() -> Self {
+        let mut child = haldane().arg("demo").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        let address = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default();
+        let address = address.trim_end_matches(['.', ',']).to_owned();
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        Self(child, address)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_server_gives_the_same_answers_and_its_problems_are_shown() {
+    let service = Service::demo();
+    let folder = Folder::new();
+    for (samples, expected) in [("pass.json", 0), ("fail.json", 1), ("marginal.json", 3)] {
+        for format in ["text", "json", "markdown", "junit", "html"] {
+            let output = folder.judge(samples, &["--server", &service.1, "--output", format]);
+            assert_eq!(code(&output), expected, "{samples} {format}: {}", err(&output));
+        }
+    }
+    let html = out(&folder.judge("fail.json", &["--server", &service.1, "--output", "html"]));
+    assert!(html.contains("<svg"), "the page draws what the server was asked to include");
+    let (here, there) =
+        (folder.judge("fail.json", &["--output", "json"]), folder.judge("fail.json", &["--server", &service.1, "--output", "json"]));
+    let digest = |output: &Output| serde_json::from_str::<Value>(&out(output)).unwrap()["data"]["digest"].clone();
+    assert_eq!(digest(&here), digest(&there));
+    let samples = folder.path("pass.json");
+    let output = run(&["judge", "--server", &service.1, "--config", "no-such-config", "--samples", &samples]);
+    assert_eq!(code(&output), 2);
+    assert!(err(&output).contains("no-such-config") && err(&output).contains("(/config)"), "{}", err(&output));
+}
+
+#[test]
+fn another_server_is_recognised_as_such() {
+    // Something that speaks HTTP, and nothing of ours.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut start = [0; 64];
+            let _ = stream.read(&mut start).unwrap();
+            let body = "<html>\u{1b}[31mwelcome</html>";
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    let folder = Folder::new();
+    for _ in 0..2 {
+        let output = folder.judge("pass.json", &["--server", &address]);
+        assert_eq!(code(&output), 2, "{}", err(&output));
+        assert!(err(&output).contains("is it a Haldane server?") && !err(&output).contains('\u{1b}'), "{}", err(&output));
+    }
+    answering.join().unwrap();
+}
+
+#[test]
+fn the_demo_shows_a_bad_a_healthy_and_a_quiet_canary() {
+    let output = run(&["demo", "--once"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let text = out(&output);
+    let mut cards = text.split("\n1. ").nth(1).unwrap().split("\n2. ");
+    let first = cards.next().unwrap();
+    let mut rest = cards.next().unwrap().split("\n3. ");
+    let (second, third) = (rest.next().unwrap(), rest.next().unwrap());
+    for part in ["POST http://127.0.0.1:", "FAIL", "latency-p99", "error-ratio", "roll back"] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    let statuses = |card: &str, status: &str| card.lines().filter(|line| line.starts_with(&format!("  {status} "))).count();
+    assert_eq!((statuses(first, "regressed"), statuses(first, "pass")), (2, 5), "{first}");
+    assert!(second.contains("PASS") && statuses(second, "pass") == 7, "{second}");
+    for part in ["MARGINAL", "threshold", "guard: ", "requests"] {
+        assert!(third.contains(part), "{part}: {third}");
+    }
+}
+
+#[test]
+fn lint_finds_what_is_wrong_and_what_is_doubtful() {
+    let folder = Folder::new();
+    let good = run(&["lint", &folder.path("canary.yaml")]);
+    assert_eq!((code(&good), out(&good).as_str()), (0, "1 file, 0 errors, 0 warnings\n"));
+    folder.write(
+        "doubtful.yaml",
+        "name: x\nmetrics: [{name: a, critical: true, muted: true, limits: {max: 1}, queries: {prometheus: up}}]\n",
+    );
+    let doubtful = run(&["lint", &folder.path("doubtful.yaml")]);
+    assert_eq!(code(&doubtful), 0);
+    assert!(out(&doubtful).contains("/metrics/0/muted: warning:"), "{}", out(&doubtful));
+    assert_eq!(code(&run(&["lint", "--strict", &folder.path("doubtful.yaml")])), 2);
+    folder.write("bad.yaml", "name: BAD\nmetrics:\n- {name: a, limits: {min: 2, max: 1}}\n- {name: a, tolerance: {relative: -1}}\n");
+    let bad = run(&["lint", &folder.path("bad.yaml"), &folder.path("canary.yaml")]);
+    assert_eq!(code(&bad), 2);
+    for part in [
+        "/name: error:",
+        "/metrics/0/limits/min: error:",
+        "/metrics/1/tolerance/relative: error:",
+        "/metrics/1/name: error:",
+        "2 files, 4 errors",
+    ] {
+        assert!(out(&bad).contains(part), "{part}: {}", out(&bad));
+    }
+    folder.write("variable.yaml", &CONFIG.replace("${scope}", "${scpoe}"));
+    let variable = run(&["lint", &folder.path("variable.yaml")]);
+    assert_eq!(code(&variable), 2);
+    assert!(out(&variable).contains("did you mean `${scope}`?"), "{}", out(&variable));
+    let half = run(&["lint", &folder.path("canary.yaml"), "--prometheus", "http://127.0.0.1:1"]);
+    assert_eq!(code(&half), 2);
+    assert!(err(&half).contains("--baseline and --canary"), "{}", err(&half));
+}
+
+#[test]
+fn the_shipped_configs_have_no_errors() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("judges/configs");
+    let files =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "yaml"));
+    let files = files.collect::<Vec<PathBuf>>();
+    assert!(!files.is_empty());
+    let output = haldane().arg("lint").args(files).output().unwrap();
+    assert_eq!(code(&output), 0, "{}{}", out(&output), err(&output));
+}
+
+#[test]
+fn documents_and_completions_are_printed() {
+    let schema = serde_json::from_str::<Value>(&out(&run(&["schema"]))).unwrap();
+    assert!(schema["properties"]["metrics"].is_object(), "{schema}");
+    let openapi = serde_json::from_str::<Value>(&out(&run(&["openapi"]))).unwrap();
+    assert!(openapi["paths"]["/v1/judgements"]["post"].is_object());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(&["completions", shell]);
+        assert_eq!(code(&script), 0, "{shell}");
+        assert!(out(&script).contains("judge"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for arguments in [["completions", "bash"], ["demo", "--once"]] {
+        let mut child = haldane().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), err(&output)), (0, String::new()), "{arguments:?}");
+    }
+}
+
+/// A Prometheus of which the canary is 60 ms slower, and which refuses queries that say `refused`.
+struct Store;
+
+impl wiremock::Respond for Store {
+    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+        let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(&request.body))).unwrap();
+        let field = |name: &str| form.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
+        let number = |name: &str| field(name).trim_end_matches('s').parse::<f64>().unwrap();
+        let query = field("query");
+        if query.contains("refused") {
+            let error = json!({"status": "error", "errorType": "bad_data", "error": "parse error: \u{1b}[31mno"});
+            return wiremock::ResponseTemplate::new(400).set_body_json(error);
+        }
+        let (start, end, step) = (number("start"), number("end"), number("step"));
+        let slower = if query.contains("shop-canary") { 60.0 } else { 0.0 };
+        let values = (0..).map(|i| (i, start + f64::from(i) * step)).take_while(|(_, time)| *time <= end);
+        let values = values.map(|(i, time)| json!([time, (100.0 + f64::from(i * 7 % 11) + slower).to_string()])).collect::<Vec<_>>();
+        let series = if query.contains("absent") { json!([]) } else { json!([{"metric": {}, "values": values}]) };
+        wiremock::ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": series}}))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prometheus_is_judged_in_process_and_its_queries_are_tried() {
+    let store = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::any()).respond_with(Store).mount(&store).await;
+    let folder = Folder::new();
+    let more = "  - {name: broken, limits: {max: 1}, queries: {prometheus: 'refused{app=\"${scope}\"}'}}
+  - {name: gone, limits: {max: 1}, queries: {prometheus: 'absent{app=\"${scope}\"}'}}\n";
+    folder.write("store.yaml", &format!("{CONFIG}{more}"));
+    let (config, url) = (folder.path("store.yaml"), store.uri());
+    let arms = ["--prometheus", &url, "--baseline", "shop", "--canary", "shop-canary"];
+
+    let judged = run(&[&["judge", "--config", &config, "--last", "30m"], arms.as_slice()].concat());
+    assert_eq!(code(&judged), 1, "{}{}", out(&judged), err(&judged));
+    // The table's row, the query as it was asked, and the store's own words without their escape sequence.
+    for part in ["  regressed  latency", "latency{app=\"shop-canary\"}", "parse error: \\u{1b}[31mno"] {
+        assert!(out(&judged).contains(part), "{part}: {}", out(&judged));
+    }
+
+    let tried = run(&[&["lint", &config], arms.as_slice()].concat());
+    assert_eq!(code(&tried), 2, "{}{}", out(&tried), err(&tried));
+    for part in [
+        "/metrics/0/queries/prometheus: note: canary: 1 series, 30 of 30 points, 0 missing",
+        "/metrics/1/queries/prometheus: error: baseline: the metric store refused the query",
+        "/metrics/2/queries/prometheus: warning: canary: no series came back",
+    ] {
+        assert!(out(&tried).contains(part), "{part}: {}", out(&tried));
+    }
+    assert!(!out(&tried).contains('\u{1b}'));
+    // Before and after: the same series twice, which differ in nothing.
+    let before = ["judge", "--prometheus", &url, "--config", &folder.path("canary.yaml"), "--baseline", "shop", "--canary", "shop"];
+    let judged = run(&[before.as_slice(), &["--last", "30m", "--offset", "1d", "--output", "json"]].concat());
+    let card = serde_json::from_str::<Value>(&out(&judged)).unwrap();
+    assert_eq!((code(&judged), card["comparison"].as_str()), (0, Some("before_after")), "{}", err(&judged));
+}

@@ -1,0 +1,484 @@
+//! Renderings of fixed scorecards, compared byte for byte with `fixtures/reports/`; `HALDANE_UPDATE=1` rewrites those.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use haldane::analysis::{ArmSamples, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Scorecard, WindowSpan};
+use haldane::report::{Terminal, html, junit, markdown, terminal};
+use haldane_judges::config::{Direction, Kind};
+use haldane_judges::evidence::{Arm, Comparison};
+use haldane_judges::scorecard::*;
+use haldane_judges::{JudgeName, Judgement, Verdict};
+
+fn coverage(present: usize, expected: usize) -> Coverage {
+    Coverage { present, expected, infinite: 0, filled_with_zero: 0, fraction: present as f64 / expected as f64 }
+}
+
+fn interval(low: f64, high: f64) -> Interval {
+    Interval { level: 0.9, low: Some(low), high: Some(high) }
+}
+
+/// A pass on values, from which the others differ.
+fn metric(name: &str) -> MetricResult {
+    MetricResult {
+        name: name.to_owned(),
+        kind: Kind::Value,
+        unit: Some("ms".to_owned()),
+        direction: Direction::Increase,
+        groups: vec!["latency".to_owned()],
+        critical: false,
+        muted: false,
+        optional: false,
+        status: Status::Pass,
+        reason: Reason::WithinTolerance,
+        mode: Mode::Statistical,
+        sentence: "rose 2 ms (+1 %); limit +25 %".to_owned(),
+        baseline_coverage: coverage(60, 60),
+        canary_coverage: coverage(60, 60),
+        numbers: Some(Numbers {
+            n_baseline: 60,
+            n_canary: 60,
+            baseline: 187.2,
+            canary: 189.31,
+            level: 187.2,
+            shift: 2.04,
+            relative_shift: Some(0.0109),
+            shift_interval: Some(interval(-3.1, 7.3)),
+            noise: 14.6,
+            shift_in_noise: Some(0.14),
+            u: 1903.0,
+            cles: 0.529,
+            z: 0.54,
+            p: 0.2946,
+            p_ess: 0.3661,
+            variance_inflation: 2.61,
+            rho_baseline: 0.41,
+            rho_canary: 0.46,
+            not_ruled_out: Some(0.039),
+            detectable: Some(0.047),
+            paired: Some(Paired { pairs: 60, effective: 31.4, p: 0.21 }),
+        }),
+        counts: None,
+        limit: Some(AppliedLimit {
+            relative: 0.25,
+            absolute: 5.0,
+            from: "config".to_owned(),
+            p: 0.05,
+            shift_in_noise: Some(3.29),
+            instance_spread: None,
+        }),
+        threshold: None,
+        guards: Vec::new(),
+        remedies: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn arm_counts(events: f64, total: f64, low: f64, high: f64) -> ArmCounts {
+    ArmCounts { events, total, rate: events / total, interval: interval(low, high) }
+}
+
+fn error_ratio() -> MetricResult {
+    MetricResult {
+        kind: Kind::Ratio,
+        unit: Some("percent".to_owned()),
+        critical: true,
+        groups: vec!["errors".to_owned()],
+        status: Status::Regressed,
+        reason: Reason::Shift,
+        mode: Mode::Counts,
+        sentence: "rose 1.53 percentage points, from 0.507 % to 2.04 %; limit +0.1 points".to_owned(),
+        numbers: None,
+        counts: Some(CountNumbers {
+            baseline: arm_counts(61.0, 12_034.0, 0.0041, 0.0063),
+            canary: arm_counts(243.0, 11_912.0, 0.0183, 0.0227),
+            shift: 0.015_33,
+            relative_shift: Some(3.024),
+            p: 3.1e-27,
+            p_pooled: 3.1e-27,
+            worse_share: 0.95,
+            p_dispersion: Some(0.44),
+            test: "pooled".to_owned(),
+            power: 0.9999,
+            power_at_rate: 0.0151,
+        }),
+        limit: Some(AppliedLimit {
+            relative: 0.25,
+            absolute: 0.001,
+            from: "default".to_owned(),
+            p: 0.01,
+            shift_in_noise: None,
+            instance_spread: None,
+        }),
+        ..metric("error-ratio")
+    }
+}
+
+fn latency_p99() -> MetricResult {
+    MetricResult {
+        status: Status::Regressed,
+        reason: Reason::Shift,
+        sentence: "rose 168 ms (+40.8 %), 5.2x the usual scatter; limit +25 %".to_owned(),
+        canary_coverage: Coverage { infinite: 1, ..coverage(57, 60) },
+        numbers: Some(Numbers {
+            n_canary: 57,
+            baseline: 411.6,
+            canary: 579.9,
+            level: 411.6,
+            shift: 168.1,
+            relative_shift: Some(0.4084),
+            shift_interval: Some(interval(149.0, 187.0)),
+            noise: 32.3,
+            shift_in_noise: Some(5.2),
+            u: 3411.0,
+            cles: 0.9974,
+            z: 9.2,
+            p: 1.4e-20,
+            p_ess: 4.2e-7,
+            not_ruled_out: Some(0.462),
+            detectable: Some(0.072),
+            paired: None,
+            ..metric("").numbers.unwrap()
+        }),
+        warnings: vec!["the rate window (5m) is longer than the step (1m): neighbouring points share data".to_owned()],
+        ..metric("latency-p99")
+    }
+}
+
+fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
+    let wave = |offset: f64| (0..60).map(|i| (i % 13 != 12).then(|| offset + f64::from(i % 7) * 6.0)).collect();
+    let query = |arm, scope: &str| QueryProvenance {
+        arm,
+        part: "value".to_owned(),
+        query: format!("histogram_quantile(0.99,\n  sum by (le) (rate(http_request_duration_seconds_bucket{{app=\"{scope}\"}}[5m])))"),
+        series: Some(1),
+        points: Some(60),
+    };
+    MetricProvenance {
+        name: name.to_owned(),
+        from: "prometheus".to_owned(),
+        queries: vec![query(Arm::Baseline, "shop-stable"), query(Arm::Canary, "shop-canary")],
+        samples: with_samples.then(|| MetricSamples { baseline: ArmSamples::Values(wave(400.0)), canary: ArmSamples::Values(wave(560.0)) }),
+    }
+}
+
+fn span(start: &str, end: &str) -> Option<WindowSpan> {
+    Some(WindowSpan { start: start.parse().unwrap(), end: end.parse().unwrap(), points: 60 })
+}
+
+fn counts(metrics: &[MetricResult]) -> StatusCounts {
+    let n = |status| metrics.iter().filter(|metric| metric.status == status).count();
+    StatusCounts {
+        regressed: n(Status::Regressed),
+        suspect: n(Status::Suspect),
+        pass: n(Status::Pass),
+        inconclusive: n(Status::Inconclusive),
+        no_data: n(Status::NoData),
+        error: n(Status::Error),
+    }
+}
+
+fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Scorecard {
+    let action = match verdict {
+        Verdict::Pass => Action::Promote,
+        Verdict::Marginal => Action::Hold,
+        Verdict::Fail => Action::Rollback,
+    };
+    Scorecard {
+        id: Some("1hAbCdEf".to_owned()),
+        judged_at: "2026-11-20T11:00:07Z".parse().unwrap(),
+        rerun: false,
+        data: Provenance {
+            source: Some("production".to_owned()),
+            canary_window: span("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z"),
+            baseline_window: span("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z"),
+            step_seconds: 60,
+            digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            metrics: metrics.iter().map(|metric| provenance(&metric.name, metric.kind == Kind::Value)).collect(),
+        },
+        judgement: Judgement {
+            verdict,
+            score,
+            summary: String::new(),
+            recommendation: Recommendation { action, sentence: String::new(), remedies: Vec::new() },
+            reasons: Vec::new(),
+            judge: JudgeName::HaldaneV1,
+            config: "http-golden-signals".to_owned(),
+            config_digest: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".to_owned(),
+            comparison: Comparison::Concurrent,
+            live_metrics: metrics.len(),
+            counts: counts(&metrics),
+            groups: vec![
+                GroupScore { name: "errors".to_owned(), weight: 0.5, score: Some(0.0) },
+                GroupScore { name: "latency".to_owned(), weight: 0.5, score: Some(50.0) },
+            ],
+            metrics,
+            warnings: Vec::new(),
+        },
+    }
+}
+
+fn regressed() -> Scorecard {
+    let mut card = card(Verdict::Fail, Some(25.0), vec![error_ratio(), metric("latency-p50"), latency_p99()]);
+    card.judgement.summary =
+        "fail: `error-ratio` and `latency-p99` regressed; `error-ratio` rose 1.53 percentage points, from 0.507 % to 2.04 %".to_owned();
+    card.judgement.recommendation.sentence = "roll back: `error-ratio` and `latency-p99` regressed".to_owned();
+    card.judgement.reasons = vec![VerdictCause {
+        reason: VerdictReason::Regressed,
+        metrics: vec!["error-ratio".to_owned(), "latency-p99".to_owned()],
+        sentence: "`error-ratio` and `latency-p99` regressed".to_owned(),
+    }];
+    card
+}
+
+fn healthy() -> Scorecard {
+    let mut card = card(Verdict::Pass, Some(100.0), vec![metric("latency-p50"), metric("latency-p95")]);
+    card.judgement.summary = "pass: none of 2 metrics is worse".to_owned();
+    card.judgement.recommendation.sentence = "promote the canary".to_owned();
+    card.judgement.groups.truncate(1);
+    card
+}
+
+/// Everything that can keep a canary from a verdict, once.
+fn open_questions() -> Scorecard {
+    let extend = Remedy::Extend { minutes: 95, sentence: "observe for 95 more minutes at the current rate".to_owned() };
+    let share = Remedy::RaiseShare { share: 0.2, sentence: "send 20 % of the traffic to the canary".to_owned() };
+    let sparse = MetricResult {
+        status: Status::Inconclusive,
+        reason: Reason::InsufficientEvidence,
+        mode: Mode::Threshold,
+        sentence: "0 errors in 31 requests, which cannot show a rate of at most 1 %".to_owned(),
+        limit: None,
+        counts: Some(CountNumbers {
+            baseline: arm_counts(1.0, 36.0, 0.001, 0.124),
+            canary: ArmCounts { events: 0.0, total: 31.0, rate: 0.0, interval: interval(0.0, 0.0921) },
+            shift: -0.0278,
+            relative_shift: Some(-1.0),
+            p: 0.77,
+            p_pooled: 0.77,
+            worse_share: 0.95,
+            p_dispersion: None,
+            test: "pooled".to_owned(),
+            power: 0.11,
+            power_at_rate: 0.0556,
+        }),
+        threshold: Some(ThresholdNumbers {
+            max: Some(0.01),
+            min: None,
+            points_past: None,
+            points: None,
+            rate_interval: Some(interval(0.0, 0.0921)),
+        }),
+        guards: vec![GuardFinding { guard: Guard::FewRequests, sentence: "31 requests in the canary; 50 are needed".to_owned() }],
+        remedies: vec![extend.clone(), share.clone()],
+        ..error_ratio()
+    };
+    let fallen = MetricResult {
+        unit: Some("requests/s".to_owned()),
+        direction: Direction::Decrease,
+        status: Status::Suspect,
+        reason: Reason::Shift,
+        sentence: "fell 16.5 requests/s (-14 %)".to_owned(),
+        numbers: Some(Numbers {
+            baseline: 118.0,
+            canary: 101.2,
+            shift: 16.5,
+            relative_shift: Some(0.14),
+            shift_interval: Some(Interval { level: 0.9, low: Some(9.0), high: None }),
+            not_ruled_out: None,
+            detectable: None,
+            ..metric("").numbers.unwrap()
+        }),
+        ..metric("throughput")
+    };
+    let unread = |name: &str, status, reason, sentence: &str| MetricResult {
+        status,
+        reason,
+        mode: Mode::None,
+        sentence: sentence.to_owned(),
+        numbers: None,
+        limit: None,
+        baseline_coverage: coverage(0, 60),
+        canary_coverage: coverage(0, 60),
+        ..metric(name)
+    };
+    let missing = unread("queue-length", Status::NoData, Reason::LowCoverage, "0 of 60 points in both arms");
+    let broken = unread("cpu", Status::Error, Reason::Fetch, "the metric store refused the query: 1:14: parse error: unexpected \"{\"");
+    let memory = MetricResult {
+        unit: Some("bytes".to_owned()),
+        muted: true,
+        status: Status::Regressed,
+        mode: Mode::Threshold,
+        reason: Reason::Limit,
+        sentence: "past its limit in 40 of 60 points".to_owned(),
+        limit: None,
+        numbers: Some(Numbers {
+            baseline: 524_288_000.0,
+            canary: 1_395_864_371.0,
+            shift: 871_576_371.0,
+            relative_shift: Some(1.66),
+            noise: 1_048_576.0,
+            ..metric("").numbers.unwrap()
+        }),
+        threshold: Some(ThresholdNumbers {
+            max: Some(1_073_741_824.0),
+            min: None,
+            points_past: Some(40),
+            points: Some(60),
+            rate_interval: None,
+        }),
+        ..metric("memory")
+    };
+    let mut card = card(Verdict::Marginal, None, vec![sparse, fallen, missing, broken, memory]);
+    card.judgement.comparison = Comparison::BeforeAfter;
+    card.judgement.groups[0].score = None;
+    card.data.baseline_window = span("2026-11-19T10:00:00Z", "2026-11-19T11:00:00Z");
+    card.rerun = true;
+    card.judgement.summary = "marginal: too little evidence on the critical metric `error-ratio`".to_owned();
+    card.judgement.recommendation.sentence = "hold: observe for 95 more minutes at the current rate".to_owned();
+    card.judgement.recommendation.remedies = vec![extend, share];
+    card.judgement.reasons = vec![
+        VerdictCause {
+            reason: VerdictReason::InsufficientEvidence,
+            metrics: vec!["error-ratio".to_owned()],
+            sentence: "the critical metric `error-ratio` could not be decided".to_owned(),
+        },
+        VerdictCause { reason: VerdictReason::Error, metrics: vec!["cpu".to_owned()], sentence: "`cpu` could not be read".to_owned() },
+    ];
+    card.judgement.warnings = vec!["the canary got 9 % of the traffic; the request says 20 %".to_owned()];
+    card
+}
+
+const HOSTILE: &str =
+    "</script><img src=x onerror=alert(1)> \u{1b}[31mred\u{1b}]0;title\u{7} a|b `c` \n# d\r\u{202e}e @team &amp; ]]>\u{0}\u{ffff}";
+
+/// Foreign text in every field that can carry any.
+fn hostile() -> Scorecard {
+    let mut card = open_questions();
+    let long = "x".repeat(300);
+    let judgement = &mut card.judgement;
+    judgement.config = HOSTILE.to_owned();
+    judgement.config_digest = HOSTILE.to_owned();
+    judgement.summary = HOSTILE.to_owned();
+    judgement.recommendation.sentence = HOSTILE.to_owned();
+    judgement.recommendation.remedies = vec![Remedy::Configure { sentence: HOSTILE.to_owned() }];
+    judgement.reasons[0].sentence = HOSTILE.to_owned();
+    judgement.warnings = vec![HOSTILE.to_owned()];
+    judgement.groups[0].name = HOSTILE.to_owned();
+    for (i, metric) in judgement.metrics.iter_mut().enumerate() {
+        metric.name = if i == 1 { long.clone() } else { format!("{i} {HOSTILE}") };
+        metric.sentence = HOSTILE.to_owned();
+        metric.unit = Some(HOSTILE.to_owned());
+        metric.warnings = vec![HOSTILE.to_owned()];
+        metric.guards = vec![GuardFinding { guard: Guard::FewPoints, sentence: HOSTILE.to_owned() }];
+        metric.remedies = vec![Remedy::Configure { sentence: HOSTILE.to_owned() }];
+        if let Some(counts) = &mut metric.counts {
+            counts.test = HOSTILE.to_owned();
+        }
+        card.data.metrics[i].name = metric.name.clone();
+        card.data.metrics[i].queries[0].query = HOSTILE.to_owned();
+        card.data.metrics[i].queries[0].part = HOSTILE.to_owned();
+    }
+    card.data.source = Some(HOSTILE.to_owned());
+    card.data.digest = HOSTILE.to_owned();
+    card.id = Some(HOSTILE.to_owned());
+    card
+}
+
+fn renderings(card: &Scorecard) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("txt", terminal(card, Terminal::default())),
+        ("wide.txt", terminal(card, Terminal { width: 120, colour: false })),
+        ("ansi.txt", terminal(card, Terminal { width: 60, colour: true })),
+        ("md", markdown(card)),
+        ("xml", junit(card).unwrap()),
+        ("html", html(card)),
+    ])
+}
+
+#[test]
+fn reports_are_as_recorded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reports");
+    let update = std::env::var_os("HALDANE_UPDATE").is_some_and(|value| value == "1");
+    let mut differing = Vec::new();
+    for (name, card) in [("regressed", regressed()), ("healthy", healthy()), ("open", open_questions()), ("hostile", hostile())] {
+        for (kind, text) in renderings(&card) {
+            let file = folder.join(format!("{name}.{kind}"));
+            if update {
+                std::fs::write(&file, &text).unwrap();
+            } else if std::fs::read_to_string(&file).unwrap_or_default() != text {
+                differing.push(file);
+            }
+        }
+    }
+    assert!(differing.is_empty(), "reports changed; HALDANE_UPDATE=1 rewrites the files, look at the difference: {differing:#?}");
+}
+
+#[test]
+fn foreign_text_cannot_leave_its_place() {
+    let card = hostile();
+    let reports = renderings(&card);
+    for (kind, text) in &reports {
+        let bad = text
+            .chars()
+            .find(|c| (c.is_control() && *c != '\n' && !(*kind == "ansi.txt" && *c == '\u{1b}')) || *c == '\u{202e}' || *c == '\u{ffff}');
+        assert_eq!(bad, None, "{kind}");
+        assert!(!text.contains("<img") || kind.ends_with("txt"), "{kind} lets markup through");
+        assert!(!text.contains("\u{1b}[31mred") && !text.contains("\u{1b}]0;"), "{kind} lets an escape sequence through");
+    }
+    assert!(!reports["html"].contains("</script>"));
+    // The table has one line for its header, one below it, and one a metric: no name broke out of its row.
+    let rows = reports["md"].lines().filter(|line| line.starts_with("| ") || line.starts_with("|--")).collect::<Vec<_>>();
+    assert_eq!(rows.len(), 2 + card.judgement.metrics.len());
+    for row in rows {
+        assert_eq!(row.replace("\\|", "").matches('|').count(), 8, "{row}");
+    }
+    assert!(!reports["md"].contains("@team"));
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    use unicode_width::UnicodeWidthStr;
+    for card in [regressed(), healthy(), open_questions(), hostile()] {
+        for width in [60, 80, 100, 140] {
+            for line in terminal(&card, Terminal { width, colour: false }).lines() {
+                assert!(line.width() <= width, "{} columns of {width}: {line}", line.width());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_passed_canary_leaves_the_test_report_green() {
+    let failures = |card: &Scorecard| {
+        let xml = junit(card).unwrap();
+        let count = |attribute: &str| {
+            let start = xml.find(&format!("{attribute}=\"")).unwrap() + attribute.len() + 2;
+            xml[start..].split('"').next().unwrap().parse::<usize>().unwrap()
+        };
+        (count(" tests"), count(" failures"), count(" errors"))
+    };
+    // The verdict is one case, each metric another.
+    assert_eq!(failures(&healthy()), (3, 0, 0));
+    assert_eq!(failures(&regressed()), (4, 3, 0));
+    // Neither the inconclusive, the suspect and the absent metric nor the muted regression count; the marginal verdict does.
+    assert_eq!(failures(&open_questions()), (6, 1, 1));
+}
+
+#[test]
+fn a_scorecard_without_metrics_or_with_huge_samples_still_renders() {
+    let mut empty = healthy();
+    empty.judgement.metrics.clear();
+    empty.data.metrics.clear();
+    let mut huge = healthy();
+    huge.data.metrics[0].samples = Some(MetricSamples {
+        baseline: ArmSamples::Values((0..10_080).map(|i| Some(if i % 2 == 0 { 1e308 } else { -1e308 })).collect()),
+        canary: ArmSamples::Counts { events: vec![Some(1.0), None, Some(1.0)], totals: vec![Some(0.0), Some(2.0), Some(4.0)] },
+    });
+    for card in [empty, huge] {
+        for (kind, text) in renderings(&card) {
+            assert!(!text.contains("NaN") && !text.contains("inf "), "{kind}: {text}");
+            assert!(text.len() < 60_000, "{kind} is {} bytes long", text.len());
+        }
+    }
+}
