@@ -1,0 +1,11 @@
+//! Integration tests of the service: the real router over a socket, recorded replies, a real Prometheus.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
+mod api;
+mod cli;
+mod deploy;
+mod prometheus;
+mod real_prometheus;
+mod reports;
+mod support;

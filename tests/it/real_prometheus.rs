@@ -1,0 +1,479 @@
+//! From a real Prometheus to a scorecard: six kinds of canary, through the HTTP service and through the command line.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use haldane::analysis::Scorecard;
+use haldane::source::{MetricSource, Query, Source, Template, Window};
+use haldane_judges::Verdict;
+use haldane_judges::catalog::SHIPPED;
+use haldane_judges::config::MetricQuery;
+use haldane_judges::scorecard::{Action, Guard, MetricResult, Mode, Reason, Remedy, Status, VerdictReason};
+use serde_json::{Value, json};
+
+use crate::support::process::{Server, free_address};
+use crate::support::prometheus::Prometheus;
+use crate::support::telemetry::{Arm, MINUTES, START, openmetrics};
+
+/// The judged window, in minutes of the recording: an hour of points, with something before and after it.
+const WINDOW: std::ops::Range<usize> = 55..115;
+
+/// Both arms of a canary by its name: the Deployments `NAME` and `NAME-canary`.
+fn pairs() -> Vec<[Arm; 2]> {
+    let pair = |name: &str| [Arm::healthy(name), Arm::healthy(&format!("{name}-canary"))];
+    let healthy = pair("healthy");
+
+    let mut regressed = pair("regressed");
+    regressed[1].error_ratio = 0.03;
+    regressed[1].median_ms *= 1.6;
+
+    // Grows evenly over the window, to 60 % more at its end.
+    let mut leaking = pair("leaking");
+    for (minute, percent) in leaking[1].memory.iter_mut().enumerate() {
+        let progress = (minute as f64 - WINDOW.start as f64) / WINDOW.len() as f64;
+        *percent *= 1.0 + 0.6 * progress.clamp(0.0, 1.0);
+    }
+
+    // Some 100 requests an hour, and no error among them.
+    let mut sparse = pair("sparse");
+    for arm in &mut sparse {
+        arm.rate = 0.03;
+        arm.error_ratio = 0.0;
+    }
+
+    let gappy = pair("gappy").map(|arm| arm.with_gaps(0.35));
+    let riddled = pair("riddled").map(|arm| arm.with_gaps(0.65));
+
+    // Reported until the window began, and then no more.
+    let mut vanished = pair("vanished");
+    vanished[1].missing[WINDOW.start..].fill(true);
+
+    vec![healthy, regressed, leaking, sparse, gappy, riddled, vanished]
+}
+
+/// One Prometheus for all tests that run at the same time; it ends with the last of them.
+fn prometheus() -> Arc<Prometheus> {
+    static SHARED: Mutex<Weak<Prometheus>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let arms: Vec<Arm> = pairs().into_iter().flatten().collect();
+        let started = Arc::new(Prometheus::over(&openmetrics(&arms)));
+        *shared = Arc::downgrade(&started);
+        started
+    })
+}
+
+fn haldane() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haldane"));
+    // Whatever the person who runs the tests has set for their own Haldane.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HALDANE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The service over a Prometheus at this address.
+fn serve(prometheus: &str) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(&folder.path().join("log"), "/health/ready", |address| {
+        let mut command = haldane();
+        command.args(["serve", "--listen", &address.to_string(), "--prometheus", prometheus]);
+        command
+    });
+    (server, folder)
+}
+
+/// A selector of the arm's requests.
+const REQUESTS: &str = r#"http_server_request_duration_seconds_count{pod=~"${scope}-[^-]+-[^-]+"}"#;
+
+fn config() -> Value {
+    let failed = REQUESTS.replace("{pod", r#"{http_response_status_code=~"5..", pod"#);
+    let buckets = REQUESTS.replace("_count", "_bucket");
+    let memory = r#"avg_over_time(container_memory_working_set_bytes{pod=~"${scope}-[^-]+-[^-]+"}[${step}])"#;
+    json!({
+        "name": "real-prometheus",
+        "metrics": [
+            {
+                "name": "error-ratio", "kind": "ratio", "direction": "increase", "critical": true, "absent_means_zero": true,
+                "tolerance": { "absolute": 0.01, "relative": 0 }, "limits": { "max": 0.01 },
+                "queries": { "prometheus": {
+                    "numerator": format!("sum(increase({failed}[${{step}}]))"),
+                    "denominator": format!("sum(increase({REQUESTS}[${{step}}]))")
+                } }
+            },
+            {
+                "name": "latency-p95", "unit": "ms", "direction": "increase", "tolerance": { "absolute": 5 }, "limits": { "max_ratio": 2 },
+                "queries": { "prometheus": format!("1000 * histogram_quantile(0.95, sum by (le) (rate({buckets}[${{step}}])))") }
+            },
+            {
+                "name": "throughput", "unit": "requests/s", "direction": "decrease", "limits": { "min": 0.001 },
+                "queries": { "prometheus": format!("sum(rate({REQUESTS}[${{step}}]))") }
+            },
+            {
+                "name": "memory", "unit": "bytes", "direction": "increase", "accumulating": true, "tolerance": { "absolute": 1e7 },
+                "queries": { "prometheus": format!("sum({memory})") }
+            }
+        ]
+    })
+}
+
+fn request(canary: &str, config: Value) -> Value {
+    let time = |minute: usize| {
+        let second = START + 60 * i64::try_from(minute).expect("a minute of the recording");
+        jiff::Timestamp::from_second(second).expect("a time").to_string()
+    };
+    json!({
+        "config": config,
+        "baseline": { "scope": canary },
+        "canary": { "scope": format!("{canary}-canary") },
+        "window": { "start": time(WINDOW.start), "end": time(WINDOW.end), "step": "60s" }
+    })
+}
+
+struct HttpReply {
+    status: u16,
+    content_type: String,
+    body: String,
+}
+
+async fn post(server: &Server, request: &Value) -> HttpReply {
+    // Another test may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let reply = client.post(format!("{}/v1/judgements", server.url())).json(request).send().await.expect("an answer");
+    let content_type = reply.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    HttpReply { status: reply.status().as_u16(), content_type, body: reply.text().await.expect("a body") }
+}
+
+async fn judged(server: &Server, request: &Value) -> Scorecard {
+    let reply = post(server, request).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    serde_json::from_str(&reply.body).unwrap_or_else(|e| panic!("{e}: {}", reply.body))
+}
+
+/// Runs `haldane judge` with the request on its standard input.
+fn judge(arguments: &[&str], request: &Value) -> Output {
+    let mut child = haldane()
+        .args(["judge", "--request", "-", "--output", "json"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("haldane starts");
+    child.stdin.take().expect("its input").write_all(request.to_string().as_bytes()).expect("it reads the request");
+    child.wait_with_output().expect("it ends")
+}
+
+fn metric<'a>(card: &'a Scorecard, name: &str) -> &'a MetricResult {
+    card.judgement.metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no metric {name}"))
+}
+
+/// Metrics that the verdict blames for this.
+fn blamed(card: &Scorecard, reason: VerdictReason) -> Vec<&str> {
+    let causes = card.judgement.reasons.iter().filter(|cause| cause.reason == reason);
+    causes.flat_map(|cause| cause.metrics.iter().map(String::as_str)).collect()
+}
+
+#[track_caller]
+fn assert_statuses(card: &Scorecard, expected: [Status; 4]) {
+    let found: Vec<String> =
+        card.judgement.metrics.iter().map(|m| format!("{} {} ({}): {}", m.name, m.status, m.reason, m.sentence)).collect();
+    let statuses: Vec<Status> = card.judgement.metrics.iter().map(|m| m.status).collect();
+    assert_eq!(statuses, expected, "{found:#?}");
+}
+
+#[tokio::test]
+async fn a_healthy_canary_passes() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let card = judged(&server, &request("healthy", config())).await;
+    assert_statuses(&card, [Status::Pass; 4]);
+    assert_eq!((card.judgement.verdict, card.judgement.recommendation.action), (Verdict::Pass, Action::Promote));
+    assert_eq!(card.judgement.score, Some(100.0));
+    assert!(card.judgement.reasons.is_empty(), "{:?}", card.judgement.reasons);
+    for metric in &card.judgement.metrics {
+        for coverage in [metric.baseline_coverage, metric.canary_coverage] {
+            assert_eq!((coverage.present, coverage.expected), (WINDOW.len(), WINDOW.len()), "{}", metric.name);
+        }
+    }
+    // The counts are those of the recording: some 36,000 requests an hour.
+    let counts = metric(&card, "error-ratio").counts.as_ref().expect("counts");
+    assert!((30_000.0..40_000.0).contains(&counts.canary.total), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_regressed_canary_fails_and_the_metrics_are_named() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let card = judged(&server, &request("regressed", config())).await;
+    assert_statuses(&card, [Status::Regressed, Status::Regressed, Status::Pass, Status::Pass]);
+    assert_eq!((card.judgement.verdict, card.judgement.recommendation.action), (Verdict::Fail, Action::Rollback));
+    assert_eq!(blamed(&card, VerdictReason::Regressed), ["error-ratio", "latency-p95"]);
+    assert!(card.judgement.summary.contains("error-ratio"), "{}", card.judgement.summary);
+    // By how much: 3 % of errors where there were 0.2 %, and 1.6 times the latency.
+    let shift = metric(&card, "error-ratio").counts.as_ref().expect("counts").shift;
+    assert!((0.025..0.031).contains(&shift), "{shift}");
+    let relative = metric(&card, "latency-p95").numbers.as_ref().and_then(|numbers| numbers.relative_shift).expect("a shift");
+    assert!((0.5..0.7).contains(&relative), "{relative}");
+}
+
+#[tokio::test]
+async fn a_leaking_canary_fails_by_its_memory_alone() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let card = judged(&server, &request("leaking", config())).await;
+    assert_statuses(&card, [Status::Pass, Status::Pass, Status::Pass, Status::Regressed]);
+    assert_eq!(card.judgement.verdict, Verdict::Fail);
+    assert_eq!(blamed(&card, VerdictReason::Regressed), ["memory"]);
+}
+
+#[tokio::test]
+async fn a_canary_with_few_requests_is_decided_by_its_limit_and_told_what_is_missing() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let card = judged(&server, &request("sparse", config())).await;
+    assert_eq!((card.judgement.verdict, card.judgement.recommendation.action), (Verdict::Marginal, Action::Hold));
+    assert!(blamed(&card, VerdictReason::InsufficientEvidence).contains(&"error-ratio"), "{:?}", card.judgement.reasons);
+    let errors = metric(&card, "error-ratio");
+    assert_eq!((errors.status, errors.reason, errors.mode), (Status::Inconclusive, Reason::InsufficientEvidence, Mode::Threshold));
+    assert!(errors.guards.iter().any(|finding| finding.guard == Guard::LowPower), "{:?}", errors.guards);
+    // 1 % is kept with 95 % confidence by 299 requests without an error; some 100 have been seen.
+    let seen = errors.counts.as_ref().expect("counts").canary.total;
+    assert!((80.0..140.0).contains(&seen), "{seen}");
+    let threshold = errors.threshold.as_ref().expect("threshold mode");
+    assert_eq!(threshold.max, Some(0.01));
+    assert!(threshold.rate_interval.and_then(|interval| interval.high).is_some_and(|high| high > 0.01), "{threshold:?}");
+    let missing = errors.remedies.iter().find_map(|remedy| match remedy {
+        Remedy::SendRequests { requests, .. } => Some(*requests as f64),
+        _ => None,
+    });
+    assert!(missing.is_some_and(|missing| missing >= 299.0 - seen - 1.0), "{:?}", errors.remedies);
+    assert!(
+        errors.remedies.iter().any(|remedy| matches!(remedy, Remedy::Extend { minutes, .. } if *minutes > 60)),
+        "{:?}",
+        errors.remedies
+    );
+    assert!(!card.judgement.recommendation.remedies.is_empty());
+
+    // The same canary against a limit that as many requests can settle: 5 % takes 59.
+    let mut looser = config();
+    looser["metrics"][0]["limits"]["max"] = json!(0.05);
+    let card = judged(&server, &request("sparse", looser)).await;
+    let errors = metric(&card, "error-ratio");
+    assert_eq!((errors.status, errors.reason, errors.mode), (Status::Pass, Reason::Limit, Mode::Threshold));
+}
+
+/// Minutes of the window that were recorded of an arm.
+fn recorded(scope: &str) -> usize {
+    let arm = pairs().into_iter().flatten().find(|arm| arm.scope == scope).expect("an arm of the recording");
+    arm.missing[WINDOW].iter().filter(|missing| !**missing).count()
+}
+
+#[track_caller]
+fn assert_coverage_is_that_of_the_recording(card: &Scorecard, canary: &str) {
+    for metric in &card.judgement.metrics {
+        for (coverage, scope) in [(metric.baseline_coverage, canary.to_owned()), (metric.canary_coverage, format!("{canary}-canary"))] {
+            assert_eq!((coverage.present, coverage.expected), (recorded(&scope), WINDOW.len()), "{} of {scope}", metric.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn gaps_are_counted_and_judged_around() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    assert!((36..43).contains(&recorded("gappy-canary")), "30 to 40 % is missing");
+    let card = judged(&server, &request("gappy", config())).await;
+    assert_coverage_is_that_of_the_recording(&card, "gappy");
+    assert_statuses(&card, [Status::Pass; 4]);
+    assert_eq!(card.judgement.verdict, Verdict::Pass);
+}
+
+#[tokio::test]
+async fn what_is_mostly_missing_is_no_data_and_never_a_pass() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    assert!(recorded("riddled-canary") < WINDOW.len() / 2, "more than half is missing");
+    let card = judged(&server, &request("riddled", config())).await;
+    assert_coverage_is_that_of_the_recording(&card, "riddled");
+    assert_statuses(&card, [Status::NoData; 4]);
+    assert_eq!((card.judgement.verdict, card.judgement.score), (Verdict::Marginal, None));
+    assert_eq!(metric(&card, "memory").reason, Reason::LowCoverage);
+}
+
+#[tokio::test]
+async fn a_canary_that_stopped_reporting_fails() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let card = judged(&server, &request("vanished", config())).await;
+    assert_statuses(&card, [Status::Regressed; 4]);
+    assert_eq!(card.judgement.verdict, Verdict::Fail);
+    for metric in &card.judgement.metrics {
+        assert_eq!(metric.reason, Reason::Silent, "{}", metric.name);
+        assert_eq!((metric.baseline_coverage.present, metric.canary_coverage.present), (WINDOW.len(), 0), "{}", metric.name);
+    }
+}
+
+/// What does not depend on when and where a scorecard was made.
+fn lasting(mut card: Value) -> Value {
+    let fields = card.as_object_mut().expect("a scorecard");
+    for field in ["id", "judged_at", "rerun"] {
+        fields.remove(field);
+    }
+    card
+}
+
+#[tokio::test]
+async fn the_command_line_gives_the_same_scorecards_and_the_verdict_as_its_exit_code() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let cases = [("healthy", 0), ("regressed", 1), ("leaking", 1), ("sparse", 3), ("gappy", 0), ("riddled", 3), ("vanished", 1)];
+    for (canary, code) in cases {
+        let request = request(canary, config());
+        let reply = post(&server, &request).await;
+        let expected = lasting(serde_json::from_str(&reply.body).expect("a scorecard"));
+        for arguments in [["--server", &server.url()], ["--prometheus", &prometheus.url()]] {
+            let output = judge(&arguments, &request);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{canary} with {}: {errors}", arguments[0]);
+            let card: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{canary} with {}: {e}", arguments[0]));
+            assert_eq!(lasting(card), expected, "{canary} with {}", arguments[0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_prometheus_refuses_is_that_metrics_finding_in_its_own_words() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let mut config = config();
+    let buckets = REQUESTS.replace("_count", "_bucket");
+    // Well formed, and refused while it is evaluated: several series on both sides of a division.
+    let refused = format!("{buckets} / on() {buckets}");
+    config["metrics"].as_array_mut().expect("metrics").push(json!({ "name": "refused", "queries": { "prometheus": refused } }));
+    let card = judged(&server, &request("healthy", config)).await;
+    let finding = metric(&card, "refused");
+    assert_eq!((finding.status, finding.reason), (Status::Error, Reason::Fetch));
+    assert!(finding.sentence.contains("many-to-many matching not allowed"), "{}", finding.sentence);
+    assert_eq!(blamed(&card, VerdictReason::Error), ["refused"]);
+    assert_eq!(card.judgement.verdict, Verdict::Marginal, "an error is never a pass");
+    assert_eq!(card.judgement.counts.pass, 4, "the others are judged");
+}
+
+#[tokio::test]
+async fn a_prometheus_that_is_down_is_no_verdict() {
+    let nobody = format!("http://{}", free_address());
+    let (server, _log) = serve(&nobody);
+    let request = request("healthy", config());
+    let reply = post(&server, &request).await;
+    assert_eq!((reply.status, reply.content_type.as_str()), (502, "application/problem+json"), "{}", reply.body);
+    let problem: Value = serde_json::from_str(&reply.body).expect("a problem");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("no metric could be read") && detail.contains("could not be reached"), "{problem}");
+    for arguments in [["--server", &server.url()], ["--prometheus", &nobody]] {
+        let output = judge(&arguments, &request);
+        assert_eq!(output.status.code(), Some(4), "{}: {}", arguments[0], String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout.is_empty(), "no scorecard without a verdict");
+    }
+}
+
+/// Asked of two processes, whose hash maps are in different orders and whose caches are empty.
+#[tokio::test]
+async fn the_same_request_gives_the_same_bytes() {
+    let prometheus = prometheus();
+    let mut bodies = Vec::new();
+    for _ in 0..2 {
+        let (server, _log) = serve(&prometheus.url());
+        for _ in 0..2 {
+            let mut text = post(&server, &request("regressed", config())).await.body;
+            let card: Value = serde_json::from_str(&text).expect("a scorecard");
+            for field in ["id", "judged_at"] {
+                let value = card[field].as_str().unwrap_or_else(|| panic!("no {field} in {text}"));
+                text = text.replacen(value, field, 1);
+            }
+            assert_eq!(card.get("rerun"), None, "{text}");
+            bodies.push((card["id"].clone(), text));
+        }
+    }
+    assert!(bodies.iter().all(|(_, text)| *text == bodies[0].1), "{bodies:#?}");
+    let mut ids: Vec<String> = bodies.iter().map(|(id, _)| id.to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), bodies.len(), "each judgement has an id of its own");
+}
+
+#[tokio::test]
+async fn the_shipped_golden_signals_judge_what_services_report() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    let by_name = |canary: &str| {
+        let mut request = request(canary, json!("http-golden-signals"));
+        for arm in ["baseline", "canary"] {
+            request[arm]["variables"] = json!({ "namespace": "shop" });
+        }
+        request
+    };
+    let card = judged(&server, &by_name("healthy")).await;
+    assert_eq!(card.judgement.verdict, Verdict::Pass, "{}", card.judgement.summary);
+    for metric in &card.judgement.metrics {
+        // The baseline's Deployment is called `healthy`: its pods alone are taken in, and not those of `healthy-canary`.
+        assert_eq!(metric.status, Status::Pass, "{}: {}", metric.name, metric.sentence);
+        assert_eq!(metric.baseline_coverage.present, WINDOW.len() - 2, "{}: all but the warm-up", metric.name);
+    }
+    let card = judged(&server, &by_name("regressed")).await;
+    assert_eq!(card.judgement.verdict, Verdict::Fail, "{}", card.judgement.summary);
+    assert_eq!(blamed(&card, VerdictReason::Regressed), ["error-ratio", "latency-p50", "latency-p95", "latency-p99"]);
+}
+
+/// With every variable given, no shipped query is refused, neither here nor by Prometheus, and none calls for advice.
+#[tokio::test]
+async fn a_real_prometheus_understands_every_shipped_query() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let prometheus = prometheus();
+    let settings = serde_json::from_value(json!({ "kind": "prometheus", "url": prometheus.url() })).expect("settings");
+    let source = Source::open("prometheus", &settings).expect("a source");
+    assert!(!SHIPPED.is_empty());
+    for shipped in SHIPPED {
+        let config = haldane_judges::catalog::shipped(shipped.name).expect("a config");
+        let variables: BTreeMap<String, String> =
+            config.variables.keys().map(String::as_str).chain(["scope"]).map(|name| (name.to_owned(), "healthy".to_owned())).collect();
+        let step_seconds = u32::try_from(config.step.expect("a step").seconds()).expect("a short step");
+        let window = Window { start: START, end: START + 3600, step_seconds };
+        for metric in &config.metrics {
+            let texts = match &metric.queries["prometheus"] {
+                MetricQuery::Single(text) => vec![text],
+                MetricQuery::Counts(counts) => vec![&counts.numerator, &counts.denominator],
+            };
+            for text in texts {
+                let at = format!("{}, {}", config.name, metric.name);
+                let text = source.resolve(&Template { text, variables: &variables, window }).unwrap_or_else(|e| panic!("{at}: {e}"));
+                let query = Query { text, window };
+                source.fetch(&query).await.unwrap_or_else(|e| panic!("{at}: {e}"));
+                let advice = source.advise(&query);
+                // That of histograms holds for any quantile read from one.
+                assert!(advice.iter().all(|advice| advice.sentence.contains("histogram_quantile")), "{at}: {advice:?}");
+            }
+        }
+    }
+}
+
+/// The recording itself, by its own words: a fault there would make every verdict above worthless.
+#[test]
+fn the_recording_is_what_the_tests_say_it_is() {
+    let arms: Vec<Arm> = pairs().into_iter().flatten().collect();
+    let text = openmetrics(&arms);
+    assert_eq!(text, openmetrics(&arms), "the same on every run");
+    let lines = |scope: &str| {
+        text.lines()
+            .filter(|line| line.starts_with(&format!("container_memory_working_set_bytes{{namespace=\"shop\",pod=\"{scope}-6")))
+            .count()
+    };
+    assert_eq!(lines("healthy-canary"), 4 * MINUTES, "a scrape every 15 s");
+    assert_eq!(lines("vanished-canary"), 4 * WINDOW.start, "nothing from the window's start on");
+    let leaking = arms.iter().find(|arm| arm.scope == "leaking-canary").expect("an arm");
+    let grown = leaking.memory[WINDOW.end] / leaking.memory[WINDOW.start];
+    assert!((grown - 1.6).abs() < 1e-9, "{grown}");
+}
