@@ -49,13 +49,13 @@ fn head(view: &View) -> Markup {
             h1 { span.verdict { (view.verdict) } " " span.score { (view.score) } }
             p.by { (view.config) ", judged by " (view.judge) }
         }
-        p.summary { (view.summary) }
+        p.summary { (prose(&view.summary)) }
         @if !view.reasons.is_empty() {
             h2 { "Why" }
-            ul { @for (reason, sentence) in &view.reasons { li { strong { (reason) } ": " (sentence) } } }
+            ul { @for (reason, sentence) in &view.reasons { li { strong { (reason) } ": " (prose(sentence)) } } }
         }
         h2 { "What to do" }
-        p { (view.recommendation) }
+        p { (prose(&view.recommendation)) }
         (list(None, &view.remedies))
         @if !view.warnings.is_empty() {
             h2 { "Warnings" }
@@ -110,7 +110,7 @@ fn metric(i: usize, row: &Row) -> Markup {
                 span class=(class(row)) { (row.status_word) } " " span.name { (row.name) }
                 @for flag in &row.flags { " " span.flag { (flag) } }
             }
-            p { (row.sentence) }
+            p { (prose(&row.sentence)) }
             p.reason { "Reason " code { (row.reason) } }
             (list(None, &row.evidence))
             (list(Some("Guard"), &row.guards))
@@ -138,7 +138,21 @@ fn evidence(view: &View) -> Markup {
 fn list(label: Option<&str>, lines: &[String]) -> Markup {
     html! {
         @if !lines.is_empty() {
-            ul { @for line in lines { li { @if let Some(label) = label { strong { (label) } ": " } (line) } } }
+            ul { @for line in lines { li { @if let Some(label) = label { strong { (label) } ": " } (prose(line)) } } }
+        }
+    }
+}
+
+/// A sentence whose names stand between backticks, as code; one with an unpaired backtick is left as it is.
+fn prose(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    html! {
+        @if parts.len() % 2 == 1 {
+            @for (i, part) in parts.iter().enumerate() {
+                @if i % 2 == 1 { code { (part) } } @else { (part) }
+            }
+        } @else {
+            (text)
         }
     }
 }
