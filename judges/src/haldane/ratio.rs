@@ -112,9 +112,7 @@ pub(super) fn judge(mut finding: Finding, metric: &Metric, cleaned: &Cleaned, co
         intervals >= FEWEST && worse_events >= EVENTS && shift > 0.0 && shift >= absolute && relative >= relative_limit && compared.p <= p
     };
     let what = sentence(&baseline, &canary, relative, rises, &limit);
-    let worse_arm = if rises { &cleaned.canary } else { &cleaned.baseline };
-    let spread_out = worse_arm.counted().0.iter().filter(|events| **events > 0.0).count() >= EVENT_INTERVALS;
-    if spread_out && check(relative_limit, p_limit) {
+    if is_spread_out(if rises { &cleaned.canary } else { &cleaned.baseline }) && check(relative_limit, p_limit) {
         finding.decide(Status::Regressed, Reason::Shift, Mode::Counts, format!("{what}; {}", p_words(&compared)));
         return finding.close();
     }
@@ -164,6 +162,13 @@ pub(super) fn judge(mut finding: Finding, metric: &Metric, cleaned: &Cleaned, co
     let p = (worse_than_tolerated && unconfirmed.is_none()).then_some(compared.p_pooled);
     fall_back(&mut finding, decide_by_limits(metric, (&baseline, &canary), p, context));
     finding.close()
+}
+
+/// Whether events occur in several intervals, or in every one that had traffic.
+fn is_spread_out(arm: &CleanArm) -> bool {
+    let (events, totals) = arm.counted();
+    let above_zero = |values: &[f64]| values.iter().filter(|v| **v > 0.0).count();
+    above_zero(&events) >= EVENT_INTERVALS.min(above_zero(&totals))
 }
 
 /// Compares the worse arm's rate with the better one's: paired by interval where the arms align.
