@@ -37,7 +37,7 @@ pub fn judge(name: JudgeName, config: &CheckedConfig, evidence: &Evidence) -> Ju
     let cleaned = quality::clean(config, evidence);
     let live = quality::live_metrics(config, &cleaned);
     let results = match name {
-        JudgeName::HaldaneV1 => haldane::judge_metrics(config, evidence, cleaned),
+        JudgeName::HaldaneV1 => haldane::judge_metrics(config, evidence, live, cleaned),
         JudgeName::ThresholdV1 => threshold::judge_metrics(config, cleaned),
     };
     score::judgement(name, config, evidence, live, results)

@@ -27,9 +27,14 @@ pub(crate) struct Context {
 }
 
 /// Judges every metric. The result has one entry for each, in the config's order.
-pub(crate) fn judge_metrics(config: &CheckedConfig, evidence: &Evidence, cleaned: Vec<Result<Cleaned, Unjudged>>) -> Vec<MetricResult> {
+pub(crate) fn judge_metrics(
+    config: &CheckedConfig,
+    evidence: &Evidence,
+    live: usize,
+    cleaned: Vec<Result<Cleaned, Unjudged>>,
+) -> Vec<MetricResult> {
     let context = Context {
-        live: quality::live_metrics(config, &cleaned),
+        live,
         live_ratios: quality::count_live(config, &cleaned, |metric| metric.kind == Kind::Ratio),
         step_seconds: evidence.step_seconds,
         observed_seconds: evidence.observed_seconds,

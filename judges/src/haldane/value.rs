@@ -83,13 +83,13 @@ pub(super) fn judge(mut finding: Finding, metric: &Metric, cleaned: &Cleaned, co
     finding.result.numbers = Some(numbers);
     finding.result.limit = Some(limit.clone());
     if let Some((status, reason)) = flag {
-        let sentence = sentence(metric, &measured, (&b, &c), &limit, reason);
+        let sentence = sentence(metric, &measured, (&b, &c), &limit, (sign, reason));
         finding.decide(status, reason, Mode::Statistical, sentence);
         return finding.close();
     }
     raise_guards(&mut finding, metric, &measured, enough, sign, context);
     if finding.result.guards.is_empty() {
-        let sentence = sentence(metric, &measured, (&b, &c), &limit, Reason::WithinTolerance);
+        let sentence = sentence(metric, &measured, (&b, &c), &limit, (sign, Reason::WithinTolerance));
         finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Statistical, sentence);
     } else {
         let decision = threshold::decide_value(metric, &present(&canary), threshold::baseline_level(cleaned));
@@ -323,9 +323,8 @@ fn paired(baseline: &[f64], canary: &[f64], sign: f64) -> Option<Paired> {
 }
 
 /// "rose 41 ms (+28 %) from 146 ms to 187 ms, 4.2x the usual scatter; limit +25 %".
-fn sentence(metric: &Metric, m: &Measured, samples: (&Sample, &Sample), limit: &AppliedLimit, reason: Reason) -> String {
+fn sentence(metric: &Metric, m: &Measured, samples: (&Sample, &Sample), limit: &AppliedLimit, (sign, reason): (f64, Reason)) -> String {
     let (from, to) = (location(metric, samples.0), location(metric, samples.1));
-    let sign = direction_sign(metric, samples.0, samples.1);
     let moved = sign * m.shift;
     let levels = format!("{} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
     if moved == 0.0 {

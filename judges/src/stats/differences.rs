@@ -171,22 +171,17 @@ pub fn one_sample_hodges_lehmann(d: &Sample) -> f64 {
     let n = sorted.len();
     let total = n * (n + 1) / 2;
     let kth = |k: usize| -> f64 {
-        let (mut low, mut high) = (f64::NEG_INFINITY, sorted[n - 1]);
-        let mut probe = d.median();
+        if count_means_at_most(sorted, sorted[0]) >= k {
+            return sorted[0];
+        }
+        // Fewer than k means are <= low, at least k are <= high.
+        let (mut low, mut high) = (sorted[0], sorted[n - 1]);
         loop {
-            if count_means_at_most(sorted, probe) >= k {
-                high = probe;
-            } else {
-                low = probe;
-            }
-            let next = middle_of_bits(low.max(sorted[0]), high);
-            if count_means_at_most(sorted, sorted[0]) >= k {
-                return sorted[0];
-            }
-            if next <= low.max(sorted[0]) || next >= high {
+            let probe = middle_of_bits(low, high);
+            if probe <= low || probe >= high {
                 return high;
             }
-            probe = next;
+            if count_means_at_most(sorted, probe) >= k { high = probe } else { low = probe }
         }
     };
     if total % 2 == 1 { kth(total / 2 + 1) } else { f64::midpoint(kth(total / 2), kth(total / 2 + 1)) }

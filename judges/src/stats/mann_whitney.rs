@@ -9,7 +9,7 @@ use super::{Sample, Tails, normal_sf};
 pub const EXACT_UNTIED: usize = 30;
 /// Largest smaller sample for which the p-value of tied samples is exact.
 pub const EXACT_TIED: usize = 50;
-/// Most elementary steps that an exact p-value may take; about a tenth of a second.
+/// Most elementary steps that an exact p-value may take, so that no sizes and ties make it hang.
 const EXACT_STEPS: f64 = 1e8;
 
 /// Result of the rank test of a canary against a baseline.
