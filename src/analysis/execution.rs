@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use moka::future::Cache;
 use moka::policy::{EvictionPolicy, Expiry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
@@ -62,6 +62,9 @@ pub enum Failure {
     /// A fault of ours. The log has the details.
     #[error("the judgement broke off because of a fault in this program; the log of the server has the details")]
     Crashed,
+    /// Somebody asked for it to stop.
+    #[error("the judgement was cancelled")]
+    Cancelled,
 }
 
 /// Why an execution was not started.
@@ -77,6 +80,26 @@ pub enum StartError {
 
 /// How an execution ended.
 pub type Ending = Result<Arc<Scorecard>, Failure>;
+
+/// What tells an execution from every other: the tag of its id, and the id as it was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The tag.
+    pub key: Key,
+    /// The id.
+    pub id: String,
+}
+
+/// An execution's ending with its times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// How it ended.
+    pub ending: Ending,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+}
 
 /// An execution that was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +119,15 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ok(scorecard) => Self::Done(scorecard),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 /// Where an answer about an execution came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Found {
@@ -110,8 +142,17 @@ pub enum Found {
 /// Told of every execution that ended.
 pub type Observer = dyn Fn(&Ending) + Send + Sync;
 
-type Key = [u8; 32];
-type Ended = watch::Receiver<Option<Ending>>;
+/// An id's tag.
+pub type Key = [u8; 32];
+type Ended = watch::Receiver<Option<Run>>;
+
+/// An execution under way.
+#[derive(Clone)]
+struct Running {
+    started: Timestamp,
+    ended: Ended,
+    cancel: Arc<Notify>,
+}
 
 /// The executions of one process.
 #[derive(Clone)]
@@ -126,8 +167,8 @@ struct Inner {
     admission: Arc<Semaphore>,
     /// One permit for each analysis that runs.
     turns: Semaphore,
-    running: Mutex<HashMap<Key, Ended>>,
-    ended: Cache<Key, Ending>,
+    running: Mutex<HashMap<Key, Running>>,
+    ended: Cache<Key, Run>,
 }
 
 impl fmt::Debug for Executions {
@@ -145,7 +186,7 @@ impl Executions {
             .max_capacity(options.remembered_bytes)
             // The default policy turns newcomers away in favour of what was asked for often; a poller needs the newest.
             .eviction_policy(EvictionPolicy::lru())
-            .weigher(|_: &Key, ending: &Ending| weight(ending))
+            .weigher(|_: &Key, run: &Run| weight(&run.ending))
             .expire_after(Remembering { done: options.remembered_for })
             .build();
         Self(Arc::new(Inner {
@@ -182,16 +223,31 @@ impl Executions {
         self.0.options.concurrent.max(1) + self.0.options.queue
     }
 
+    /// The key that ids are signed with.
+    #[must_use]
+    pub fn key(&self) -> &IdKey {
+        &self.0.key
+    }
+
     /// Starts an execution and returns at once.
     ///
     /// # Errors
     /// [`StartError`] when the request cannot be judged, has no id, or there is no room.
     pub async fn start(&self, request: Request) -> Result<Started, StartError> {
         self.0.analyst.check(&request).map_err(Failure::from)?;
-        let id = id::encode(&request, &self.0.key, Timestamp::now(), rand::random())?;
-        let key = id::decode(&id, &self.0.key)?.key;
-        self.launch(Some((key, id.clone())), request, self.0.options.default_deadline, false)?;
+        let identity = self.identity(&request)?;
+        let id = identity.id.clone();
+        self.launch(Some(identity), request, self.0.options.default_deadline, false)?;
         Ok(Started { id })
+    }
+
+    fn identity(&self, request: &Request) -> Result<Identity, IdError> {
+        if !request.samples.is_empty() {
+            return Err(IdError::InlineSamples);
+        }
+        let id = id::encode(request, &self.0.key, Timestamp::now(), rand::random())?;
+        let key = id::decode::<Request>(&id, &self.0.key)?.key;
+        Ok(Identity { key, id })
     }
 
     /// Judges and waits for the end, at most `deadline`. The execution ends, and is remembered, also when the caller goes away.
@@ -200,16 +256,10 @@ impl Executions {
     /// [`Failure`] when there is no scorecard.
     pub async fn run_to_end(&self, request: Request, deadline: Duration) -> Ending {
         self.0.analyst.check(&request)?;
-        let identity = match id::encode(&request, &self.0.key, Timestamp::now(), rand::random()) {
-            Ok(id) => id::decode(&id, &self.0.key).ok().map(|decoded| (decoded.key, id)),
-            // Whoever waits for the scorecard needs no id.
-            Err(error) => {
-                tracing::debug!(%error, "judging without an id");
-                None
-            }
-        };
-        let ended = self.launch(identity, request, deadline, false)?;
-        end_of(ended).await
+        // Whoever waits for the scorecard needs no id.
+        let identity = self.identity(&request).inspect_err(|error| tracing::debug!(%error, "judging without an id")).ok();
+        let running = self.launch(identity, request, deadline, false)?;
+        end_of(running.ended).await.ending
     }
 
     /// Waits for the end of an execution, at most `how_long`: joins it, remembers it, or runs it again.
@@ -217,25 +267,60 @@ impl Executions {
     /// # Errors
     /// [`IdError`] when the text is no id of ours.
     pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, Found), IdError> {
-        let decoded = id::decode(id, &self.0.key)?;
-        let running = self.running(&decoded.key);
-        let (ended, found) = if let Some(ended) = running {
-            (ended, Found::Joined)
-        } else if let Some(ending) = self.0.ended.get(&decoded.key).await {
-            return Ok((outcome(ending), Found::Remembered));
-        } else {
-            // Settings may have changed since the id was given out, and another replica may have other accounts.
-            if let Err(error) = self.0.analyst.check(&decoded.request) {
-                return Ok((Outcome::Failed(error.into()), Found::RunAgain));
-            }
-            let identity = Some((decoded.key, id.to_owned()));
-            match self.launch(identity, decoded.request, self.0.options.default_deadline, true) {
-                Ok(ended) => (ended, Found::RunAgain),
+        let decoded = id::decode::<Request>(id, &self.0.key)?;
+        let identity = Identity { key: decoded.key, id: id.to_owned() };
+        let (run, found) = match self.find(&identity.key).await {
+            Some(Known::Ended(run)) => return Ok((run.ending.into(), Found::Remembered)),
+            Some(Known::Running(running)) => (running, Found::Joined),
+            None => match self.begin(identity, decoded.request, true) {
+                Ok(running) => (running, Found::RunAgain),
                 Err(failure) => return Ok((Outcome::Failed(failure), Found::RunAgain)),
-            }
+            },
         };
-        let outcome = timeout(how_long, end_of(ended)).await.map_or(Outcome::Running, outcome);
+        let outcome = timeout(how_long, end_of(run.ended)).await.map_or(Outcome::Running, |run| run.ending.into());
         Ok((outcome, found))
+    }
+
+    /// Begins an execution whose id another edge has made, or joins the one under way. `again` says that it was begun before, here
+    /// or elsewhere.
+    ///
+    /// # Errors
+    /// [`Failure`] when the request cannot be judged with today's settings, or there is no room.
+    pub fn follow(&self, identity: Identity, request: Request, again: bool) -> Result<(), Failure> {
+        self.begin(identity, request, again).map(|_| ())
+    }
+
+    /// What is known here of an execution, once `how_long` has passed or it has ended; `None` where it is not known.
+    pub async fn look(&self, key: &Key, how_long: Duration) -> Option<Seen> {
+        match self.find(key).await? {
+            Known::Ended(run) => Some(Seen::Ended(run)),
+            Known::Running(running) => Some(match timeout(how_long, end_of(running.ended)).await {
+                Ok(run) => Seen::Ended(run),
+                Err(_) => Seen::Running { started: running.started },
+            }),
+        }
+    }
+
+    /// Stops an execution that runs here; where it does not, nothing happens and the answer is false.
+    #[must_use]
+    pub fn cancel(&self, key: &Key) -> bool {
+        self.running(key).is_some_and(|running| {
+            running.cancel.notify_one();
+            true
+        })
+    }
+
+    async fn find(&self, key: &Key) -> Option<Known> {
+        match self.running(key) {
+            Some(running) => Some(Known::Running(running)),
+            None => self.0.ended.get(key).await.map(Known::Ended),
+        }
+    }
+
+    /// Settings may have changed since the id was given out, and another replica may have other accounts: the request is checked again.
+    fn begin(&self, identity: Identity, request: Request, again: bool) -> Result<Running, Failure> {
+        self.0.analyst.check(&request)?;
+        self.launch(Some(identity), request, self.0.options.default_deadline, again)
     }
 
     /// Waits until no analysis runs or waits, at most `how_long`; none begins meanwhile. Returns the number left behind.
@@ -247,39 +332,66 @@ impl Executions {
         }
     }
 
-    fn running(&self, key: &Key) -> Option<Ended> {
+    fn running(&self, key: &Key) -> Option<Running> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Runs a request on a task of its own, which ends whether or not somebody waits; or joins the one with the same key.
-    fn launch(&self, identity: Option<(Key, String)>, request: Request, deadline: Duration, rerun: bool) -> Result<Ended, Failure> {
+    fn launch(&self, identity: Option<Identity>, request: Request, deadline: Duration, rerun: bool) -> Result<Running, Failure> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ended) = identity.as_ref().and_then(|(key, _)| running.get(key)) {
-            return Ok(ended.clone());
+        if let Some(one) = identity.as_ref().and_then(|identity| running.get(&identity.key)) {
+            return Ok(one.clone());
         }
         let admitted = Arc::clone(&self.0.admission).try_acquire_owned().map_err(|_| Failure::Overloaded)?;
-        let (sender, receiver) = watch::channel(None);
-        let key = identity.as_ref().map(|(key, _)| *key);
+        let (sender, ended) = watch::channel(None);
+        let cancel = Arc::new(Notify::new());
+        let one = Running { started: Timestamp::now(), ended, cancel };
+        let key = identity.as_ref().map(|identity| identity.key);
         if let Some(key) = key {
-            running.insert(key, receiver.clone());
+            running.insert(key, one.clone());
         }
         drop(running);
         let inner = Arc::clone(&self.0);
         let leave = Leave { inner: Arc::clone(&self.0), key };
+        let (started, cancel) = (one.started, Arc::clone(&one.cancel));
         let task = async move {
-            let run = inner.run(identity.map(|(_, id)| id), request, deadline, rerun);
-            let ending = match key {
+            let run = async {
+                let ending = tokio::select! {
+                    ending = inner.run(identity.map(|identity| identity.id), request, deadline, rerun) => ending,
+                    () = cancel.notified() => Err(Failure::Cancelled),
+                };
+                Run { ending, started, ended: Timestamp::now() }
+            };
+            let run = match key {
                 // Single flight once more: an execution that ended between a caller's two looks is not run twice.
                 Some(key) => inner.ended.get_with(key, run).await,
                 None => run.await,
             };
-            sender.send_replace(Some(ending));
+            sender.send_replace(Some(run));
             drop(leave);
             drop::<OwnedSemaphorePermit>(admitted);
         };
         tokio::spawn(task.in_current_span());
-        Ok(receiver)
+        Ok(one)
     }
+}
+
+/// What is known of an execution here.
+enum Known {
+    Running(Running),
+    Ended(Run),
+}
+
+/// What a look at an execution showed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// It has not ended yet.
+    Running {
+        /// When it began.
+        started: Timestamp,
+    },
+    /// It has ended.
+    Ended(Run),
 }
 
 /// Strikes an execution off the running ones, however its task ends.
@@ -343,17 +455,11 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("a panic without a message")
 }
 
-async fn end_of(mut ended: Ended) -> Ending {
+async fn end_of(mut ended: Ended) -> Run {
     // The sender is dropped without a word only when the runtime drops the task.
-    let ending = ended.wait_for(Option::is_some).await;
-    ending.ok().and_then(|ending| ending.clone()).unwrap_or(Err(Failure::Crashed))
-}
-
-fn outcome(ending: Ending) -> Outcome {
-    match ending {
-        Ok(scorecard) => Outcome::Done(scorecard),
-        Err(failure) => Outcome::Failed(failure),
-    }
+    let run = ended.wait_for(Option::is_some).await;
+    let now = Timestamp::now();
+    run.ok().and_then(|run| run.clone()).unwrap_or(Run { ending: Err(Failure::Crashed), started: now, ended: now })
 }
 
 /// A copy that leaves the series out.
@@ -363,6 +469,8 @@ pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
     let Provenance { source, canary_window, baseline_window, step_seconds, digest, metrics } = data;
     let bare = |metric: &MetricProvenance| MetricProvenance {
         name: metric.name.clone(),
+        series_of: metric.series_of.clone(),
+        labels: metric.labels.clone(),
         from: metric.from.clone(),
         queries: metric.queries.clone(),
         samples: None,
@@ -387,10 +495,10 @@ struct Remembering {
     done: Duration,
 }
 
-impl Expiry<Key, Ending> for Remembering {
-    fn expire_after_create(&self, _: &Key, ending: &Ending, _: std::time::Instant) -> Option<Duration> {
-        Some(match ending {
-            Ok(_) => self.done,
+impl Expiry<Key, Run> for Remembering {
+    fn expire_after_create(&self, _: &Key, run: &Run, _: std::time::Instant) -> Option<Duration> {
+        Some(match &run.ending {
+            Ok(_) | Err(Failure::Cancelled) => self.done,
             Err(Failure::Overloaded) => Duration::ZERO,
             Err(Failure::Analysis(_) | Failure::Crashed) => FAILURE_REMEMBERED_FOR,
         })
@@ -455,8 +563,9 @@ mod tests {
             assert_eq!(executions.run_to_end(request(), Duration::from_secs(60)).await, Err(Failure::Crashed));
         }
         // The same for a run with an id, whose place among the running ones others look at.
-        let ended = executions.launch(Some(([1; 32], "id".to_owned())), request(), Duration::from_secs(60), false).unwrap();
-        assert_eq!(end_of(ended).await, Err(Failure::Crashed));
+        let ended =
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), request(), Duration::from_secs(60), false).unwrap();
+        assert_eq!(end_of(ended.ended).await.ending, Err(Failure::Crashed));
         assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
         assert!(executions.running(&[1; 32]).is_none());
     }
@@ -466,10 +575,11 @@ mod tests {
         let runs = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&runs);
         let executions = executions(Options::default(), Box::new(move |_| _ = count.fetch_add(1, Ordering::Relaxed)));
-        let launch = || executions.launch(Some(([1; 32], "id".to_owned())), request(), Duration::from_secs(60), false).unwrap();
-        let (first, second) = tokio::join!(end_of(launch()), end_of(launch()));
-        let third = end_of(launch()).await;
-        assert!(first.is_ok() && first == second && second == third, "{first:?}");
+        let launch =
+            || executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), request(), Duration::from_secs(60), false).unwrap();
+        let (first, second) = tokio::join!(end_of(launch().ended), end_of(launch().ended));
+        let third = end_of(launch().ended).await;
+        assert!(first.ending.is_ok() && first == second && second == third, "{first:?}");
         assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 
@@ -489,7 +599,7 @@ mod tests {
         let executions = executions(options, Box::new(|_| {}));
         let first = executions.launch(None, request(), Duration::from_secs(60), false).unwrap();
         assert_eq!(executions.run_to_end(request(), Duration::from_secs(60)).await, Err(Failure::Overloaded));
-        assert!(end_of(first).await.is_ok());
+        assert!(end_of(first.ended).await.ending.is_ok());
         assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
     }
 
@@ -497,8 +607,9 @@ mod tests {
     async fn what_is_too_large_to_remember_is_remembered_without_its_samples() {
         let options = Options { remembered_bytes: 1, ..Options::default() };
         let executions = executions(options, Box::new(|_| {}));
-        let ended = executions.launch(Some(([1; 32], "id".to_owned())), request(), Duration::from_secs(60), false).unwrap();
-        assert!(end_of(ended).await.unwrap().data.metrics[0].samples.is_none());
+        let ended =
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), request(), Duration::from_secs(60), false).unwrap();
+        assert!(end_of(ended.ended).await.ending.unwrap().data.metrics[0].samples.is_none());
         let whole = executions.run_to_end(request(), Duration::from_secs(60)).await.unwrap();
         assert!(whole.data.metrics[0].samples.is_some());
     }

@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | format version |
-//! | 1 | number of the built-in dictionary |
+//! | 1 | number of the built-in dictionary, which also says what kind of request it is |
 //! | 8 | creation time, Unix seconds, big-endian |
 //! | 8 | random, so that two requests never share an id |
 //! | 4 | length of the request's JSON, big-endian |
@@ -23,6 +23,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
@@ -38,17 +40,59 @@ pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 pub const MIN_KEY_BYTES: usize = 32;
 
 const VERSION: u8 = 1;
-const DICTIONARY: u8 = 1;
 const LEVEL: i32 = 19;
 const HEADER: usize = 1 + 1 + 8 + 8 + 4;
 const TAG: usize = 32;
 
-/// Raw-content dictionary no. 1. Ids in use were compressed with it, so it must never change; a better one gets the next number.
-/// Made from `dictionary-1.json` by the ignored test below.
+/// What an id can hold. Each kind has a dictionary of its own, so that no id is taken for one of another kind.
+pub trait Held: Serialize + DeserializeOwned {
+    /// The dictionary it is compressed with.
+    const DICTIONARY: Dictionary;
+}
+
+impl Held for Request {
+    const DICTIONARY: Dictionary = Dictionary::Request;
+}
+
+/// Raw-content dictionaries. Ids in use were compressed with them, so none must ever change; a better one gets the next number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dictionary {
+    /// No. 1, for [`Request`]. Made from `dictionary-1.json` by the ignored test below.
+    Request,
+    /// No. 2, for what is asked through Kayenta's API. Made from `dictionary-2.json` likewise.
+    Kayenta,
+}
+
 const DICTIONARY_1: &[u8] = include_bytes!("id/dictionary-1.bin");
+const DICTIONARY_2: &[u8] = include_bytes!("id/dictionary-2.bin");
 
 static ENCODER_1: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_1, LEVEL));
 static DECODER_1: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY_1));
+static ENCODER_2: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_2, LEVEL));
+static DECODER_2: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY_2));
+
+impl Dictionary {
+    fn number(self) -> u8 {
+        match self {
+            Self::Request => 1,
+            Self::Kayenta => 2,
+        }
+    }
+
+    fn encoder(self) -> &'static EncoderDictionary<'static> {
+        match self {
+            Self::Request => &ENCODER_1,
+            Self::Kayenta => &ENCODER_2,
+        }
+    }
+
+    fn decoder(self) -> &'static DecoderDictionary<'static> {
+        match self {
+            Self::Request => &DECODER_1,
+            Self::Kayenta => &DECODER_2,
+        }
+    }
+}
 
 /// The key that signs ids. Replicas that answer for each other share one.
 #[derive(Clone)]
@@ -145,9 +189,9 @@ pub enum IdError {
 
 /// What an id says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decoded {
+pub struct Decoded<T = Request> {
     /// The request.
-    pub request: Request,
+    pub request: T,
     /// When the id was made, to the second.
     pub created: Timestamp,
     /// What tells this id from every other: its tag.
@@ -157,21 +201,18 @@ pub struct Decoded {
 /// The id of a request made at `created`, told from equal requests by `random`.
 ///
 /// # Errors
-/// [`IdError::InlineSamples`], [`IdError::TooLong`] and [`IdError::TooLarge`].
-pub fn encode(request: &Request, key: &IdKey, created: Timestamp, random: u64) -> Result<String, IdError> {
-    if !request.samples.is_empty() {
-        return Err(IdError::InlineSamples);
-    }
+/// [`IdError::TooLong`] and [`IdError::TooLarge`].
+pub fn encode<T: Held>(request: &T, key: &IdKey, created: Timestamp, random: u64) -> Result<String, IdError> {
     let unwritable = |error: &dyn fmt::Display| IdError::Unwritable(error.to_string());
     let json = serde_json::to_vec(request).map_err(|error| unwritable(&error))?;
     let size = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_REQUEST_BYTES);
     let size = size.ok_or(IdError::TooLarge { bytes: json.len() })?;
-    let frame = Compressor::with_prepared_dictionary(&ENCODER_1)
+    let frame = Compressor::with_prepared_dictionary(T::DICTIONARY.encoder())
         .and_then(|mut compressor| compressor.compress(&json))
         .map_err(|error| unwritable(&error))?;
 
     let mut bytes = Vec::with_capacity(HEADER + frame.len() + TAG);
-    bytes.extend_from_slice(&[VERSION, DICTIONARY]);
+    bytes.extend_from_slice(&[VERSION, T::DICTIONARY.number()]);
     bytes.extend_from_slice(&created.as_second().to_be_bytes());
     bytes.extend_from_slice(&random.to_be_bytes());
     bytes.extend_from_slice(&size.to_be_bytes());
@@ -185,7 +226,7 @@ pub fn encode(request: &Request, key: &IdKey, created: Timestamp, random: u64) -
 ///
 /// # Errors
 /// [`IdError::NewerVersion`] and [`IdError::Unknown`].
-pub fn decode(id: &str, key: &IdKey) -> Result<Decoded, IdError> {
+pub fn decode<T: Held>(id: &str, key: &IdKey) -> Result<Decoded<T>, IdError> {
     if id.len() > MAX_ID_LENGTH {
         return Err(IdError::Unknown("the id is longer than any that is given out"));
     }
@@ -198,7 +239,7 @@ pub fn decode(id: &str, key: &IdKey) -> Result<Decoded, IdError> {
     }
 }
 
-fn decode_1(bytes: &[u8], key: &IdKey) -> Result<Decoded, IdError> {
+fn decode_1<T: Held>(bytes: &[u8], key: &IdKey) -> Result<Decoded<T>, IdError> {
     let unknown = IdError::Unknown;
     let truncated = || unknown("the id is cut short");
     let (signed, tag) = bytes.split_last_chunk::<TAG>().ok_or_else(truncated)?;
@@ -209,8 +250,8 @@ fn decode_1(bytes: &[u8], key: &IdKey) -> Result<Decoded, IdError> {
     let [_, dictionary, rest @ ..] = header;
     let (created, rest) = rest.split_first_chunk::<8>().ok_or_else(truncated)?;
     let size = rest.last_chunk::<4>().ok_or_else(truncated)?;
-    if *dictionary != DICTIONARY {
-        return Err(unknown("the id names a dictionary that does not exist"));
+    if *dictionary != T::DICTIONARY.number() {
+        return Err(unknown("the id is that of something else, which another address answers for"));
     }
     let size = u32::from_be_bytes(*size) as usize;
     if size > MAX_REQUEST_BYTES {
@@ -219,7 +260,7 @@ fn decode_1(bytes: &[u8], key: &IdKey) -> Result<Decoded, IdError> {
     if !matches!(zstd_safe::get_frame_content_size(frame), Ok(Some(declared)) if declared == size as u64) {
         return Err(unknown("the id contradicts itself about its size"));
     }
-    let json = Decompressor::with_prepared_dictionary(&DECODER_1)
+    let json = Decompressor::with_prepared_dictionary(T::DICTIONARY.decoder())
         .and_then(|mut decompressor| decompressor.decompress(frame, size))
         .map_err(|_| unknown("the id cannot be decompressed"))?;
     if json.len() != size {
@@ -240,7 +281,7 @@ mod tests {
     use sha2::Digest as _;
 
     use super::*;
-    use crate::analysis::{InlineArm, InlineSamples, Scope};
+    use crate::analysis::Scope;
     use crate::source::Window;
 
     fn key() -> IdKey {
@@ -286,16 +327,27 @@ mod tests {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/example-1.txt"), id + "\n").unwrap();
     }
 
+    /// Writes `dictionary-2.bin`, as above.
+    /// `cargo test --lib make_dictionary_2 -- --ignored`
     #[test]
-    fn dictionary_1_never_changes() {
-        let digest: String = Sha256::digest(DICTIONARY_1).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digest, "f0c46117665c4e625bd96f99226aaec0d15ce556eb0a84c65711d7ea0f6d34a8");
+    #[ignore = "writes the dictionary into the source tree"]
+    fn make_dictionary_2() {
+        let document: serde_json::Value = serde_json::from_str(include_str!("id/dictionary-2.json")).unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/dictionary-2.bin");
+        std::fs::write(path, serde_json::to_vec(&document).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn dictionaries_never_change() {
+        let digest = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(digest(DICTIONARY_1), "f0c46117665c4e625bd96f99226aaec0d15ce556eb0a84c65711d7ea0f6d34a8");
+        assert_eq!(digest(DICTIONARY_2), "af119e6c0fe38facd5dd20d73ffc3c5ac27a3ec7e3263b651ce0554aa989a50c");
     }
 
     #[test]
     fn an_id_of_the_first_release_is_still_read() {
         let id = include_str!("id/example-1.txt").trim();
-        let decoded = decode(id, &key()).unwrap();
+        let decoded = decode::<Request>(id, &key()).unwrap();
         assert_eq!(decoded.request.config.name, "http-golden-signals");
         assert!(decoded.request.config.description.ends_with("0123456789."));
         assert_eq!(decoded.request.canary.variables["scope"], "pay-gateway-7f9c");
@@ -307,30 +359,22 @@ mod tests {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let ids = [1, 2].map(|random| encode(&typical(), &key(), now, random).unwrap());
         assert_ne!(ids[0], ids[1]);
-        assert_eq!(decode(&ids[0], &key()).unwrap().request, decode(&ids[1], &key()).unwrap().request);
+        assert_eq!(decode::<Request>(&ids[0], &key()).unwrap().request, decode::<Request>(&ids[1], &key()).unwrap().request);
     }
 
     #[test]
     fn another_key_does_not_read_it() {
         let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 1).unwrap();
-        assert!(matches!(decode(&id, &IdKey::random()), Err(IdError::Unknown(_))));
+        assert!(matches!(decode::<Request>(&id, &IdKey::random()), Err(IdError::Unknown(_))));
     }
 
     #[test]
     fn a_newer_format_is_told_from_a_wrong_id_whatever_follows_the_version() {
         for rest in [&[][..], &[0; 3], &[9; 80]] {
             let id = URL_SAFE_NO_PAD.encode([&[VERSION + 1][..], rest].concat());
-            assert_eq!(decode(&id, &key()), Err(IdError::NewerVersion(VERSION + 1)));
+            assert_eq!(decode::<Request>(&id, &key()), Err(IdError::NewerVersion(VERSION + 1)));
         }
-        assert!(matches!(decode(&signed(header(0, 1, 0)), &key()), Err(IdError::Unknown(_))));
-    }
-
-    #[test]
-    fn inline_samples_have_no_id() {
-        let mut request = typical();
-        let arm = InlineArm::Values(vec![Some(1.0), None]);
-        request.samples.insert("p95".into(), InlineSamples { baseline: arm.clone(), canary: arm });
-        assert_eq!(encode(&request, &key(), Timestamp::UNIX_EPOCH, 1), Err(IdError::InlineSamples));
+        assert!(matches!(decode::<Request>(&signed(header(0, 1, 0)), &key()), Err(IdError::Unknown(_))));
     }
 
     #[test]
@@ -362,7 +406,7 @@ mod tests {
             })
             .collect();
         let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap();
-        assert_eq!(decode(&id, &key()).unwrap().request, request);
+        assert_eq!(decode::<Request>(&id, &key()).unwrap().request, request);
     }
 
     #[test]
@@ -392,9 +436,9 @@ mod tests {
         let small = zstd::bulk::compress(b"{}", 3).unwrap();
         let second = [header(1, 1, 2), small, zstd::bulk::compress(&megabytes, 3).unwrap()].concat();
         for bomb in [honest, lying, silent, second] {
-            assert!(matches!(decode(&signed(bomb), &key()), Err(IdError::Unknown(_))));
+            assert!(matches!(decode::<Request>(&signed(bomb), &key()), Err(IdError::Unknown(_))));
         }
-        assert!(matches!(decode(&signed(header(1, 2, 0)), &key()), Err(IdError::Unknown(_))));
+        assert!(matches!(decode::<Request>(&signed(header(1, 9, 0)), &key()), Err(IdError::Unknown(_))));
     }
 
     #[test]
@@ -470,9 +514,11 @@ mod tests {
                 window: Some(Window { start, end: start + i64::from(times.1), step_seconds: times.2 }),
                 step_seconds: times.2,
                 baseline_offset_seconds: offset,
+                baseline_window: None,
                 canary_share: share,
                 planned_end: end.map(|end| Timestamp::from_second(end).unwrap()),
                 samples: BTreeMap::new(),
+                queries: BTreeMap::new(),
             }
         }
     }
@@ -482,20 +528,20 @@ mod tests {
         fn every_request_reads_back(request in request(), created in 0..4_000_000_000_i64, random in any::<u64>()) {
             let created = Timestamp::from_second(created).unwrap();
             let id = encode(&request, &key(), created, random).unwrap();
-            let decoded = decode(&id, &key()).unwrap();
+            let decoded = decode::<Request>(&id, &key()).unwrap();
             prop_assert_eq!(decoded.request, request);
             prop_assert_eq!(decoded.created, created);
         }
 
         #[test]
         fn no_bytes_make_a_request_or_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "\\PC{0,200}") {
-            prop_assert!(decode(&URL_SAFE_NO_PAD.encode(&bytes), &key()).is_err());
-            prop_assert!(decode(&text, &key()).is_err());
+            prop_assert!(decode::<Request>(&URL_SAFE_NO_PAD.encode(&bytes), &key()).is_err());
+            prop_assert!(decode::<Request>(&text, &key()).is_err());
         }
 
         #[test]
         fn signed_bytes_never_panic(size in any::<u32>(), frame in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(decode(&signed([header(1, 1, size), frame].concat()), &key()).is_err());
+            prop_assert!(decode::<Request>(&signed([header(1, 1, size), frame].concat()), &key()).is_err());
         }
     }
 
@@ -510,9 +556,9 @@ mod tests {
                 }
                 changed[at] = other;
                 let changed = String::from_utf8(changed).unwrap();
-                assert!(decode(&changed, &key()).is_err(), "changed character {at} to {}", char::from(other));
+                assert!(decode::<Request>(&changed, &key()).is_err(), "changed character {at} to {}", char::from(other));
             }
-            assert!(decode(&id[..at], &key()).is_err(), "cut at {at}");
+            assert!(decode::<Request>(&id[..at], &key()).is_err(), "cut at {at}");
         }
     }
 }

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::source::Window;
+use crate::source::{Query, Window};
 
 pub mod execution;
 pub mod id;
+mod pairing;
 mod plan;
 mod run;
 
@@ -41,6 +42,9 @@ pub struct Request {
     /// How much earlier the baseline's window lies, in seconds; 0 compares over the same window.
     #[serde(default)]
     pub baseline_offset_seconds: u32,
+    /// The baseline's window where it is not simply the canary's, so many seconds earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_window: Option<Window>,
     /// Share of the arms' traffic that goes to the canary, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_share: Option<f64>,
@@ -50,6 +54,29 @@ pub struct Request {
     /// Samples that came with the request, by metric name; those metrics are not fetched.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub samples: BTreeMap<String, InlineSamples>,
+    /// Queries that an edge has made itself, by metric name; they take the place of the config's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queries: BTreeMap<String, ArmQueries>,
+}
+
+impl Request {
+    /// The baseline's window.
+    #[must_use]
+    pub fn baseline_window(&self) -> Option<Window> {
+        self.baseline_window.or_else(|| Some(self.window?.earlier(i64::from(self.baseline_offset_seconds))))
+    }
+}
+
+/// Both arms' queries of one metric, complete. Where they return several series, each pair of series is judged as a metric of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmQueries {
+    /// The baseline's.
+    pub baseline: Query,
+    /// The canary's.
+    pub canary: Query,
+    /// Labels that tell the series of an arm apart. None: those that both arms' series have in common.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pair_by: Vec<String>,
 }
 
 /// What selects one arm in the metric store.
@@ -143,6 +170,12 @@ pub struct WindowSpan {
 pub struct MetricProvenance {
     /// The metric's name.
     pub name: String,
+    /// The metric of the request's config that this is one pair of series of, where its queries returned several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series_of: Option<String>,
+    /// The labels that tell this pair of series from the others of its metric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// `inline`, or the store's kind.
     pub from: String,
     /// The queries, as the store was asked them.

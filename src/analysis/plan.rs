@@ -7,7 +7,7 @@ use haldane_judges::evidence::Arm;
 use haldane_judges::{CheckedConfig, ConfigProblem};
 
 use super::run::{Account, Accounts, AnalysisError, Limits};
-use super::{InlineArm, Request, Scope};
+use super::{ArmQueries, InlineArm, Request, Scope};
 use crate::source::{Query, Template, Window};
 
 /// Everything a run does, with every variable put in.
@@ -25,7 +25,18 @@ pub(super) enum MetricPlan {
     /// They came with the request.
     Inline,
     /// They are asked for.
-    Fetch { per_instance: Option<String>, queries: Vec<PlannedQuery> },
+    Fetch { series: SeriesRule, queries: Vec<PlannedQuery> },
+}
+
+/// What several series of one arm are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SeriesRule {
+    /// A mistake.
+    One,
+    /// One for each instance, which this label names.
+    Instances(String),
+    /// To be paired with the other arm's by these labels, or by those they have in common.
+    Pairs(Vec<String>),
 }
 
 impl MetricPlan {
@@ -89,7 +100,7 @@ impl<'a> Plan<'a> {
             return Err(invalid("/window", message));
         };
         let arms = [
-            (Arm::Baseline, variables(&config, &request.baseline, "baseline")?, window.earlier(i64::from(request.baseline_offset_seconds))),
+            (Arm::Baseline, variables(&config, &request.baseline, "baseline")?, request.baseline_window().unwrap_or(window)),
             (Arm::Canary, variables(&config, &request.canary, "canary")?, window),
         ];
         let metrics = config
@@ -100,6 +111,11 @@ impl<'a> Plan<'a> {
                 if request.samples.contains_key(&metric.name) {
                     return Ok(MetricPlan::Inline);
                 }
+                if let Some(ArmQueries { baseline, canary, pair_by }) = request.queries.get(&metric.name) {
+                    let planned = |arm, query: &Query| PlannedQuery { arm, part: Part::Value, query: query.clone() };
+                    let queries = vec![planned(Arm::Baseline, baseline), planned(Arm::Canary, canary)];
+                    return Ok(MetricPlan::Fetch { series: SeriesRule::Pairs(pair_by.clone()), queries });
+                }
                 let kind = account.source.kind();
                 let Some(query) = metric.queries.get(kind) else {
                     let message =
@@ -108,7 +124,8 @@ impl<'a> Plan<'a> {
                 };
                 let queries =
                     plan_queries(account, query, &arms).map_err(|(arm, message)| missing_scope(request, arm, i, kind, message))?;
-                Ok(MetricPlan::Fetch { per_instance: metric.per_instance.clone(), queries })
+                let series = metric.per_instance.clone().map_or(SeriesRule::One, SeriesRule::Instances);
+                Ok(MetricPlan::Fetch { series, queries })
             })
             .collect::<Result<Vec<_>, _>>()?;
         refuse_comparing_with_itself(&metrics)?;
@@ -118,6 +135,10 @@ impl<'a> Plan<'a> {
 
 /// Refuses a request in which every query of the canary is one of the baseline's: it would pass whatever is released.
 fn refuse_comparing_with_itself(metrics: &[MetricPlan]) -> Result<(), AnalysisError> {
+    // An edge that makes its own queries decides by itself.
+    if metrics.iter().any(|metric| matches!(metric, MetricPlan::Fetch { series: SeriesRule::Pairs(_), .. })) {
+        return Ok(());
+    }
     let asked =
         |arm: Arm| metrics.iter().flat_map(MetricPlan::queries).filter(move |planned| planned.arm == arm).map(|planned| &planned.query);
     if asked(Arm::Canary).eq(asked(Arm::Baseline)) {
@@ -195,7 +216,11 @@ fn check_sizes(request: &Request, limits: Limits) -> Result<(), AnalysisError> {
     if let Some(share) = request.canary_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
         return Err(invalid("/canary_share", format!("{share} is no share of the traffic; give a number above 0 and below 1")));
     }
-    if let Some(window) = request.window {
+    let own = request.queries.values().flat_map(|queries| [queries.baseline.window, queries.canary.window]);
+    for window in request.window.into_iter().chain(request.baseline_window).chain(own) {
+        if window.step_seconds == 0 {
+            return Err(invalid("/window/step", "0s is no distance between points; give at least 1s"));
+        }
         if window.is_empty() {
             let message = format!("the window holds no whole step of {} s; make it longer or the step shorter", window.step_seconds);
             return Err(invalid("/window", message));
@@ -262,9 +287,11 @@ mod tests {
             window: Some(Window { start: 0, end: 600, step_seconds: 60 }),
             step_seconds: 60,
             baseline_offset_seconds: 0,
+            baseline_window: None,
             canary_share: None,
             planned_end: None,
             samples: BTreeMap::new(),
+            queries: BTreeMap::new(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Runs one analysis: plan, fetch, align, judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
+use haldane_judges::config::MAX_METRICS;
 use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation, Points};
 use haldane_judges::scorecard::{Remedy, Status};
 use haldane_judges::{CheckedConfig, Judgement};
@@ -12,10 +13,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::plan::{MetricPlan, Part, Plan, PlannedQuery};
+use super::pairing::{self, Labels, Pair};
+use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule};
 use super::{ArmSamples, InlineArm, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Request, Scorecard, WindowSpan};
 use crate::source::cache::{CacheCounts, CachedSource, ReplyCache};
-use crate::source::{Advice, InvalidSource, Reply, Source, SourceError, SourceSettings, Window};
+use crate::source::{Advice, InvalidSource, Reply, Series, Source, SourceError, SourceSettings, Window};
 
 /// Bounds of one analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +161,16 @@ enum FetchError {
     Deadline,
 }
 
+impl FetchError {
+    fn failure(&self, arm: Arm) -> FetchFailure {
+        let (reason, message) = match self {
+            Self::Source(error) => (error.reason(), error.to_string()),
+            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time".to_owned()),
+        };
+        FetchFailure { arm, reason: reason.to_owned(), message }
+    }
+}
+
 impl Analyst {
     /// An analyst over these stores.
     #[must_use]
@@ -205,12 +217,12 @@ impl Analyst {
         let mut assembled: Vec<Assembled> = names()
             .zip(&plan.metrics)
             .zip(&replies)
-            .map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan))
+            .flat_map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan))
             .collect();
+        let config = judged_config(&plan.config, &mut assembled)?;
         let evidence = evidence(request, &plan, &mut assembled);
-        let digest = digest(&plan.config, &evidence);
+        let digest = digest(&config, &evidence);
         let judge = request.judge;
-        let config = plan.config.clone();
         let judging = tokio::task::spawn_blocking(move || {
             let judgement = haldane_judges::judge(judge, &config, &evidence);
             (judgement, evidence)
@@ -225,12 +237,14 @@ impl Analyst {
                 }
             }
         }
+        // Series are pairs of one config's metric, whichever of them there were.
+        judgement.config_digest = plan.config.digest();
         judgement.warnings.extend(unmatched_arms(request, &assembled));
         name_times(&mut judgement, request);
         let data = Provenance {
             source: plan.account.map(|account| account.name.clone()),
             canary_window: request.window.and_then(span),
-            baseline_window: request.window.map(|w| w.earlier(i64::from(request.baseline_offset_seconds))).and_then(span),
+            baseline_window: request.baseline_window().and_then(span),
             step_seconds: plan.step_seconds,
             digest,
             metrics: assembled
@@ -296,7 +310,7 @@ fn nothing_fetched<'a>(plan: &Plan<'_>, replies: &[Vec<Fetched>], names: impl It
     }
 }
 
-/// One metric's samples, with where they came from.
+/// One metric's samples, or those of one of its pairs of series, with where they came from.
 struct Assembled {
     observation: Option<Observation>,
     provenance: MetricProvenance,
@@ -304,17 +318,30 @@ struct Assembled {
     advice: Vec<Advice>,
 }
 
-fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Request, plan: &Plan<'_>) -> Assembled {
-    let mut provenance = MetricProvenance { name: name.to_owned(), from: "inline".to_owned(), queries: Vec::new(), samples: None };
-    let (per_instance, queries) = match planned {
+impl Assembled {
+    fn new(provenance: MetricProvenance, observation: Option<Observation>) -> Self {
+        Self { observation, provenance, warnings: Vec::new(), advice: Vec::new() }
+    }
+}
+
+fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Request, plan: &Plan<'_>) -> Vec<Assembled> {
+    let mut provenance = MetricProvenance {
+        name: name.to_owned(),
+        series_of: None,
+        labels: Labels::new(),
+        from: "inline".to_owned(),
+        queries: Vec::new(),
+        samples: None,
+    };
+    let (series, queries) = match planned {
         MetricPlan::Inline => {
             let observation = request
                 .samples
                 .get(name)
                 .map(|samples| Observation::Sampled { baseline: inline_arm(&samples.baseline), canary: inline_arm(&samples.canary) });
-            return Assembled { observation, provenance, warnings: Vec::new(), advice: Vec::new() };
+            return vec![Assembled::new(provenance, observation)];
         }
-        MetricPlan::Fetch { per_instance, queries } => (per_instance.as_deref(), queries),
+        MetricPlan::Fetch { series, queries } => (series, queries),
     };
     let (mut warnings, mut advice) = (Vec::new(), Vec::new());
     if let Some(account) = plan.account {
@@ -337,11 +364,92 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         }
     }
     let asked: Vec<(&PlannedQuery, &Fetched)> = queries.iter().zip(replies).collect();
-    let observation = match (arm_points(Arm::Baseline, per_instance, &asked), arm_points(Arm::Canary, per_instance, &asked)) {
+    let assembled = |observation| Assembled {
+        warnings: warnings.clone(),
+        advice: advice.clone(),
+        ..Assembled::new(provenance.clone(), Some(observation))
+    };
+    if let SeriesRule::Pairs(pair_by) = series {
+        return match pairs(pair_by, &asked, MAX_METRICS / plan.metrics.len().max(1)) {
+            Err(failure) => vec![assembled(Observation::Failed(failure))],
+            Ok(pairs) => {
+                let several = pairs.len() > 1;
+                let one = |Pair { labels, baseline, canary, warnings }| {
+                    let (baseline, canary) = (ArmPoints::values(baseline), ArmPoints::values(canary));
+                    let mut one = assembled(Observation::Sampled { baseline, canary });
+                    one.provenance.series_of = several.then(|| name.to_owned());
+                    one.provenance.labels = labels;
+                    one.warnings.extend(warnings);
+                    one
+                };
+                pairs.into_iter().map(one).collect()
+            }
+        };
+    }
+    let per_instance = match series {
+        SeriesRule::Instances(label) => Some(label.as_str()),
+        _ => None,
+    };
+    vec![assembled(match (arm_points(Arm::Baseline, per_instance, &asked), arm_points(Arm::Canary, per_instance, &asked)) {
         (Ok(baseline), Ok(canary)) => Observation::Sampled { baseline, canary },
         (Err(failure), _) | (_, Err(failure)) => Observation::Failed(failure),
+    })]
+}
+
+/// The series of both arms, paired.
+fn pairs(pair_by: &[String], asked: &[(&PlannedQuery, &Fetched)], most: usize) -> Result<Vec<Pair>, FetchFailure> {
+    let arm = |arm: Arm| -> Result<(&[Series], usize), FetchFailure> {
+        match asked.iter().find(|(planned, _)| planned.arm == arm) {
+            None => Err(FetchFailure { arm, reason: "no_query".to_owned(), message: "no query was asked for this arm".to_owned() }),
+            Some((planned, Ok(reply))) => Ok((&reply.series, planned.query.window.len())),
+            Some((_, Err(error))) => Err(error.failure(arm)),
+        }
     };
-    Assembled { observation: Some(observation), provenance, warnings, advice }
+    let ((baseline, before), (canary, after)) = (arm(Arm::Baseline)?, arm(Arm::Canary)?);
+    let pairs = pairing::pair(baseline, canary, pair_by, (before, after));
+    if pairs.len() > most {
+        let message = format!("{} pairs of series are more than the {most} there is room for; aggregate them in the query", pairs.len());
+        return Err(FetchFailure { arm: Arm::Canary, reason: "many_series".to_owned(), message });
+    }
+    Ok(pairs)
+}
+
+/// The config with a metric for each pair of series; each of them is named after its labels.
+fn judged_config(config: &CheckedConfig, assembled: &mut [Assembled]) -> Result<CheckedConfig, AnalysisError> {
+    if assembled.iter().all(|one| one.provenance.series_of.is_none()) {
+        return Ok(config.clone());
+    }
+    let mut names: BTreeSet<String> = config.metrics.iter().map(|metric| metric.name.clone()).collect();
+    let mut expanded = config.clone().into_inner();
+    expanded.metrics.clear();
+    for one in assembled {
+        let name = one.provenance.series_of.as_ref().unwrap_or(&one.provenance.name);
+        let Some(metric) = config.metrics.iter().find(|metric| metric.name == *name) else {
+            return Err(AnalysisError::Broken(format!("`{name}` is no metric of the config")));
+        };
+        let mut metric = metric.clone();
+        if one.provenance.series_of.is_some() {
+            metric.name = name_of_series(&metric.name, &one.provenance.labels, &names);
+            names.insert(metric.name.clone());
+            one.provenance.name.clone_from(&metric.name);
+        }
+        expanded.metrics.push(metric);
+    }
+    expanded.check().map_err(|error| AnalysisError::Broken(error.to_string()))
+}
+
+/// `name{zone="a"}`, cut to what a metric's name may have, and numbered where that is taken.
+fn name_of_series(name: &str, labels: &Labels, taken: &BTreeSet<String>) -> String {
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let full: String = format!("{name}{{{}}}", labels.join(",")).chars().filter(|c| !c.is_control()).collect();
+    let cut = |to: usize| full.get(..full.floor_char_boundary(to)).unwrap_or_default().to_owned();
+    let mut found = cut(200);
+    let mut number = 2;
+    while taken.contains(&found) {
+        found = format!("{} #{number}", cut(190));
+        number += 1;
+    }
+    found
 }
 
 /// One arm's points from the replies to its queries.
@@ -351,10 +459,7 @@ fn arm_points(arm: Arm, per_instance: Option<&str>, asked: &[(&PlannedQuery, &Fe
     for (planned, reply) in asked.iter().filter(|(planned, _)| planned.arm == arm) {
         let reply = match reply {
             Ok(reply) => reply,
-            Err(FetchError::Source(error)) => return Err(failure(error.reason(), error.to_string())),
-            Err(FetchError::Deadline) => {
-                return Err(failure("deadline", "the time for the analysis ran out before the data arrived; allow more time".to_owned()));
-            }
+            Err(error) => return Err(error.failure(arm)),
         };
         if let Some(label) = per_instance {
             return instances(label, reply).map(ArmPoints::from_instances).map_err(|message| failure("many_series", message));
@@ -435,7 +540,9 @@ fn evidence(request: &Request, plan: &Plan<'_>, assembled: &mut [Assembled]) -> 
         Some(window) => window.seconds() as f64,
         None => longest.max().unwrap_or(0) as f64 * step_seconds,
     };
-    let comparison = if request.baseline_offset_seconds == 0 { Comparison::Concurrent } else { Comparison::BeforeAfter };
+    let own = request.queries.values().map(|queries| (Some(queries.baseline.window), Some(queries.canary.window)));
+    let apart = own.chain([(request.baseline_window(), request.window)]).any(|(baseline, canary)| baseline != canary);
+    let comparison = if apart { Comparison::BeforeAfter } else { Comparison::Concurrent };
     Evidence { observations, step_seconds, observed_seconds, comparison, canary_share: request.canary_share }
 }
 
@@ -473,7 +580,8 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
 }
 
 fn samples(observation: &Observation) -> Option<MetricSamples> {
-    let known = |values: &[f64]| values.iter().map(|v| v.is_finite().then_some(*v)).collect::<Vec<_>>();
+    // In JSON an infinite one is `null` too; who holds the scorecard itself can tell.
+    let known = |values: &[f64]| values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect::<Vec<_>>();
     let arm = |arm: &ArmPoints| match &arm.points {
         Points::Values(values) => ArmSamples::Values(known(values)),
         Points::Counts { events, totals } => ArmSamples::Counts { events: known(events), totals: known(totals) },

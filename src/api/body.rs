@@ -244,9 +244,11 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
         window,
         step_seconds,
         baseline_offset_seconds,
+        baseline_window: None,
         canary_share: body.canary_share,
         planned_end: body.planned_end.map(|time| time.0),
         samples,
+        queries: BTreeMap::new(),
     })
 }
 

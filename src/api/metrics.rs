@@ -119,6 +119,7 @@ impl Metrics {
                     Failure::Analysis(_) => "analysis",
                     Failure::Overloaded => "overloaded",
                     Failure::Crashed => "crashed",
+                    Failure::Cancelled => "cancelled",
                 };
                 self.failures.get_or_create(&ReasonLabel { reason }).inc();
                 return;

@@ -182,6 +182,7 @@ impl From<&Failure> for Problem {
             Failure::Analysis(error) => error.into(),
             Failure::Overloaded => Self::overloaded(failure),
             Failure::Crashed => Self::fault(),
+            Failure::Cancelled => Self::new(StatusCode::CONFLICT, "cancelled", "The judgement was cancelled", failure.to_string()),
         }
     }
 }

@@ -24,7 +24,7 @@ pub const MAX_SERIES: usize = 10_000;
 /// The points that are asked for: at `start + step`, `start + 2 step`, ... `end`; each speaks of the step before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
-    /// Start, in Unix seconds; a multiple of `step_seconds`.
+    /// Start, in Unix seconds.
     pub start: i64,
     /// End, in Unix seconds; later than `start` by a multiple of `step_seconds`.
     pub end: i64,
@@ -77,7 +77,7 @@ pub struct Template<'a> {
 }
 
 /// A query as the store is asked it; equal queries have equal replies.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Query {
     /// Text in the store's language, complete.
     pub text: String,

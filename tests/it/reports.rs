@@ -155,6 +155,8 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         points: Some(60),
     };
     MetricProvenance {
+        series_of: None,
+        labels: std::collections::BTreeMap::new(),
         name: name.to_owned(),
         from: "prometheus".to_owned(),
         queries: vec![query(Arm::Baseline, "shop-stable"), query(Arm::Canary, "shop-canary")],
