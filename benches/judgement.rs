@@ -75,6 +75,9 @@ fn benchmarks(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new("judge_value", n), &n, |bencher, _| {
             bencher.iter(|| black_box(judge(JudgeName::HaldaneV1, &value, black_box(&values))));
         });
+        group.bench_with_input(BenchmarkId::new("judge_value_aca", n), &n, |bencher, _| {
+            bencher.iter(|| black_box(judge(JudgeName::NetflixAca, &value, black_box(&values))));
+        });
         let totals = vec![200.0; n];
         let events = |seed| series(n, seed, 1.0).into_iter().map(|v| if v > 1.04 { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
         let counts = evidence(ArmPoints::counts(events(3), totals.clone()), ArmPoints::counts(events(4), totals));

@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::aca;
+use crate::evidence::JudgeName;
 pub use crate::period::Period;
 
 /// Longest config text that is read, in bytes.
@@ -31,7 +33,8 @@ pub struct CanaryConfig {
     /// What the config is for, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Judge that decides: `haldane-v1` (statistics, then limits where data is scarce) or `threshold-v1` (limits alone).
+    /// Judge that decides: `haldane-v1` (statistics, then limits where data is scarce), `threshold-v1` (limits alone) or
+    /// `NetflixACAJudge-v1.0` (Kayenta's, with its own rules for groups and thresholds).
     #[serde(default = "default_judge")]
     pub judge: String,
     /// What makes a canary fail: `any` regressed metric, only a `critical` one, or the `score`.
@@ -40,7 +43,8 @@ pub struct CanaryConfig {
     /// Score limits; used by `fail_on: score` and reported always.
     #[serde(default)]
     pub thresholds: Thresholds,
-    /// Weight of each metric group in the score. Left out: all groups weigh the same. Given: every group in use must be listed.
+    /// Weight of each metric group in the score. Left out: all groups weigh the same. Given: every group in use must be listed. With the
+    /// judge `NetflixACAJudge-v1.0` weights are percentages, and groups that are not listed share what is left of 100.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, f64>,
     /// Shortest observation that may pass, such as `5m`; a shorter one is marginal at best.
@@ -165,7 +169,8 @@ pub struct Metric {
     /// Which change is worse: `increase`, `decrease` or `either` (default).
     #[serde(default)]
     pub direction: Direction,
-    /// Score groups that the metric counts in. Left out: one group named `metrics`.
+    /// Score groups that the metric counts in. Left out: one group named `metrics`; with the judge `NetflixACAJudge-v1.0` none, so that
+    /// the metric moves no score.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// A regression fails the canary under `fail_on: critical`, and missing evidence always makes it marginal.
@@ -211,6 +216,9 @@ pub struct Metric {
     /// and the spread of the baseline's instances widens the tolerance. Left out: one series an arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_instance: Option<String>,
+    /// Settings that the judge `NetflixACAJudge-v1.0` alone reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aca: Option<aca::Rules>,
     /// What to ask each kind of metric store, by its name: `prometheus`, `dataset`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub queries: BTreeMap<String, MetricQuery>,
@@ -447,7 +455,7 @@ impl CanaryConfig {
             for problem in &mut problems[first..] {
                 problem.pointer.insert_str(0, &at);
             }
-            if !self.groups.is_empty() {
+            if !self.groups.is_empty() && !self.is_kayentas() {
                 for group in metric.group_names() {
                     if !self.groups.contains_key(group) {
                         let message = format!("group `{group}` has no weight; list it in /groups, with 0 to leave it out of the score");
@@ -459,6 +467,11 @@ impl CanaryConfig {
         if problems.is_empty() { Ok(CheckedConfig(self)) } else { Err(InvalidConfig { problems }) }
     }
 
+    /// Whether Kayenta's judge decides, whose rules for weights and thresholds are wider.
+    fn is_kayentas(&self) -> bool {
+        self.judge == JudgeName::NetflixAca.as_str()
+    }
+
     fn check_document(&self, problems: &mut Vec<ConfigProblem>) {
         let mut wrong = |pointer: &str, message: String| problems.push(ConfigProblem::new(pointer, message));
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
@@ -466,10 +479,10 @@ impl CanaryConfig {
             let name = shown(&self.name);
             wrong("/name", format!("`{name}` is not a config name; use 1 to 100 of a-z, 0-9, `-`, `_`, `.`"));
         }
-        if let Err(unknown) = self.judge.parse::<crate::JudgeName>() {
+        if let Err(unknown) = self.judge.parse::<JudgeName>() {
             wrong("/judge", unknown.to_string());
         }
-        if self.metrics.is_empty() {
+        if self.metrics.is_empty() && !self.is_kayentas() {
             wrong("/metrics", "a config needs at least one metric".to_owned());
         }
         if self.metrics.len() > MAX_METRICS {
@@ -479,11 +492,13 @@ impl CanaryConfig {
             wrong("/step", "0s is no distance between points; give at least 1s".to_owned());
         }
         for (group, weight) in &self.groups {
-            if !(weight.is_finite() && *weight >= 0.0) {
+            if !weight.is_finite() {
+                wrong(&format!("/groups/{group}"), format!("weight {weight} must be a finite number"));
+            } else if *weight < 0.0 && !self.is_kayentas() {
                 wrong(&format!("/groups/{group}"), format!("weight {weight} must be 0 or more"));
             }
         }
-        if !self.groups.is_empty() && self.groups.values().sum::<f64>() <= 0.0 {
+        if !self.is_kayentas() && !self.groups.is_empty() && self.groups.values().sum::<f64>() <= 0.0 {
             wrong("/groups", "all weights are 0, so nothing could be scored; give one group a weight".to_owned());
         }
         for name in self.variables.keys() {
@@ -495,8 +510,16 @@ impl CanaryConfig {
                 wrong(&format!("/variables/{name}"), format!("`{name}` is built in; choose another name"));
             }
         }
-        if let Err(problem) = self.thresholds.check() {
-            problems.push(problem.below("/thresholds"));
+        if !self.is_kayentas() {
+            if let Err(problem) = self.thresholds.check() {
+                problems.push(problem.below("/thresholds"));
+            }
+            return;
+        }
+        for (field, value) in [("marginal", self.thresholds.marginal), ("pass", self.thresholds.pass)] {
+            if !value.is_finite() {
+                wrong(&format!("/thresholds/{field}"), format!("{value} is no score; give a finite number"));
+            }
         }
     }
 }
@@ -537,6 +560,9 @@ impl Metric {
         }
         if self.min_points < 3 {
             wrong("/min_points", format!("{} is too few for any test; give at least 3", self.min_points));
+        }
+        for problem in self.aca.iter().flat_map(aca::Rules::check) {
+            wrong(&format!("/aca{}", problem.pointer), problem.message);
         }
         for (store, query) in &self.queries {
             if self.kind == Kind::Value && matches!(query, MetricQuery::Counts(_)) {

@@ -15,11 +15,14 @@ pub enum JudgeName {
     /// The declared limits alone.
     #[serde(rename = "threshold-v1")]
     ThresholdV1,
+    /// Kayenta's judge, to the last bit.
+    #[serde(rename = "NetflixACAJudge-v1.0")]
+    NetflixAca,
 }
 
 impl JudgeName {
     /// Every judge, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::HaldaneV1, Self::ThresholdV1];
+    pub const ALL: [Self; 3] = [Self::HaldaneV1, Self::ThresholdV1, Self::NetflixAca];
 
     /// The name on the wire.
     #[must_use]
@@ -27,6 +30,7 @@ impl JudgeName {
         match self {
             Self::HaldaneV1 => "haldane-v1",
             Self::ThresholdV1 => "threshold-v1",
+            Self::NetflixAca => "NetflixACAJudge-v1.0",
         }
     }
 
@@ -39,6 +43,10 @@ impl JudgeName {
                  (or an exact count test) confirms; applies the declared limits where there is too little data for that."
             }
             Self::ThresholdV1 => "Applies the declared limits and no statistics, with exact binomial bounds for ratios.",
+            Self::NetflixAca => {
+                "Computes what Spinnaker's Kayenta computes, to the last bit: a Mann-Whitney interval of the shift at 98 % and weighted \
+                 group scores. For canaries that must keep Kayenta's verdicts; it has none of the guards of haldane-v1."
+            }
         }
     }
 }
@@ -51,7 +59,7 @@ impl fmt::Display for JudgeName {
 
 /// A name that no judge has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown judge `{0}`; use `haldane-v1` or `threshold-v1`")]
+#[error("unknown judge `{0}`; use `haldane-v1`, `threshold-v1` or `NetflixACAJudge-v1.0`")]
 pub struct UnknownJudge(String);
 
 impl FromStr for JudgeName {
@@ -90,6 +98,16 @@ pub enum Comparison {
     Concurrent,
     /// The baseline's window lies before the canary's.
     BeforeAfter,
+}
+
+/// A `NaN` that says more than others: the metric store returned no point at all, where a plain one may be a point that it returned
+/// and that is not a number, such as 0 / 0. Kayenta's judge alone tells them apart, by [`is_absent`].
+pub const ABSENT: f64 = f64::from_bits(0x7ff8_0000_0000_ab5e);
+
+/// Whether a value is [`ABSENT`].
+#[must_use]
+pub fn is_absent(value: f64) -> bool {
+    value.to_bits() == ABSENT.to_bits()
 }
 
 /// One arm's points of one metric, one entry for each interval of the window, oldest first.

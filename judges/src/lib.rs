@@ -6,8 +6,10 @@
 //!
 //! * [`config`]: what is judged and how; [`catalog`]: the configs that ship with Haldane.
 //! * [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
+//! * [`aca`]: the judge of Spinnaker's Kayenta, to the last bit.
 //! * [`stats`]: the statistics, which know samples and nothing of configs.
 
+pub mod aca;
 pub mod catalog;
 pub mod config;
 pub mod document;
@@ -34,11 +36,19 @@ pub use scorecard::{Judgement, Verdict};
 /// could not be read.
 #[must_use]
 pub fn judge(name: JudgeName, config: &CheckedConfig, evidence: &Evidence) -> Judgement {
-    let cleaned = quality::clean(config, evidence);
-    let live = quality::live_metrics(config, &cleaned);
-    let results = match name {
-        JudgeName::HaldaneV1 => haldane::judge_metrics(config, evidence, live, cleaned),
-        JudgeName::ThresholdV1 => threshold::judge_metrics(config, cleaned),
+    let cleaned = || quality::clean(config, evidence);
+    let (live, results) = match name {
+        JudgeName::HaldaneV1 => {
+            let cleaned = cleaned();
+            let live = quality::live_metrics(config, &cleaned);
+            (live, haldane::judge_metrics(config, evidence, live, cleaned))
+        }
+        JudgeName::ThresholdV1 => {
+            let cleaned = cleaned();
+            (quality::live_metrics(config, &cleaned), threshold::judge_metrics(config, cleaned))
+        }
+        // Takes the samples as they are, and has its own rules for the verdict.
+        JudgeName::NetflixAca => return aca::judgement(config, evidence),
     };
     score::judgement(name, config, evidence, live, results)
 }

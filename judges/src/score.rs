@@ -47,6 +47,7 @@ pub(crate) fn judgement(
         groups,
         metrics,
         warnings: split_warning(config, evidence).into_iter().collect(),
+        aca: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a judge answers: a status with evidence for each metric, and a verdict with reasons for the canary.
 //!
-//! Every number is finite or absent, so that the JSON reads back as it was written.
+//! Every number is finite or absent, so that the JSON reads back as it was written; those of Kayenta's judge, which need not be,
+//! are an [`aca::Number`].
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aca;
 use crate::config::{Direction, Kind};
 use crate::evidence::{Comparison, JudgeName};
 
@@ -93,6 +95,10 @@ pub enum Reason {
     Deadline,
     /// The samples are of a kind that the metric's config does not have.
     Mismatch,
+    /// An arm has no data, and the rules of Kayenta's judge say what that means.
+    MissingData,
+    /// The test of Kayenta's judge cannot be computed from these samples.
+    Untestable,
 }
 
 impl fmt::Display for Reason {
@@ -111,6 +117,8 @@ impl fmt::Display for Reason {
             Self::Fetch => "fetch",
             Self::Deadline => "deadline",
             Self::Mismatch => "mismatch",
+            Self::MissingData => "missing_data",
+            Self::Untestable => "untestable",
         })
     }
 }
@@ -409,6 +417,9 @@ pub struct MetricResult {
     /// What a person should know about the data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What the judge `NetflixACAJudge-v1.0` found, where it judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aca: Option<aca::MetricOutcome>,
 }
 
 /// What to do with the canary.
@@ -537,4 +548,7 @@ pub struct Judgement {
     /// What a person should know about the canary as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The score as the judge `NetflixACAJudge-v1.0` makes it, where it judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aca: Option<aca::Summary>,
 }

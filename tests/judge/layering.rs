@@ -300,6 +300,18 @@ const RULES: &[Rule] = &[
         kept_by: &[("src/source/http.rs", "use reqwest::Client;"), ("src/cli/client.rs", "use reqwest::Client;")],
     },
     Rule {
+        says: "object_store is named by the store of documents alone, which knows nothing of analyses and edges",
+        finds: |source| {
+            if source.is_in(&["src/store/"]) {
+                any_of(source, &["crate::analysis", "crate::api", "crate::kayenta", "crate::source", "crate::cli", "crate::settings"])
+            } else {
+                any_of(source, &["object_store"])
+            }
+        },
+        broken_by: &[("src/kayenta/archive.rs", "use object_store::ObjectStore;"), ("src/store/mod.rs", "use crate::analysis::Scorecard;")],
+        kept_by: &[("src/store/mod.rs", "use object_store::path::Path;"), ("src/api/state.rs", "use crate::store::Store;")],
+    },
+    Rule {
         says: "polars is named by the dataset store and by replay alone",
         finds: |source| {
             let allowed = source.is_in(&["src/source/dataset/", "src/cli/replay"]);

@@ -106,5 +106,6 @@ fn blank(metric: &Metric) -> MetricResult {
         guards: Vec::new(),
         remedies: Vec::new(),
         warnings: Vec::new(),
+        aca: None,
     }
 }
