@@ -5,6 +5,9 @@
 pub mod analysis;
 pub mod api;
 pub mod cli;
+mod json;
+pub mod kayenta;
 pub mod report;
 pub mod settings;
 pub mod source;
+pub mod store;

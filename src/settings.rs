@@ -17,10 +17,12 @@ use crate::analysis::execution::Options;
 use crate::analysis::id::IdKey;
 use crate::analysis::{Accounts, Limits};
 use crate::source::SourceSettings;
+use crate::store::Store;
 
 mod configs;
 
-pub use configs::{ConfigEntry, ConfigStore, Origin};
+pub(crate) use configs::is_kayentas;
+pub use configs::{ConfigEntry, ConfigStore, KayentaFile, Origin};
 
 /// Account that `--prometheus` makes.
 pub const PROMETHEUS_ACCOUNT: &str = "prometheus";
@@ -45,6 +47,10 @@ pub struct ServeArgs {
     /// and ids stop working when this process ends. Make one with `openssl rand -base64 48`.
     #[arg(long, env = "HALDANE_ID_KEY_FILE", value_name = "FILE")]
     pub id_key_file: Option<PathBuf>,
+    /// Where judgements, canary configs and metric sets are kept: memory:, file:///absolute/path, s3://bucket/prefix, gs://bucket/prefix
+    /// or az://container/prefix, with credentials from the environment. Without it nothing is kept, and ids hold their requests.
+    #[arg(long, env = "HALDANE_STORE", value_name = "URL")]
+    pub store: Option<String>,
     /// Time for one judgement [default: 50s]. Metrics that have not arrived by then are reported as errors.
     #[arg(long, env = "HALDANE_DEADLINE", value_name = "TIME")]
     pub deadline: Option<Period>,
@@ -96,6 +102,8 @@ pub struct SettingsFile {
     configs: Option<PathBuf>,
     /// File with the key that signs judgement ids, relative to the settings file.
     id_key_file: Option<PathBuf>,
+    /// Where judgements, canary configs and metric sets are kept, such as `file:///var/lib/haldane` or `s3://bucket/prefix`.
+    store: Option<String>,
     /// Time for one judgement, such as `50s`.
     deadline: Option<Period>,
     /// Time to keep serving after a signal to stop.
@@ -107,6 +115,23 @@ pub struct SettingsFile {
     sources: BTreeMap<String, Value>,
     /// Logging.
     log: LogSection,
+    /// Kayenta's API.
+    kayenta: KayentaSettings,
+}
+
+/// Settings of Kayenta's API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KayentaSettings {
+    /// Names that clients may give as storage and configuration accounts; `haldane` where left out. The first is the default. Nothing
+    /// but the name is meant by them: where things are stored, if they are, is said by `store`.
+    pub storage_accounts: Vec<String>,
+}
+
+impl Default for KayentaSettings {
+    fn default() -> Self {
+        Self { storage_accounts: vec!["haldane".to_owned()] }
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -158,6 +183,10 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_level: String,
+    /// Kayenta's API.
+    pub kayenta: KayentaSettings,
+    /// Where executions are kept, if anywhere.
+    pub store: Option<Store>,
 }
 
 /// Bounds of what a request may carry.
@@ -191,6 +220,8 @@ impl Default for Settings {
             sources: BTreeMap::new(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
+            kayenta: KayentaSettings::default(),
+            store: None,
         }
     }
 }
@@ -217,6 +248,11 @@ impl fmt::Display for InvalidSettings {
 }
 
 impl InvalidSettings {
+    /// Of a file in the folder of configs.
+    pub(crate) fn of_config(file: &Path, message: impl Into<String>) -> Self {
+        Self::at(format!("config {}", file.display()), message)
+    }
+
     fn at(place: impl fmt::Display, message: impl Into<String>) -> Self {
         Self { place: place.to_string(), problem: ConfigProblem::new("", message) }
     }
@@ -252,6 +288,8 @@ impl Settings {
             }
             None => (default.id_key, true),
         };
+        let store = args.store.or(file.store).map(|url| Store::open(&url)).transpose();
+        let store = store.map_err(|error| InvalidSettings::at("store", error.to_string()))?;
         let deadline = args.deadline.or(file.deadline).map_or(default.executions.default_deadline, Period::duration);
         if deadline.is_zero() {
             return Err(InvalidSettings::at("deadline", "0s leaves no time to judge; give at least 1s"));
@@ -287,11 +325,13 @@ impl Settings {
             id_key_is_random,
             shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
             bodies,
-            limits: Limits { max_points: bodies.max_points, concurrent_queries: queries },
+            limits: Limits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
             executions: Options { concurrent, queue: concurrent * 4, default_deadline: deadline, ..default.executions },
             sources,
             log_format: args.log_format.or(file.log.format).unwrap_or_default(),
             log_level,
+            kayenta: file.kayenta,
+            store,
         })
     }
 

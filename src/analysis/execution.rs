@@ -1,6 +1,7 @@
 //! Executions: starts judgements, joins those in flight, remembers those that ended, and runs again those that were forgotten.
 //!
-//! Nothing here has to survive: an execution's id is its request (see [`super::id`]), so any replica can begin again.
+//! Nothing here has to survive: an execution's id is its request (see [`super::id`]), so any replica can begin again. With a store the
+//! id is short, the request is kept under it, and so is the scorecard once it has ended.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,12 +14,15 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use moka::future::Cache;
 use moka::policy::{EvictionPolicy, Expiry};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::id::{self, IdError, IdKey};
 use super::{AnalysisError, Analyst, MetricProvenance, Provenance, Request, Scorecard};
+use crate::store::{Kind, Store, StoreError, is_short_id, short_id};
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +51,8 @@ impl Default for Options {
     }
 }
 
-/// How long a failure is remembered: long enough for whoever polls to read it, short enough to try again.
-const FAILURE_REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// How long a fault of ours is remembered: long enough for whoever polls to read it, short enough to try again.
+const CRASH_REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// Why an execution gave no scorecard.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -76,6 +80,27 @@ pub enum StartError {
     /// It could not be asked for later.
     #[error(transparent)]
     Id(#[from] IdError),
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why nothing is known of an execution.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LookError {
+    /// The text is no id of ours.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The store that keeps it cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What the store keeps of a request that was accepted.
+#[derive(Debug, Serialize, Deserialize)]
+struct Accepted {
+    created: Timestamp,
+    request: Request,
 }
 
 /// How an execution ended.
@@ -88,6 +113,14 @@ pub struct Identity {
     pub key: Key,
     /// The id.
     pub id: String,
+}
+
+impl Identity {
+    /// That of what a store keeps under a short id.
+    #[must_use]
+    pub fn short(id: &str) -> Self {
+        Self { key: Sha256::new().chain_update(b"short id").chain_update(id).finalize().into(), id: id.to_owned() }
+    }
 }
 
 /// An execution's ending with its times.
@@ -139,6 +172,10 @@ pub enum Found {
     RunAgain,
 }
 
+/// Digests that are remembered, and how long.
+const DIGESTS: u64 = 100_000;
+const DIGESTS_FOR: Duration = Duration::from_secs(24 * 3600);
+
 /// Told of every execution that ended.
 pub type Observer = dyn Fn(&Ending) + Send + Sync;
 
@@ -161,6 +198,7 @@ pub struct Executions(Arc<Inner>);
 struct Inner {
     analyst: Arc<Analyst>,
     key: IdKey,
+    store: Option<Store>,
     options: Options,
     observer: Box<Observer>,
     /// One permit for each analysis that runs or waits.
@@ -169,6 +207,8 @@ struct Inner {
     turns: Semaphore,
     running: Mutex<HashMap<Key, Running>>,
     ended: Cache<Key, Run>,
+    /// The digests of samples, for longer than the scorecards: a run of the same request can then say that its samples are others.
+    digests: Cache<Key, String>,
 }
 
 impl fmt::Debug for Executions {
@@ -178,9 +218,9 @@ impl fmt::Debug for Executions {
 }
 
 impl Executions {
-    /// Executions of `analyst`, whose ids are signed with `key`. `observer` is told of each that ended.
+    /// Executions of `analyst`, whose ids are signed with `key`, or short where there is a store. `observer` is told of each that ended.
     #[must_use]
-    pub fn new(analyst: Arc<Analyst>, key: IdKey, options: Options, observer: Box<Observer>) -> Self {
+    pub fn new(analyst: Arc<Analyst>, key: IdKey, store: Option<Store>, options: Options, observer: Box<Observer>) -> Self {
         let concurrent = options.concurrent.max(1);
         let ended = Cache::builder()
             .max_capacity(options.remembered_bytes)
@@ -192,12 +232,14 @@ impl Executions {
         Self(Arc::new(Inner {
             analyst,
             key,
+            store,
             options,
             observer,
             admission: Arc::new(Semaphore::new(concurrent + options.queue)),
             turns: Semaphore::new(concurrent),
             running: Mutex::default(),
             ended,
+            digests: Cache::builder().max_capacity(DIGESTS).time_to_live(DIGESTS_FOR).build(),
         }))
     }
 
@@ -232,20 +274,26 @@ impl Executions {
     /// Starts an execution and returns at once.
     ///
     /// # Errors
-    /// [`StartError`] when the request cannot be judged, has no id, or there is no room.
+    /// [`StartError`] when the request cannot be judged, has no id, cannot be kept, or there is no room.
     pub async fn start(&self, request: Request) -> Result<Started, StartError> {
         self.0.analyst.check(&request).map_err(Failure::from)?;
-        let identity = self.identity(&request)?;
+        let identity = self.identity(&request).await?;
         let id = identity.id.clone();
         self.launch(Some(identity), request, self.0.options.default_deadline, false)?;
         Ok(Started { id })
     }
 
-    fn identity(&self, request: &Request) -> Result<Identity, IdError> {
-        if !request.samples.is_empty() {
-            return Err(IdError::InlineSamples);
+    async fn identity(&self, request: &Request) -> Result<Identity, StartError> {
+        let created = Timestamp::now();
+        if let Some(store) = &self.0.store {
+            let id = short_id(created, rand::random());
+            store.create(Kind::Execution, &id, &Accepted { created, request: request.clone() }).await?;
+            return Ok(Identity::short(&id));
         }
-        let id = id::encode(request, &self.0.key, Timestamp::now(), rand::random())?;
+        if !request.samples.is_empty() {
+            return Err(IdError::InlineSamples.into());
+        }
+        let id = id::encode(request, &self.0.key, created, rand::random())?;
         let key = id::decode::<Request>(&id, &self.0.key)?.key;
         Ok(Identity { key, id })
     }
@@ -257,25 +305,50 @@ impl Executions {
     pub async fn run_to_end(&self, request: Request, deadline: Duration) -> Ending {
         self.0.analyst.check(&request)?;
         // Whoever waits for the scorecard needs no id.
-        let identity = self.identity(&request).inspect_err(|error| tracing::debug!(%error, "judging without an id")).ok();
+        let identity = self.identity(&request).await;
+        let identity = identity
+            .inspect_err(|error| match error {
+                StartError::Store(error) => tracing::error!(%error, "a judgement is made that is not kept"),
+                error => tracing::debug!(%error, "judging without an id"),
+            })
+            .ok();
         let running = self.launch(identity, request, deadline, false)?;
         end_of(running.ended).await.ending
+    }
+
+    /// Judges and waits for the end, at most `deadline`; nothing is remembered or kept.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no scorecard.
+    pub async fn calculate(&self, request: Request, deadline: Duration) -> Ending {
+        self.0.analyst.check(&request)?;
+        end_of(self.launch(None, request, deadline, false)?.ended).await.ending
     }
 
     /// Waits for the end of an execution, at most `how_long`: joins it, remembers it, or runs it again.
     ///
     /// # Errors
-    /// [`IdError`] when the text is no id of ours.
-    pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, Found), IdError> {
-        let decoded = id::decode::<Request>(id, &self.0.key)?;
-        let identity = Identity { key: decoded.key, id: id.to_owned() };
-        let (run, found) = match self.find(&identity.key).await {
+    /// [`LookError`] when the text is no id of ours, or the store cannot be read.
+    pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, Found), LookError> {
+        let (identity, request) = if is_short_id(id) {
+            (Identity::short(id), None)
+        } else {
+            let decoded = id::decode::<Request>(id, &self.0.key)?;
+            (Identity { key: decoded.key, id: id.to_owned() }, Some(decoded.request))
+        };
+        let (run, found) = match self.find(&identity).await? {
             Some(Known::Ended(run)) => return Ok((run.ending.into(), Found::Remembered)),
             Some(Known::Running(running)) => (running, Found::Joined),
-            None => match self.begin(identity, decoded.request, true) {
-                Ok(running) => (running, Found::RunAgain),
-                Err(failure) => return Ok((Outcome::Failed(failure), Found::RunAgain)),
-            },
+            None => {
+                let request = match request {
+                    Some(request) => request,
+                    None => self.kept(id).await?,
+                };
+                match self.begin(identity, request, true) {
+                    Ok(running) => (running, Found::RunAgain),
+                    Err(failure) => return Ok((Outcome::Failed(failure), Found::RunAgain)),
+                }
+            }
         };
         let outcome = timeout(how_long, end_of(run.ended)).await.map_or(Outcome::Running, |run| run.ending.into());
         Ok((outcome, found))
@@ -290,15 +363,20 @@ impl Executions {
         self.begin(identity, request, again).map(|_| ())
     }
 
-    /// What is known here of an execution, once `how_long` has passed or it has ended; `None` where it is not known.
-    pub async fn look(&self, key: &Key, how_long: Duration) -> Option<Seen> {
-        match self.find(key).await? {
-            Known::Ended(run) => Some(Seen::Ended(run)),
-            Known::Running(running) => Some(match timeout(how_long, end_of(running.ended)).await {
+    /// What is known of an execution, once `how_long` has passed or it has ended; `None` where it is not known here and the store, if
+    /// there is one, has no scorecard of it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub async fn look(&self, identity: &Identity, how_long: Duration) -> Result<Option<Seen>, StoreError> {
+        Ok(match self.find(identity).await? {
+            None => None,
+            Some(Known::Ended(run)) => Some(Seen::Ended(run)),
+            Some(Known::Running(running)) => Some(match timeout(how_long, end_of(running.ended)).await {
                 Ok(run) => Seen::Ended(run),
                 Err(_) => Seen::Running { started: running.started },
             }),
-        }
+        })
     }
 
     /// Stops an execution that runs here; where it does not, nothing happens and the answer is false.
@@ -310,10 +388,29 @@ impl Executions {
         })
     }
 
-    async fn find(&self, key: &Key) -> Option<Known> {
-        match self.running(key) {
-            Some(running) => Some(Known::Running(running)),
-            None => self.0.ended.get(key).await.map(Known::Ended),
+    async fn find(&self, identity: &Identity) -> Result<Option<Known>, StoreError> {
+        if let Some(running) = self.running(&identity.key) {
+            return Ok(Some(Known::Running(running)));
+        }
+        if let Some(run) = self.0.ended.get(&identity.key).await {
+            return Ok(Some(Known::Ended(run)));
+        }
+        let Some(store) = self.0.store.as_ref().filter(|_| is_short_id(&identity.id)) else { return Ok(None) };
+        let Some(kept) = store.get::<Scorecard>(Kind::Scorecard, &identity.id).await? else { return Ok(None) };
+        let (started, ended) = (kept.value.judged_at, kept.value.judged_at);
+        let run = Run { ending: Ok(self.0.fitting(Arc::new(kept.value))), started, ended };
+        self.0.ended.insert(identity.key, run.clone()).await;
+        Ok(Some(Known::Ended(run)))
+    }
+
+    /// The request that the store keeps under a short id.
+    async fn kept(&self, id: &str) -> Result<Request, LookError> {
+        let Some(store) = &self.0.store else {
+            return Err(IdError::Unknown("the id is that of a judgement in a store, and this replica runs without `--store`").into());
+        };
+        match store.get::<Accepted>(Kind::Execution, id).await? {
+            Some(accepted) => Ok(accepted.value.request),
+            None => Err(IdError::Unknown("the store has none with this id").into()),
         }
     }
 
@@ -354,10 +451,11 @@ impl Executions {
         let inner = Arc::clone(&self.0);
         let leave = Leave { inner: Arc::clone(&self.0), key };
         let (started, cancel) = (one.started, Arc::clone(&one.cancel));
+        let (archiver, archived) = (Arc::clone(&self.0), identity.as_ref().map(|identity| identity.id.clone()));
         let task = async move {
             let run = async {
                 let ending = tokio::select! {
-                    ending = inner.run(identity.map(|identity| identity.id), request, deadline, rerun) => ending,
+                    ending = inner.run(identity, request, deadline, rerun) => ending,
                     () = cancel.notified() => Err(Failure::Cancelled),
                 };
                 Run { ending, started, ended: Timestamp::now() }
@@ -367,8 +465,10 @@ impl Executions {
                 Some(key) => inner.ended.get_with(key, run).await,
                 None => run.await,
             };
-            sender.send_replace(Some(run));
+            // Whoever waits need not wait for the store as well.
+            sender.send_replace(Some(run.clone()));
             drop(leave);
+            archiver.archive(archived, &run).await;
             drop::<OwnedSemaphorePermit>(admitted);
         };
         tokio::spawn(task.in_current_span());
@@ -409,15 +509,23 @@ impl Drop for Leave {
 }
 
 impl Inner {
-    async fn run(&self, id: Option<String>, request: Request, deadline: Duration, rerun: bool) -> Ending {
+    async fn run(&self, identity: Option<Identity>, request: Request, deadline: Duration, rerun: bool) -> Ending {
         let now = Instant::now();
         let ending = AssertUnwindSafe(async {
             // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
             let turn = timeout_at(now + deadline / 2, self.turns.acquire()).await;
             let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
             let mut scorecard = self.analyst.run(&request, now + deadline, &|_| {}).await?;
-            scorecard.id = id;
             scorecard.rerun = rerun;
+            if let Some(Identity { key, id }) = identity {
+                let digest = &scorecard.data.digest;
+                let before = self.digests.get(&key).await;
+                if before.is_some_and(|before| before != *digest) {
+                    scorecard.judgement.warnings.push(SAMPLES_CHANGED.to_owned());
+                }
+                self.digests.insert(key, digest.clone()).await;
+                scorecard.id = Some(id);
+            }
             Ok(scorecard)
         })
         .catch_unwind()
@@ -435,6 +543,21 @@ impl Inner {
         ending.map(|scorecard| self.fitting(scorecard))
     }
 
+    /// Keeps the scorecard of what has a short id. What cannot be kept is not lost: the request is there to be run again.
+    async fn archive(&self, id: Option<String>, run: &Run) {
+        let (Some(store), Some(id), Ok(scorecard)) = (&self.store, id.filter(|id| is_short_id(id)), &run.ending) else { return };
+        let mut written = store.create(Kind::Scorecard, &id, scorecard.as_ref()).await;
+        if matches!(written, Err(StoreError::TooLarge { .. })) {
+            tracing::warn!(id, "the samples of a judgement are too many to be kept; it is kept without them");
+            written = store.create(Kind::Scorecard, &id, &without_samples(scorecard)).await;
+        }
+        match written {
+            // Another replica was quicker.
+            Ok(()) | Err(StoreError::Exists { .. }) => {}
+            Err(error) => tracing::error!(%error, id, "a scorecard was not kept"),
+        }
+    }
+
     /// The scorecard itself, or one without samples where these alone are more than is remembered.
     fn fitting(&self, scorecard: Arc<Scorecard>) -> Arc<Scorecard> {
         if scorecard.id.is_none() || u64::from(json_length(&scorecard)) <= self.options.remembered_bytes {
@@ -444,6 +567,10 @@ impl Inner {
         Arc::new(without_samples(&scorecard))
     }
 }
+
+/// What a judgement says that was made again on other samples.
+const SAMPLES_CHANGED: &str =
+    "this judgement was made again, and its samples are not those of the time before: points arrived late, or were thrown away";
 
 /// What a panic said.
 #[must_use]
@@ -473,6 +600,7 @@ pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
         labels: metric.labels.clone(),
         from: metric.from.clone(),
         queries: metric.queries.clone(),
+        statistics: metric.statistics,
         samples: None,
     };
     Scorecard {
@@ -498,9 +626,10 @@ struct Remembering {
 impl Expiry<Key, Run> for Remembering {
     fn expire_after_create(&self, _: &Key, run: &Run, _: std::time::Instant) -> Option<Duration> {
         Some(match &run.ending {
-            Ok(_) | Err(Failure::Cancelled) => self.done,
+            // Whoever polled a failure is not to see it begin again.
+            Ok(_) | Err(Failure::Cancelled | Failure::Analysis(_)) => self.done,
             Err(Failure::Overloaded) => Duration::ZERO,
-            Err(Failure::Analysis(_) | Failure::Crashed) => FAILURE_REMEMBERED_FOR,
+            Err(Failure::Crashed) => CRASH_REMEMBERED_FOR,
         })
     }
 }
@@ -552,7 +681,7 @@ mod tests {
 
     fn executions(options: Options, observer: Box<Observer>) -> Executions {
         let analyst = Arc::new(Analyst::new(Accounts::default(), Limits::default()));
-        Executions::new(analyst, IdKey::random(), options, observer)
+        Executions::new(analyst, IdKey::random(), None, options, observer)
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::evidence::Arm;
+use haldane_judges::evidence::{Arm, Points};
 use haldane_judges::{CanaryConfig, JudgeName, Judgement};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ mod pairing;
 mod plan;
 mod run;
 
-pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress};
+pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress, name_of_series};
 
 /// Everything that a judgement depends on, with nothing left to look up but the samples: the config itself, absolute times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,9 +181,60 @@ pub struct MetricProvenance {
     /// The queries, as the store was asked them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queries: Vec<QueryProvenance>,
+    /// What the samples of both arms are like; absent where they could not be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<MetricStatistics>,
     /// The series as they were judged, where the caller asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<MetricSamples>,
+}
+
+/// What the samples of both arms are like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricStatistics {
+    /// The baseline's.
+    pub baseline: Statistics,
+    /// The canary's.
+    pub canary: Statistics,
+}
+
+/// What an arm's finite points are like, in the metric's unit (rates, for counts); all 0 where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Statistics {
+    /// Points.
+    pub count: usize,
+    /// Mean.
+    pub mean: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Standard deviation (divisor n - 1); 0 for one point.
+    pub std: f64,
+}
+
+impl Statistics {
+    pub(crate) fn of(points: &Points) -> Self {
+        let finite = |values: &mut dyn Iterator<Item = f64>| values.filter(|value| value.is_finite()).collect::<Vec<f64>>();
+        let values = match points {
+            Points::Values(values) => finite(&mut values.iter().copied()),
+            Points::Counts { events, totals } => finite(&mut events.iter().zip(totals).map(|(event, total)| event / total)),
+        };
+        if values.is_empty() {
+            return Self::default();
+        }
+        // Divided before they are added, so that no finite values have an infinite mean.
+        let n = values.len() as f64;
+        let mean = values.iter().map(|value| value / n).sum::<f64>();
+        let variance = values.iter().map(|value| (value - mean) * ((value - mean) / (n - 1.0).max(1.0))).sum::<f64>();
+        Self {
+            count: values.len(),
+            mean,
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            std: variance.sqrt().min(f64::MAX),
+        }
+    }
 }
 
 /// One query and what came back.

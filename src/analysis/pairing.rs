@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use haldane_judges::evidence::ABSENT;
+
 use crate::source::Series;
 
 /// The labels that tell one pair of series from the others.
@@ -25,6 +27,7 @@ pub(super) struct Pair {
 /// `lengths` are the points of the baseline's and of the canary's window. There is always at least one pair.
 pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], lengths: (usize, usize)) -> Vec<Pair> {
     let by = if pair_by.is_empty() { labels_in_common(baseline, canary) } else { pair_by.iter().map(String::as_str).collect() };
+    let dropped = if pair_by.is_empty() { differing(baseline, canary) } else { Vec::new() };
     let (baselines, canaries) = (grouped(baseline, &by), grouped(canary, &by));
     let mut keys: BTreeSet<&Labels> = baselines.keys().chain(canaries.keys()).collect();
     let none = Labels::new();
@@ -33,7 +36,7 @@ pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], l
     }
     keys.into_iter()
         .map(|labels| {
-            let mut warnings = Vec::new();
+            let mut warnings = dropped.clone();
             let mut side = |arm: &str, groups: &BTreeMap<Labels, Vec<&Series>>, length: usize| match groups.get(labels).map(Vec::as_slice) {
                 None => vec![f64::NAN; length],
                 Some([one]) => one.values.clone(),
@@ -56,13 +59,28 @@ pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], l
 /// Labels of which the arms share at least one value; where one arm has no series, all of the other's.
 fn labels_in_common<'a>(baseline: &'a [Series], canary: &'a [Series]) -> BTreeSet<&'a str> {
     let (ours, theirs) = (values_of(baseline), values_of(canary));
-    if ours.is_empty() || theirs.is_empty() {
+    if baseline.is_empty() || canary.is_empty() {
         return ours.into_keys().chain(theirs.into_keys()).collect();
     }
     ours.into_iter()
         .filter(|(name, values)| theirs.get(name).is_some_and(|others| !values.is_disjoint(others)))
         .map(|(name, _)| name)
         .collect()
+}
+
+/// A word on every label that both arms have and whose values they do not share: it was taken to differ by design.
+fn differing(baseline: &[Series], canary: &[Series]) -> Vec<String> {
+    let (ours, theirs) = (values_of(baseline), values_of(canary));
+    let shown = |values: &BTreeSet<&str>| values.iter().take(3).map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+    let differs = |(name, values): (&&str, &BTreeSet<&str>)| {
+        let others = theirs.get(name).filter(|others| values.is_disjoint(others))?;
+        Some(format!(
+            "the label `{name}` is {} in the baseline and {} in the canary, and was not used to pair them",
+            shown(values),
+            shown(others)
+        ))
+    };
+    ours.iter().filter_map(differs).collect()
 }
 
 fn values_of(series: &[Series]) -> BTreeMap<&str, BTreeSet<&str>> {
@@ -85,7 +103,8 @@ fn grouped<'a>(series: &'a [Series], by: &BTreeSet<&str>) -> BTreeMap<Labels, Ve
 fn mean(series: &[&Series], length: usize) -> Vec<f64> {
     let at = |i: usize| {
         let present = || series.iter().filter_map(|one| one.values.get(i).copied()).filter(|value| !value.is_nan());
-        present().sum::<f64>() / present().count() as f64
+        let n = present().count();
+        if n == 0 { ABSENT } else { present().sum::<f64>() / n as f64 }
     };
     (0..length).map(at).collect()
 }
@@ -109,7 +128,14 @@ mod tests {
         let pairs = pair(&baseline, &canary, &[], (2, 2));
         assert_eq!(labels(&pairs), [[("app", "shop")]]);
         assert_eq!((pairs[0].baseline.as_slice(), pairs[0].canary.as_slice()), (&[1.0, 2.0][..], &[3.0, 4.0][..]));
-        assert!(pairs[0].warnings.is_empty());
+        assert!(pairs[0].warnings.len() == 1 && pairs[0].warnings[0].contains("`pod`"), "{:?}", pairs[0].warnings);
+    }
+
+    #[test]
+    fn series_with_labels_pair_with_one_without() {
+        let pairs = pair(&[series(&[], &[1.0])], &[series(&[("version", "2")], &[3.0])], &[], (1, 1));
+        assert_eq!(labels(&pairs), [[]; 1]);
+        assert_eq!((pairs[0].baseline.as_slice(), pairs[0].canary.as_slice()), (&[1.0][..], &[3.0][..]));
     }
 
     #[test]
@@ -141,7 +167,7 @@ mod tests {
         assert_eq!(pairs.len(), 1);
         assert_eq!(pairs[0].baseline[0], 2.0);
         assert!(pairs[0].baseline[1].is_nan());
-        assert_eq!(pairs[0].warnings.len(), 1);
+        assert!(pairs[0].warnings.iter().any(|warning| warning.contains("2 series")), "{:?}", pairs[0].warnings);
     }
 
     #[test]

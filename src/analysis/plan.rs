@@ -216,6 +216,9 @@ fn check_sizes(request: &Request, limits: Limits) -> Result<(), AnalysisError> {
     if let Some(share) = request.canary_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
         return Err(invalid("/canary_share", format!("{share} is no share of the traffic; give a number above 0 and below 1")));
     }
+    // Where nothing is fetched, no metric store's limit counts.
+    let inline = request.config.metrics.iter().all(|metric| request.samples.contains_key(&metric.name));
+    let most = if inline { limits.max_inline_points.max(limits.max_points) } else { limits.max_points };
     let own = request.queries.values().flat_map(|queries| [queries.baseline.window, queries.canary.window]);
     for window in request.window.into_iter().chain(request.baseline_window).chain(own) {
         if window.step_seconds == 0 {
@@ -225,9 +228,9 @@ fn check_sizes(request: &Request, limits: Limits) -> Result<(), AnalysisError> {
             let message = format!("the window holds no whole step of {} s; make it longer or the step shorter", window.step_seconds);
             return Err(invalid("/window", message));
         }
-        if window.len() > limits.max_points {
-            let fitting = window.seconds().unsigned_abs().div_ceil(limits.max_points as u64);
-            let message = format!("{} points are more than {}; a step of {fitting}s fits", window.len(), limits.max_points);
+        if window.len() > most {
+            let fitting = window.seconds().unsigned_abs().div_ceil(most as u64);
+            let message = format!("{} points are more than {most}; a step of {fitting}s fits", window.len());
             return Err(invalid("/window/step", message));
         }
     }
@@ -253,8 +256,8 @@ fn check_samples(request: &Request, config: &CheckedConfig, limits: Limits) -> R
                 }
                 InlineArm::Instances(instances) => instances.values().map(Vec::len).max().unwrap_or(0),
             };
-            if longest > limits.max_points {
-                let message = format!("{longest} points are more than {}; give fewer, further apart", limits.max_points);
+            if longest > limits.max_inline_points {
+                let message = format!("{longest} points are more than {}; give fewer, further apart", limits.max_inline_points);
                 return Err(invalid(pointer(arm), message));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
@@ -15,22 +16,27 @@ use tokio::time::Instant;
 
 use super::pairing::{self, Labels, Pair};
 use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule};
-use super::{ArmSamples, InlineArm, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Request, Scorecard, WindowSpan};
+use super::{
+    ArmSamples, InlineArm, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard, Statistics,
+    WindowSpan,
+};
 use crate::source::cache::{CacheCounts, CachedSource, ReplyCache};
-use crate::source::{Advice, InvalidSource, Reply, Series, Source, SourceError, SourceSettings, Window};
+use crate::source::{Advice, InvalidSource, Query, Reply, Series, Source, SourceError, SourceSettings, Window};
 
 /// Bounds of one analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most points an arm of a metric may have.
     pub max_points: usize,
+    /// Most points it may have where they came with the request.
+    pub max_inline_points: usize,
     /// Most queries in flight for one analysis.
     pub concurrent_queries: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_points: 11_000, concurrent_queries: 16 }
+        Self { max_points: 11_000, max_inline_points: 100_000, concurrent_queries: 16 }
     }
 }
 
@@ -149,6 +155,9 @@ pub struct Analyst {
     limits: Limits,
 }
 
+/// How long to wait before a query is asked again.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(600)];
+
 /// What one query came to.
 type Fetched = Result<Arc<Reply>, FetchError>;
 
@@ -165,7 +174,9 @@ impl FetchError {
     fn failure(&self, arm: Arm) -> FetchFailure {
         let (reason, message) = match self {
             Self::Source(error) => (error.reason(), error.to_string()),
-            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time".to_owned()),
+            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time (`--deadline`), or let more queries of the account be under way \
+                 at once (`max_concurrent` of the source)"
+                    .to_owned()),
         };
         FetchFailure { arm, reason: reason.to_owned(), message }
     }
@@ -214,10 +225,11 @@ impl Analyst {
         let replies = self.fetch_all(&plan, deadline, progress).await;
         let names = || plan.config.metrics.iter().map(|metric| &metric.name);
         nothing_fetched(&plan, &replies, names())?;
+        let mut room = MAX_METRICS.saturating_sub(plan.metrics.len());
         let mut assembled: Vec<Assembled> = names()
             .zip(&plan.metrics)
             .zip(&replies)
-            .flat_map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan))
+            .flat_map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan, &mut room))
             .collect();
         let config = judged_config(&plan.config, &mut assembled)?;
         let evidence = evidence(request, &plan, &mut assembled);
@@ -250,7 +262,11 @@ impl Analyst {
             metrics: assembled
                 .into_iter()
                 .zip(&evidence.observations)
-                .map(|(assembled, observation)| MetricProvenance { samples: samples(observation), ..assembled.provenance })
+                .map(|(assembled, observation)| MetricProvenance {
+                    statistics: statistics(observation),
+                    samples: samples(observation),
+                    ..assembled.provenance
+                })
                 .collect(),
         };
         Ok(Scorecard { id: None, judged_at: Timestamp::now(), rerun: false, judgement, data })
@@ -269,7 +285,7 @@ impl Analyst {
             for (i, metric) in plan.metrics.iter().enumerate() {
                 for (j, planned) in metric.queries().iter().enumerate() {
                     jobs.push(async move {
-                        let fetched = match tokio::time::timeout_at(deadline, account.source.fetch(&planned.query)).await {
+                        let fetched = match tokio::time::timeout_at(deadline, fetch(&account.source, &planned.query)).await {
                             Ok(fetched) => fetched.map_err(FetchError::Source),
                             Err(_) => Err(FetchError::Deadline),
                         };
@@ -289,6 +305,21 @@ impl Analyst {
         }
         replies.into_iter().map(|metric| metric.into_iter().map(|reply| reply.unwrap_or(Err(FetchError::Deadline))).collect()).collect()
     }
+}
+
+/// Asks a store, and asks again where it could not be reached: one that restarts or sheds load is back in a moment.
+async fn fetch(source: &CachedSource, query: &Query) -> Result<Arc<Reply>, SourceError> {
+    for pause in RETRY_AFTER {
+        match source.fetch(query).await {
+            Err(SourceError::Unreachable(reason)) => {
+                tracing::debug!(reason, "a query is asked again");
+                // Many queries failed at the same time, and must not come back together.
+                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+            }
+            ended => return ended,
+        }
+    }
+    source.fetch(query).await
 }
 
 /// Fails when every metric was to be fetched and for each the store itself failed: then there is nothing to judge.
@@ -324,13 +355,15 @@ impl Assembled {
     }
 }
 
-fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Request, plan: &Plan<'_>) -> Vec<Assembled> {
+/// What a metric's replies come to: one entry, or one for each pair of its series. `room` is how many more than one each there may be.
+fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Request, plan: &Plan<'_>, room: &mut usize) -> Vec<Assembled> {
     let mut provenance = MetricProvenance {
         name: name.to_owned(),
         series_of: None,
         labels: Labels::new(),
         from: "inline".to_owned(),
         queries: Vec::new(),
+        statistics: None,
         samples: None,
     };
     let (series, queries) = match planned {
@@ -370,9 +403,10 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         ..Assembled::new(provenance.clone(), Some(observation))
     };
     if let SeriesRule::Pairs(pair_by) = series {
-        return match pairs(pair_by, &asked, MAX_METRICS / plan.metrics.len().max(1)) {
+        return match pairs(pair_by, &asked, *room + 1) {
             Err(failure) => vec![assembled(Observation::Failed(failure))],
             Ok(pairs) => {
+                *room = room.saturating_sub(pairs.len() - 1);
                 let several = pairs.len() > 1;
                 let one = |Pair { labels, baseline, canary, warnings }| {
                     let (baseline, canary) = (ArmPoints::values(baseline), ArmPoints::values(canary));
@@ -401,6 +435,8 @@ fn pairs(pair_by: &[String], asked: &[(&PlannedQuery, &Fetched)], most: usize) -
     let arm = |arm: Arm| -> Result<(&[Series], usize), FetchFailure> {
         match asked.iter().find(|(planned, _)| planned.arm == arm) {
             None => Err(FetchFailure { arm, reason: "no_query".to_owned(), message: "no query was asked for this arm".to_owned() }),
+            // Without any series an arm has a point for each interval, not one at both ends of the window: so Kayenta fills it up.
+            Some((planned, Ok(reply))) if reply.series.is_empty() => Ok((&reply.series, planned.query.window.len().saturating_sub(1))),
             Some((planned, Ok(reply))) => Ok((&reply.series, planned.query.window.len())),
             Some((_, Err(error))) => Err(error.failure(arm)),
         }
@@ -438,8 +474,10 @@ fn judged_config(config: &CheckedConfig, assembled: &mut [Assembled]) -> Result<
     expanded.check().map_err(|error| AnalysisError::Broken(error.to_string()))
 }
 
-/// `name{zone="a"}`, cut to what a metric's name may have, and numbered where that is taken.
-fn name_of_series(name: &str, labels: &Labels, taken: &BTreeSet<String>) -> String {
+/// The name of a metric that is one pair of series of another: `name{zone="a"}`, cut to what a metric's name may have, and numbered
+/// where that is taken.
+#[must_use]
+pub fn name_of_series(name: &str, labels: &BTreeMap<String, String>, taken: &BTreeSet<String>) -> String {
     let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     let full: String = format!("{name}{{{}}}", labels.join(",")).chars().filter(|c| !c.is_control()).collect();
     let cut = |to: usize| full.get(..full.floor_char_boundary(to)).unwrap_or_default().to_owned();
@@ -537,6 +575,8 @@ fn evidence(request: &Request, plan: &Plan<'_>, assembled: &mut [Assembled]) -> 
     });
     let step_seconds = f64::from(plan.step_seconds);
     let observed_seconds = match request.window {
+        // An edge's own queries have a point at either end of what was observed.
+        Some(window) if !request.queries.is_empty() => (window.seconds() - i64::from(window.step_seconds)).max(0) as f64,
         Some(window) => window.seconds() as f64,
         None => longest.max().unwrap_or(0) as f64 * step_seconds,
     };
@@ -577,6 +617,15 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
         }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn statistics(observation: &Observation) -> Option<MetricStatistics> {
+    match observation {
+        Observation::Sampled { baseline, canary } => {
+            Some(MetricStatistics { baseline: Statistics::of(&baseline.points), canary: Statistics::of(&canary.points) })
+        }
+        Observation::Failed(_) => None,
+    }
 }
 
 fn samples(observation: &Observation) -> Option<MetricSamples> {

@@ -31,7 +31,7 @@ pub struct JudgementBody {
     /// Name of a canary config on offer (see `/v1/configs`), or a config itself.
     #[schemars(schema_with = "config_schema")]
     config: Value,
-    /// Judge that decides, instead of the config's: `haldane-v1` or `threshold-v1`.
+    /// Judge that decides, instead of the config's: `haldane-v1`, `threshold-v1` or `NetflixACAJudge-v1.0`.
     #[serde(default)]
     judge: Option<String>,
     /// Account to read from. Left out: the only one there is.
@@ -198,6 +198,8 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
         None => JudgeName::from_str(&config.judge)
             .map_err(|unknown| Problem::unprocessable("unknown-judge", "There is no such judge", "/config/judge", unknown))?,
     };
+    // Which rules a config must keep depends on who judges by it.
+    judge.as_str().clone_into(&mut config.judge);
     if let Some(thresholds) = body.thresholds {
         thresholds.check().map_err(|problem| problem.below("/thresholds"))?;
         config.thresholds = thresholds;

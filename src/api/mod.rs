@@ -16,8 +16,10 @@ mod state;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -27,7 +29,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use body::{JudgementBody, translate};
-pub(crate) use json::parse as parse_json;
 pub use openapi::openapi_document;
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
 pub use state::{AppState, SharedState};
@@ -57,6 +58,11 @@ fn operations() -> OpenApiRouter<SharedState> {
 
 /// The service over HTTP.
 pub fn router(state: SharedState) -> Router {
+    router_with(state, Router::new())
+}
+
+/// The service over HTTP, beside another edge's routes, which are observed as its own are.
+pub fn router_with(state: SharedState, others: Router) -> Router {
     let most = state.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
     let shed = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
@@ -66,7 +72,9 @@ pub fn router(state: SharedState) -> Router {
         .layer(GlobalConcurrencyLimitLayer::new(most));
     let v1: Router<SharedState> = v1().split_for_parts().0.route_layer(shed);
     let operations: Router<SharedState> = operations().split_for_parts().0;
+    let others: Router<SharedState> = others.with_state(());
     v1.merge(operations)
+        .merge(others)
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(observe::answer_panic))
@@ -76,9 +84,13 @@ pub fn router(state: SharedState) -> Router {
         .with_state(state)
 }
 
-async fn unknown_route(uri: Uri) -> Problem {
+async fn unknown_route(uri: Uri) -> Response {
     let shown: String = uri.path().chars().take(100).collect();
-    Problem::not_found("unknown-route", format!("there is nothing at `{shown}`; /openapi.json lists what there is"))
+    let problem = Problem::not_found("unknown-route", format!("there is nothing at `{shown}`; /openapi.json lists what there is"));
+    // The address may have been meant for another edge, whose clients read `message`.
+    let mut body = json!(problem);
+    body["message"] = json!(problem.detail);
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, PROBLEM_JSON)], body.to_string()).into_response()
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Problem {

@@ -37,7 +37,7 @@ pub(crate) async fn observe(State(state): State<SharedState>, request: Request, 
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| {
         // Probes and scrapes come every few seconds and say nothing new.
-        if route.starts_with("/health/") || route == "/metrics" {
+        if route.starts_with("/health") || route == "/metrics" {
             tracing::debug!(status, duration_ms, "answered");
         } else {
             info!(status, duration_ms, "answered");

@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::AnalysisError;
-use crate::analysis::execution::{Failure, StartError};
+use crate::analysis::execution::{Failure, LookError, StartError};
 use crate::analysis::id::IdError;
 use crate::source::SourceError;
+use crate::store::StoreError;
 
 /// Media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -204,6 +205,29 @@ impl From<&StartError> for Problem {
         match error {
             StartError::Failure(failure) => failure.into(),
             StartError::Id(error) => error.into(),
+            StartError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<&LookError> for Problem {
+    fn from(error: &LookError) -> Self {
+        match error {
+            LookError::Id(error) => error.into(),
+            LookError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        match error {
+            StoreError::Full | StoreError::Refused(_) | StoreError::Unavailable(_) => {
+                Self::come_back("store-unavailable", "The store of judgements cannot be used", 5, error)
+            }
+            StoreError::TooLarge { .. } => Self::too_large(error.to_string()),
+            StoreError::InvalidId { .. } | StoreError::Exists { .. } | StoreError::Corrupt { .. } | StoreError::TooFar(_) => Self::fault(),
         }
     }
 }

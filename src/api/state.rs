@@ -30,8 +30,13 @@ impl AppState {
         let analyst = Arc::new(Analyst::new(settings.open_accounts()?, settings.limits));
         let metrics = Metrics::default();
         let observer = metrics.clone();
-        let executions =
-            Executions::new(analyst, settings.id_key, settings.executions, Box::new(move |ending| observer.judged(ending.as_deref())));
+        let executions = Executions::new(
+            analyst,
+            settings.id_key,
+            settings.store,
+            settings.executions,
+            Box::new(move |ending| observer.judged(ending.as_deref())),
+        );
         Ok(Arc::new(Self { executions, configs: settings.configs, bodies: settings.bodies, metrics, stopping: AtomicBool::new(false) }))
     }
 

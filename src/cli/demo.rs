@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use super::client::{self, Server};
 use super::{Failure, Outcome, output, serve};
 use crate::analysis::Scorecard;
-use crate::api::AppState;
 use crate::report;
 use crate::settings::Settings;
 
@@ -78,13 +77,13 @@ impl Service {
         let cannot = |error: std::io::Error| Failure::usage(format!("cannot listen on {}: {error}", Ipv4Addr::LOCALHOST));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let state = AppState::new(Settings::default()).map_err(|error| Failure::usage(error.to_string()))?;
+        let (state, router) = serve::assemble(Settings::default()).map_err(|error| Failure::usage(error.to_string()))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let until = async {
             // Dropping the sender stops as well as using it.
             let _ = stopped.await;
         };
-        let serving = tokio::spawn(serve::bind_and_serve(listener, state, until, Duration::ZERO));
+        let serving = tokio::spawn(serve::bind_and_serve(listener, state, router, until, Duration::ZERO));
         Ok(Self { address, stop, serving })
     }
 

@@ -17,7 +17,7 @@ use super::progress::Waiting;
 use super::store::{self, StoreArgs};
 use super::{Failure, Outcome, output};
 use crate::analysis::{AnalysisError, Analyst, Limits, Scorecard};
-use crate::api::{Problem, parse_json};
+use crate::api::Problem;
 use crate::report;
 use crate::settings::BodyLimits;
 
@@ -73,7 +73,7 @@ struct What {
     /// A template variable of the canary alone.
     #[arg(long = "canary-var", value_name = "NAME=VALUE", value_parser = variable)]
     canary_variables: Vec<(String, String)>,
-    /// Judge that decides, instead of the config's: `haldane-v1` or `threshold-v1`.
+    /// Judge that decides, instead of the config's: `haldane-v1`, `threshold-v1` or `NetflixACAJudge-v1.0`.
     #[arg(long, value_name = "NAME")]
     judge: Option<String>,
     /// Share of the arms' traffic that goes to the canary, 0 to 1, to be checked against what arrived.
@@ -348,9 +348,17 @@ fn named_or_read(config: &str) -> Result<Value, Failure> {
     let text = text.map_err(|error| Failure::usage(format!("cannot read the config `{config}`: {error}")))?;
     let checked = CheckedConfig::from_yaml(&text).map_err(|invalid| {
         let problems = invalid.problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
-        Failure::usage(format!("`{config}` is not a canary config:{problems}"))
+        let hint = kayenta_hint(&text);
+        Failure::usage(format!("`{config}` is not a canary config:{problems}{hint}"))
     })?;
     serde_json::to_value(checked).map_err(|error| Failure::usage(format!("`{config}`: {error}")))
+}
+
+/// What to do with a config that Kayenta wrote.
+pub(super) fn kayenta_hint(text: &str) -> &'static str {
+    let document = serde_json::from_str::<Value>(text).unwrap_or_default();
+    let document = document.get("canaryConfig").unwrap_or(&document);
+    if crate::settings::is_kayentas(document) { "\n  it is in Kayenta's format: `haldane convert` makes a native config of it" } else { "" }
 }
 
 fn read_json(file: &Path, what: &str) -> Result<Value, Failure> {
@@ -365,6 +373,5 @@ fn read_json(file: &Path, what: &str) -> Result<Value, Failure> {
         return Err(Failure::usage(format!("the {what} `{}` is longer than the {MAX_INPUT_BYTES} bytes that are read", file.display())));
     }
     // As the service reads it: a repeated name is refused, and neither depth nor number is unbounded.
-    parse_json(&bytes, MAX_INPUT_VALUES)
-        .map_err(|problem| Failure::usage(format!("the {what} `{}`: {}", file.display(), problem.detail.trim_start_matches("the body "))))
+    crate::json::parse(&bytes, MAX_INPUT_VALUES).map_err(|error| Failure::usage(format!("the {what} `{}` {error}", file.display())))
 }

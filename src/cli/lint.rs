@@ -96,6 +96,10 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
             Err(invalid) => {
                 findings
                     .extend(invalid.problems.into_iter().map(|problem| Finding::new(Severity::Error, problem.pointer, problem.message)));
+                let hint = super::judge::kayenta_hint(&text).trim_start();
+                if !hint.is_empty() {
+                    findings.push(Finding::new(Severity::Error, "", hint));
+                }
             }
             Ok(config) => {
                 examine(&config, &mut findings);
@@ -131,7 +135,7 @@ fn examine(config: &CheckedConfig, findings: &mut Vec<Finding>) {
     let mut used = BTreeSet::new();
     for (i, metric) in config.metrics.iter().enumerate() {
         let at = format!("/metrics/{i}");
-        examine_metric(&at, metric, findings);
+        examine_metric(&at, metric, config.judge == haldane_judges::JudgeName::NetflixAca.as_str(), findings);
         for (pointer, text) in metric.queries.iter().flat_map(|(store, query)| texts(&format!("{at}/queries/{store}"), query)) {
             for name in variables(text) {
                 let Some(name) = name else {
@@ -160,12 +164,13 @@ fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn examine_metric(at: &str, metric: &Metric, findings: &mut Vec<Finding>) {
+/// `kayentas` says that Kayenta's judge decides, which knows no limits.
+fn examine_metric(at: &str, metric: &Metric, kayentas: bool, findings: &mut Vec<Finding>) {
     let mut warn = |pointer: &str, message: &str| findings.push(Finding::new(Severity::Warning, format!("{at}{pointer}"), message));
     if metric.queries.is_empty() {
         warn("/queries", "no query, so this metric can only be judged on samples that come with a request");
     }
-    if metric.limits.is_empty() {
+    if metric.limits.is_empty() && !kayentas {
         warn(
             "/limits",
             "no limits, so this metric stays inconclusive where there is too little data for statistics; give `max`, `min` or `max_ratio`",

@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::settings::{ServeArgs, Settings};
 
 mod client;
+mod convert;
 mod demo;
 mod judge;
 mod lint;
@@ -59,6 +60,8 @@ enum Command {
     Demo(demo::Args),
     /// Check canary configs, and with a metric store their queries.
     Lint(lint::Args),
+    /// Turn a canary config of Kayenta's into a native one, with a note for each thing that has no equal.
+    Convert(convert::Args),
     /// Print the OpenAPI document of the HTTP service.
     Openapi,
     /// Print the JSON Schema of the canary config, for editors.
@@ -137,6 +140,7 @@ async fn execute(command: Command) -> Result<Outcome, Failure> {
         Command::Judge(args) => return judge::command(*args).await,
         Command::Demo(args) => return demo::command(args).await,
         Command::Lint(args) => return lint::command(args).await,
+        Command::Convert(args) => convert::command(&args)?,
         Command::Openapi => output::print(&pretty(&crate::api::openapi_document())?)?,
         Command::Schema => output::print(&pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
         Command::Completions { shell } => {

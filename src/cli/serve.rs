@@ -2,8 +2,10 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -11,6 +13,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{self, AppState, SharedState};
+use crate::kayenta;
 use crate::settings::{InvalidSettings, LogFormat, Settings};
 
 /// Time, beyond the longest judgement, for connections to end.
@@ -41,7 +44,7 @@ pub enum ServeError {
 /// [`ServeError`] when it cannot start.
 pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     log_to_stderr(&settings);
-    if settings.id_key_is_random {
+    if settings.id_key_is_random && settings.store.is_none() {
         warn!("no --id-key-file: ids of judgements end with this process, and no other replica can answer for them");
     }
     for entry in settings.configs.replaced() {
@@ -51,14 +54,44 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     if settings.sources.is_empty() {
         warn!("no metric store is configured: only requests that carry their samples can be judged; see --prometheus");
     }
+    if let Some(store) = &settings.store {
+        info!(%store, "judgements are kept");
+    }
     let signals = Signals::listen().map_err(ServeError::Signals)?;
-    let configs = settings.configs.list().count();
+    let (configs, kayenta_configs) = (settings.configs.list().count(), settings.configs.kayentas().len());
     let sources = settings.sources.keys().cloned().collect::<Vec<_>>().join(", ");
     let service = Service::bind(settings).await?;
     let listening = service.address();
-    info!(%listening, configs, sources, version = env!("CARGO_PKG_VERSION"), "listening on http://{listening}");
+    info!(%listening, configs, kayenta_configs, sources, version = env!("CARGO_PKG_VERSION"), "listening on http://{listening}");
     service.until(signals.stop()).await;
     Ok(())
+}
+
+/// Makes the metric stores ready, and the routes of every edge. Nothing is asked of a store yet.
+///
+/// # Errors
+/// [`InvalidSettings`] when the settings of a store, or a config, do not work.
+pub fn assemble(settings: Settings) -> Result<(SharedState, Router), InvalidSettings> {
+    assemble_with_clock(settings, None)
+}
+
+/// The same, with another clock for what Kayenta's API lets depend on the time.
+///
+/// # Errors
+/// Those of [`assemble`].
+pub fn assemble_with_clock(settings: Settings, clock: Option<kayenta::Clock>) -> Result<(SharedState, Router), InvalidSettings> {
+    let (kayenta, bodies, configs, store) = (settings.kayenta.clone(), settings.bodies, settings.configs.clone(), settings.store.clone());
+    let state = AppState::new(settings)?;
+    let stopping = {
+        let state = state.clone();
+        Box::new(move || state.is_stopping())
+    };
+    let mut edge = kayenta::Edge::new(state.executions().clone(), &configs, kayenta, bodies, store, stopping)?;
+    if let Some(clock) = clock {
+        edge = edge.with_clock(clock);
+    }
+    let router = api::router_with(state.clone(), kayenta::router(Arc::new(edge)));
+    Ok((state, router))
 }
 
 /// A service that has its address and is ready to answer.
@@ -67,6 +100,7 @@ pub struct Service {
     listener: TcpListener,
     address: SocketAddr,
     state: SharedState,
+    router: Router,
     delay: Duration,
 }
 
@@ -77,11 +111,11 @@ impl Service {
     /// [`ServeError`] when the settings do not work or the address is taken.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
         let (address, delay) = (settings.listen, settings.shutdown_delay);
-        let state = AppState::new(settings)?;
+        let (state, router) = assemble(settings)?;
         let cannot = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        Ok(Self { listener, address, state, delay })
+        Ok(Self { listener, address, state, router, delay })
     }
 
     /// Where it listens.
@@ -92,7 +126,7 @@ impl Service {
 
     /// Serves until `stop` is ready, and ends gracefully.
     pub async fn until(self, stop: impl Future<Output = ()> + Send + 'static) {
-        bind_and_serve(self.listener, self.state, stop, self.delay).await;
+        bind_and_serve(self.listener, self.state, self.router, stop, self.delay).await;
     }
 
     /// Serves until a signal says to stop, and ends gracefully.
@@ -108,7 +142,13 @@ impl Service {
 
 /// Serves on `listener` until `stop` is ready; then says so on `/health/ready`, keeps serving for `delay`, takes no new connection,
 /// and ends once what is in flight has ended or the deadline of a judgement has passed.
-pub async fn bind_and_serve(listener: TcpListener, state: SharedState, stop: impl Future<Output = ()> + Send + 'static, delay: Duration) {
+pub async fn bind_and_serve(
+    listener: TcpListener,
+    state: SharedState,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+    delay: Duration,
+) {
     let most = state.executions().options().default_deadline + GRACE;
     let (stopping, stopped) = oneshot::channel();
     let signal = {
@@ -122,7 +162,7 @@ pub async fn bind_and_serve(listener: TcpListener, state: SharedState, stop: imp
             let _ = stopping.send(Instant::now() + most);
         }
     };
-    let server = axum::serve(listener, api::router(state.clone())).with_graceful_shutdown(signal).into_future();
+    let server = axum::serve(listener, router).with_graceful_shutdown(signal).into_future();
     let too_late = async {
         match stopped.await {
             Ok(end) => tokio::time::sleep_until(end).await,

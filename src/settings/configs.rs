@@ -8,7 +8,10 @@ use haldane_judges::config::MAX_CONFIG_BYTES;
 use haldane_judges::{CheckedConfig, ConfigProblem, catalog};
 use serde::Serialize;
 
-use super::InvalidSettings;
+use super::{InvalidSettings, read_bounded};
+
+/// How deep below the folder configs are looked for.
+const MAX_DEPTH: usize = 4;
 
 /// Where a config comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -35,7 +38,39 @@ pub struct ConfigEntry {
 
 /// The configs on offer, by name.
 #[derive(Debug, Clone)]
-pub struct ConfigStore(BTreeMap<String, Arc<ConfigEntry>>);
+pub struct ConfigStore(BTreeMap<String, Arc<ConfigEntry>>, Vec<KayentaFile>);
+
+/// A config in Kayenta's format, which its API alone reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KayentaFile {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// What it says.
+    pub document: serde_json::Value,
+    /// When it was last changed.
+    pub modified: jiff::Timestamp,
+}
+
+fn kayenta_file(path: PathBuf, document: serde_json::Value) -> Result<KayentaFile, InvalidSettings> {
+    let modified = std::fs::metadata(&path)
+        .and_then(|file| file.modified())
+        .map_err(|error| InvalidSettings::of_config(&path, format!("cannot be read: {error}")))?;
+    Ok(KayentaFile { path, document, modified: jiff::Timestamp::try_from(modified).unwrap_or_default() })
+}
+
+/// Whether a file or folder is none of the user's, such as what Kubernetes puts beside a mounted volume's files.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// Whether a document is a canary config as Kayenta writes them: it has fields that ours do not.
+pub(crate) fn is_kayentas(document: &serde_json::Value) -> bool {
+    let has = |value: &serde_json::Value, fields: &[&str]| fields.iter().any(|field| value.get(field).is_some());
+    has(document, &["applications", "configVersion", "classifier", "templates"])
+        || document["metrics"]
+            .as_array()
+            .is_some_and(|metrics| metrics.iter().any(|metric| has(metric, &["query", "analysisConfigurations", "scopeName"])))
+}
 
 impl ConfigStore {
     /// The configs that ship with Haldane.
@@ -46,7 +81,7 @@ impl ConfigStore {
             let entry = ConfigEntry { origin: Origin::Shipped, config, text: shipped.yaml.to_owned(), file: None };
             Some((shipped.name.to_owned(), Arc::new(entry)))
         };
-        Self(catalog::SHIPPED.iter().filter_map(entry).collect())
+        Self(catalog::SHIPPED.iter().filter_map(entry).collect(), Vec::new())
     }
 
     /// The shipped configs and those of a folder, which replace shipped ones of the same name.
@@ -58,12 +93,30 @@ impl ConfigStore {
             place: format!("configs {}", path.display()),
             problem: ConfigProblem::new("", format!("cannot be read: {error}")),
         };
-        let mut files = std::fs::read_dir(folder)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>())
-            .map_err(|error| unreadable(folder, error))?;
-        files.retain(|path| path.is_file() && matches!(path.extension().and_then(|e| e.to_str()), Some("yaml" | "yml" | "json")));
+        let entries = |folder: &Path| {
+            let entries = std::fs::read_dir(folder)
+                .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
+            entries.map_err(|error| unreadable(folder, error))
+        };
+        let mut files = entries(folder)?;
+        let ending = |path: &Path| path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_owned();
+        let below = files.iter().filter(|path| path.is_dir() && !is_hidden(path)).cloned().collect::<Vec<_>>();
+        files.retain(|path| path.is_file() && matches!(ending(path).as_str(), "yaml" | "yml" | "json"));
+        // As Kayenta lays its bucket out: a folder for each config, some folders down. Whatever else lies there is not ours.
+        let mut nested = Vec::new();
+        let mut folders: Vec<(PathBuf, usize)> = below.into_iter().map(|folder| (folder, 1)).collect();
+        while let Some((folder, depth)) = folders.pop() {
+            for path in entries(&folder)?.into_iter().filter(|path| !is_hidden(path)) {
+                if path.is_dir() && depth < MAX_DEPTH {
+                    folders.push((path, depth + 1));
+                } else if path.is_file() && ending(&path) == "json" {
+                    nested.push(path);
+                }
+            }
+        }
         // The order of a folder is no order.
         files.sort();
+        nested.sort();
 
         let mut store = Self::shipped();
         for path in files {
@@ -74,6 +127,13 @@ impl ConfigStore {
                 return Err(invalid(ConfigProblem::new("", message)));
             }
             let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            if path.extension().is_some_and(|extension| extension == "json")
+                && let Ok(document) = serde_json::from_str::<serde_json::Value>(&text)
+                && is_kayentas(&document)
+            {
+                store.1.push(kayenta_file(path, document)?);
+                continue;
+            }
             let config = CheckedConfig::from_yaml(&text).map_err(|error| invalid(ConfigProblem::new("", error.to_string())))?;
             let name = config.name.clone();
             if let Some(ConfigEntry { origin: Origin::Directory, file: Some(other), .. }) = store.get(&name).map(Arc::as_ref) {
@@ -82,7 +142,21 @@ impl ConfigStore {
             }
             store.0.insert(name, Arc::new(ConfigEntry { origin: Origin::Directory, config, text, file: Some(path) }));
         }
+        for path in nested {
+            let Ok(text) = read_bounded(&path) else { continue };
+            if let Ok(document) = serde_json::from_str::<serde_json::Value>(&text)
+                && is_kayentas(&document)
+            {
+                store.1.push(kayenta_file(path, document)?);
+            }
+        }
         Ok(store)
+    }
+
+    /// The configs of the folder in Kayenta's format.
+    #[must_use]
+    pub fn kayentas(&self) -> &[KayentaFile] {
+        &self.1
     }
 
     /// The config of that name.
@@ -141,6 +215,23 @@ mod tests {
         assert_eq!((entry.origin, entry.text.starts_with("# why")), (Origin::Directory, true));
         assert!(store.get("search").is_some());
         assert_eq!(store.unknown("chekcout"), "unknown config `chekcout`; did you mean `checkout`?");
+    }
+
+    #[test]
+    fn kayentas_configs_are_found_also_as_its_bucket_has_them_and_nothing_else_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let kayentas = r#"{"name":"search","applications":["shop"],"metrics":[]}"#;
+        let bucket = folder.path().join("kayenta/canary_config/0b1c");
+        std::fs::create_dir_all(&bucket).unwrap();
+        std::fs::create_dir_all(folder.path().join("..data")).unwrap();
+        std::fs::create_dir_all(folder.path().join("kayenta/metrics")).unwrap();
+        std::fs::write(folder.path().join("mine.json"), kayentas.replace("search", "mine")).unwrap();
+        std::fs::write(folder.path().join("..data/mine.json"), kayentas).unwrap();
+        std::fs::write(bucket.join("canary_config.json"), kayentas).unwrap();
+        std::fs::write(folder.path().join("kayenta/metrics/list.json"), "[1, 2]").unwrap();
+        let store = ConfigStore::with_directory(folder.path()).unwrap();
+        let names: Vec<&str> = store.kayentas().iter().filter_map(|file| file.document["name"].as_str()).collect();
+        assert_eq!(names, ["mine", "search"]);
     }
 
     #[test]

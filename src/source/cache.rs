@@ -179,6 +179,15 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         self.source.advise(query)
     }
 
+    /// See [`MetricSource::metric_names`].
+    ///
+    /// # Errors
+    /// Those of [`MetricSource::metric_names`].
+    pub async fn metric_names(&self) -> Result<Vec<String>, SourceError> {
+        let _place = self.places.acquire().await;
+        self.source.metric_names().await
+    }
+
     /// Reads the series of a query: from the cache, by joining a request that is under way, or by asking the store.
     ///
     /// Dropping the future leaves the request running for whoever else waits for it, and for the cache. Failures are not kept.

@@ -90,7 +90,8 @@ pub struct Query {
 pub struct Series {
     /// The labels that tell it from others.
     pub labels: BTreeMap<String, String>,
-    /// One entry for each point of the window, `NaN` where the store has none; infinities are kept.
+    /// One entry for each point of the window, [`ABSENT`](haldane_judges::evidence::ABSENT), which is a `NaN`, where the store has none;
+    /// infinities are kept.
     pub values: Vec<f64>,
 }
 
@@ -127,6 +128,11 @@ pub trait MetricSource: Send + Sync {
 
     /// Reads the series of a query.
     fn fetch(&self, query: &Query) -> impl Future<Output = Result<Reply, SourceError>> + Send;
+
+    /// The names of the metrics there are.
+    fn metric_names(&self) -> impl Future<Output = Result<Vec<String>, SourceError>> + Send {
+        std::future::ready(Err(SourceError::Refused("it does not list its metrics".to_owned())))
+    }
 }
 
 /// Why a store could not be read. No message holds a secret or a URL's credentials.
@@ -266,6 +272,14 @@ impl MetricSource for Source {
             Self::Prometheus(source) => source.fetch(query).await,
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.fetch(query).await,
+        }
+    }
+
+    async fn metric_names(&self) -> Result<Vec<String>, SourceError> {
+        match self {
+            Self::Prometheus(source) => source.metric_names().await,
+            #[cfg(feature = "datasets")]
+            Self::Dataset(source) => source.metric_names().await,
         }
     }
 }

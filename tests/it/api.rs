@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Once;
 use std::time::Duration;
 
-use haldane::api::AppState;
-use haldane::cli::serve::bind_and_serve;
+use haldane::cli::serve::{assemble, bind_and_serve};
 use haldane::settings::{BodyLimits, Settings};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -34,8 +33,8 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let state = AppState::new(settings).unwrap();
-        let task = tokio::spawn(bind_and_serve(listener, state, async move { drop(stopped.await) }, delay));
+        let (state, router) = assemble(settings).unwrap();
+        let task = tokio::spawn(bind_and_serve(listener, state, router, async move { drop(stopped.await) }, delay));
         Self { address, client: Client::builder().no_proxy().build().unwrap(), stop: Some(stop), task }
     }
 
@@ -417,7 +416,7 @@ async fn configs_judges_and_the_schema_are_listed() {
 
     let judges: Value = server.get("/v1/judges").await.json().await.unwrap();
     let names: Vec<_> = judges["judges"].as_array().unwrap().iter().map(|judge| judge["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["haldane-v1", "threshold-v1"]);
+    assert_eq!(names, ["haldane-v1", "threshold-v1", "NetflixACAJudge-v1.0"]);
     let schema: Value = server.get("/v1/schema/canary-config.json").await.json().await.unwrap();
     assert!(schema["properties"]["metrics"].is_object() && schema["additionalProperties"] == json!(false), "{schema}");
 }

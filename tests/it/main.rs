@@ -5,6 +5,7 @@
 mod api;
 mod cli;
 mod deploy;
+mod kayenta;
 mod prometheus;
 mod real_prometheus;
 mod reports;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use haldane::analysis::Scorecard;
@@ -13,6 +13,7 @@ use haldane_judges::config::MetricQuery;
 use haldane_judges::scorecard::{Action, Guard, MetricResult, Mode, Reason, Remedy, Status, VerdictReason};
 use serde_json::{Value, json};
 
+use crate::support::haldane::command as haldane;
 use crate::support::process::{Server, free_address};
 use crate::support::prometheus::Prometheus;
 use crate::support::telemetry::{Arm, MINUTES, START, openmetrics};
@@ -63,15 +64,6 @@ fn prometheus() -> Arc<Prometheus> {
         *shared = Arc::downgrade(&started);
         started
     })
-}
-
-fn haldane() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_haldane"));
-    // Whatever the person who runs the tests has set for their own Haldane.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HALDANE_")) {
-        command.env_remove(name);
-    }
-    command
 }
 
 /// The service over a Prometheus at this address.

@@ -71,6 +71,7 @@ fn metric(name: &str) -> MetricResult {
         guards: Vec::new(),
         remedies: Vec::new(),
         warnings: Vec::new(),
+        aca: None,
     }
 }
 
@@ -157,6 +158,7 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
     MetricProvenance {
         series_of: None,
         labels: std::collections::BTreeMap::new(),
+        statistics: None,
         name: name.to_owned(),
         from: "prometheus".to_owned(),
         queries: vec![query(Arm::Baseline, "shop-stable"), query(Arm::Canary, "shop-canary")],
@@ -216,6 +218,7 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
             ],
             metrics,
             warnings: Vec::new(),
+            aca: None,
         },
     }
 }

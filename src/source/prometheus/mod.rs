@@ -19,7 +19,7 @@ mod advice;
 mod template;
 mod wire;
 
-pub use template::variables_of;
+pub use template::{push_escaped, variables_of};
 
 /// Most points a series of one reply may have; Prometheus refuses more.
 pub const MAX_POINTS: usize = 11_000;
@@ -68,6 +68,7 @@ pub struct PrometheusSettings {
 pub struct Prometheus {
     client: Client,
     query_range: Url,
+    names: Url,
     max_concurrent: u32,
     /// Set once the server has said that it takes no POST.
     get_only: AtomicBool,
@@ -102,6 +103,7 @@ impl Prometheus {
         )?;
         Ok(Self {
             query_range: client.endpoint(&["api", "v1", "query_range"]),
+            names: client.endpoint(&["api", "v1", "label", "__name__", "values"]),
             client,
             max_concurrent: settings.max_concurrent.map_or(DEFAULT_MAX_CONCURRENT, NonZeroU32::get),
             get_only: AtomicBool::new(false),
@@ -154,6 +156,14 @@ impl MetricSource for Prometheus {
         let parameters = [("query", query.text.as_str()), ("start", &start), ("end", &end), ("step", &step)];
         read(&self.ask(&parameters).await?, window)
     }
+
+    async fn metric_names(&self) -> Result<Vec<String>, SourceError> {
+        let reply = self.client.send(Method::GET, &self.names, &[]).await?;
+        if reply.status != StatusCode::OK {
+            return Err(failed(&reply));
+        }
+        wire::parse_names(&reply.body).map_err(|error| unreadable(&reply, &error))
+    }
 }
 
 /// Makes series or an error of a reply.
@@ -165,14 +175,19 @@ fn read(reply: &HttpReply, window: Window) -> Result<Reply, SourceError> {
         wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
         wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
         wire::WireError::Shape(message) => SourceError::Unreadable(message),
-        wire::WireError::Json(error) => SourceError::Unreadable(format!(
-            "{}, content type `{}`: {}; it begins `{}`",
-            reply.status.as_u16(),
-            escaped(&reply.content_type, 60),
-            escaped(&error.to_string(), 200),
-            reply.beginning(MAX_EXCERPT)
-        )),
+        wire::WireError::Json(error) => unreadable(reply, &error),
     })
+}
+
+/// Makes an error of a reply that is no JSON.
+fn unreadable(reply: &HttpReply, error: &serde_json::Error) -> SourceError {
+    SourceError::Unreadable(format!(
+        "{}, content type `{}`: {}; it begins `{}`",
+        reply.status.as_u16(),
+        escaped(&reply.content_type, 60),
+        escaped(&error.to_string(), 200),
+        reply.beginning(MAX_EXCERPT)
+    ))
 }
 
 /// The store's own words.

@@ -263,8 +263,8 @@ fn meaning(text: &str, quote: char) -> Result<String, SourceError> {
     })
 }
 
-/// Escapes a text for a string in `quote`.
-fn push_escaped(out: &mut String, text: &str, quote: char) {
+/// Writes a text so that it stands for itself in a PromQL string in `quote`, which is `"` or `'`.
+pub fn push_escaped(out: &mut String, text: &str, quote: char) {
     for c in text.chars() {
         match c {
             '\n' => out.push_str("\\n"),

@@ -3,6 +3,7 @@
 //! Format: <https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries>. VictoriaMetrics adds `isPartial`, Thanos and Mimir
 //! send `warnings`; fields that are not known are passed over. Fields may come in any order.
 
+use haldane_judges::evidence::ABSENT;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -88,6 +89,17 @@ pub(super) struct Failure {
     pub(super) error: String,
 }
 
+/// The values of a label.
+#[derive(Debug, Deserialize)]
+struct Names {
+    data: Vec<String>,
+}
+
+/// Reads the values of a label.
+pub(super) fn parse_names(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    serde_json::from_slice::<Names>(body).map(|names| names.data)
+}
+
 /// What is met while a reply is read.
 struct Tally {
     window: Window,
@@ -127,7 +139,7 @@ impl Tally {
         }
         self.seen.clear();
         self.seen.resize(length, false);
-        Ok(vec![f64::NAN; length])
+        Ok(vec![ABSENT; length])
     }
 
     /// Stops reading with an error that serde need not carry.
@@ -519,14 +531,14 @@ mod tests {
     #[test]
     fn gaps_stay_gaps_and_special_values_are_read() {
         let reply = matrix(r#"[{"metric":{"a":"b"},"values":[[660,"1"],[780,"+Inf"],[840.0,"-Inf"],[900,"NaN"]]}]"#);
-        assert_eq!(bits(&reply.series[0].values), bits(&[1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]));
+        assert_eq!(bits(&reply.series[0].values), bits(&[1.0, ABSENT, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]));
         assert_eq!(reply.warnings, Vec::<String>::new());
     }
 
     #[test]
     fn points_out_of_order_are_taken_and_of_equal_ones_the_last() {
         let reply = matrix(r#"[{"metric":{},"values":[[900,"5"],[660,"1"],[660,"2"]]}]"#);
-        assert_eq!(bits(&reply.series[0].values), bits(&[2.0, f64::NAN, f64::NAN, f64::NAN, 5.0]));
+        assert_eq!(bits(&reply.series[0].values), bits(&[2.0, ABSENT, ABSENT, ABSENT, 5.0]));
         assert_eq!(reply.warnings, ["1 points came more than once for the same time; the last was taken"]);
     }
 

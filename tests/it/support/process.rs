@@ -42,6 +42,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Ends the program as SIGKILL does: at once, and without its knowing.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the child is ours to kill");
+        self.child.wait().expect("it ends");
+    }
+
     /// False when the program ended instead.
     fn becomes_ready(&mut self, path: &str) -> bool {
         let start = Instant::now();

@@ -1,0 +1,128 @@
+//! The Datadog query that Kayenta makes of a metric, with every value of the caller's kept to what it may select.
+
+use super::model::{CanaryConfig, MetricConfig};
+use super::query;
+use super::refusal::{Refusal, shown};
+use super::request::CanaryScope;
+use super::template::Part;
+
+/// The query of one arm.
+///
+/// # Errors
+/// [`Refusal`] where the config does not say what to ask, or a value could change the query beyond what it selects.
+pub fn build(config: &CanaryConfig, metric: &MetricConfig, scope: &CanaryScope) -> Result<String, Refusal> {
+    let attributes = [("scope", scope.scope.as_str()), ("location", &scope.location)];
+    let variables = query::variables(&attributes, &scope.extended_scope_params);
+    if let Some(parts) = query::expanded(config, metric, &variables)? {
+        let text = rendered(&parts)?;
+        if !text.is_empty() {
+            return Ok(text);
+        }
+    }
+    let name = &metric.query.metric_name;
+    if name.is_empty() {
+        return Err(Refusal::invalid("there is neither a metricName nor a template; give one"));
+    }
+    if scope.scope.is_empty() {
+        return Err(Refusal::invalid("the scope selects, and it is empty; give tags, or `*`"));
+    }
+    rendered(&[
+        Part::Fixed(format!("{name}{{")),
+        Part::Value { name: "scope".to_owned(), value: scope.scope.clone() },
+        Part::Fixed("}".to_owned()),
+    ])
+}
+
+/// The text with its values in. A value that fills a pair of braces may be any filter; beside other tags it may only add tags, which
+/// narrow what is selected; outside of braces it is a word.
+fn rendered(parts: &[Part]) -> Result<String, Refusal> {
+    let mut text = String::new();
+    let mut in_braces = false;
+    for (i, part) in parts.iter().enumerate() {
+        match part {
+            Part::Fixed(fixed) => {
+                for c in fixed.chars() {
+                    in_braces = c == '{' || (in_braces && c != '}');
+                }
+                text.push_str(fixed);
+            }
+            Part::Value { name, value } => {
+                let next = parts.get(i + 1);
+                let fills = text.trim_end().ends_with('{') && matches!(next, Some(Part::Fixed(next)) if next.trim_start().starts_with('}'));
+                let (fits, what) = match (in_braces, fills) {
+                    (true, true) => (is_filter(value), "a filter: tags, commas, AND, OR, NOT and parentheses"),
+                    (true, false) => (value.chars().all(is_tag), "tags joined with commas"),
+                    (false, _) => (value.chars().all(is_word), "a word of letters, digits, `_`, `.` and `:`"),
+                };
+                if !fits {
+                    let message =
+                        format!("the template variable `{name}` is `{}`, and where it stands it may only be {what}", shown(value));
+                    return Err(Refusal::invalid(message));
+                }
+                text.push_str(value);
+            }
+        }
+    }
+    query::checked_length(text)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.' | ':')
+}
+
+fn is_tag(c: char) -> bool {
+    is_word(c) || matches!(c, '-' | '/' | ',' | '*' | '!' | '@')
+}
+
+fn is_filter(value: &str) -> bool {
+    let mut open = 0_usize;
+    for c in value.chars() {
+        match c {
+            '(' => open += 1,
+            ')' if open > 0 => open -= 1,
+            ' ' => {}
+            c if is_tag(c) => {}
+            _ => return false,
+        }
+    }
+    open == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(value: &str) -> Part {
+        Part::Value { name: "scope".to_owned(), value: value.to_owned() }
+    }
+
+    fn fixed(text: &str) -> Part {
+        Part::Fixed(text.to_owned())
+    }
+
+    #[test]
+    fn a_value_that_fills_the_braces_may_be_any_filter_and_no_more() {
+        for filter in ["*", "env:prod", "env:prod,service:x", "env:prod AND (zone:a OR NOT zone:b)", "!host:a-1.b/c", "équipe:a"] {
+            let parts = [fixed("avg:m{ "), value(filter), fixed(" } by {host}")];
+            assert_eq!(rendered(&parts), Ok(format!("avg:m{{ {filter} }} by {{host}}")));
+        }
+        for filter in ["a}", "a} by {b", "a),max:x{(b", "(a", "a)", "\"a\"", "a\nb", "a{b", "a+b"] {
+            let refusal = rendered(&[fixed("avg:m{"), value(filter), fixed("}")]).unwrap_err();
+            assert!(refusal.message.contains("`scope`") && refusal.message.contains("filter"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_value_beside_other_tags_can_only_narrow_what_they_select() {
+        for (tags, fits) in [("service:x", true), ("x,zone:a", true), ("x*", true), ("x OR env:dev", false), ("x)", false)] {
+            assert_eq!(rendered(&[fixed("avg:m{env:prod,"), value(tags), fixed("}")]).is_ok(), fits, "{tags}");
+        }
+    }
+
+    #[test]
+    fn a_value_outside_of_braces_is_a_word() {
+        for (word, fits) in [("http.requests", true), ("60", true), ("a,b", false), ("a-b", false), ("60),max:x{*", false)] {
+            assert_eq!(rendered(&[fixed("avg:"), value(word), fixed("{*}.rollup(avg, 60)")]).is_ok(), fits, "{word}");
+        }
+    }
+}

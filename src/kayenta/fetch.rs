@@ -1,0 +1,139 @@
+//! `/fetch`: what a metric would ask its store, and the series it would get.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::archive::absent;
+use super::model::CanaryConfig;
+use super::payload::{FetchPayload, Payload};
+use super::query::build_query;
+use super::refusal::shown as shown_text;
+use super::reply::{Parameters, Path, Refused};
+use super::request::CanaryScope;
+use super::state::{Edge, SharedEdge};
+use super::wire::{at_second, number, put_time};
+use crate::source::{Query, Window};
+use crate::store::Kind;
+
+/// Points that a reply may have: as many as an analysis takes.
+fn bounded(edge: &Edge, window: Window) -> Result<Window, Refused> {
+    let most = edge.executions.analyst().limits().max_points;
+    if window.len() > most {
+        return Err(Refused::bad_request(format!(
+            "{} points are more than {most}; give a larger `step` or a shorter window",
+            window.len()
+        )));
+    }
+    Ok(window)
+}
+
+/// `POST /fetch/prometheus/query`.
+pub(super) async fn prometheus(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, Refused> {
+    let list = |name: &str| parameters.all(name).into_iter().map(Value::from).collect::<Vec<_>>();
+    let query = json!({
+        "type": "prometheus",
+        "metricName": parameters.required("metricName")?,
+        "labelBindings": list("labelBindings"),
+        "groupByFields": list("groupByFields"),
+        "resourceType": parameters.get("resourceType").unwrap_or_default(),
+        // What is called a filter here is a template.
+        "customInlineTemplate": parameters.get("customFilter").unwrap_or_default(),
+    });
+    fetch(&edge, &parameters, query).await
+}
+
+/// `POST /fetch/datadog/query`.
+pub(super) async fn datadog(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, Refused> {
+    let query = json!({
+        "type": "datadog",
+        "metricName": parameters.required("metricName")?,
+        "customInlineTemplate": parameters.get("customFilter").unwrap_or_default(),
+    });
+    fetch(&edge, &parameters, query).await
+}
+
+async fn fetch(edge: &Edge, parameters: &Parameters, query: Value) -> Result<Json<Value>, Refused> {
+    edge.other_account(parameters.get("storageAccountName"))?;
+    let name = parameters.required("metricSetName")?;
+    let dry = parameters.parsed::<bool>("dryRun", "`true` or `false`")?.unwrap_or(false);
+    let kind = query["type"].clone();
+    if let Some(account) = parameters.get("metricsAccountName") {
+        edge.metrics_account(Some(account), None)?;
+    }
+    let config = CanaryConfig::from_value(json!({ "name": "fetch", "metrics": [{ "name": name, "query": query }] }))?;
+    let mut scope = Map::new();
+    for (field, parameter) in [("scope", "scope"), ("location", "location"), ("start", "start"), ("end", "end")] {
+        if let Some(value) = parameters.get(parameter) {
+            scope.insert(field.to_owned(), value.into());
+        }
+    }
+    if let Some(step) = parameters.parsed::<i64>("step", "a number of seconds")? {
+        scope.insert("step".to_owned(), step.into());
+    }
+    if let Some(project) = parameters.get("project") {
+        scope.insert("extendedScopeParams".to_owned(), json!({ "project": project }));
+    }
+    let scope: CanaryScope = super::lenient::read(&Value::Object(scope))?;
+    let metric = config.metrics.first().ok_or_else(|| Refused::bad_request("no metric to ask for"))?;
+    let text = build_query(&config, metric, &scope)?;
+    if dry {
+        return Ok(Json(json!({ "query": text })));
+    }
+    let account = edge.metrics_account(parameters.get("metricsAccountName"), kind.as_str())?;
+    if kind != account.source.kind() {
+        let message =
+            format!("account `{}` is of type `{}`, and the query is for {kind}; name another", account.name, account.source.kind());
+        return Err(Refused::bad_request(message));
+    }
+    let window = bounded(edge, scope.window()?)?;
+    let payload = FetchPayload {
+        metrics_account: account.name.clone(),
+        metric_set_name: name.to_owned(),
+        query: text,
+        start: window.start,
+        end: window.end,
+        step_seconds: window.step_seconds,
+    };
+    let identity = edge.identify(Payload::Fetch(payload), edge.now(), rand::random()).await?;
+    Ok(Json(json!({ "metricSetListId": identity.id })))
+}
+
+/// `GET /metricSetList/{id}`: a list that was stored, or the series of a query, fetched now.
+pub(super) async fn metric_sets(
+    State(edge): State<SharedEdge>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Json<Value>, Refused> {
+    edge.other_account(parameters.get("accountName"))?;
+    if let Some(store) = edge.store()
+        && let Some(found) = store.get::<Value>(Kind::MetricSetList, &id).await.or_else(absent)?
+    {
+        return Ok(Json(found.value));
+    }
+    let Payload::Fetch(payload) = edge.open(&id).await?.payload else {
+        return Err(Refused::not_found(format!("there is no list of metric sets with the id `{}`", shown_text(&id))));
+    };
+    let account = edge.metrics_account(Some(&payload.metrics_account), None)?;
+    let window = bounded(&edge, Window { start: payload.start, end: payload.end, step_seconds: payload.step_seconds.max(1) })?;
+    let reply = account
+        .source
+        .fetch(&Query { text: payload.query.clone(), window })
+        .await
+        .map_err(|error| Refused::new(StatusCode::BAD_GATEWAY, format!("account `{}`: {error}", account.name)))?;
+    let set = |tags: &std::collections::BTreeMap<String, String>, values: &[f64]| {
+        let mut set = Map::new();
+        set.insert("name".to_owned(), payload.metric_set_name.clone().into());
+        set.insert("tags".to_owned(), json!(tags));
+        put_time(&mut set, "startTime", at_second(window.first_point()));
+        put_time(&mut set, "endTime", at_second(window.end));
+        set.insert("stepMillis".to_owned(), (i64::from(window.step_seconds) * 1000).into());
+        set.insert("values".to_owned(), values.iter().copied().map(number).collect());
+        set.insert("attributes".to_owned(), json!({ "query": payload.query }));
+        Value::Object(set)
+    };
+    let sets: Vec<Value> = reply.series.iter().map(|series| set(&series.labels, &series.values)).collect();
+    // As Kayenta has it, no series is one set without values.
+    Ok(Json(if sets.is_empty() { json!([set(&std::collections::BTreeMap::new(), &[])]) } else { sets.into() }))
+}

@@ -1,0 +1,132 @@
+//! Kayenta's API: its configs, requests and answers, and nothing else knows them.
+//!
+//! A client of Kayenta (Spinnaker's Orca, Gate and Deck, Argo Rollouts, Referee, a Kayenta with a remote judge) is pointed at Haldane and
+//! finds what it expects. What was sent is read leniently ([`model`], [`request`], [`standalone`]), becomes an
+//! [`analysis::Request`](crate::analysis::Request) ([`translate`](mod@translate)), and the scorecard is written as Kayenta writes results. An execution's
+//! id holds the request itself, so that any replica answers for it.
+//!
+//! Where Kayenta is wrong in a way that no client can depend on, this edge is not; `quirks.md`, beside this file, lists each case.
+
+mod analyses;
+mod archive;
+mod canary;
+mod catalog;
+mod configs;
+pub mod convert;
+pub mod datadog;
+mod fetch;
+pub mod instant;
+mod lenient;
+pub mod model;
+pub mod native;
+mod pairs;
+mod payload;
+mod pipelines;
+mod prepare;
+pub mod prometheus;
+pub mod query;
+pub mod refusal;
+mod remote;
+mod reply;
+pub mod request;
+mod result;
+mod score;
+pub mod standalone;
+mod state;
+mod status;
+pub mod template;
+pub mod translate;
+mod wire;
+
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::http::{HeaderName, Method, Uri, header};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post, put};
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use reply::Refused;
+pub use state::{Clock, Edge, SharedEdge};
+
+/// Requests that are answered at once for each analysis that may run: pollers are quick.
+const REQUESTS_PER_ANALYSIS: usize = 16;
+
+/// Kayenta's API over HTTP.
+pub fn router(edge: SharedEdge) -> Router {
+    let most = edge.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
+    let shed = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
+            Refused::unavailable("too many requests are open; ask again in a few seconds")
+        }))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(most));
+    // As Kayenta has it: any page may ask, and the page is named in the answer.
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_methods([Method::POST, Method::GET, Method::OPTIONS, Method::DELETE, Method::PUT, Method::PATCH])
+        .allow_headers([HeaderName::from_static("x-requested-with"), header::CONTENT_TYPE])
+        .max_age(std::time::Duration::from_secs(3600));
+    Router::new()
+        .route("/canary", post(canary::start_ad_hoc))
+        .route("/canary/executions", get(canary::list))
+        .route("/canary/{id}", get(canary::get).post(canary::start_stored))
+        .route("/standalone_canary_analysis", post(analyses::start_ad_hoc))
+        .route("/standalone_canary_analysis/{id}", get(analyses::get).post(analyses::start_stored))
+        .route("/pipelines/{id}/cancel", put(pipelines::cancel))
+        .route("/canaryConfig", get(configs::list).post(configs::create))
+        .route("/canaryConfig/{id}", get(configs::get).put(configs::update).delete(configs::delete))
+        .route("/metricSetPairList", get(pairs::list_pairs).post(pairs::create_pairs))
+        .route("/metricSetPairList/{id}", get(pairs::get).delete(pairs::delete_pairs))
+        .route("/metricSetPairList/{id}/{pair}", get(pairs::get_one))
+        .route("/metricSetList", get(pairs::list_sets).post(pairs::create_sets))
+        .route("/metricSetList/{id}", get(fetch::metric_sets).delete(pairs::delete_sets))
+        .route("/canaryResultArchive", get(archive::list).post(archive::create))
+        .route("/canaryResultArchive/{id}", get(archive::get).put(archive::update).delete(archive::delete))
+        .route("/judge", post(remote::judge))
+        .route("/judges", get(catalog::judges))
+        .route("/judges/judge", post(remote::rejudge))
+        .route("/credentials", get(catalog::credentials))
+        .route("/metricsServices", get(catalog::metrics_services))
+        .route("/metadata/metricsService", get(catalog::metadata))
+        .route("/fetch/prometheus/query", post(fetch::prometheus))
+        .route("/fetch/datadog/query", post(fetch::datadog))
+        .method_not_allowed_fallback(unknown_method)
+        .route_layer(shed)
+        // Not shed: a service with much to do is up.
+        .route("/health", get(catalog::health))
+        .method_not_allowed_fallback(unknown_method)
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(cors)
+        .with_state(edge)
+}
+
+fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+    Refused::fault(&crate::analysis::execution::panic_message(&*panic)).into_response()
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> Refused {
+    let shown: String = uri.path().chars().take(100).collect();
+    let method: String = method.as_str().chars().take(20).collect();
+    Refused::new(
+        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        format!("`{shown}` does not answer to {method}; the header Allow names what it answers to"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_a_message_that_keeps_it_to_itself() {
+        let response = answer_panic(Box::new("the secret is 42"));
+        assert_eq!(response.status().as_u16(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(body["message"].as_str().is_some_and(|message| message.contains("the log") && !message.contains("secret")), "{body}");
+    }
+}

@@ -1,0 +1,36 @@
+//! `/pipelines/{id}/cancel`: stops an execution where it runs.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::payload::Payload;
+use super::reply::{Path, Refused};
+use super::state::{Edge, SharedEdge};
+
+/// `PUT /pipelines/{id}/cancel`. The body, an empty JSON text from Orca, says nothing. Where the execution does not run, nothing happens.
+pub(super) async fn cancel(State(edge): State<SharedEdge>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let decoded = edge.open(&id).await?;
+    match &decoded.payload {
+        Payload::Canary(_) => {
+            let stopped = edge.executions.cancel(&decoded.identity.key);
+            tracing::debug!(stopped, "a canary execution was to be cancelled");
+        }
+        Payload::Standalone(_) => edge.cancel_analysis(&decoded).await?,
+        Payload::Fetch(_) => return Err(Refused::not_found("there is no execution with this id; it is that of a list of metric sets")),
+    }
+    // No body at all: old releases of Orca read one as a map.
+    Ok((StatusCode::ACCEPTED, [(header::CONTENT_LENGTH, "0")]).into_response())
+}
+
+impl Edge {
+    /// The store, if there is one.
+    pub(super) fn store(&self) -> Option<&crate::store::Store> {
+        self.configs.store()
+    }
+
+    /// The store, or how to have one.
+    pub(super) fn store_or_refuse(&self, what: &str) -> Result<&crate::store::Store, Refused> {
+        self.store().ok_or_else(|| Refused::bad_request(format!("{what}, for lack of a store; start the service with `--store URL`")))
+    }
+}

@@ -1,0 +1,203 @@
+//! `POST /judge`: another Kayenta has fetched the series and asks for the verdict; and `POST /judges/judge`: the same for stored ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Json;
+use axum::extract::State;
+use haldane_judges::config::MAX_METRICS;
+use haldane_judges::{CanaryConfig as NativeConfig, JudgeName};
+use serde_json::{Map, Value};
+
+use super::model::{CanaryConfig, ScoreThresholds};
+use super::native::{Surface, choose_judge, native_config};
+use super::reply::{Document, Parameters, Refused};
+use super::result::{self, Named};
+use super::score::Thresholds;
+use super::state::{Edge, SharedEdge};
+use super::wire::read_number;
+use crate::analysis::{InlineArm, InlineSamples, Request, Scope, name_of_series};
+use crate::source::Window;
+
+/// Distance between points where a pair does not say it, in seconds.
+const STEP: u32 = 60;
+
+/// One metric set pair.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pair {
+    name: String,
+    id: String,
+    tags: BTreeMap<String, String>,
+    control: Arm,
+    experiment: Arm,
+}
+
+/// One side of a pair.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Arm {
+    values: Vec<f64>,
+    /// When its first point is, in Unix seconds.
+    start: Option<i64>,
+    step_seconds: Option<u32>,
+}
+
+/// Reads a list of metric set pairs.
+pub(super) fn read_pairs(document: &Value) -> Result<Vec<Pair>, Refused> {
+    let pairs = document.as_array().ok_or_else(|| Refused::bad_request("/metricSetPairList: is an array of metric set pairs"))?;
+    if pairs.len() > MAX_METRICS {
+        let message = format!("/metricSetPairList: {} pairs are more than the {MAX_METRICS} that are judged at once", pairs.len());
+        return Err(Refused::bad_request(message));
+    }
+    pairs.iter().enumerate().map(|(i, pair)| read_pair(i, pair)).collect()
+}
+
+fn read_pair(i: usize, pair: &Value) -> Result<Pair, Refused> {
+    let wrong = |field: &str, what: &str| Refused::bad_request(format!("/metricSetPairList/{i}{field}: {what}"));
+    if !pair.is_object() {
+        return Err(wrong("", "is a metric set pair, with `name` and `values`"));
+    }
+    let name =
+        pair["name"].as_str().filter(|name| !name.is_empty()).ok_or_else(|| wrong("/name", "is the name of a metric of the config"))?;
+    let arm = |arm: &str| {
+        let values = match &pair["values"][arm] {
+            Value::Null => Vec::new(),
+            Value::Array(values) => values
+                .iter()
+                .enumerate()
+                .map(|(j, value)| {
+                    let at = format!("/values/{arm}/{j}");
+                    read_number(value).ok_or_else(|| wrong(&at, "is a number, or \"NaN\", \"Infinity\" or \"-Infinity\""))
+                })
+                .collect::<Result<_, _>>()?,
+            _ => return Err(wrong(&format!("/values/{arm}"), "is an array of numbers")),
+        };
+        let scope = &pair["scopes"][arm];
+        let step = scope["stepMillis"].as_i64().map(|millis| millis / 1000);
+        Ok(Arm {
+            values,
+            start: scope["startTimeMillis"].as_i64().map(|millis| millis.div_euclid(1000)),
+            step_seconds: step.and_then(|step| u32::try_from(step).ok()).filter(|step| *step > 0),
+        })
+    };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let tags = pair["tags"].as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    Ok(Pair {
+        name: name.to_owned(),
+        id: pair["id"].as_str().unwrap_or_default().to_owned(),
+        tags: tags.map(|(name, value)| (name.clone(), text(value))).collect(),
+        control: arm("control")?,
+        experiment: arm("experiment")?,
+    })
+}
+
+/// `POST /judge`.
+pub(super) async fn judge(State(edge): State<SharedEdge>, body: Document) -> Result<Json<Value>, Refused> {
+    let Value::Object(mut body) = body.0 else {
+        return Err(Refused::bad_request("the body is an object with `canaryConfig`, `scoreThresholds` and `metricSetPairList`"));
+    };
+    let mut part = |name: &str| {
+        body.remove(name).filter(|value| !value.is_null()).ok_or_else(|| Refused::bad_request(format!("/{name}: is required and missing")))
+    };
+    let config = CanaryConfig::from_value(part("canaryConfig")?).map_err(|refusal| refusal.below("/canaryConfig"))?;
+    let thresholds = part("scoreThresholds")?;
+    let threshold = |name: &str| {
+        let value = thresholds.get(name).and_then(read_number).filter(|value| value.is_finite());
+        value.ok_or_else(|| Refused::bad_request(format!("/scoreThresholds/{name}: is a number")))
+    };
+    let thresholds = ScoreThresholds { pass: threshold("pass")?, marginal: threshold("marginal")? };
+    let pairs = read_pairs(&part("metricSetPairList")?)?;
+    let judge = choose_judge(&config, Surface::RemoteJudge).map_err(|refusal| refusal.below("/canaryConfig"))?;
+    Ok(Json(judge_pairs(&edge, &config, judge, thresholds, &pairs).await?))
+}
+
+/// `POST /judges/judge`.
+pub(super) async fn rejudge(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, Refused> {
+    edge.other_account(parameters.get("configurationAccountName"))?;
+    edge.other_account(parameters.get("storageAccountName"))?;
+    let threshold = |name: &str| {
+        parameters.required(name)?;
+        let value: Option<f64> = parameters.parsed(name, "a score, such as 75")?;
+        value.filter(|value| value.is_finite()).ok_or_else(|| Refused::bad_request(format!("the query parameter `{name}` is not a score")))
+    };
+    let thresholds = ScoreThresholds { pass: threshold("passThreshold")?, marginal: threshold("marginalThreshold")? };
+    let config = CanaryConfig::from_value(edge.config(parameters.required("canaryConfigId")?).await?)?;
+    let pairs = read_pairs(&edge.pairs(parameters.required("metricSetPairListId")?).await?)?;
+    let judge = choose_judge(&config, Surface::Canary)?;
+    Ok(Json(judge_pairs(&edge, &config, judge, thresholds, &pairs).await?))
+}
+
+/// Judges pairs as they are, and gives a `CanaryJudgeResult`.
+async fn judge_pairs(
+    edge: &Edge,
+    config: &CanaryConfig,
+    judge: JudgeName,
+    thresholds: ScoreThresholds,
+    pairs: &[Pair],
+) -> Result<Value, Refused> {
+    let native = native_config(config, thresholds, judge)?;
+    let (request, named) = request(native.into_inner(), judge, pairs)?;
+    let deadline = edge.executions.options().default_deadline;
+    let scorecard = edge.executions.calculate(request, deadline).await?;
+    Ok(result::judge_result(&scorecard, &named, Thresholds { pass: thresholds.pass, marginal: thresholds.marginal }))
+}
+
+/// One metric for each pair, with its samples.
+fn request(native: NativeConfig, judge: JudgeName, pairs: &[Pair]) -> Result<(Request, Vec<Named>), Refused> {
+    let mut config = native.clone();
+    config.metrics.clear();
+    let mut taken = BTreeSet::new();
+    let mut samples = BTreeMap::new();
+    let mut named = Vec::with_capacity(pairs.len());
+    for (i, pair) in pairs.iter().enumerate() {
+        let Some(metric) = native.metrics.iter().find(|metric| metric.name == pair.name) else {
+            let known: Vec<&str> = native.metrics.iter().map(|metric| metric.name.as_str()).take(20).collect();
+            return Err(Refused::bad_request(format!(
+                "/metricSetPairList/{i}/name: `{}` is no metric of the config; it has {}",
+                super::refusal::shown(&pair.name),
+                known.join(", ")
+            )));
+        };
+        let mut metric = metric.clone();
+        if pairs.iter().filter(|other| other.name == pair.name).count() > 1 {
+            metric.name = name_of_series(&pair.name, &pair.tags, &taken);
+        }
+        taken.insert(metric.name.clone());
+        let arm = |arm: &Arm| InlineArm::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
+        samples.insert(metric.name.clone(), InlineSamples { baseline: arm(&pair.control), canary: arm(&pair.experiment) });
+        config.metrics.push(metric);
+        named.push(Named {
+            name: pair.name.clone(),
+            id: pair.id.clone(),
+            tags: pair.tags.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect::<Map<_, _>>(),
+        });
+    }
+    let windows = pairs.iter().find_map(windows);
+    let request = Request {
+        judge,
+        config,
+        source: None,
+        baseline: Scope::default(),
+        canary: Scope::default(),
+        window: windows.map(|(_, canary)| canary),
+        step_seconds: pairs.iter().find_map(|pair| pair.experiment.step_seconds).unwrap_or(STEP),
+        baseline_offset_seconds: 0,
+        baseline_window: windows.map(|(baseline, _)| baseline),
+        canary_share: None,
+        planned_end: None,
+        samples,
+        queries: BTreeMap::new(),
+    };
+    Ok((request, named))
+}
+
+/// The windows of a pair that says when its sides began. Sides that began together are compared side by side, however long each is.
+fn windows(pair: &Pair) -> Option<(Window, Window)> {
+    let (control, experiment) = (&pair.control, &pair.experiment);
+    let step = i64::from(experiment.step_seconds?);
+    let length = i64::try_from(control.values.len().max(experiment.values.len())).ok().filter(|length| *length > 0)?;
+    let window = |start: i64| {
+        let start = start.checked_sub(step)?;
+        let end = start.checked_add(step.checked_mul(length)?)?;
+        Some(Window { start, end, step_seconds: experiment.step_seconds? })
+    };
+    Some((window(control.start?)?, window(experiment.start?)?))
+}

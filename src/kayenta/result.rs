@@ -1,0 +1,221 @@
+//! A scorecard as Kayenta's result: for its own judge what that says, word for word; for Haldane's judges the verdict, in the fields that
+//! Orca, Deck, Referee and Argo Rollouts read, with the findings beside them.
+
+use haldane_judges::aca;
+use haldane_judges::config::Direction;
+use haldane_judges::scorecard::{MetricResult, Reason, Status};
+use haldane_judges::{Judgement, Verdict};
+use serde_json::{Map, Value, json};
+
+use super::score::{self, Thresholds};
+use super::wire::{number, without_nulls};
+use crate::analysis::{MetricStatistics, Scorecard, Statistics};
+
+/// One result of a judgement, as Kayenta's clients know it.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    /// The name of the metric in the Kayenta config.
+    pub(super) name: String,
+    /// The id of its metric set pair.
+    pub(super) id: String,
+    /// The pair's tags.
+    pub(super) tags: Map<String, Value>,
+}
+
+/// The judge's result. `named` has one entry for each metric of the scorecard.
+pub(super) fn judge_result(scorecard: &Scorecard, named: &[Named], thresholds: Thresholds) -> Value {
+    let judgement = &scorecard.judgement;
+    let results: Vec<Value> = judgement
+        .metrics
+        .iter()
+        .zip(&scorecard.data.metrics)
+        .zip(named)
+        .map(|((metric, data), named)| match &metric.aca {
+            Some(outcome) => kayentas(metric, outcome, named),
+            None => haldanes(metric, data.statistics, named),
+        })
+        .collect();
+    let (score, groups) = match &judgement.aca {
+        Some(summary) => (kayentas_score(summary, &judgement.metrics, named), kayentas_groups(summary)),
+        None => (haldanes_score(scorecard, thresholds), haldanes_groups(judgement)),
+    };
+    json!({ "judgeName": judgement.judge.as_str(), "results": results, "groupScores": groups, "score": score })
+}
+
+fn kayentas_score(summary: &aca::Summary, metrics: &[MetricResult], named: &[Named]) -> Value {
+    json!({
+        "score": number(summary.score.0),
+        "classification": classification(summary.verdict),
+        "classificationReason": summary.text(|i| metrics.get(i)?.aca.as_ref()?.reason(&named.get(i)?.name)),
+    })
+}
+
+fn kayentas_groups(summary: &aca::Summary) -> Vec<Value> {
+    summary.groups.iter().map(|group| group_score(&group.name, number(group.score))).collect()
+}
+
+fn kayentas(metric: &MetricResult, outcome: &aca::MetricOutcome, named: &Named) -> Value {
+    let mut metadata = Map::new();
+    for (name, value) in [
+        ("ratio", outcome.ratio),
+        ("effectSize", outcome.effect_size),
+        ("lowerConfidence", outcome.lower),
+        ("upperConfidence", outcome.upper),
+        ("estimate", outcome.estimate),
+    ] {
+        if let Some(value) = value {
+            metadata.insert(name.to_owned(), number(value.0));
+        }
+    }
+    if !metric.warnings.is_empty() {
+        metadata.insert("warnings".to_owned(), json!(metric.warnings));
+    }
+    let mut result = json!({
+        "name": named.name,
+        "id": named.id,
+        "tags": named.tags,
+        "groups": metric.groups,
+        "classification": outcome.classification.to_string(),
+        "critical": outcome.critical,
+        "muted": metric.muted,
+        "controlMetadata": { "stats": kayentas_statistics(&outcome.control) },
+        "experimentMetadata": { "stats": kayentas_statistics(&outcome.experiment) },
+    });
+    if let Some(reason) = outcome.reason(&named.name) {
+        result["classificationReason"] = reason.into();
+    }
+    if !metadata.is_empty() {
+        result["resultMetadata"] = metadata.into();
+    }
+    result
+}
+
+fn kayentas_statistics(statistics: &aca::Statistics) -> Value {
+    json!({
+        "count": statistics.count,
+        "mean": number(statistics.mean.0),
+        "min": number(statistics.min.0),
+        "max": number(statistics.max.0),
+        "std": number(statistics.std.0),
+    })
+}
+
+fn classification(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "Pass",
+        Verdict::Marginal => "Marginal",
+        Verdict::Fail => "Fail",
+    }
+}
+
+fn group_score(name: &str, score: Value) -> Value {
+    json!({ "name": name, "score": score, "classification": "", "classificationReason": "" })
+}
+
+fn haldanes_score(scorecard: &Scorecard, thresholds: Thresholds) -> Value {
+    let judgement = &scorecard.judgement;
+    let shown = score::shown(judgement.verdict, judgement.score, thresholds);
+    let mut reason = vec![judgement.summary.clone()];
+    if judgement.verdict == Verdict::Marginal {
+        reason.push(judgement.recommendation.sentence.clone());
+    }
+    match judgement.score {
+        None => reason.push("nothing could be scored".to_owned()),
+        Some(score) if score.to_bits() == shown.score.to_bits() => {}
+        Some(score) => {
+            reason.push(format!("the metrics' own score is {}, shown as {} so that it says the verdict", rounded(score), shown.score));
+        }
+    }
+    reason.extend(shown.warning);
+    reason.extend(judgement.warnings.iter().cloned());
+    json!({
+        "score": shown.score,
+        "classification": classification(judgement.verdict),
+        "classificationReason": reason.join("; "),
+    })
+}
+
+fn rounded(score: f64) -> f64 {
+    (score * 10.0).round() / 10.0
+}
+
+fn haldanes_groups(judgement: &Judgement) -> Vec<Value> {
+    // Kayenta gives 0 to a group of which nothing was judged.
+    judgement.groups.iter().map(|group| group_score(&group.name, number(group.score.unwrap_or(0.0)))).collect()
+}
+
+fn haldanes(metric: &MetricResult, statistics: Option<MetricStatistics>, named: &Named) -> Value {
+    let MetricStatistics { baseline, canary } = statistics.unwrap_or_default();
+    let ratio = if baseline.mean == 0.0 || canary.mean == 0.0 { f64::NAN } else { canary.mean / baseline.mean };
+    let ratio = if baseline.count == 0 || canary.count == 0 { 1.0 } else { ratio };
+    json!({
+        "name": named.name,
+        "id": named.id,
+        "tags": named.tags,
+        "groups": metric.groups,
+        "classification": metric_classification(metric, &baseline, &canary),
+        "classificationReason": format!("{} ({}, {}): {}", metric.status, metric.reason, word(metric), metric.sentence),
+        "critical": metric.critical && metric.status == Status::Regressed,
+        "muted": metric.muted,
+        "controlMetadata": { "stats": shown_statistics(baseline) },
+        "experimentMetadata": { "stats": shown_statistics(canary) },
+        "resultMetadata": {
+            "ratio": number(ratio),
+            "haldane": without_nulls(serde_json::to_value(metric).unwrap_or_default()),
+        },
+    })
+}
+
+fn word(metric: &MetricResult) -> &'static str {
+    use haldane_judges::scorecard::Mode;
+    match metric.mode {
+        Mode::Statistical => "statistics",
+        Mode::Counts => "counts",
+        Mode::Threshold => "limits",
+        Mode::None => "nothing tested",
+    }
+}
+
+/// Kayenta's word for a metric. What is suspect is shown as the shift that it may be; what could not be told, as no data.
+fn metric_classification(metric: &MetricResult, baseline: &Statistics, canary: &Statistics) -> &'static str {
+    match metric.status {
+        Status::Pass => "Pass",
+        Status::NoData | Status::Inconclusive => "Nodata",
+        Status::Error => "Error",
+        Status::Regressed | Status::Suspect if matches!(metric.reason, Reason::Silent | Reason::DataAsymmetry) => "NodataFailMetric",
+        Status::Regressed | Status::Suspect => {
+            let levels = metric.numbers.as_ref().map(|numbers| (numbers.baseline, numbers.canary)).unwrap_or((baseline.mean, canary.mean));
+            let fell = match metric.direction {
+                Direction::Increase => false,
+                Direction::Decrease => true,
+                Direction::Either => levels.1 < levels.0,
+            };
+            if fell { "Low" } else { "High" }
+        }
+    }
+}
+
+/// The statistics that every result of Kayenta's has; 0 for an arm without data.
+fn shown_statistics(statistics: Statistics) -> Value {
+    let Statistics { count, mean, min, max, std } = statistics;
+    json!({ "count": count, "mean": mean, "min": min, "max": max, "std": std })
+}
+
+/// What a person, or whoever replays the judgement, wants beside Kayenta's fields: where the numbers came from.
+pub(super) fn provenance(scorecard: &Scorecard) -> Value {
+    let judgement = &scorecard.judgement;
+    let mut value = json!({
+        "judgedAt": super::instant::java_text(scorecard.judged_at),
+        "rerun": scorecard.rerun,
+        "samplesDigest": scorecard.data.digest,
+        "configDigest": judgement.config_digest,
+    });
+    value["verdict"] = json!(judgement.verdict);
+    value["summary"] = json!(judgement.summary);
+    value["recommendation"] = without_nulls(json!(judgement.recommendation));
+    value["reasons"] = without_nulls(json!(judgement.reasons));
+    if !judgement.warnings.is_empty() {
+        value["warnings"] = json!(judgement.warnings);
+    }
+    value
+}

@@ -1,0 +1,176 @@
+//! What the handlers of this edge share.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use super::analyses::Judgement;
+use super::configs::Configs;
+use super::payload::Origin;
+use super::reply::Refused;
+use crate::analysis::execution::{Executions, Identity, Key};
+use crate::analysis::{Account, Accounts};
+use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, KayentaSettings};
+use crate::store::Store;
+
+/// Executions that are remembered for the list.
+const REMEMBERED: usize = 1_000;
+/// Bytes of the judgements of analyses that are remembered.
+const INTERVAL_BYTES: u64 = 64 << 20;
+/// Cancellations of analyses that are remembered, and how long; judgements of analyses as long after they were asked for last.
+const CANCELLED: u64 = 10_000;
+const CANCELLED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Lists of executions that are put together at the same time: each holds every result on its page.
+const LISTS: usize = 4;
+/// How long the names of metrics are remembered.
+const NAMES_FOR: Duration = Duration::from_secs(60);
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The edge's share of a process.
+pub struct Edge {
+    pub(super) executions: Executions,
+    pub(super) configs: Configs,
+    pub(super) storage_accounts: Vec<String>,
+    pub(super) bodies: BodyLimits,
+    pub(super) clock: Clock,
+    pub(super) stopping: Box<dyn Fn() -> bool + Send + Sync>,
+    recent: Mutex<VecDeque<Recent>>,
+    pub(super) cancelled: Cache<Key, Timestamp>,
+    /// One permit for each list of executions that is put together.
+    pub(super) lists: Semaphore,
+    /// The judgements of analyses that have ended, by the analysis and their place in it.
+    pub(super) intervals: Cache<(Key, u32), Judgement>,
+    /// The names of each account's metrics.
+    pub(super) metric_names: Cache<String, Vec<String>>,
+}
+
+/// The handlers' share in it.
+pub type SharedEdge = Arc<Edge>;
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("executions", &self.executions).finish_non_exhaustive()
+    }
+}
+
+/// An execution that was started here.
+#[derive(Debug, Clone)]
+pub(super) struct Recent {
+    pub(super) application: String,
+    pub(super) identity: Identity,
+}
+
+impl Edge {
+    /// The edge over a process' executions. `stopping` tells whether the process is about to end.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] for a config in Kayenta's format that cannot be used.
+    pub fn new(
+        executions: Executions,
+        configs: &ConfigStore,
+        settings: KayentaSettings,
+        bodies: BodyLimits,
+        store: Option<Store>,
+        stopping: Box<dyn Fn() -> bool + Send + Sync>,
+    ) -> Result<Self, InvalidSettings> {
+        Ok(Self {
+            executions,
+            configs: Configs::new(configs, store)?,
+            storage_accounts: settings.storage_accounts,
+            bodies,
+            clock: Arc::new(Timestamp::now),
+            stopping,
+            recent: Mutex::default(),
+            lists: Semaphore::new(LISTS),
+            intervals: Cache::builder()
+                .max_capacity(INTERVAL_BYTES)
+                .weigher(|_: &(Key, u32), judgement: &Judgement| judgement.weight())
+                .time_to_idle(CANCELLED_FOR)
+                .build(),
+            metric_names: Cache::builder().max_capacity(100).time_to_live(NAMES_FOR).build(),
+            cancelled: Cache::builder().max_capacity(CANCELLED).time_to_live(CANCELLED_FOR).build(),
+        })
+    }
+
+    /// The same edge by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub(super) fn accounts(&self) -> &Accounts {
+        self.executions.analyst().accounts()
+    }
+
+    /// The account a request names to read metrics from, or the first that speaks one of `kinds`.
+    pub(super) fn metrics_account(&self, name: Option<&str>, kind: Option<&str>) -> Result<&Account, Refused> {
+        if let Some(name) = name {
+            return self.accounts().iter().find(|account| account.name == name).ok_or_else(|| self.unknown_account(name));
+        }
+        let speaks = |account: &&Account| kind.is_none_or(|kind| account.source.kind() == kind);
+        self.accounts().iter().find(speaks).ok_or_else(|| {
+            let what = kind
+                .map_or_else(|| "no metrics account is configured".to_owned(), |kind| format!("no account of type `{kind}` is configured"));
+            Refused::bad_request(format!("{what}; add one under `sources` in the settings, or name another in `metricsAccountName`"))
+        })
+    }
+
+    /// The account a request names to store things in, or the first there is. Any known name will do: Argo Rollouts sends one account's
+    /// name in the place of another's.
+    pub(super) fn other_account(&self, name: Option<&str>) -> Result<Option<String>, Refused> {
+        match name {
+            None => Ok(self.storage_accounts.first().cloned()),
+            Some(name) => {
+                let known =
+                    self.storage_accounts.iter().any(|known| known == name) || self.accounts().iter().any(|account| account.name == name);
+                if known { Ok(Some(name.to_owned())) } else { Err(self.unknown_account(name)) }
+            }
+        }
+    }
+
+    fn unknown_account(&self, name: &str) -> Refused {
+        let shown: String = name.chars().take(60).collect();
+        let known: Vec<&str> =
+            self.accounts().iter().map(|account| account.name.as_str()).chain(self.storage_accounts.iter().map(String::as_str)).collect();
+        Refused::bad_request(format!(
+            "unknown account `{shown}`; configured: {}; metric stores go under `sources` in the settings, and names of storage accounts \
+             under `kayenta.storage_accounts`",
+            known.join(", ")
+        ))
+    }
+
+    /// Puts an execution on the list of those that were started, once.
+    pub(super) async fn remember(&self, origin: &Origin, identity: &Identity, created: Timestamp) {
+        if let Some(store) = self.store() {
+            // The execution itself is not lost by this.
+            if let Err(error) = store.file_under(&origin.application, created, &identity.id).await {
+                tracing::error!(%error, id = identity.id, "an execution is missing in the list of its application");
+            }
+            return;
+        }
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.iter().any(|one| one.identity.key == identity.key) {
+            return;
+        }
+        recent.push_front(Recent { application: origin.application.clone(), identity: identity.clone() });
+        recent.truncate(REMEMBERED);
+    }
+
+    /// The executions that were started here, newest first.
+    pub(super) fn recent(&self, application: &str) -> Vec<Recent> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().filter(|one| one.application == application).cloned().collect()
+    }
+}

@@ -1,0 +1,416 @@
+//! The optional store: JSON documents by kind and id, in memory, a folder, S3, Google Cloud Storage or Azure.
+//!
+//! Without it the service keeps no state. With it, executions have short ids and outlive every replica, can be listed, and configs and
+//! metric sets can be written through the API. Nothing here knows what the documents mean, and nothing is ever thrown away: how long
+//! they are kept is for the bucket's lifecycle rules, or whoever owns the folder.
+
+mod key;
+mod location;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use jiff::Timestamp;
+use object_store::path::{Path, PathPart};
+use object_store::{Error as Fault, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use key::{MAX_ID_LENGTH, is_short_id, short_id};
+
+/// Largest document, in bytes of JSON.
+pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+/// Most entries of one page of a listing.
+pub const MAX_PAGE: usize = 1000;
+/// Most of the newest executions that can be skipped to reach a page.
+pub const MAX_OFFSET: usize = 10_000;
+/// Most bytes that `memory:` holds; it is for trying things out.
+const MAX_MEMORY_BYTES: u64 = 256 << 20;
+/// How long the store may take for one operation.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest reason that is repeated from the store, in characters.
+const MAX_REASON: usize = 400;
+
+/// What a document is; each kind has a folder of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A request that was accepted, by the id of its execution.
+    Execution,
+    /// A request that was accepted through Kayenta's API, by the id of its execution.
+    KayentaExecution,
+    /// The scorecard an execution ended with, by its id.
+    Scorecard,
+    /// A canary config.
+    CanaryConfig,
+    /// A list of pairs of metric sets.
+    MetricSetPairList,
+    /// A list of metric sets.
+    MetricSetList,
+    /// An archived result.
+    CanaryResult,
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Execution => "executions",
+            Self::KayentaExecution => "kayenta-executions",
+            Self::Scorecard => "scorecards",
+            Self::CanaryConfig => "canary-configs",
+            Self::MetricSetPairList => "metric-set-pair-lists",
+            Self::MetricSetList => "metric-set-lists",
+            Self::CanaryResult => "canary-results",
+        }
+    }
+}
+
+/// A document as it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document<T> {
+    /// What it says.
+    pub value: T,
+    /// When it was written last, to the millisecond.
+    pub updated: Timestamp,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The document's id.
+    pub id: String,
+    /// When it was written last, to the millisecond.
+    pub updated: Timestamp,
+}
+
+/// A URL that opens no store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidStore(String);
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Text that is no id here.
+    #[error("`{shown}` cannot be kept in the store: {reason}")]
+    InvalidId {
+        /// The beginning of the text.
+        shown: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is one already.
+    #[error("the store has a document `{key}` already; choose another id")]
+    Exists {
+        /// Its key.
+        key: String,
+    },
+    /// More than is kept, or read.
+    #[error("document `{key}` has {bytes} bytes, and the store keeps at most {MAX_DOCUMENT_BYTES}")]
+    TooLarge {
+        /// Its key.
+        key: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// What is there is not what was written.
+    #[error("document `{key}` in the store cannot be read: {reason}; restore it, or delete it")]
+    Corrupt {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The documents in memory are too many.
+    #[error("the store in memory is full; use `--store file:///path` or a bucket")]
+    Full,
+    /// A page that is not given.
+    #[error("offset {0} is beyond the {MAX_OFFSET} newest that can be listed")]
+    TooFar(usize),
+    /// It answers, but does not let us.
+    #[error("the store does not allow this: {0}; check its permissions, and that the bucket exists and takes conditional writes")]
+    Refused(String),
+    /// It does not answer.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// A store that is open. Copies share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    objects: Box<dyn ObjectStore>,
+    /// What every key begins with.
+    prefix: Path,
+    /// Where it is, without credentials.
+    place: String,
+    /// Whether it lists keys in their order, so that a page can be had without reading the rest.
+    ordered: bool,
+    /// The bound on what it holds, where there is one.
+    room: Option<Room>,
+    /// How long one operation may take.
+    patience: Duration,
+}
+
+/// A bound on the bytes that a store holds.
+struct Room {
+    most: u64,
+    /// Bytes written since they were last counted.
+    written: AtomicU64,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.0.place).finish()
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.place)
+    }
+}
+
+impl Store {
+    /// Opens the store at `url`: `memory:`, `file:///absolute/path`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    /// `az://container/prefix`. A folder is made if it is missing; nothing is asked of a bucket yet. Credentials of buckets come from
+    /// the environment, as their own tools read them.
+    ///
+    /// # Errors
+    /// [`InvalidStore`] for a URL that cannot be used, with the remedy.
+    pub fn open(url: &str) -> Result<Self, InvalidStore> {
+        location::open(url).map(|inner| Self(Arc::new(inner)))
+    }
+
+    /// What kind of store it is: `memory`, `file`, `s3`, `gs`, ...
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.0.place.split(':').next().unwrap_or_default()
+    }
+
+    /// Asks the store for something small, to see whether it answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.list(Kind::Execution, None, 1).await.map(drop)
+    }
+
+    /// Writes a document, over the one there may be.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the id or the document cannot be kept, or the store does not take it.
+    pub async fn put(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), StoreError> {
+        self.write(self.key(kind, id)?, value, PutMode::Overwrite).await
+    }
+
+    /// Writes a document that is not there yet. Of several at the same time one succeeds.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when it is there, and as [`Store::put`].
+    pub async fn create(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), StoreError> {
+        self.write(self.key(kind, id)?, value, PutMode::Create).await
+    }
+
+    /// Reads a document; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub async fn get<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<Document<T>>, StoreError> {
+        let key = self.key(kind, id)?;
+        let read = async {
+            let found = match self.0.objects.get(&key).await {
+                Err(Fault::NotFound { .. }) => return Ok(None),
+                found => found.map_err(|fault| self.failed(&key, &fault))?,
+            };
+            let meta = found.meta.clone();
+            if meta.size > MAX_DOCUMENT_BYTES as u64 {
+                return Err(StoreError::TooLarge { key: self.shown(&key), bytes: meta.size });
+            }
+            let bytes = found.bytes().await.map_err(|fault| self.failed(&key, &fault))?;
+            Ok(Some((bytes, updated(&meta))))
+        };
+        let Some((bytes, updated)) = self.in_time(read).await? else { return Ok(None) };
+        let corrupt = |error: serde_json::Error| StoreError::Corrupt { key: self.shown(&key), reason: error.to_string() };
+        Ok(Some(Document { value: serde_json::from_slice(&bytes).map_err(corrupt)?, updated }))
+    }
+
+    /// Deletes a document. False if it was not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not do it.
+    pub async fn delete(&self, kind: Kind, id: &str) -> Result<bool, StoreError> {
+        let key = self.key(kind, id)?;
+        let delete = async {
+            // Buckets delete what is not there without a word.
+            match self.0.objects.head(&key).await {
+                Err(Fault::NotFound { .. }) => return Ok(false),
+                found => found.map_err(|fault| self.failed(&key, &fault))?,
+            };
+            match self.0.objects.delete(&key).await {
+                Ok(()) => Ok(true),
+                Err(Fault::NotFound { .. }) => Ok(false),
+                Err(fault) => Err(self.failed(&key, &fault)),
+            }
+        };
+        self.in_time(delete).await
+    }
+
+    /// The documents of a kind, in the order of their keys: at most `limit` ([`MAX_PAGE`] if that is less), beginning after the id
+    /// `after`, which need not exist. A page that is shorter is the last.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let folder = self.0.prefix.clone().join(kind.folder());
+        let after = after.map(|id| self.key(kind, id)).transpose()?;
+        let found = self.page(&folder, after.as_ref(), limit.min(MAX_PAGE)).await?;
+        Ok(found.iter().filter_map(|meta| entry(meta, key::read)).collect())
+    }
+
+    /// Files an execution under its application, for [`Store::newest`].
+    ///
+    /// # Errors
+    /// [`StoreError`] as of [`Store::put`].
+    pub async fn file_under(&self, application: &str, started: Timestamp, id: &str) -> Result<(), StoreError> {
+        let name = key::in_time(started, &key::escaped(id)?);
+        let key = below(self.by_application(application)?, &name)?;
+        // Everything is in the key; an object of no bytes at all is more than some tools copy.
+        self.write(key, &serde_json::json!({}), PutMode::Overwrite).await
+    }
+
+    /// The executions that were filed under an application, newest first: at most `limit` ([`MAX_PAGE`] if that is less) after
+    /// `offset` newer ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read, and [`StoreError::TooFar`].
+    pub async fn newest(&self, application: &str, limit: usize, offset: usize) -> Result<Vec<Entry>, StoreError> {
+        if offset > MAX_OFFSET {
+            return Err(StoreError::TooFar(offset));
+        }
+        let folder = self.by_application(application)?;
+        let found = self.page(&folder, None, limit.min(MAX_PAGE) + offset).await?;
+        Ok(found.iter().skip(offset).filter_map(|meta| entry(meta, key::read_in_time)).collect())
+    }
+
+    fn key(&self, kind: Kind, id: &str) -> Result<Path, StoreError> {
+        below(self.0.prefix.clone().join(kind.folder()), &key::escaped(id)?)
+    }
+
+    fn by_application(&self, application: &str) -> Result<Path, StoreError> {
+        below(self.0.prefix.clone().join("by-application"), &key::escaped(application)?)
+    }
+
+    /// The key as messages name it: without what all keys begin with.
+    fn shown(&self, key: &Path) -> String {
+        key.as_ref().strip_prefix(self.0.prefix.as_ref()).unwrap_or(key.as_ref()).trim_start_matches('/').to_owned()
+    }
+
+    async fn write(&self, key: Path, value: &(impl Serialize + Sync), mode: PutMode) -> Result<(), StoreError> {
+        let unwritable = |error: serde_json::Error| StoreError::Corrupt { key: self.shown(&key), reason: error.to_string() };
+        let json = serde_json::to_vec(value).map_err(unwritable)?;
+        let bytes = json.len() as u64;
+        if json.len() > MAX_DOCUMENT_BYTES {
+            return Err(StoreError::TooLarge { key: self.shown(&key), bytes });
+        }
+        let write = async {
+            self.make_room(bytes).await?;
+            let written = self.0.objects.put_opts(&key, PutPayload::from(json), mode.into()).await;
+            written.map(drop).map_err(|fault| self.failed(&key, &fault))
+        };
+        self.in_time(write).await
+    }
+
+    /// Counts what is written where there is a bound, and when it is reached, what is really there.
+    async fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let Some(Room { most, written }) = &self.0.room else { return Ok(()) };
+        if written.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= *most {
+            return Ok(());
+        }
+        let all = self.0.objects.list(None).try_fold(0_u64, |sum, meta| std::future::ready(Ok(sum + meta.size)));
+        let held = all.await.map_err(|fault| self.failed(&self.0.prefix, &fault))?;
+        if held + bytes > *most {
+            // What was refused was not written.
+            written.store(held, Ordering::Relaxed);
+            return Err(StoreError::Full);
+        }
+        written.store(held + bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The first `limit` objects right below `folder` after the key `after`, in the order of their keys.
+    async fn page(&self, folder: &Path, after: Option<&Path>, limit: usize) -> Result<Vec<ObjectMeta>, StoreError> {
+        let read = async {
+            let mut objects = match after {
+                Some(after) => self.0.objects.list_with_offset(Some(folder), after),
+                None => self.0.objects.list(Some(folder)),
+            };
+            let mut found = BTreeMap::new();
+            while let Some(meta) = objects.try_next().await.map_err(|fault| self.failed(folder, &fault))? {
+                if self.0.ordered && found.len() == limit {
+                    break;
+                }
+                // Whatever else lies in the folder is not ours.
+                let ours = meta.location.prefix_match(folder).is_some_and(|rest| rest.count() == 1);
+                if ours && after.is_none_or(|after| meta.location > *after) {
+                    found.insert(meta.location.clone(), meta);
+                }
+                if found.len() > limit {
+                    found.pop_last();
+                }
+            }
+            Ok(found.into_values().collect())
+        };
+        self.in_time(read).await
+    }
+
+    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let too_late = |_| StoreError::Unavailable(format!("it took more than {:?}", self.0.patience));
+        tokio::time::timeout(self.0.patience, operation).await.map_err(too_late)?
+    }
+
+    fn failed(&self, key: &Path, fault: &Fault) -> StoreError {
+        match fault {
+            Fault::AlreadyExists { .. } | Fault::Precondition { .. } => StoreError::Exists { key: self.shown(key) },
+            Fault::PermissionDenied { .. }
+            | Fault::Unauthenticated { .. }
+            | Fault::NotFound { .. }
+            | Fault::NotImplemented { .. }
+            | Fault::NotSupported { .. } => StoreError::Refused(reason(fault)),
+            _ => StoreError::Unavailable(reason(fault)),
+        }
+    }
+}
+
+/// The fault as people read it, without the queries of addresses, which may hold signatures, and not at any length.
+fn reason(fault: &Fault) -> String {
+    let text = fault.to_string();
+    let words = text.split_whitespace().map(|word| match word.split_once('?') {
+        Some((address, _)) if address.contains("://") => address,
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
+}
+
+/// The key of a name that is escaped already; as plain text it would be escaped once more.
+fn below(folder: Path, name: &str) -> Result<Path, StoreError> {
+    let part = PathPart::parse(name).map_err(|fault| StoreError::InvalidId { shown: name.to_owned(), reason: fault.to_string() })?;
+    Ok(folder.join(part))
+}
+
+fn updated(meta: &ObjectMeta) -> Timestamp {
+    // A time that does not fit came from a broken clock and orders nothing.
+    Timestamp::from_millisecond(meta.last_modified.timestamp_millis()).unwrap_or_default()
+}
+
+/// A line of a listing; `None` for an object whose name is not one of ours.
+fn entry(meta: &ObjectMeta, read: impl Fn(&str) -> Option<String>) -> Option<Entry> {
+    Some(Entry { id: read(meta.location.filename()?)?, updated: updated(meta) })
+}
+
+#[cfg(test)]
+mod tests;
