@@ -4,6 +4,8 @@ CARGO ?= cargo
 # The nightly toolchain that libFuzzer needs; everything else uses the one in rust-toolchain.toml.
 NIGHTLY ?= nightly
 FUZZ_SECONDS ?= 60
+GO ?= go
+ARGO := tests/conformance/argo
 
 # The labelled telemetry that verdicts are measured on, where it is at hand; without it that one test says so and compares nothing.
 HALDANE_CORPUS ?= $(wildcard $(CURDIR)/../shared/corpus)
@@ -12,7 +14,7 @@ export HALDANE_CORPUS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test check fmt fmt-check clippy doc deny bench fuzz openapi
+.PHONY: help tools deny-tool advisories test check fmt fmt-check clippy doc deny bench fuzz openapi conformance go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -72,3 +74,19 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (60) each
 openapi: ## write the OpenAPI document that is committed
 	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new
 	mv openapi/haldane.json.new openapi/haldane.json
+
+# HALDANE_BIN names another program to test; then none is built.
+conformance: tools go-tool ## drive Argo Rollouts' own metric providers against Haldane (needs Go)
+	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
+	cd $(ARGO) && HALDANE_BIN='$(abspath $(or $(HALDANE_BIN),$(or $(CARGO_TARGET_DIR),target)/debug/haldane))' \
+	  $(GO) test -count=1 -timeout 60m ./...
+
+# Argo Rollouts says which Go it needs, through go.mod. GOTOOLCHAIN: what is installed, not what Go would download.
+go-tool:
+	@needed=$$(sed -n 's/^go //p' $(ARGO)/go.mod); \
+	found=$$(GOTOOLCHAIN=local $(GO) env GOVERSION 2>/dev/null | sed 's/^go//'); \
+	if [ -z "$$found" ]; then \
+	  echo "Go is missing: install $$needed or newer from https://go.dev/dl/" >&2; exit 1; \
+	elif [ "$$(printf '%s\n' "$$needed" "$$found" | sort -V | head -n 1)" != "$$needed" ]; then \
+	  echo "Go $$found is too old (Debian's is): install $$needed or newer from https://go.dev/dl/" >&2; exit 1; \
+	fi
