@@ -85,15 +85,19 @@ async fn start(edge: &SharedEdge, origin: Origin, config: Value, request: Value)
     let prepared = prepare::unless_judge_unknown(prepare::canary(edge, &payload))?;
     let created = edge.now();
     let identity = edge.identify(Payload::Canary(payload.clone()), created, rand::random()).await?;
-    if let Some(prepared) = prepared {
-        match edge.executions.follow(identity.clone(), prepared.request, false) {
-            // No client repeats this request, and every one asks how it stands: then it is begun.
-            Err(Failure::Overloaded) => tracing::warn!("too many judgements are running; one begins when it is asked for"),
-            other => other?,
+    let begun = match prepared.map(|prepared| edge.executions.follow(identity.clone(), prepared.request, false)) {
+        // No client repeats this request, and every one asks how it stands: then it is begun.
+        Some(Err(Failure::Overloaded)) => {
+            tracing::warn!("too many judgements are running; one begins when it is asked for");
+            false
         }
-    }
+        Some(followed) => followed.map(|()| true)?,
+        None => false,
+    };
     edge.remember(&payload.origin, &identity, created).await;
-    archive::keep_when_ended(edge, Decoded { payload: Payload::Canary(payload), identity: identity.clone(), created });
+    if begun {
+        archive::keep_when_ended(edge, Decoded { payload: Payload::Canary(payload), identity: identity.clone(), created });
+    }
     Ok(Json(json!({ "canaryExecutionId": identity.id })))
 }
 

@@ -74,11 +74,9 @@ pub fn convert(text: &[u8]) -> Result<Converted, Refusal> {
 
 /// The labels by which a query gives several series, as far as its text tells.
 fn labels_of_series(metric: &MetricConfig, text: &str) -> Option<String> {
-    if metric.query.kind != "prometheus" {
+    // Labels that Kayenta's config names have a note of their own.
+    if metric.query.kind != "prometheus" || !metric.query.group_by_fields.is_empty() {
         return None;
-    }
-    if !metric.query.group_by_fields.is_empty() {
-        return Some(metric.query.group_by_fields.join(", "));
     }
     let mut expression = promql_parser::parser::parse(text).ok()?;
     loop {

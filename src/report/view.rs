@@ -192,15 +192,22 @@ fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
 fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
     let unit = Unit::of(metric);
     let turn = turn(metric);
+    // Kayenta's judge compares means and has no other levels.
+    let means =
+        provenance.and_then(|data| data.statistics).filter(|data| metric.aca.is_some() && data.baseline.count.min(data.canary.count) > 0);
+    let means = means.map(|data| (data.baseline.mean, data.canary.mean));
     let levels = match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => Some((counts.baseline.rate, counts.canary.rate)),
         (None, Some(numbers)) => Some((numbers.baseline, numbers.canary)),
-        (None, None) => None,
+        (None, None) => means,
     };
     let shift = match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => Some((counts.shift, counts.relative_shift)),
         (None, Some(numbers)) => Some((numbers.shift, numbers.relative_shift)),
-        (None, None) => None,
+        (None, None) => means.map(|(baseline, canary)| {
+            let shift = (canary - baseline) * turn;
+            (shift, (baseline != 0.0).then_some(shift / baseline.abs()))
+        }),
     };
     let change_percent = match shift {
         Some((_, Some(relative))) => format::signed_percent(relative * turn),
