@@ -187,6 +187,8 @@ pub struct Settings {
     pub kayenta: KayentaSettings,
     /// Where executions are kept, if anywhere.
     pub store: Option<Store>,
+    /// The same as a URL, until the service opens it: reading settings writes nothing.
+    pub store_url: Option<String>,
 }
 
 /// Bounds of what a request may carry.
@@ -222,6 +224,7 @@ impl Default for Settings {
             log_level: "info".to_owned(),
             kayenta: KayentaSettings::default(),
             store: None,
+            store_url: None,
         }
     }
 }
@@ -288,8 +291,6 @@ impl Settings {
             }
             None => (default.id_key, true),
         };
-        let store = args.store.or(file.store).map(|url| Store::open(&url)).transpose();
-        let store = store.map_err(|error| InvalidSettings::at("store", error.to_string()))?;
         let deadline = args.deadline.or(file.deadline).map_or(default.executions.default_deadline, Period::duration);
         if deadline.is_zero() {
             return Err(InvalidSettings::at("deadline", "0s leaves no time to judge; give at least 1s"));
@@ -331,8 +332,20 @@ impl Settings {
             log_format: args.log_format.or(file.log.format).unwrap_or_default(),
             log_level,
             kayenta: file.kayenta,
-            store,
+            store: None,
+            store_url: args.store.or(file.store),
         })
+    }
+
+    /// Opens the store of judgements that the settings name, if they do.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] for a URL that opens none.
+    pub fn open_store(&mut self) -> Result<(), InvalidSettings> {
+        if let Some(url) = self.store_url.take() {
+            self.store = Some(Store::open(&url).map_err(|error| InvalidSettings::at("store", error.to_string()))?);
+        }
+        Ok(())
     }
 
     /// Makes the metric stores ready.

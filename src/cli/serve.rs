@@ -42,8 +42,9 @@ pub enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start.
-pub async fn serve(settings: Settings) -> Result<(), ServeError> {
+pub async fn serve(mut settings: Settings) -> Result<(), ServeError> {
     log_to_stderr(&settings);
+    settings.open_store()?;
     if settings.id_key_is_random && settings.store.is_none() {
         warn!("no --id-key-file: ids of judgements end with this process, and no other replica can answer for them");
     }
@@ -79,7 +80,8 @@ pub fn assemble(settings: Settings) -> Result<(SharedState, Router), InvalidSett
 ///
 /// # Errors
 /// Those of [`assemble`].
-pub fn assemble_with_clock(settings: Settings, clock: Option<kayenta::Clock>) -> Result<(SharedState, Router), InvalidSettings> {
+pub fn assemble_with_clock(mut settings: Settings, clock: Option<kayenta::Clock>) -> Result<(SharedState, Router), InvalidSettings> {
+    settings.open_store()?;
     let (kayenta, bodies, configs, store) = (settings.kayenta.clone(), settings.bodies, settings.configs.clone(), settings.store.clone());
     let state = AppState::new(settings)?;
     let stopping = {

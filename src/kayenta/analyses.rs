@@ -349,8 +349,10 @@ fn execution_result(
     put_time(&mut value, "judgementEndTime", end);
     let mut warnings = Vec::new();
     // Datadog rolls long windows up to few points, of which nobody need be warned.
-    if prepare::first_kind(&payload.config).as_deref() != Some("datadog") && has_few_points(&judgement.status) {
-        warnings.push(format!("a metric's baseline has fewer than {FEW_POINTS} points, which makes the judgement less certain"));
+    if prepare::first_kind(&payload.config).as_deref() != Some("datadog")
+        && let Some((name, count)) = fewest_points(&judgement.status).filter(|(_, count)| *count < FEW_POINTS)
+    {
+        warnings.push(format!("the baseline of `{name}` has {count} points, and fewer than {FEW_POINTS} make the judgement less certain"));
     }
     value.insert("warnings".to_owned(), warnings.into());
     Ok(value.into())
@@ -360,9 +362,12 @@ fn copy(from: &Value, fields: &[&str], to: &mut Map<String, Value>) {
     to.extend(fields.iter().filter_map(|field| Some(((*field).to_owned(), from.get(field)?.clone()))));
 }
 
-fn has_few_points(status: &Value) -> bool {
+/// The metric whose baseline has the fewest points, and how many.
+fn fewest_points(status: &Value) -> Option<(&str, u64)> {
     let results = status["result"]["judgeResult"]["results"].as_array();
-    results.into_iter().flatten().any(|one| one["controlMetadata"]["stats"]["count"].as_u64().is_some_and(|count| count < FEW_POINTS))
+    let counts =
+        results.into_iter().flatten().filter_map(|one| Some((one["name"].as_str()?, one["controlMetadata"]["stats"]["count"].as_u64()?)));
+    counts.min_by_key(|(_, count)| *count)
 }
 
 fn message(scores: &[f64], marginal: f64, pass: f64, stand: Stand) -> String {

@@ -1,7 +1,8 @@
 //! `/canaryConfig`: the canary configs in Kayenta's format. Those of the config folder are there always and cannot be written to; with a
 //! store others can be added, changed and deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::archive::absent;
 use super::instant::java_text;
 use super::model::CanaryConfig;
+use super::native::{Surface, choose_judge};
 use super::refusal::shown as shown_text;
 use super::reply::{Document, Parameters, Path, Refused};
 use super::state::{Edge, SharedEdge};
@@ -38,26 +40,40 @@ pub(super) struct Configs {
 struct Fixed {
     document: Value,
     updated: Timestamp,
+    path: PathBuf,
+}
+
+/// What keeps a config from being run, as far as that shows without a request. It is on offer all the same: Kayenta has it too, and one
+/// config that nobody uses is no reason not to start.
+fn troubles(config: &CanaryConfig, kinds: &BTreeSet<&str>) -> Vec<String> {
+    let mut troubles: Vec<String> = [config.check_for_storage().err(), choose_judge(config, Surface::Canary).err()]
+        .into_iter()
+        .flatten()
+        .map(|refusal| refusal.message)
+        .collect();
+    let asked: BTreeSet<&str> = config.metrics.iter().map(|metric| metric.query.kind.as_str()).collect();
+    troubles.extend(asked.difference(kinds).map(|kind| format!("its metrics ask a store of type `{kind}`, and no source is one")));
+    troubles
 }
 
 impl Configs {
     /// Reads what the config folder holds in Kayenta's format.
-    pub(super) fn new(configs: &ConfigStore, store: Option<Store>) -> Result<Self, InvalidSettings> {
+    /// `kinds` are the types of the metric stores there are.
+    pub(super) fn new(configs: &ConfigStore, store: Option<Store>, kinds: &BTreeSet<&str>) -> Result<Self, InvalidSettings> {
         let mut fixed = BTreeMap::new();
         for file in configs.kayentas() {
-            let place = || file.path.display().to_string();
             let config = CanaryConfig::from_value(file.document.clone())
-                .and_then(|config| config.check_for_storage().map(|()| config))
                 .map_err(|refusal| InvalidSettings::of_config(&file.path, refusal.message))?;
+            for trouble in troubles(&config, kinds) {
+                tracing::warn!(file = %file.path.display(), trouble, "a canary config in Kayenta's format will not run as it is");
+            }
             let id = if config.id.is_empty() { config.name.clone() } else { config.id.clone() };
             let mut document = file.document.clone();
             document["id"] = id.clone().into();
             let updated = config.updated_timestamp.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(file.modified);
-            if fixed.insert(id.clone(), Fixed { document, updated }).is_some() {
-                return Err(InvalidSettings::of_config(
-                    &file.path,
-                    format!("/id: `{}` is the id of two configs; {} has it too", shown_text(&id), place()),
-                ));
+            if let Some(other) = fixed.insert(id.clone(), Fixed { document, updated, path: file.path.clone() }) {
+                let message = format!("/id: `{}` is the id of two configs; {} has it too", shown_text(&id), other.path.display());
+                return Err(InvalidSettings::of_config(&file.path, message));
             }
         }
         Ok(Self { fixed, store })

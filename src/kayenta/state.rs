@@ -81,9 +81,11 @@ impl Edge {
         store: Option<Store>,
         stopping: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Self, InvalidSettings> {
+        let kinds = executions.analyst().accounts().iter().map(|account| account.source.kind()).collect();
+        let configs = Configs::new(configs, store, &kinds)?;
         Ok(Self {
             executions,
-            configs: Configs::new(configs, store)?,
+            configs,
             storage_accounts: settings.storage_accounts,
             bodies,
             clock: Arc::new(Timestamp::now),
