@@ -65,7 +65,7 @@ impl Configs {
             let config = CanaryConfig::from_value(file.document.clone())
                 .map_err(|refusal| InvalidSettings::of_config(&file.path, refusal.message))?;
             for trouble in troubles(&config, kinds) {
-                tracing::warn!(file = %file.path.display(), trouble, "a canary config in Kayenta's format will not run as it is");
+                tracing::warn!(file = %file.path.display(), trouble, "something is wrong with a canary config in Kayenta's format");
             }
             let id = if config.id.is_empty() { config.name.clone() } else { config.id.clone() };
             let mut document = file.document.clone();
