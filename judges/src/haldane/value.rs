@@ -322,11 +322,13 @@ fn paired(baseline: &[f64], canary: &[f64], sign: f64) -> Option<Paired> {
     Some(Paired { pairs: b.len(), effective: test.effective, p: test.p })
 }
 
-/// "rose 41 ms (+28 %) from 146 ms to 187 ms, 4.2x the usual scatter; limit +25 %".
+/// "rose 41 ms (+28 %), median 146 ms in the baseline, 187 ms in the canary, 4.2x the usual scatter; limit +25 %". The shift is that
+/// of the typical pair of points, which need not be the medians' difference to the last digit.
 fn sentence(metric: &Metric, m: &Measured, samples: (&Sample, &Sample), limit: &AppliedLimit, (sign, reason): (f64, Reason)) -> String {
     let (from, to) = (location(metric, samples.0), location(metric, samples.1));
     let moved = sign * m.shift;
-    let levels = format!("{} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
+    let middle = if is_pre_divided(metric) { "mean" } else { "median" };
+    let levels = format!("{middle} {} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
     if moved == 0.0 {
         return format!("did not move ({levels})");
     }
