@@ -54,6 +54,9 @@ pub struct ServeArgs {
     /// Time for one judgement [default: 50s]. Metrics that have not arrived by then are reported as errors.
     #[arg(long, env = "HALDANE_DEADLINE", value_name = "TIME")]
     pub deadline: Option<Period>,
+    /// Time for one judgement that is polled [default: 5m]; with many at once, most of it may be waiting for their turn.
+    #[arg(long, env = "HALDANE_BACKGROUND_DEADLINE", value_name = "TIME")]
+    pub background_deadline: Option<Period>,
     /// Time to keep serving, while /health/ready says no, after a signal to stop [default: 0s]. Give load balancers time to notice.
     #[arg(long, env = "HALDANE_SHUTDOWN_DELAY", value_name = "TIME")]
     pub shutdown_delay: Option<Period>,
@@ -106,6 +109,8 @@ pub struct SettingsFile {
     store: Option<String>,
     /// Time for one judgement, such as `50s`.
     deadline: Option<Period>,
+    /// Time for one judgement that is polled, such as `5m`.
+    background_deadline: Option<Period>,
     /// Time to keep serving after a signal to stop.
     shutdown_delay: Option<Period>,
     /// Bounds.
@@ -296,6 +301,11 @@ impl Settings {
             return Err(InvalidSettings::at("deadline", "0s leaves no time to judge; give at least 1s"));
         }
 
+        let background_deadline =
+            args.background_deadline.or(file.background_deadline).map_or(default.executions.background_deadline, Period::duration);
+        if background_deadline.is_zero() {
+            return Err(InvalidSettings::at("background_deadline", "0s leaves no time to judge; give at least 1s"));
+        }
         let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries } = file.limits;
         let positive = |name: &str, flag: Option<usize>, file: Option<usize>, default: usize| match flag.or(file).unwrap_or(default) {
             0 => Err(InvalidSettings::at(name, "0 would refuse everything; give at least 1")),
@@ -327,7 +337,13 @@ impl Settings {
             shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
             bodies,
             limits: Limits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
-            executions: Options { concurrent, queue: concurrent * 4, default_deadline: deadline, ..default.executions },
+            executions: Options {
+                concurrent,
+                queue: concurrent * 4,
+                default_deadline: deadline,
+                background_deadline,
+                ..default.executions
+            },
             sources,
             log_format: args.log_format.or(file.log.format).unwrap_or_default(),
             log_level,

@@ -33,6 +33,8 @@ pub struct Options {
     pub queue: usize,
     /// Time for one analysis, its wait included, unless the caller says otherwise.
     pub default_deadline: Duration,
+    /// The same for one that is polled: no connection waits for it, and many may be started at once.
+    pub background_deadline: Duration,
     /// Bytes of ended executions that are remembered.
     pub remembered_bytes: u64,
     /// How long an ended execution is remembered.
@@ -45,6 +47,7 @@ impl Default for Options {
             concurrent: 64,
             queue: 256,
             default_deadline: Duration::from_secs(50),
+            background_deadline: Duration::from_secs(300),
             remembered_bytes: 64 << 20,
             remembered_for: Duration::from_secs(3600),
         }
@@ -279,7 +282,7 @@ impl Executions {
         self.0.analyst.check(&request).map_err(Failure::from)?;
         let identity = self.identity(&request).await?;
         let id = identity.id.clone();
-        self.launch(Some(identity), request, self.0.options.default_deadline, false)?;
+        self.launch(Some(identity), request, self.0.options.background_deadline, false)?;
         Ok(Started { id })
     }
 
@@ -417,7 +420,7 @@ impl Executions {
     /// Settings may have changed since the id was given out, and another replica may have other accounts: the request is checked again.
     fn begin(&self, identity: Identity, request: Request, again: bool) -> Result<Running, Failure> {
         self.0.analyst.check(&request)?;
-        self.launch(Some(identity), request, self.0.options.default_deadline, again)
+        self.launch(Some(identity), request, self.0.options.background_deadline, again)
     }
 
     /// Waits until no analysis runs or waits, at most `how_long`; none begins meanwhile. Returns the number left behind.

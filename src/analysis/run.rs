@@ -174,7 +174,7 @@ impl FetchError {
     fn failure(&self, arm: Arm) -> FetchFailure {
         let (reason, message) = match self {
             Self::Source(error) => (error.reason(), error.to_string()),
-            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time (`--deadline`), or let more queries of the account be under way \
+            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time (`--deadline`, `--background-deadline`), or let more queries of the account be under way \
                  at once (`max_concurrent` of the source)"
                     .to_owned()),
         };

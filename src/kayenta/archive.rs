@@ -115,7 +115,7 @@ pub(super) fn keep_when_ended(edge: &SharedEdge, decoded: Decoded) {
     let edge = SharedEdge::clone(edge);
     tokio::spawn(async move {
         let Payload::Canary(payload) = &decoded.payload else { return };
-        let patience = edge.executions.options().default_deadline + GRACE;
+        let patience = edge.executions.options().background_deadline + GRACE;
         // What is not known or cannot be read shows in the status.
         let seen = edge.executions.look(&decoded.identity, patience).await;
         tracing::debug!(?seen, id = decoded.identity.id, "an execution has ended");
