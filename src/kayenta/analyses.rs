@@ -78,16 +78,15 @@ async fn start(edge: &Edge, parameters: &Parameters, origin: Origin, config: Val
 /// `GET /standalone_canary_analysis/{id}`.
 pub(super) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, Refused> {
     edge.other_account(parameters.get("storageAccountName"))?;
+    let other = || {
+        let id = shown_text(&id);
+        Refused::bad_request(format!("`{id}` is no standalone analysis; a canary execution is asked for at /canary"))
+    };
     if let Some(archived) = edge.archived(&id).await? {
-        return Ok(Json(archived));
+        return if archive::is_of_analysis(&archived) { Ok(Json(archived)) } else { Err(other()) };
     }
     let decoded = edge.open(&id).await?;
-    let Payload::Standalone(payload) = &decoded.payload else {
-        return Err(Refused::bad_request(format!(
-            "`{}` is no standalone analysis; a canary execution is asked for at /canary",
-            shown_text(&id)
-        )));
-    };
+    let Payload::Standalone(payload) = &decoded.payload else { return Err(other()) };
     let status = edge.analysis_status(&decoded, payload).await?;
     if status["complete"] == true {
         edge.keep(&id, &status).await;

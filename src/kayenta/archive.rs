@@ -107,6 +107,11 @@ pub(super) fn absent<T>(error: StoreError) -> Result<Option<T>, Refused> {
     }
 }
 
+/// Whether the status that was kept is that of a standalone analysis.
+pub(super) fn is_of_analysis(status: &Value) -> bool {
+    status.get("canaryAnalysisExecutionRequest").is_some()
+}
+
 /// Waits for the end of an execution and keeps its status, where there is a store.
 pub(super) fn keep_when_ended(edge: &SharedEdge, decoded: Decoded) {
     if edge.store().is_none() {

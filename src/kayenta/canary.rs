@@ -104,16 +104,15 @@ async fn start(edge: &SharedEdge, origin: Origin, config: Value, request: Value)
 /// `GET /canary/{canaryExecutionId}`: how an execution is, and its result.
 pub(super) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, Refused> {
     edge.other_account(parameters.get("storageAccountName"))?;
+    let other = || {
+        let id = shown_text(&id);
+        Refused::bad_request(format!("`{id}` is no canary execution; a standalone analysis is asked for at /standalone_canary_analysis"))
+    };
     if let Some(archived) = edge.archived(&id).await? {
-        return Ok(Json(archived));
+        return if archive::is_of_analysis(&archived) { Err(other()) } else { Ok(Json(archived)) };
     }
     let decoded = edge.open(&id).await?;
-    let Payload::Canary(payload) = &decoded.payload else {
-        return Err(Refused::bad_request(format!(
-            "`{}` is no canary execution; a standalone analysis is asked for at /standalone_canary_analysis",
-            shown_text(&id)
-        )));
-    };
+    let Payload::Canary(payload) = &decoded.payload else { return Err(other()) };
     Ok(Json(edge.canary_status(&decoded, payload).await?))
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::payload::Payload;
 use super::reply::{Path, Refused};
-use super::state::{Edge, SharedEdge};
+use super::state::SharedEdge;
 
 /// `PUT /pipelines/{id}/cancel`. The body, an empty JSON text from Orca, says nothing. Where the execution does not run, nothing happens.
 pub(super) async fn cancel(State(edge): State<SharedEdge>, Path(id): Path<String>) -> Result<Response, Refused> {
@@ -21,16 +21,4 @@ pub(super) async fn cancel(State(edge): State<SharedEdge>, Path(id): Path<String
     }
     // No body at all: old releases of Orca read one as a map.
     Ok((StatusCode::ACCEPTED, [(header::CONTENT_LENGTH, "0")]).into_response())
-}
-
-impl Edge {
-    /// The store, if there is one.
-    pub(super) fn store(&self) -> Option<&crate::store::Store> {
-        self.configs.store()
-    }
-
-    /// The store, or how to have one.
-    pub(super) fn store_or_refuse(&self, what: &str) -> Result<&crate::store::Store, Refused> {
-        self.store().ok_or_else(|| Refused::bad_request(format!("{what}, for lack of a store; start the service with `--store URL`")))
-    }
 }

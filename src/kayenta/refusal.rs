@@ -7,10 +7,6 @@ pub enum RefusalKind {
     Invalid,
     /// The config names a judge that is not here. Kayenta starts such an execution, and its judge stage fails.
     UnknownJudge,
-    /// What was asked for is not there.
-    NotFound,
-    /// It may work later, or elsewhere.
-    Unavailable,
 }
 
 /// A request that is refused, with its status and the words for it.
@@ -42,11 +38,6 @@ impl Refusal {
         Self::invalid(format!("{pointer}: {}", message.as_ref()))
     }
 
-    /// What was asked for is not there.
-    pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(RefusalKind::NotFound, message)
-    }
-
     /// The same refusal of a document that lies below `pointer`.
     #[must_use]
     pub fn below(mut self, pointer: &str) -> Self {
@@ -66,16 +57,6 @@ impl Refusal {
         let message = problems.first()?.clone();
         let errors = if problems.len() > 1 { problems } else { Vec::new() };
         Some(Self { kind: RefusalKind::Invalid, message, errors })
-    }
-
-    /// The HTTP status that clients of Kayenta expect.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self.kind {
-            RefusalKind::Invalid | RefusalKind::UnknownJudge => 400,
-            RefusalKind::NotFound => 404,
-            RefusalKind::Unavailable => 503,
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::refusal::{Refusal, RefusalKind};
+use super::refusal::Refusal;
 use super::state::SharedEdge;
 use crate::analysis::AnalysisError;
 use crate::analysis::execution::Failure;
@@ -82,12 +82,7 @@ impl IntoResponse for Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        let status = match refusal.kind {
-            RefusalKind::Invalid | RefusalKind::UnknownJudge => StatusCode::BAD_REQUEST,
-            RefusalKind::NotFound => StatusCode::NOT_FOUND,
-            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Self { status, message: refusal.message, errors: refusal.errors }
+        Self { status: StatusCode::BAD_REQUEST, message: refusal.message, errors: refusal.errors }
     }
 }
 

@@ -108,6 +108,16 @@ impl Edge {
         Self { clock, ..self }
     }
 
+    /// The store, if there is one.
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.configs.store()
+    }
+
+    /// The store, or how to have one.
+    pub(super) fn store_or_refuse(&self, what: &str) -> Result<&Store, Refused> {
+        self.store().ok_or_else(|| Refused::bad_request(format!("{what}, for lack of a store; start the service with `--store URL`")))
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         (self.clock)()
     }

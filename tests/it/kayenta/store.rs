@@ -49,6 +49,7 @@ async fn what_one_replica_judged_another_answers_after_it_is_gone() {
     // It asks a metric store that is not there: nothing may be fetched again.
     let second = Service::over(over(&folder), "http://127.0.0.1:1").await;
     assert_eq!(second.found(&format!("/canary/{id}")).await, status);
+    refusal(second.get(&format!("/standalone_canary_analysis/{id}")).await, 400).await;
     let listed = second.found("/canary/executions?application=pay").await;
     assert_eq!(listed, json!([status]));
     let pairs = second.found(&format!("/metricSetPairList/{id}.pairs")).await;
