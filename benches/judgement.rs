@@ -44,6 +44,7 @@ fn evidence(baseline: ArmPoints, canary: ArmPoints) -> Evidence {
         observed_seconds: 3600.0,
         comparison: Comparison::Concurrent,
         canary_share: None,
+        ..Evidence::default()
     }
 }
 

@@ -18,6 +18,7 @@ pub const SHIPPED: &[Shipped] = &[
     Shipped { name: "http-low-traffic", yaml: include_str!("../configs/http-low-traffic.yaml") },
     Shipped { name: "istio-golden-signals", yaml: include_str!("../configs/istio-golden-signals.yaml") },
     Shipped { name: "nginx-ingress-golden-signals", yaml: include_str!("../configs/nginx-ingress-golden-signals.yaml") },
+    Shipped { name: "schema-contract-gate", yaml: include_str!("../configs/schema-contract-gate.yaml") },
 ];
 
 /// The shipped config of that name.
@@ -33,7 +34,7 @@ mod tests {
     use std::path::Path;
 
     use super::{SHIPPED, shipped};
-    use crate::config::{BUILT_IN_VARIABLES, CheckedConfig, Direction, Kind, Metric, MetricQuery, Period};
+    use crate::config::{BUILT_IN_VARIABLES, CheckedConfig, Direction, Kind, Metric, MetricQuery, Period, PopulationRule};
 
     fn configs() -> Vec<CheckedConfig> {
         SHIPPED.iter().map(|s| CheckedConfig::from_yaml(s.yaml).unwrap_or_else(|e| panic!("{}: {e}", s.name))).collect()
@@ -97,22 +98,42 @@ mod tests {
     fn queries_use_declared_variables_and_every_declared_one_is_used() {
         for config in configs() {
             let mut used = BTreeSet::new();
-            for metric in &config.metrics {
-                for text in texts(metric) {
-                    let names = variables(text);
-                    let selects_an_arm = names.contains("scope") || names.contains("canary_backend");
-                    assert!(selects_an_arm, "{}: {} would read the same for both arms", config.name, metric.name);
-                    for name in &names {
-                        let known = BUILT_IN_VARIABLES.contains(name) || config.variables.contains_key(*name);
-                        assert!(known, "{}: {} uses ${{{name}}}, which is not declared", config.name, metric.name);
-                    }
-                    used.extend(names.into_iter().map(str::to_owned));
+            let queries = config.metrics.iter().flat_map(|metric| texts(metric).into_iter().map(|text| (metric.name.as_str(), text)));
+            let population = config.population.iter().map(|check| ("population", check.queries["prometheus"].as_str()));
+            for (asked, text) in queries.chain(population) {
+                let names = variables(text);
+                let selects_an_arm = names.contains("scope") || names.contains("canary_backend");
+                assert!(selects_an_arm, "{}: {asked} would read the same for both arms", config.name);
+                for name in &names {
+                    let known = BUILT_IN_VARIABLES.contains(name) || config.variables.contains_key(*name);
+                    assert!(known, "{}: {asked} uses ${{{name}}}, which is not declared", config.name);
                 }
+                used.extend(names.into_iter().map(str::to_owned));
             }
             for name in config.variables.keys() {
                 assert!(used.contains(name), "{}: variable {name} is declared and not used", config.name);
             }
         }
+    }
+
+    #[test]
+    fn a_population_query_returns_the_labels_that_name_instance_and_version() {
+        let checks: Vec<_> = configs().into_iter().filter_map(|config| config.into_inner().population).collect();
+        assert!(!checks.is_empty());
+        for check in checks {
+            for text in check.queries.values() {
+                assert!(text.contains(&format!("by ({}, {})", check.instance, check.version)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_old_may_be_left_before_a_contract_phase_change() {
+        let config = shipped("schema-contract-gate").expect("shipped").into_inner();
+        assert_eq!(config.population.expect("a check").rule, PopulationRule::BaselineGone);
+        // With the old instances gone the arms are the same pods, and a comparison would pass whatever they do.
+        assert_eq!(config.judge, "threshold-v1");
+        assert!(config.metrics.iter().all(|metric| metric.critical && !metric.limits.is_empty()));
     }
 
     /// A wider window would make neighbouring points share samples; a fixed one would not follow a request's own step.

@@ -37,6 +37,10 @@ pub struct CanaryConfig {
     /// `NetflixACAJudge-v1.0` (Kayenta's, with its own rules for groups and thresholds).
     #[serde(default = "default_judge")]
     pub judge: String,
+    /// Whether the verdict gates (default), or advises: then everything is judged, recorded and reported, and the answer is a pass that
+    /// says which verdict it would have been.
+    #[serde(default, skip_serializing_if = "JudgingMode::is_gate")]
+    pub mode: JudgingMode,
     /// What makes a canary fail: `any` regressed metric, only a `critical` one, or the `score`.
     #[serde(default)]
     pub fail_on: FailOn,
@@ -59,8 +63,57 @@ pub struct CanaryConfig {
     /// Template variables that queries use as `${name}`, beside the built-in `${scope}`, `${location}`, `${step}` and `${window}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, Variable>,
+    /// Check of who runs which version, before anything is concluded from what they report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<PopulationCheck>,
     /// The metrics, in the order in which they are reported.
+    #[serde(default)]
     pub metrics: Vec<Metric>,
+}
+
+/// What a verdict is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JudgingMode {
+    /// It decides.
+    #[default]
+    Gate,
+    /// It is recorded; the answer is a pass.
+    Advisory,
+}
+
+impl JudgingMode {
+    fn is_gate(&self) -> bool {
+        *self == Self::Gate
+    }
+}
+
+/// Who must run which version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PopulationCheck {
+    /// What must hold.
+    #[serde(default)]
+    pub rule: PopulationRule,
+    /// Label that names the instances (`pod`, `instance`, `host`).
+    pub instance: String,
+    /// Label that names the version they run.
+    pub version: String,
+    /// For each kind of metric store, a query that returns one series for each instance and version, such as
+    /// `count by (pod, version) (build_info{app="${scope}"})`.
+    pub queries: BTreeMap<String, String>,
+}
+
+/// What must hold of the versions that run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PopulationRule {
+    /// Each arm runs one version, and the two differ; anything else makes the canary marginal.
+    #[default]
+    OneVersionPerArm,
+    /// None of the baseline's instances is left at the end of the window, and the canary runs one version; an instance that is left
+    /// fails the canary. For changes that old instances would not survive.
+    BaselineGone,
 }
 
 /// A template variable.
@@ -216,6 +269,14 @@ pub struct Metric {
     /// and the spread of the baseline's instances widens the tolerance. Left out: one series an arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_instance: Option<String>,
+    /// Looks, one after the other, that must find the metric regressed before it counts as regressed; until then it is suspect. Default
+    /// 1. Without a plan of looks the window counts as that many looks of equal length.
+    #[serde(default = "default_confirm", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 10))]
+    pub confirm: u32,
+    /// What is learnt from the time before the window.
+    #[serde(default, skip_serializing_if = "History::is_default")]
+    pub history: History,
     /// Settings that the judge `NetflixACAJudge-v1.0` alone reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aca: Option<aca::Rules>,
@@ -312,6 +373,47 @@ impl Limits {
     }
 }
 
+/// What is learnt from the time before the window: how much the metric moves when nothing is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// `auto` (default) reads as much as the store has, `off` nothing.
+    pub mode: HistoryMode,
+    /// Lengths of the window that are read before it. Default 20.
+    #[schemars(range(min = 5, max = 100))]
+    pub windows: u32,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { mode: HistoryMode::Auto, windows: 20 }
+    }
+}
+
+impl History {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether history is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryMode {
+    /// As much as there is.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+}
+
+fn default_confirm() -> u32 {
+    1
+}
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_one(n: &u32) -> bool {
+    *n == 1
+}
 fn default_judge() -> String {
     "haldane-v1".to_owned()
 }
@@ -482,8 +584,27 @@ impl CanaryConfig {
         if let Err(unknown) = self.judge.parse::<JudgeName>() {
             wrong("/judge", unknown.to_string());
         }
-        if self.metrics.is_empty() && !self.is_kayentas() {
-            wrong("/metrics", "a config needs at least one metric".to_owned());
+        if self.metrics.is_empty() && !self.is_kayentas() && self.population.is_none() {
+            wrong("/metrics", "a config needs at least one metric, or a population check".to_owned());
+        }
+        if let Some(population) = &self.population {
+            if self.is_kayentas() {
+                wrong("/population", format!("`{}` checks no population; leave it out, or choose another judge", self.judge));
+            }
+            for (field, label) in [("instance", &population.instance), ("version", &population.version)] {
+                if label.trim().is_empty() {
+                    wrong(&format!("/population/{field}"), "is empty; give the label's name".to_owned());
+                }
+            }
+            if population.queries.is_empty() {
+                wrong("/population/queries", "nothing says who runs which version; give a query for each metric store".to_owned());
+            }
+            for (store, text) in &population.queries {
+                if text.trim().is_empty() || text.len() > MAX_QUERY_BYTES {
+                    let message = format!("a query has 1 to {MAX_QUERY_BYTES} bytes; this one has {}", text.len());
+                    wrong(&format!("/population/queries/{store}"), message);
+                }
+            }
         }
         if self.metrics.len() > MAX_METRICS {
             wrong("/metrics", format!("{} metrics are more than the {MAX_METRICS} a config may have; split it", self.metrics.len()));
@@ -557,6 +678,13 @@ impl Metric {
         }
         if !(self.detectable.is_finite() && self.detectable > 0.0) {
             wrong("/detectable", format!("{} must be above 0; 1.0 is +100 %", self.detectable));
+        }
+        if !(1..=10).contains(&self.confirm) {
+            wrong("/confirm", format!("{} is no number of looks; give 1 to 10", self.confirm));
+        }
+        if !(5..=100).contains(&self.history.windows) {
+            let message = format!("{} windows cannot be learnt from; give 5 to 100, or set history.mode to off", self.history.windows);
+            wrong("/history/windows", message);
         }
         if self.min_points < 3 {
             wrong("/min_points", format!("{} is too few for any test; give at least 3", self.min_points));

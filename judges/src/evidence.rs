@@ -159,19 +159,22 @@ pub struct ArmPoints {
     pub points: Points,
     /// The instances, where the metric is read per instance.
     pub instances: Vec<Instance>,
+    /// The arm's points before the window, oldest first, on the same grid and ending where the window starts; `None` where they
+    /// were not asked for. Placebo windows are cut from them.
+    pub history: Option<Points>,
 }
 
 impl ArmPoints {
     /// An arm that is one series.
     #[must_use]
     pub fn values(values: Vec<f64>) -> Self {
-        Self { points: Points::Values(values), instances: Vec::new() }
+        Self { points: Points::Values(values), instances: Vec::new(), history: None }
     }
 
     /// An arm that is events out of totals.
     #[must_use]
     pub fn counts(events: Vec<f64>, totals: Vec<f64>) -> Self {
-        Self { points: Points::Counts { events, totals }, instances: Vec::new() }
+        Self { points: Points::Counts { events, totals }, instances: Vec::new(), history: None }
     }
 
     /// An arm whose points are the mean of its instances, interval by interval, over those that report.
@@ -184,7 +187,14 @@ impl ArmPoints {
             let n = present().count();
             if n == 0 { f64::NAN } else { present().sum::<f64>() / n as f64 }
         };
-        Self { points: Points::Values((0..length).map(mean).collect()), instances }
+        Self { points: Points::Values((0..length).map(mean).collect()), instances, history: None }
+    }
+
+    /// The same arm with the points before its window.
+    #[must_use]
+    pub fn with_history(mut self, history: Option<Points>) -> Self {
+        self.history = history;
+        self
     }
 }
 
@@ -213,6 +223,40 @@ pub enum Observation {
     Failed(FetchFailure),
 }
 
+/// A plan of repeated judgements of one canary while its window grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Looks {
+    /// Which judgement of the plan this is, from 1.
+    pub look: u32,
+    /// Judgements in the plan; at least `look`.
+    pub looks: u32,
+    /// Whether a healthy canary may pass before the last one. That gives up part of the control over false passes.
+    #[serde(default)]
+    pub early_pass: bool,
+}
+
+/// One instance of an arm and the version it says it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in the metric store, such as a pod's.
+    pub instance: String,
+    /// The version it reports.
+    pub version: String,
+    /// Points it reported in the window.
+    pub points: usize,
+    /// Whether it reported in one of the last two intervals of the window.
+    pub at_end: bool,
+}
+
+/// Who runs what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Population {
+    /// The baseline's instances. One that changed its version is listed with each.
+    pub baseline: Vec<Member>,
+    /// The canary's.
+    pub canary: Vec<Member>,
+}
+
 /// Everything a judge needs beside the config.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
@@ -226,4 +270,29 @@ pub struct Evidence {
     pub comparison: Comparison,
     /// Share of the arms' traffic that was sent to the canary, 0 to 1, where the caller says it.
     pub canary_share: Option<f64>,
+    /// The plan of repeated judgements, where there is one.
+    pub looks: Option<Looks>,
+    /// Shares of the traffic that the canary is to receive one after the other, each above 0 and at most 1, rising; empty where the
+    /// caller states none.
+    pub ramp: Vec<f64>,
+    /// Who runs what, where the config asks for it; or why that could not be had.
+    pub population: Option<Result<Population, FetchFailure>>,
+    /// Whether the request asks for advice only, whatever the config says.
+    pub advisory: bool,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            observations: Vec::new(),
+            step_seconds: 60.0,
+            observed_seconds: 0.0,
+            comparison: Comparison::Concurrent,
+            canary_share: None,
+            looks: None,
+            ramp: Vec::new(),
+            population: None,
+            advisory: false,
+        }
+    }
 }

@@ -18,8 +18,10 @@ pub mod period;
 pub mod scorecard;
 pub mod stats;
 
+mod advice;
 mod explain;
 mod haldane;
+mod population;
 mod quality;
 mod remedy;
 mod score;
@@ -48,7 +50,7 @@ pub fn judge(name: JudgeName, config: &CheckedConfig, evidence: &Evidence) -> Ju
             (quality::live_metrics(config, &cleaned), threshold::judge_metrics(config, cleaned))
         }
         // Takes the samples as they are, and has its own rules for the verdict.
-        JudgeName::NetflixAca => return aca::judgement(config, evidence),
+        JudgeName::NetflixAca => return advice::complete(aca::judgement(config, evidence), config, evidence),
     };
-    score::judgement(name, config, evidence, live, results)
+    advice::complete(score::judgement(name, config, evidence, live, results), config, evidence)
 }

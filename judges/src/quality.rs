@@ -1,7 +1,7 @@
 //! From raw points to points worth judging: warm-up, infinities, zeros for absent counters, coverage.
 
 use crate::config::{CheckedConfig, Kind, Metric};
-use crate::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Observation, Points};
+use crate::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
 use crate::scorecard::Coverage;
 
@@ -30,20 +30,46 @@ pub(crate) struct Cleaned {
 #[derive(Debug, Clone)]
 pub(crate) struct CleanArm {
     pub(crate) points: Points,
-    /// Values of each instance, where the metric is read per instance.
-    pub(crate) instances: Vec<Vec<f64>>,
+    /// The instances, where the metric is read per instance.
+    pub(crate) instances: Vec<Instance>,
+    /// The points before the window; `None` without any.
+    pub(crate) history: Option<Points>,
     pub(crate) coverage: Coverage,
     /// Share of the intervals in which the target was seen at all: for counts those with a total.
     pub(crate) seen: f64,
 }
 
 impl CleanArm {
+    /// The first part of the window; `share` is 0 to 1.
+    fn first(&self, share: f64) -> Self {
+        let cut = |values: &[f64]| values[..((values.len() as f64 * share).round() as usize).min(values.len())].to_vec();
+        let points = match &self.points {
+            Points::Values(values) => Points::Values(cut(values)),
+            Points::Counts { events, totals } => Points::Counts { events: cut(events), totals: cut(totals) },
+        };
+        let (Points::Values(reported) | Points::Counts { events: reported, .. }) = &points;
+        let present = reported.iter().filter(|v| v.is_finite()).count();
+        let expected = points.len();
+        let fraction = crate::quality::share(present, expected);
+        let up = liveness(&points).iter().filter(|v| v.is_finite()).count();
+        Self {
+            instances: self.instances.iter().map(|one| Instance { name: one.name.clone(), values: cut(&one.values) }).collect(),
+            history: self.history.clone(),
+            // How many of its points were infinite or zeros filled in is known of the whole window alone, and decides nothing.
+            coverage: Coverage { present, expected, infinite: 0, filled_with_zero: 0, fraction },
+            seen: crate::quality::share(up, expected).max(fraction),
+            points,
+        }
+    }
+
     /// The arm's values; the rate of each interval for counts.
     pub(crate) fn values(&self) -> Vec<f64> {
-        match &self.points {
-            Points::Values(values) => values.clone(),
-            Points::Counts { events, totals } => events.iter().zip(totals).map(|(x, m)| if *m > 0.0 { x / m } else { f64::NAN }).collect(),
-        }
+        values(&self.points)
+    }
+
+    /// The values before the window, likewise; empty without any.
+    pub(crate) fn history_values(&self) -> Vec<f64> {
+        self.history.as_ref().map(values).unwrap_or_default()
     }
 
     /// The intervals of a ratio in which the arm reported, as (events, totals); empty for values.
@@ -58,9 +84,11 @@ impl CleanArm {
 
     /// The values whose presence shows that the target was up: totals for counts.
     fn liveness(&self) -> &[f64] {
-        match &self.points {
-            Points::Values(values) | Points::Counts { totals: values, .. } => values,
-        }
+        liveness(&self.points)
+    }
+
+    fn history_liveness(&self) -> &[f64] {
+        self.history.as_ref().map_or(&[], liveness)
     }
 
     /// Whether every instance, or the arm's one series, reports nearly always.
@@ -70,7 +98,20 @@ impl CleanArm {
             present as f64 >= REPORTS * values.len().max(1) as f64
         };
         self.coverage.present >= 3
-            && if self.instances.is_empty() { self.coverage.fraction >= REPORTS } else { self.instances.iter().all(|i| share(i)) }
+            && if self.instances.is_empty() { self.coverage.fraction >= REPORTS } else { self.instances.iter().all(|i| share(&i.values)) }
+    }
+}
+
+fn values(points: &Points) -> Vec<f64> {
+    match points {
+        Points::Values(values) => values.clone(),
+        Points::Counts { events, totals } => events.iter().zip(totals).map(|(x, m)| if *m > 0.0 { x / m } else { f64::NAN }).collect(),
+    }
+}
+
+fn liveness(points: &Points) -> &[f64] {
+    match points {
+        Points::Values(values) | Points::Counts { totals: values, .. } => values,
     }
 }
 
@@ -102,14 +143,22 @@ pub(crate) fn count_live(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unju
 /// Cleans every metric of a config. The result has one entry for each, in the config's order.
 pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<Cleaned, Unjudged>> {
     let first: Vec<_> = config.metrics.iter().enumerate().map(|(i, metric)| clean_one(config, metric, evidence, i)).collect();
-    let (baseline, canary) = (reporting(&first, |c| &c.baseline), reporting(&first, |c| &c.canary));
+    let window = |arm: fn(&Cleaned) -> &CleanArm| reporting(&first, |c| arm(c).liveness());
+    let history = |arm: fn(&Cleaned) -> &CleanArm| reporting_before(&first, |c| arm(c).history_liveness());
+    let (baseline, canary) = (window(|c| &c.baseline), window(|c| &c.canary));
+    let (before_baseline, before_canary) = (history(|c| &c.baseline), history(|c| &c.canary));
     let fill: Vec<_> = config
         .metrics
         .iter()
         .zip(&first)
         .map(|(metric, cleaned)| {
             let cleaned = cleaned.as_ref().ok().filter(|cleaned| metric.absent_means_zero && !cleaned.is_counted())?;
-            Some((up_elsewhere(&baseline, &cleaned.baseline), up_elsewhere(&canary, &cleaned.canary)))
+            let up = |reporting: (&[usize], &[usize]), arm: &CleanArm| {
+                let past = arm.history_liveness();
+                let unknown = reporting.1.len().saturating_sub(past.len());
+                (up_elsewhere(reporting.0, arm.liveness()), up_elsewhere(reporting.1.get(unknown..).unwrap_or_default(), past))
+            };
+            Some((up((&baseline, &before_baseline), &cleaned.baseline), up((&canary, &before_canary), &cleaned.canary)))
         })
         .collect();
     first
@@ -146,7 +195,9 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     if let (true, Some(share), Points::Values(values)) = (metric.traffic, split(evidence), &mut clean_canary.points) {
         let factor = (1.0 - share) / share;
         values.iter_mut().for_each(|v| *v *= factor);
-        clean_canary.instances.iter_mut().flatten().for_each(|v| *v *= factor);
+        clean_canary.instances.iter_mut().flat_map(|i| &mut i.values).for_each(|v| *v *= factor);
+        // Nobody says how the traffic was split before the window.
+        clean_canary.history = None;
         let share = explain::rate(share);
         warnings.push(format!(
             "the canary's values were multiplied by {} for its stated share of {share} of the traffic",
@@ -162,6 +213,15 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
 }
 
 impl Cleaned {
+    /// What an earlier look of this window had: the first `look` of `of` parts of both arms. A baseline that lies before the canary and
+    /// is not of its length was complete by then.
+    pub(crate) fn at_look(&self, look: u32, of: u32) -> Self {
+        let share = f64::from(look) / f64::from(of.max(1));
+        let grows_along = self.concurrent || self.baseline.points.len() == self.canary.points.len();
+        let baseline = if grows_along { self.baseline.first(share) } else { self.baseline.clone() };
+        Self { baseline, canary: self.canary.first(share), concurrent: self.concurrent, warnings: self.warnings.clone() }
+    }
+
     /// Whether entry `i` of both arms is the same moment.
     pub(crate) fn is_aligned(&self) -> bool {
         self.concurrent && self.baseline.points.len() == self.canary.points.len()
@@ -233,24 +293,8 @@ fn clean_arm(
         Points::Counts { events, totals } => {
             let (mut events, mut totals) = (finite(events), finite(totals));
             let totals_seen = totals.iter().filter(|v| v.is_finite()).count();
-            let (mut negative, mut excess) = (0, 0);
-            for (x, m) in events.iter_mut().zip(&mut totals) {
-                if x.is_nan() && m.is_finite() && metric.absent_means_zero {
-                    *x = 0.0;
-                    filled_with_zero += 1;
-                }
-                if *x < 0.0 || *m < 0.0 {
-                    negative += 1;
-                    (*x, *m) = (f64::NAN, f64::NAN);
-                } else if *x > *m {
-                    // Two extrapolated counters may disagree by a little; the numerator cannot be more than all.
-                    excess += usize::from(*x > *m * 1.05);
-                    *x = *m;
-                }
-                if x.is_nan() || m.is_nan() {
-                    (*x, *m) = (f64::NAN, f64::NAN);
-                }
-            }
+            let (filled, negative, excess) = settle_counts(&mut events, &mut totals, metric.absent_means_zero);
+            filled_with_zero = filled;
             if negative > 0 {
                 warnings.push(format!("{negative} intervals of the {name} have a negative count and count as missing"));
             }
@@ -262,7 +306,8 @@ fn clean_arm(
             (Points::Counts { events, totals }, present)
         }
     };
-    let instances = arm.instances.iter().map(|instance| finite(&instance.values)).collect();
+    let instances =
+        arm.instances.iter().map(|instance| Instance { name: instance.name.clone(), values: finite(&instance.values) }).collect();
     if infinite > 0 {
         warnings.push(format!(
             "{infinite} values of the {name} are infinite or larger than can be judged ({largest:e}); they count as missing"
@@ -271,7 +316,49 @@ fn clean_arm(
     let expected = points.len();
     let fraction = share(present, expected);
     let seen = share(seen.unwrap_or(present), expected);
-    Ok(CleanArm { points, instances, coverage: Coverage { present, expected, infinite, filled_with_zero, fraction }, seen })
+    let history = clean_history(metric, arm);
+    Ok(CleanArm { points, instances, history, coverage: Coverage { present, expected, infinite, filled_with_zero, fraction }, seen })
+}
+
+/// Makes counts consistent: zeros for absent events where those mean zero, both missing where either is or is negative, and never more
+/// events than the total. Returns the numbers of zeros filled in, negative intervals, and intervals with clearly too many events.
+fn settle_counts(events: &mut [f64], totals: &mut [f64], absent_means_zero: bool) -> (usize, usize, usize) {
+    let (mut filled, mut negative, mut excess) = (0, 0, 0);
+    for (x, m) in events.iter_mut().zip(totals) {
+        if x.is_nan() && m.is_finite() && absent_means_zero {
+            *x = 0.0;
+            filled += 1;
+        }
+        if *x < 0.0 || *m < 0.0 {
+            negative += 1;
+            (*x, *m) = (f64::NAN, f64::NAN);
+        } else if *x > *m {
+            // Two extrapolated counters may disagree by a little; the numerator cannot be more than all.
+            excess += usize::from(*x > *m * 1.05);
+            *x = *m;
+        }
+        if x.is_nan() || m.is_nan() {
+            (*x, *m) = (f64::NAN, f64::NAN);
+        }
+    }
+    (filled, negative, excess)
+}
+
+/// An arm's points before the window; `None` where there are none of the window's kind.
+fn clean_history(metric: &Metric, arm: &ArmPoints) -> Option<Points> {
+    let finite = |values: &[f64], largest: f64| values.iter().map(|v| if v.abs() > largest { f64::NAN } else { *v }).collect::<Vec<f64>>();
+    match (&arm.points, arm.history.as_ref()?) {
+        (Points::Values(_), Points::Values(values)) => {
+            let values = finite(values, LARGEST);
+            values.iter().any(|v| v.is_finite()).then_some(Points::Values(values))
+        }
+        (Points::Counts { .. }, Points::Counts { events, totals }) if events.len() == totals.len() => {
+            let (mut events, mut totals) = (finite(events, LARGEST_COUNT), finite(totals, LARGEST_COUNT));
+            settle_counts(&mut events, &mut totals, metric.absent_means_zero);
+            totals.iter().any(|v| v.is_finite()).then_some(Points::Counts { events, totals })
+        }
+        _ => None,
+    }
 }
 
 fn share(present: usize, expected: usize) -> f64 {
@@ -279,10 +366,10 @@ fn share(present: usize, expected: usize) -> f64 {
 }
 
 /// Number of metrics of an arm that report in each interval.
-fn reporting(all: &[Result<Cleaned, Unjudged>], arm: impl Fn(&Cleaned) -> &CleanArm) -> Vec<usize> {
+fn reporting(all: &[Result<Cleaned, Unjudged>], liveness: impl Fn(&Cleaned) -> &[f64]) -> Vec<usize> {
     let mut reporting = Vec::new();
     for cleaned in all.iter().flatten() {
-        let values = arm(cleaned).liveness();
+        let values = liveness(cleaned);
         reporting.resize(reporting.len().max(values.len()), 0);
         for (count, value) in reporting.iter_mut().zip(values) {
             *count += usize::from(value.is_finite());
@@ -291,13 +378,30 @@ fn reporting(all: &[Result<Cleaned, Unjudged>], arm: impl Fn(&Cleaned) -> &Clean
     reporting
 }
 
+/// The same before the window, where histories end together and begin when they may.
+fn reporting_before(all: &[Result<Cleaned, Unjudged>], liveness: impl Fn(&Cleaned) -> &[f64]) -> Vec<usize> {
+    let longest = all.iter().flatten().map(|cleaned| liveness(cleaned).len()).max().unwrap_or(0);
+    let mut reporting = vec![0; longest];
+    for cleaned in all.iter().flatten() {
+        for (count, value) in reporting.iter_mut().rev().zip(liveness(cleaned).iter().rev()) {
+            *count += usize::from(value.is_finite());
+        }
+    }
+    reporting
+}
+
 /// The intervals in which a metric of the arm other than this one reports.
-fn up_elsewhere(reporting: &[usize], this: &CleanArm) -> Vec<bool> {
-    let own = |t: usize| usize::from(this.liveness().get(t).is_some_and(|v| v.is_finite()));
+fn up_elsewhere(reporting: &[usize], this: &[f64]) -> Vec<bool> {
+    let own = |t: usize| usize::from(this.get(t).is_some_and(|v| v.is_finite()));
     reporting.iter().enumerate().map(|(t, count)| *count > own(t)).collect()
 }
 
-fn fill_zeros(arm: &mut CleanArm, up: &[bool]) {
+fn fill_zeros(arm: &mut CleanArm, (up, up_before): &(Vec<bool>, Vec<bool>)) {
+    if let Some(Points::Values(values)) = &mut arm.history {
+        for (value, _) in values.iter_mut().zip(up_before).filter(|(value, up)| value.is_nan() && **up) {
+            *value = 0.0;
+        }
+    }
     if let Points::Values(values) = &mut arm.points {
         for (value, _) in values.iter_mut().zip(up).filter(|(value, up)| value.is_nan() && **up) {
             *value = 0.0;
@@ -307,5 +411,28 @@ fn fill_zeros(arm: &mut CleanArm, up: &[bool]) {
         arm.coverage.expected = values.len();
         arm.coverage.fraction = share(arm.coverage.present, arm.coverage.expected);
         arm.seen = arm.coverage.fraction;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_the_window_zeros_are_filled_by_time_however_far_back_each_history_reaches() {
+        let config = serde_json::json!({ "name": "c", "metrics": [
+            { "name": "requests" }, { "name": "errors", "absent_means_zero": true }
+        ] });
+        let config = CheckedConfig::from_value(config).unwrap();
+        let nan = f64::NAN;
+        let sampled = |history: &[f64]| {
+            let arm = || ArmPoints::values(vec![1.0, 2.0, 3.0]).with_history(Some(Points::Values(history.to_vec())));
+            Observation::Sampled { baseline: arm(), canary: arm() }
+        };
+        // The target was down two intervals before the window, and up before that.
+        let observations = vec![sampled(&[1.0, 1.0, 1.0, nan, 1.0]), sampled(&[nan, nan, 7.0])];
+        let cleaned = clean(&config, &Evidence { observations, ..Evidence::default() });
+        let history = cleaned[1].as_ref().unwrap().canary.history_values();
+        assert_eq!(history.iter().map(f64::to_string).collect::<Vec<_>>(), ["0", "NaN", "7"]);
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::config::{CheckedConfig, FailOn};
-use crate::evidence::{Arm, Evidence, JudgeName, Observation, Points};
+use crate::evidence::{Arm, Evidence, JudgeName, Looks, Observation, Points};
 use crate::explain;
+use crate::population;
 use crate::scorecard::{
     Action, GroupScore, Judgement, MetricResult, Reason, Recommendation, Remedy, Status, StatusCounts, Verdict, VerdictCause, VerdictReason,
 };
@@ -23,18 +24,27 @@ pub(crate) fn judgement(
 ) -> Judgement {
     let groups = group_scores(config, &metrics);
     let score = total_score(&groups);
+    let population = population::check(config, evidence);
     let mut reasons = failures(config, &metrics, score);
-    let verdict = if reasons.is_empty() {
-        reasons = doubts(config, evidence, &metrics, score);
+    reasons.extend(population.failures);
+    let fails = !reasons.is_empty();
+    // Before the other doubts: what a mixed arm reports says little about any version.
+    reasons.extend(population.doubts);
+    let verdict = if !fails {
+        reasons.extend(doubts(config, evidence, &metrics, score));
+        reasons.extend(on_track(config, evidence).filter(|_| reasons.is_empty()));
         if reasons.is_empty() { Verdict::Pass } else { Verdict::Marginal }
     } else {
         Verdict::Fail
     };
-    let recommendation = recommendation(config, evidence, &metrics, verdict, &reasons);
+    let recommendation = recommendation(config, evidence, &metrics, verdict, &reasons, population.advice);
     let summary = summary(verdict, &metrics, &reasons);
     Judgement {
         verdict,
         score,
+        advisory: false,
+        would_be: None,
+        looks: evidence.looks,
         summary,
         recommendation,
         reasons,
@@ -122,6 +132,27 @@ fn failures(config: &CheckedConfig, metrics: &[MetricResult], score: Option<f64>
     reasons
 }
 
+/// The plan, where looks of it are left.
+fn unfinished(evidence: &Evidence) -> Option<Looks> {
+    evidence.looks.filter(|plan| plan.look < plan.looks)
+}
+
+/// Why a canary that nothing speaks against does not pass at this look: only the last one passes it, unless the caller wants it sooner.
+fn on_track(config: &CheckedConfig, evidence: &Evidence) -> Option<VerdictCause> {
+    let plan = unfinished(evidence)?;
+    let long_enough = evidence.observed_seconds >= config.min_observation.seconds() as f64;
+    (!(plan.early_pass && long_enough)).then(|| VerdictCause {
+        reason: VerdictReason::OnTrack,
+        metrics: Vec::new(),
+        sentence: format!("on track, look {} of {}", plan.look, plan.looks),
+    })
+}
+
+/// Seconds until the last look, at the pace so far.
+fn left_of_plan(plan: Looks, evidence: &Evidence) -> f64 {
+    evidence.observed_seconds / f64::from(plan.look.max(1)) * f64::from(plan.looks.saturating_sub(plan.look))
+}
+
 /// The reasons for which a canary that does not fail does not pass either.
 fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult], score: Option<f64>) -> Vec<VerdictCause> {
     let mut reasons = Vec::new();
@@ -167,11 +198,12 @@ fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult],
         let metrics = explain::count(could_differ as u64, "metric");
         let sentence = format!("{} of {metrics} that could differ {verb} too little data to tell", undecided.len());
         add(VerdictReason::InsufficientEvidence, undecided, sentence);
-    } else if score.is_none() {
+    } else if score.is_none() && !config.metrics.is_empty() {
         add(VerdictReason::InsufficientEvidence, undecided, "no metric that counts could be judged".to_owned());
     }
     let needed = config.min_observation.seconds();
-    if evidence.observed_seconds < needed as f64 {
+    // The looks that are left observe longer anyway.
+    if evidence.observed_seconds < needed as f64 && unfinished(evidence).is_none() {
         let sentence = format!("{} s were observed where {needed} s are needed", evidence.observed_seconds);
         add(VerdictReason::ShortObservation, Vec::new(), sentence);
     }
@@ -184,29 +216,59 @@ fn recommendation(
     metrics: &[MetricResult],
     verdict: Verdict,
     reasons: &[VerdictCause],
+    advice: Option<String>,
 ) -> Recommendation {
+    let regressed = reasons.iter().any(|cause| matches!(cause.reason, VerdictReason::Regressed | VerdictReason::Score));
     match verdict {
-        Verdict::Pass => Recommendation { action: Action::Promote, sentence: "promote the canary".to_owned(), remedies: Vec::new() },
+        // Old instances that are left speak against the next step, not against the canary.
+        Verdict::Fail if !regressed => {
+            let sentence = advice.unwrap_or_else(|| "hold: look at the reasons before going on".to_owned());
+            Recommendation { action: Action::Hold, sentence, remedies: Vec::new(), next_share: None }
+        }
+        Verdict::Pass => {
+            Recommendation { action: Action::Promote, sentence: "promote the canary".to_owned(), remedies: Vec::new(), next_share: None }
+        }
         Verdict::Fail => {
             let sentence = format!("roll back: {}", reasons.iter().map(|cause| cause.sentence.as_str()).collect::<Vec<_>>().join("; "));
-            Recommendation { action: Action::Rollback, sentence, remedies: Vec::new() }
+            Recommendation { action: Action::Rollback, sentence, remedies: Vec::new(), next_share: None }
         }
         Verdict::Marginal => {
             let remedies = canary_remedies(config, evidence, metrics, reasons);
-            let sentence = match remedies.first() {
-                Some(first) => format!("hold: {}", first.sentence()),
-                None => "hold: look at the metrics named in the reasons before going on".to_owned(),
+            let sentence = match (unfinished(evidence), remedies.first()) {
+                _ if advice.is_some() => advice.unwrap_or_default(),
+                (Some(plan), _) if reasons.iter().all(|cause| cause.reason == VerdictReason::OnTrack) => {
+                    let left = minutes(left_of_plan(plan, evidence));
+                    format!(
+                        "hold: on track, look {} of {}; the last look, in about {left} at this pace, may pass it",
+                        plan.look, plan.looks
+                    )
+                }
+                (_, Some(first)) => format!("hold: {}", first.sentence()),
+                (Some(plan), None) if reasons.iter().all(|cause| waits(cause.reason)) => {
+                    format!("hold: look {} of {}; go on with the plan, whose next looks have more data", plan.look, plan.looks)
+                }
+                (_, None) => "hold: look at the metrics named in the reasons before going on".to_owned(),
             };
-            Recommendation { action: Action::Hold, sentence, remedies }
+            Recommendation { action: Action::Hold, sentence, remedies, next_share: None }
         }
     }
+}
+
+/// Whether more data may settle a doubt.
+fn waits(reason: VerdictReason) -> bool {
+    matches!(reason, VerdictReason::InsufficientEvidence | VerdictReason::Suspect | VerdictReason::OnTrack)
+}
+
+fn minutes(seconds: f64) -> String {
+    explain::count((seconds / 60.0).ceil().clamp(1.0, 1e9) as u64, "minute")
 }
 
 /// What settles every open metric at once: of each kind of remedy the largest; proposals to change the config are kept apart.
 fn canary_remedies(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult], reasons: &[VerdictCause]) -> Vec<Remedy> {
     let missing = config.min_observation.seconds() as f64 - evidence.observed_seconds;
+    let plan = unfinished(evidence);
     let mut remedies: Vec<Remedy> = Vec::new();
-    if missing > 0.0 {
+    if missing > 0.0 && plan.is_none() {
         let minutes = (missing / 60.0).ceil() as u64;
         let sentence = format!("observe {} longer, the shortest observation that may pass", explain::count(minutes, "minute"));
         remedies.push(Remedy::Extend { minutes, sentence });
@@ -228,6 +290,17 @@ fn canary_remedies(config: &CheckedConfig, evidence: &Evidence, metrics: &[Metri
             None => remedies.push(named),
         }
     }
+    if let Some(plan) = plan {
+        let left = left_of_plan(plan, evidence);
+        for remedy in &mut remedies {
+            // The plan gives that time anyway.
+            if let Remedy::Extend { minutes, sentence } = remedy
+                && *minutes as f64 * 60.0 <= left.max(60.0)
+            {
+                *sentence = format!("go on with the plan (this is look {} of {}), which will {sentence}", plan.look, plan.looks);
+            }
+        }
+    }
     // A change of the config helps the next release, not this one.
     remedies.sort_by_key(|remedy| matches!(remedy, Remedy::Configure { .. }));
     remedies
@@ -246,6 +319,7 @@ fn naming(metric: &MetricResult, remedy: &Remedy) -> Remedy {
 
 fn summary(verdict: Verdict, metrics: &[MetricResult], reasons: &[VerdictCause]) -> String {
     match verdict {
+        Verdict::Pass if metrics.is_empty() => "pass: every instance runs the version that it should".to_owned(),
         Verdict::Pass => {
             let open = metrics.iter().filter(|m| !m.muted && matches!(m.status, Status::Inconclusive | Status::NoData)).count();
             let passed = metrics.iter().filter(|m| !m.muted && m.status == Status::Pass).count();

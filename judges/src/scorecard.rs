@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::aca;
 use crate::config::{Direction, Kind};
-use crate::evidence::{Comparison, JudgeName};
+use crate::evidence::{Comparison, JudgeName, Looks};
 
 /// The verdict on a canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +73,12 @@ pub enum Reason {
     Shift,
     /// The canary's values are worse nearly throughout and by at least the baseline's level.
     Gross,
+    /// It grows away from the baseline over the window.
+    Leak,
+    /// One of the canary's instances behaves unlike all others.
+    Instance,
+    /// Regressed in this look; the config, or a plan of looks in its first half, asks for more that say so.
+    Unconfirmed,
     /// The canary stopped reporting what the baseline reports.
     Silent,
     /// The canary reports clearly less often than the baseline.
@@ -106,6 +112,9 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::Shift => "shift",
             Self::Gross => "gross",
+            Self::Leak => "leak",
+            Self::Instance => "instance",
+            Self::Unconfirmed => "unconfirmed",
             Self::Silent => "silent",
             Self::DataAsymmetry => "data_asymmetry",
             Self::Limit => "limit",
@@ -260,6 +269,10 @@ pub struct Numbers {
     pub z: f64,
     /// One-sided Mann-Whitney p-value.
     pub p: f64,
+    /// The same over all looks of the plan so far (p_seq), which then decides; absent without a plan, and where nothing else would
+    /// flag the metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_looks: Option<f64>,
     /// The same with the variance inflated for autocorrelation (p_ess).
     pub p_ess: f64,
     /// Variance inflation (V).
@@ -316,6 +329,12 @@ pub struct CountNumbers {
     pub p: f64,
     /// Exact conditional mid-p of the pooled counts.
     pub p_pooled: f64,
+    /// The same as `p` with bursts allowed for that the counts are too few to show; a regression needs both.
+    #[serde(default = "one")]
+    pub p_bursts: f64,
+    /// The larger of `p` and `p_bursts` over all looks of the plan so far, which then decides; absent without a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_looks: Option<f64>,
     /// Share of the intervals in which the canary's rate is worse, ties counting half.
     pub worse_share: f64,
     /// Chance of events this bursty if they were independent; at most 0.3 switches to a test that allows for bursts.
@@ -328,6 +347,11 @@ pub struct CountNumbers {
     pub power_at_rate: f64,
 }
 
+/// What no evidence says, for scorecards written before a p-value was in them.
+fn one() -> f64 {
+    1.0
+}
+
 /// The tolerances and limits that applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppliedLimit {
@@ -335,7 +359,7 @@ pub struct AppliedLimit {
     pub relative: f64,
     /// Shift from which it is, in the unit.
     pub absolute: f64,
-    /// Where the relative limit comes from: `default`, `config` or `instances`.
+    /// Where the relative limit comes from: `default`, `config`, `instances` or `history`.
     pub from: String,
     /// p-value at or below which it is.
     pub p: f64,
@@ -344,6 +368,56 @@ pub struct AppliedLimit {
     /// Largest relative shift of one baseline instance against the others, where instances are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_spread: Option<f64>,
+}
+
+/// What was learnt from the time before the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HistoryNumbers {
+    /// Placebo windows (K): pairs of windows before this one in which the metric could be compared.
+    pub windows: usize,
+    /// Points in each.
+    pub window_points: usize,
+    /// Whether both arms have a past; otherwise the windows are cut from one series before and after.
+    pub both_arms: bool,
+    /// Quantile of their shifts (Q): as a fraction of the level, or in the unit for ratios; absent where it is unbounded.
+    pub quantile: Option<f64>,
+    /// Their centre, a standing difference of the arms (b0), likewise.
+    pub centre: f64,
+    /// The limit that they support, likewise; absent where it is unbounded, or with fewer than five windows.
+    pub limit: Option<f64>,
+}
+
+/// How the canary, and its distance from the baseline, grow over the window. Drifts are fractions of the baseline's level, above 0 is
+/// worse.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TrendNumbers {
+    /// Drift of the canary's distance from the baseline over the window.
+    pub drift: f64,
+    /// Drift from which it is a leak.
+    pub limit: f64,
+    /// Drift of the canary by itself.
+    pub drift_of_canary: f64,
+    /// The same limit for that.
+    pub limit_of_canary: f64,
+    /// One-sided p-value of the Mann-Kendall test, its variance inflated for autocorrelation: the larger of the two drifts'.
+    pub p: f64,
+    /// p-value at or below which it is; without enough placebo windows the metric is then suspect only.
+    pub p_limit: f64,
+    /// Placebo windows that the limits were learnt from; fewer than five teach nothing.
+    pub windows: usize,
+}
+
+/// One of the canary's instances against all others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceNumbers {
+    /// Its name in the metric store.
+    pub name: String,
+    /// Its level as a fraction above the mean of all others; above 0 is worse.
+    pub relative: f64,
+    /// One-sided p-value of the leave-one-out prediction.
+    pub p: f64,
+    /// p-value at or below which it is regressed.
+    pub p_limit: f64,
 }
 
 /// What threshold mode saw.
@@ -405,6 +479,15 @@ pub struct MetricResult {
     /// The tolerances that applied, where statistics were tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<AppliedLimit>,
+    /// What was learnt from the time before the window, where there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryNumbers>,
+    /// The trend, for metrics that accumulate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trend: Option<TrendNumbers>,
+    /// The canary's instance that differs most, where instances are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_instance: Option<InstanceNumbers>,
     /// Threshold mode, where it was entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdNumbers>,
@@ -454,6 +537,9 @@ pub struct Recommendation {
     /// What would settle every open metric, cheapest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remedies: Vec<Remedy>,
+    /// The share of the traffic to send the canary next, 0 to 1, where the request states a ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_share: Option<f64>,
 }
 
 /// Why the canary has its verdict.
@@ -474,6 +560,12 @@ pub enum VerdictReason {
     NoData,
     /// The observation was shorter than required.
     ShortObservation,
+    /// An arm runs more than one version, or both run the same.
+    MixedPopulation,
+    /// Instances of the baseline are left where none may be.
+    OldInstances,
+    /// Nothing speaks against the canary, and looks of the plan are left.
+    OnTrack,
 }
 
 /// One reason of the verdict.
@@ -523,11 +615,20 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// 0 to 100; absent where nothing was judged.
     pub score: Option<f64>,
+    /// Whether the verdict only advises: it is then a pass, and `would_be` says what it would have been.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub advisory: bool,
+    /// The verdict that it would have been, where it only advises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_be: Option<Verdict>,
+    /// The plan of looks that this judgement is one of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<Looks>,
     /// The verdict in a sentence.
     pub summary: String,
     /// What to do.
     pub recommendation: Recommendation,
-    /// Why, gravest first; empty for a pass.
+    /// Why, gravest first; empty for a pass, unless it only advises.
     pub reasons: Vec<VerdictCause>,
     /// The judge that decided.
     pub judge: JudgeName,

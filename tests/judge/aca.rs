@@ -84,6 +84,7 @@ fn evidence(arms: Vec<(Vec<f64>, Vec<f64>)>) -> Evidence {
         observed_seconds: 3600.0,
         comparison: Comparison::Concurrent,
         canary_share: None,
+        ..Evidence::default()
     }
 }
 

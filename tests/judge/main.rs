@@ -4,9 +4,10 @@
 
 mod aca;
 mod config;
-mod corpus;
+mod guards;
 mod layering;
 mod properties;
 mod reference;
 mod rule;
 mod scenarios;
+mod simulation;

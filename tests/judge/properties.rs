@@ -1,7 +1,7 @@
 //! What must hold for any samples.
 
 use haldane_judges::config::{CanaryConfig, CheckedConfig, Direction, Metric};
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Observation, Points};
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Looks, Observation, Points};
 use haldane_judges::scorecard::{Judgement, Status};
 use haldane_judges::stats::differences::{hodges_lehmann, kth_difference};
 use haldane_judges::stats::mann_whitney::mann_whitney;
@@ -45,6 +45,7 @@ fn evidence(baseline: ArmPoints, canary: ArmPoints) -> Evidence {
         observed_seconds: 3600.0,
         comparison: Comparison::Concurrent,
         canary_share: None,
+        ..Evidence::default()
     }
 }
 
@@ -187,10 +188,29 @@ proptest! {
         b in prop::collection::vec((any_point(), any_point()), 0..40),
         c in prop::collection::vec((any_point(), any_point()), 0..40),
     ) {
-        let arm = |v: &[(f64, f64)]| ArmPoints { points: Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() }, instances: Vec::new() };
+        let arm = |v: &[(f64, f64)]| ArmPoints { points: Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() }, instances: Vec::new(), history: None };
         let judgement = judge(JudgeName::HaldaneV1, &ratio_config(), &evidence(arm(&b), arm(&c)));
         let text = serde_json::to_string(&judgement).unwrap();
         prop_assert!(serde_json::from_str::<Judgement>(&text).is_ok(), "does not read back: {text}");
+    }
+
+    #[test]
+    fn any_counts_with_any_past_at_any_look_are_judged_the_same_each_time(
+        b in prop::collection::vec((any_point(), any_point()), 0..30),
+        c in prop::collection::vec((any_point(), any_point()), 0..30),
+        before in prop::collection::vec((any_point(), any_point()), 0..90),
+        before_too in any::<bool>(),
+        (look, more) in (0u32..40, 0u32..=u32::MAX - 40),
+        concurrent in any::<bool>(),
+    ) {
+        let points = |v: &[(f64, f64)]| Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() };
+        let arm = |v: &[(f64, f64)], past: bool| ArmPoints { points: points(v), instances: Vec::new(), history: past.then(|| points(&before)) };
+        let mut evidence = evidence(arm(&b, true), arm(&c, before_too));
+        evidence.looks = Some(Looks { look, looks: look + more, early_pass: false });
+        evidence.comparison = if concurrent { Comparison::Concurrent } else { Comparison::BeforeAfter };
+        let text = || serde_json::to_string(&judge(JudgeName::HaldaneV1, &ratio_config(), &evidence)).unwrap();
+        prop_assert_eq!(text(), text());
+        prop_assert!(serde_json::from_str::<Judgement>(&text()).is_ok());
     }
 
     #[test]
@@ -207,7 +227,7 @@ proptest! {
             serde_json::from_value::<CanaryConfig>(document).unwrap().check().unwrap()
         };
         let run = |names: [&str; 2], observations: Vec<Observation>| {
-            let evidence = Evidence { observations, step_seconds: 60.0, observed_seconds: 3600.0, comparison: Comparison::Concurrent, canary_share: None };
+            let evidence = Evidence { observations, step_seconds: 60.0, observed_seconds: 3600.0, comparison: Comparison::Concurrent, canary_share: None, ..Evidence::default() };
             judge(JudgeName::HaldaneV1, &config(names), &evidence)
         };
         let there = run(["errors", "traffic"], vec![observation.clone(), values.clone()]);

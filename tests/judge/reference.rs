@@ -7,6 +7,8 @@ use haldane_judges::stats::differences::{hodges_lehmann, shift_interval};
 use haldane_judges::stats::mann_whitney::{Method, mann_whitney};
 use haldane_judges::stats::multiplicity::{benjamini_hochberg, holm};
 use haldane_judges::stats::paired::{paired_rank_test, paired_ratio};
+use haldane_judges::stats::prediction::prediction_test;
+use haldane_judges::stats::trend::{mann_kendall, theil_sen, trend};
 use haldane_judges::stats::{Sample, normal_sf};
 use serde_json::Value;
 
@@ -148,6 +150,41 @@ fn the_inflation_of_u_agrees_with_the_reference_procedure() {
         close_or_floored(test.p.greater, &pair["p"], &format!("{name} p"));
         close(normal_sf(test.z / inflation.sqrt()), &want["p_ess"], &format!("{name} p_ess"));
     }
+}
+
+#[test]
+fn slopes_and_trend_tests_agree_with_scipy_and_pymannkendall() {
+    for case in cases("trend", 50) {
+        let name = case["name"].as_str().unwrap();
+        let series = numbers(&case["series"]);
+        close_within(theil_sen(&series).unwrap(), &case["slope"], number(&case["slope"]).abs().max(1e-3), &format!("{name} slope"));
+        let test = mann_kendall(&series, 1.0).unwrap();
+        close(test.s, &case["s"], &format!("{name} S"));
+        close(test.variance, &case["variance"], &format!("{name} variance"));
+        close(test.z, &case["z"], &format!("{name} z"));
+        close(test.p.greater, &case["greater"], &format!("{name} greater"));
+        close(test.p.less, &case["less"], &format!("{name} less"));
+        let inflated = trend(&series).unwrap();
+        close_within(inflated.rho, &case["rho"], 1e3, &format!("{name} rho"));
+        close_within(inflated.inflation, &case["inflation"], 1e3, &format!("{name} inflation"));
+        close_within(inflated.test.p.greater, &case["p_inflated"], 1e3, &format!("{name} inflated"));
+    }
+}
+
+#[test]
+fn one_value_against_others_agrees_with_scipys_t() {
+    let predictions = fixture("trend")["predictions"].as_array().unwrap().clone();
+    assert!(predictions.len() >= 8);
+    for case in predictions {
+        let name = case["name"].as_str().unwrap();
+        let test = prediction_test(number(&case["value"]), &numbers(&case["others"]), number(&case["least_scatter"])).unwrap();
+        close(test.difference, &case["difference"], &format!("{name} difference"));
+        close(test.p.greater, &case["greater"], &format!("{name} greater"));
+        close(test.p.less, &case["less"], &format!("{name} less"));
+    }
+    assert!(prediction_test(1.0, &[0.0], 0.0).is_err());
+    let constants = prediction_test(1.0, &[0.0, 0.0], 0.0).unwrap();
+    assert!(constants.p.greater < 1e-200 && constants.p.less == 1.0);
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn judged(case: &Value, with_instances: bool) -> Vec<MetricResult> {
         observed_seconds: 3600.0,
         comparison: if concurrent { Comparison::Concurrent } else { Comparison::BeforeAfter },
         canary_share: None,
+        ..Evidence::default()
     };
     let judgement = judge(JudgeName::HaldaneV1, &config.check().unwrap(), &evidence);
     assert_eq!(judgement.live_metrics as u64, case["m"].as_u64().unwrap(), "{}", case["name"]);
@@ -76,7 +77,7 @@ fn close(got: f64, want: &Value, what: &str) {
 fn every_metric_gets_the_status_and_the_numbers_of_the_reference_procedure() {
     let path = format!("{}/../fixtures/reference/rule.json", env!("CARGO_MANIFEST_DIR"));
     let fixture: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let (mut compared, mut widened) = (0, 0);
+    let (mut compared, mut widened, mut predicted) = (0, 0, 0);
     for case in fixture["cases"].as_array().unwrap() {
         for (mode, with_instances) in [("none", false), ("full", true)] {
             let results = judged(case, with_instances);
@@ -86,8 +87,15 @@ fn every_metric_gets_the_status_and_the_numbers_of_the_reference_procedure() {
                     continue;
                 }
                 let name = format!("{} {} {mode}", case["name"], got.name);
-                assert_eq!(status(got), want["status"].as_str().unwrap(), "{name}: {} {:?}", got.sentence, got.guards);
+                // Few instances say little about the next one: the limit is then a prediction bound, where that is wider, and what
+                // lies between the two is suspect.
+                let wider = got.limit.as_ref().is_some_and(|limit| {
+                    limit.from == "instances" && want["limit"].as_f64().is_some_and(|stated| limit.relative > stated * (1.0 + 1e-9))
+                });
+                let held_back = wider && want["status"] == "regressed" && status(got) == "suspect";
+                assert!(held_back || want["status"] == status(got), "{name}: {} {:?}, expected {want}", got.sentence, got.guards);
                 compared += 1;
+                predicted += usize::from(wider);
                 let Some(numbers) = &got.numbers else { continue };
                 let features = &metric["features"];
                 close(numbers.shift, &features["s"], &format!("{name} s"));
@@ -103,7 +111,9 @@ fn every_metric_gets_the_status_and_the_numbers_of_the_reference_procedure() {
                 }
                 close(numbers.p_ess, &want["p_ess"], &format!("{name} p_ess"));
                 let limit = got.limit.as_ref().unwrap();
-                close(limit.relative, &want["limit"], &format!("{name} limit"));
+                if !wider {
+                    close(limit.relative, &want["limit"], &format!("{name} limit"));
+                }
                 widened += usize::from(limit.from == "instances");
                 if want["blind"] == true && numbers.n_baseline.min(numbers.n_canary) >= 3 && got.mode == Mode::Threshold {
                     let guarded = got.guards.iter().any(|g| matches!(g.guard, Guard::CouldNotDetect | Guard::FewPoints));
@@ -112,5 +122,5 @@ fn every_metric_gets_the_status_and_the_numbers_of_the_reference_procedure() {
             }
         }
     }
-    assert!(compared > 150 && widened > 3, "{compared} compared, {widened} with a limit from the instances");
+    assert!(compared > 150 && widened > 3 && predicted < widened, "{compared} compared, {widened} by the instances, {predicted} wider");
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use haldane_judges::config::CheckedConfig;
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation};
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Instance, Looks, Member, Observation, Population};
 use haldane_judges::scorecard::Remedy;
 use haldane_judges::{JudgeName, judge};
 use serde::Deserialize;
@@ -22,6 +22,13 @@ struct Scenario {
     #[serde(default)]
     comparison: Comparison,
     canary_share: Option<f64>,
+    looks: Option<Looks>,
+    #[serde(default)]
+    ramp: Vec<f64>,
+    #[serde(default)]
+    advisory: bool,
+    population: Option<Runs>,
+    #[serde(default)]
     samples: BTreeMap<String, Arms>,
     expect: Expect,
 }
@@ -30,10 +37,20 @@ fn minute() -> f64 {
     60.0
 }
 
+/// Who runs what: `pod-1 v1`, one an entry; an entry that ends in `gone` did not report at the end of the window.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Runs {
+    #[serde(default)]
+    baseline: Vec<String>,
+    #[serde(default)]
+    canary: Vec<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Arms {
-    Sampled { baseline: Arm, canary: Arm },
+    Sampled { baseline: Arm, canary: Arm, baseline_history: Option<Arm>, canary_history: Option<Arm> },
     Failed { failed: FetchFailure },
 }
 
@@ -49,6 +66,12 @@ enum Arm {
 #[serde(deny_unknown_fields)]
 struct Expect {
     verdict: String,
+    would_be: Option<String>,
+    next_share: Option<f64>,
+    /// Part of the summary.
+    summary: Option<String>,
+    /// Part of the recommendation.
+    recommends: Option<String>,
     score: Option<f64>,
     action: Option<String>,
     #[serde(default)]
@@ -103,6 +126,14 @@ fn points(arm: &Arm) -> ArmPoints {
     }
 }
 
+fn members(entries: &[String]) -> Vec<Member> {
+    let member = |entry: &String| {
+        let words: Vec<&str> = entry.split_whitespace().collect();
+        Member { instance: words[0].to_owned(), version: words[1].to_owned(), points: 10, at_end: words.get(2) != Some(&"gone") }
+    };
+    entries.iter().map(member).collect()
+}
+
 fn word<T: serde::Serialize>(value: T) -> String {
     serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
 }
@@ -116,7 +147,13 @@ fn check(scenario: &Scenario) {
         .metrics
         .iter()
         .map(|metric| match scenario.samples.get(&metric.name) {
-            Some(Arms::Sampled { baseline, canary }) => Observation::Sampled { baseline: points(baseline), canary: points(canary) },
+            Some(Arms::Sampled { baseline, canary, baseline_history, canary_history }) => {
+                let history = |arm: &Option<Arm>| arm.as_ref().map(|arm| points(arm).points);
+                Observation::Sampled {
+                    baseline: points(baseline).with_history(history(baseline_history)),
+                    canary: points(canary).with_history(history(canary_history)),
+                }
+            }
             Some(Arms::Failed { failed }) => Observation::Failed(failed.clone()),
             None => panic!("{claim}: no samples of {}", metric.name),
         })
@@ -125,18 +162,37 @@ fn check(scenario: &Scenario) {
         Observation::Sampled { canary, baseline } => canary.points.len().max(baseline.points.len()),
         Observation::Failed(_) => 0,
     });
-    let observed = scenario.observed_seconds.unwrap_or(longest.max().unwrap() as f64 * scenario.step_seconds);
+    let observed = scenario.observed_seconds.unwrap_or(longest.max().unwrap_or(10) as f64 * scenario.step_seconds);
     let evidence = Evidence {
         observations,
         step_seconds: scenario.step_seconds,
         observed_seconds: observed,
         comparison: scenario.comparison,
         canary_share: scenario.canary_share,
+        looks: scenario.looks,
+        ramp: scenario.ramp.clone(),
+        advisory: scenario.advisory,
+        population: scenario
+            .population
+            .as_ref()
+            .map(|runs| Ok(Population { baseline: members(&runs.baseline), canary: members(&runs.canary) })),
     };
     let name: JudgeName = config.judge.parse().unwrap();
     let judgement = judge(name, &config, &evidence);
     let shown = serde_json::to_string_pretty(&judgement).unwrap();
     assert_eq!(word(judgement.verdict), scenario.expect.verdict, "{claim}\n{shown}");
+    if let Some(would_be) = &scenario.expect.would_be {
+        assert_eq!(judgement.would_be.map(word).as_ref(), Some(would_be), "{claim}\n{shown}");
+    }
+    if let Some(share) = scenario.expect.next_share {
+        assert_eq!(judgement.recommendation.next_share, Some(share), "{claim}\n{shown}");
+    }
+    if let Some(part) = &scenario.expect.summary {
+        assert!(judgement.summary.contains(part), "{claim}\n{shown}");
+    }
+    if let Some(part) = &scenario.expect.recommends {
+        assert!(judgement.recommendation.sentence.contains(part), "{claim}\n{shown}");
+    }
     if let Some(score) = scenario.expect.score {
         assert_eq!(judgement.score, Some(score), "{claim}\n{shown}");
     }

@@ -2,6 +2,8 @@
 
 /// Largest autocorrelation that is taken at its word; beyond it the inflation has no use.
 const RHO_MAX: f64 = 0.97;
+/// The same around a line.
+const RHO_MAX_RESIDUAL: f64 = 0.98;
 /// Autocorrelation assumed where a series is too short to show any.
 const RHO_UNKNOWN: f64 = 0.3;
 
@@ -13,6 +15,19 @@ const RHO_UNKNOWN: f64 = 0.3;
 /// Bias: Kendall 1954, doi:10.1093/biomet/41.3-4.403. Checked against `fixtures/reference/dependence.json`.
 #[must_use]
 pub fn lag1_autocorrelation(series: &[f64]) -> f64 {
+    autocorrelation(series, 1.0).clamp(0.0, RHO_MAX)
+}
+
+/// The same of what is left of a series when a straight line was taken away, within 0..=0.98.
+///
+/// Two fitted parameters bias `r` down further than one: `(n r + 2) / (n - 4)` undoes it.
+#[must_use]
+pub fn residual_autocorrelation(residuals: &[f64]) -> f64 {
+    autocorrelation(residuals, 2.0).clamp(0.0, RHO_MAX_RESIDUAL)
+}
+
+/// Lag-1 autocorrelation corrected for the bias that so many fitted parameters leave.
+fn autocorrelation(series: &[f64], fitted: f64) -> f64 {
     let present = || series.iter().copied().filter(|v| v.is_finite());
     let n = present().count();
     if n < 5 {
@@ -34,7 +49,7 @@ pub fn lag1_autocorrelation(series: &[f64]) -> f64 {
         .map(|pair| deviation(pair[0]) * deviation(pair[1]))
         .sum();
     let r = products / sum_of_squares;
-    ((nf * r + 1.0) / (nf - 3.0)).clamp(0.0, RHO_MAX)
+    (nf * r + fitted) / (nf - 2.0 - fitted)
 }
 
 /// Factor by which AR(1) dependence inflates the variance of a mean of `n` points; 1 or more.
@@ -77,6 +92,12 @@ pub struct LongRun {
 /// Method: Geyer 1992, doi:10.1214/ss/1177011137. Checked against `fixtures/reference/dependence.json`.
 #[must_use]
 pub fn long_run_variance(series: &[f64]) -> LongRun {
+    long_run_variance_raised(series, 0.5)
+}
+
+/// The same with rho raised by so many standard errors: more of them guard better against dependence that the series hides.
+#[must_use]
+pub fn long_run_variance_raised(series: &[f64], standard_errors: f64) -> LongRun {
     let n = series.len();
     let nf = n as f64;
     let mean = series.iter().sum::<f64>() / nf.max(1.0);
@@ -90,7 +111,7 @@ pub fn long_run_variance(series: &[f64]) -> LongRun {
     rho = if n > 4 { (nf * rho + 1.0) / (nf - 3.0) } else { rho + 0.5 };
     rho = rho.clamp(-0.5, 0.98);
     let standard_error = ((1.0 - rho.max(0.0).powi(2)) / nf).sqrt();
-    rho = (rho + 0.5 * standard_error).clamp(0.0, 0.98);
+    rho = (rho + standard_errors * standard_error).clamp(0.0, 0.98);
     let inflation = variance_inflation(rho, n);
     let marginal = variance / (1.0 - inflation / nf).max(0.05);
     let mut long_run = marginal * inflation;

@@ -53,19 +53,13 @@ pub enum Method {
 #[must_use]
 pub fn mann_whitney(canary: &Sample, baseline: &Sample) -> RankTest {
     let (m, n) = (canary.len(), baseline.len());
-    let pooled = Pooled::of(canary, baseline);
     let (mf, nf) = (m as f64, n as f64);
-    let u = pooled.rank_sum - mf * (mf + 1.0) / 2.0;
-    let total = mf + nf;
-    let deviation = u - mf * nf / 2.0;
-    let variance = mf * nf / 12.0 * ((total + 1.0) - pooled.tie_term() / (total * (total - 1.0)).max(1.0));
-    let sd = variance.max(0.0).sqrt();
-    if pooled.groups.len() == 1 || sd == 0.0 {
+    let pooled = Pooled::of(canary, baseline);
+    let Score { u, deviation, sd, z } = Score::of(&pooled, mf, nf);
+    if sd == 0.0 {
         let p = Tails { greater: 1.0, less: 1.0, two_sided: 1.0 };
         return RankTest { u, cles: u / (mf * nf), z: 0.0, sd: 0.0, p, method: Method::Exact };
     }
-    let magnitude = ((deviation.abs() - 0.5) / sd).max(0.0);
-    let z = if deviation < 0.0 { -magnitude } else { magnitude };
     let tied = pooled.has_ties();
     let exact = if tied { exact_tied(m, n, u, &pooled.groups) } else { exact_untied(m, n, u) };
     let (p, method) = match exact {
@@ -74,6 +68,32 @@ pub fn mann_whitney(canary: &Sample, baseline: &Sample) -> RankTest {
         None => (edgeworth_tails(deviation, sd, mf, nf), Method::Edgeworth),
     };
     RankTest { u, cles: u / (mf * nf), z, sd, p, method }
+}
+
+/// The normal score alone, [`RankTest::z`], for where an exact p-value would cost more than it says.
+#[must_use]
+pub fn mann_whitney_score(canary: &Sample, baseline: &Sample) -> f64 {
+    Score::of(&Pooled::of(canary, baseline), canary.len() as f64, baseline.len() as f64).z
+}
+
+/// U and how far it lies from its mean.
+struct Score {
+    u: f64,
+    deviation: f64,
+    sd: f64,
+    z: f64,
+}
+
+impl Score {
+    fn of(pooled: &Pooled, m: f64, n: f64) -> Self {
+        let u = pooled.rank_sum - m * (m + 1.0) / 2.0;
+        let total = m + n;
+        let deviation = u - m * n / 2.0;
+        let variance = m * n / 12.0 * ((total + 1.0) - pooled.tie_term() / (total * (total - 1.0)).max(1.0));
+        let sd = if pooled.groups.len() == 1 { 0.0 } else { variance.max(0.0).sqrt() };
+        let magnitude = if sd > 0.0 { ((deviation.abs() - 0.5) / sd).max(0.0) } else { 0.0 };
+        Self { u, deviation, sd, z: if deviation < 0.0 { -magnitude } else { magnitude } }
+    }
 }
 
 fn normal_tails(deviation: f64, sd: f64) -> Tails {

@@ -11,10 +11,13 @@ pub mod mann_whitney;
 pub mod multiplicity;
 pub mod paired;
 pub mod power;
+pub mod prediction;
 pub mod ranks;
 mod sample;
+pub mod sequential;
+pub mod trend;
 
-pub use sample::{Sample, median_of_sorted, pooled_scatter};
+pub use sample::{Sample, median_of_sorted, pooled_scatter, quantile_of_sorted};
 
 use statrs::distribution::{ContinuousCDF, Normal};
 

@@ -108,6 +108,15 @@ pub fn median_of_sorted(sorted: &[f64]) -> f64 {
     }
 }
 
+/// Quantile of ascending values, 0 <= `q` <= 1, interpolated linearly between order statistics (type 7 of Hyndman & Fan 1996). 0 for none.
+#[must_use]
+pub fn quantile_of_sorted(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let at = q.clamp(0.0, 1.0) * last as f64;
+    let (below, above) = (at.floor() as usize, at.ceil() as usize);
+    sorted[below] + (at - at.floor()) * (sorted[above] - sorted[below])
+}
+
 /// Scatter within two arms: 1.4826 times the median distance of a point from its own arm's median, both arms pooled.
 ///
 /// In the samples' unit; estimates the standard deviation of normal data.

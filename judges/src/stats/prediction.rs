@@ -1,0 +1,69 @@
+//! Whether one more value belongs to a sample.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::{P_MIN, StatError, Tails};
+
+/// One value against those it was left out of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// The value less the mean of the others, in their unit.
+    pub difference: f64,
+    /// p-values; `greater` is that of a value above the others.
+    pub p: Tails,
+}
+
+/// Tests a value against a normal sample that it is no part of: `t = (value - mean) / (sd sqrt(1 + 1/n))` with `n - 1` degrees of freedom.
+///
+/// `least_scatter` takes the place of a smaller standard deviation, in the sample's unit: values that agree by rounding say nothing
+/// about the next one. Where both are 0, anything but the mean itself has the smallest p-value there is.
+///
+/// Method: the prediction interval of a normal sample (Hahn & Meeker 1991, section 4.5). Checked against SciPy,
+/// `fixtures/reference/trend.json`.
+///
+/// # Errors
+/// [`StatError::TooFew`] with fewer than two others, [`StatError::NotFinite`] where a value is not finite.
+pub fn prediction_test(value: f64, others: &[f64], least_scatter: f64) -> Result<Prediction, StatError> {
+    let n = others.len() as f64;
+    if others.len() < 2 {
+        return Err(StatError::TooFew { got: others.len(), needed: 2 });
+    }
+    let mean = others.iter().sum::<f64>() / n;
+    let variance = others.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let (difference, scatter) = (value - mean, variance.sqrt().max(least_scatter));
+    if !difference.is_finite() || !scatter.is_finite() {
+        return Err(StatError::NotFinite);
+    }
+    if scatter == 0.0 {
+        let p = |worse: bool| if worse { P_MIN } else { 1.0 };
+        return Ok(Prediction { difference, p: Tails::from_one_sided(p(difference > 0.0), p(difference < 0.0)) });
+    }
+    let t = difference / (scatter * (1.0 + 1.0 / n).sqrt());
+    let student = StudentsT::new(0.0, 1.0, n - 1.0).map_err(|_| StatError::NotFinite)?;
+    // Beyond this statrs' tail is 0; the p-value is then the smallest there is.
+    let tail = |t: f64| student.sf(t.clamp(-1e150, 1e150)).max(P_MIN);
+    Ok(Prediction { difference, p: Tails::from_one_sided(tail(t), tail(-t)) })
+}
+
+/// Quantile of Student's t distribution; infinite with less than one degree of freedom.
+#[must_use]
+pub fn student_quantile(probability: f64, degrees: f64) -> f64 {
+    match StudentsT::new(0.0, 1.0, degrees) {
+        Ok(student) if degrees >= 1.0 => student.inverse_cdf(probability),
+        _ => f64::INFINITY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::student_quantile;
+
+    #[test]
+    fn quantiles_are_those_of_r() {
+        // R: qt(0.95, c(1, 2, 9))
+        for (degrees, quantile) in [(1.0, 6.313_751_515), (2.0, 2.919_985_580), (9.0, 1.833_112_933)] {
+            assert!((student_quantile(0.95, degrees) - quantile).abs() < 1e-6, "{degrees}");
+        }
+        assert_eq!(student_quantile(0.95, 0.0), f64::INFINITY);
+    }
+}
