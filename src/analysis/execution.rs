@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::id::{self, IdError, IdKey};
-use super::{AnalysisError, Analyst, MetricProvenance, Provenance, Request, Scorecard};
+use super::{AnalysisError, Analyst, MetricProvenance, MetricSamples, Provenance, Request, Scorecard};
 use crate::store::{Kind, Store, StoreError, is_short_id, short_id};
 
 /// Bounds of the executions of one process.
@@ -561,15 +561,24 @@ impl Inner {
         }
     }
 
-    /// The scorecard itself, or one without samples where these alone are more than is remembered.
+    /// The scorecard itself; one without the samples of the past, where it would leave room for few others; or one without any samples,
+    /// where these alone are more than is remembered.
     fn fitting(&self, scorecard: Arc<Scorecard>) -> Arc<Scorecard> {
-        if scorecard.id.is_none() || u64::from(json_length(&scorecard)) <= self.options.remembered_bytes {
+        let remembered = self.options.remembered_bytes;
+        if scorecard.id.is_none() || u64::from(json_length(&scorecard)) <= remembered / FEWEST_WITH_HISTORY {
             return scorecard;
+        }
+        let recent = without_history(&scorecard);
+        if u64::from(json_length(&recent)) <= remembered {
+            return Arc::new(recent);
         }
         tracing::warn!(config = %scorecard.judgement.config, "the samples of a judgement are too many to be remembered; it is kept without them");
         Arc::new(without_samples(&scorecard))
     }
 }
+
+/// Scorecards that are remembered at least, with the samples of the past: those can be a hundred times as long as the window's.
+const FEWEST_WITH_HISTORY: u64 = 256;
 
 /// What a judgement says that was made again on other samples.
 const SAMPLES_CHANGED: &str =
@@ -592,11 +601,25 @@ async fn end_of(mut ended: Ended) -> Run {
     run.ok().and_then(|run| run.clone()).unwrap_or(Run { ending: Err(Failure::Crashed), started: now, ended: now })
 }
 
+/// A copy that leaves the series before the window out.
+fn without_history(scorecard: &Scorecard) -> Scorecard {
+    let mut recent = without_samples(scorecard);
+    for (to, from) in recent.data.metrics.iter_mut().zip(&scorecard.data.metrics) {
+        to.samples = from.samples.as_ref().map(|samples| MetricSamples {
+            baseline: samples.baseline.clone(),
+            canary: samples.canary.clone(),
+            baseline_history: None,
+            canary_history: None,
+        });
+    }
+    recent
+}
+
 /// A copy that leaves the series out.
 #[must_use]
 pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
     let Scorecard { id, judged_at, rerun, judgement, data } = scorecard;
-    let Provenance { source, canary_window, baseline_window, step_seconds, digest, metrics } = data;
+    let Provenance { source, canary_window, baseline_window, step_seconds, digest, metrics, population } = data;
     let bare = |metric: &MetricProvenance| MetricProvenance {
         name: metric.name.clone(),
         series_of: metric.series_of.clone(),
@@ -618,6 +641,7 @@ pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
             step_seconds: *step_seconds,
             digest: digest.clone(),
             metrics: metrics.iter().map(bare).collect(),
+            population: population.clone(),
         },
     }
 }
@@ -668,7 +692,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::analysis::{Accounts, Limits};
+    use crate::analysis::{Accounts, InlineArm, Limits};
 
     fn request() -> Request {
         serde_json::from_value(serde_json::json!({
@@ -744,5 +768,22 @@ mod tests {
         assert!(end_of(ended.ended).await.ending.unwrap().data.metrics[0].samples.is_none());
         let whole = executions.run_to_end(request(), Duration::from_secs(60)).await.unwrap();
         assert!(whole.data.metrics[0].samples.is_some());
+    }
+
+    #[tokio::test]
+    async fn the_samples_of_the_past_are_remembered_while_they_leave_room() {
+        let mut request = request();
+        for samples in request.samples.values_mut() {
+            let past: Vec<Option<f64>> = (0..200).map(|i| Some(f64::from(i))).collect();
+            (samples.baseline_history, samples.canary_history) = (Some(InlineArm::Values(past.clone())), Some(InlineArm::Values(past)));
+        }
+        for (remembered_bytes, kept) in [(64 << 20, true), (64 << 10, false)] {
+            let executions = executions(Options { remembered_bytes, ..Options::default() }, Box::new(|_| {}));
+            let identity = Identity { key: [1; 32], id: "id".to_owned() };
+            let ended = executions.launch(Some(identity), request.clone(), Duration::from_secs(60), false).unwrap();
+            let scorecard = end_of(ended.ended).await.ending.unwrap();
+            let samples = scorecard.data.metrics[0].samples.as_ref().unwrap();
+            assert_eq!((samples.baseline_history.is_some(), samples.canary_history.is_some()), (kept, kept));
+        }
     }
 }

@@ -514,6 +514,8 @@ mod tests {
                     name: "any".into(),
                     description: text.clone(),
                     judge: "haldane-v1".into(),
+                    mode: Default::default(),
+                    population: None,
                     fail_on: FailOn::Critical,
                     thresholds: Thresholds::default(),
                     groups: BTreeMap::from([(text.clone(), 0.1)]),
@@ -532,6 +534,9 @@ mod tests {
                 baseline_window: None,
                 canary_share: share,
                 planned_end: end.map(|end| Timestamp::from_second(end).unwrap()),
+                looks: None,
+                ramp: Vec::new(),
+                advisory: false,
                 samples: BTreeMap::new(),
                 queries: BTreeMap::new(),
             }

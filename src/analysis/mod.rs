@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::evidence::{Arm, Points};
+use haldane_judges::evidence::{Arm, Looks, Points};
 use haldane_judges::{CanaryConfig, JudgeName, Judgement};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::{Query, Window};
 
+mod arms;
 pub mod execution;
+mod fetch;
 pub mod id;
 mod pairing;
 mod plan;
+mod population;
 mod run;
 
 pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress, name_of_series};
@@ -48,9 +51,18 @@ pub struct Request {
     /// Share of the arms' traffic that goes to the canary, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_share: Option<f64>,
-    /// When the caller means to end the observation, for remedies.
+    /// When the caller means to end the observation, for remedies and looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_end: Option<Timestamp>,
+    /// The plan of repeated judgements that this is one of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<Looks>,
+    /// Shares of the traffic that the canary is to receive one after the other, each above 0 and at most 1, rising.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ramp: Vec<f64>,
+    /// Whether the verdict is to be recorded only, and the answer a pass.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub advisory: bool,
     /// Samples that came with the request, by metric name; those metrics are not fetched.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub samples: BTreeMap<String, InlineSamples>,
@@ -94,6 +106,23 @@ pub struct InlineSamples {
     pub baseline: InlineArm,
     /// The canary's points.
     pub canary: InlineArm,
+    /// The baseline's points before the window, in the same shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_history: Option<InlineArm>,
+    /// The canary's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_history: Option<InlineArm>,
+}
+
+impl InlineArm {
+    /// The shape, in words.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Values(_) => "numbers",
+            Self::Counts { .. } => "events and totals",
+            Self::Instances(_) => "instances",
+        }
+    }
 }
 
 /// One arm's inline points; `None` is a missing point. A vector of numbers alone makes a value metric.
@@ -150,6 +179,9 @@ pub struct Provenance {
     pub digest: String,
     /// For each metric in the config's order, the queries of both arms and what came back.
     pub metrics: Vec<MetricProvenance>,
+    /// The queries of both arms for who runs which version, where the config asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub population: Vec<QueryProvenance>,
 }
 
 /// A window as people read it.
@@ -242,16 +274,19 @@ impl Statistics {
 pub struct QueryProvenance {
     /// The arm it selects.
     pub arm: Arm,
-    /// `value`, `numerator` or `denominator`.
+    /// `value`, `numerator`, `denominator` or `population`.
     pub part: String,
     /// Text in the store's language.
     pub query: String,
-    /// Series that came back; absent where the query failed.
+    /// Series that came back with a point in the window; absent where the query failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<usize>,
-    /// Points that came back.
+    /// Points of the window that came back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<usize>,
+    /// Points before the window that came back with them; absent where none were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_points: Option<usize>,
 }
 
 /// Both arms' samples on the step grid.
@@ -261,6 +296,12 @@ pub struct MetricSamples {
     pub baseline: ArmSamples,
     /// The canary's.
     pub canary: ArmSamples,
+    /// The baseline's before the window, where they were judged by: oldest first, up to where the window starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_history: Option<ArmSamples>,
+    /// The canary's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_history: Option<ArmSamples>,
 }
 
 /// One arm's samples; `null` is a missing point.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::config::{BUILT_IN_VARIABLES, MetricQuery};
+use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Metric, MetricQuery};
 use haldane_judges::evidence::Arm;
-use haldane_judges::{CheckedConfig, ConfigProblem};
+use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName};
 
 use super::run::{Account, Accounts, AnalysisError, Limits};
 use super::{ArmQueries, InlineArm, Request, Scope};
@@ -17,6 +17,8 @@ pub(super) struct Plan<'a> {
     pub(super) account: Option<&'a Account>,
     /// One for each metric, in the config's order.
     pub(super) metrics: Vec<MetricPlan>,
+    /// Both arms' queries for who runs what; empty where the config does not ask, or there is nothing to ask over.
+    pub(super) population: Vec<PlannedQuery>,
     pub(super) step_seconds: u32,
 }
 
@@ -54,6 +56,7 @@ pub(super) enum Part {
     Value,
     Numerator,
     Denominator,
+    Population,
 }
 
 impl Part {
@@ -62,6 +65,7 @@ impl Part {
             Self::Value => "value",
             Self::Numerator => "numerator",
             Self::Denominator => "denominator",
+            Self::Population => "population",
         }
     }
 }
@@ -70,7 +74,32 @@ impl Part {
 pub(super) struct PlannedQuery {
     pub(super) arm: Arm,
     pub(super) part: Part,
+    /// The query over the window alone.
     pub(super) query: Query,
+    /// Points before the window that are asked for with it.
+    pub(super) history_points: usize,
+}
+
+impl PlannedQuery {
+    /// The query over the window and the time before it.
+    pub(super) fn with_history(&self) -> Query {
+        Query { text: self.query.text.clone(), window: self.query.window.with_past(self.history_points) }
+    }
+}
+
+/// Whether a judge learns from the time before the window of a metric.
+pub(super) fn learns_from_history(judge: JudgeName, metric: &Metric) -> bool {
+    judge == JudgeName::HaldaneV1 && metric.history.mode == HistoryMode::Auto
+}
+
+/// Points before a window that are read with it: whole windows, as many as the config asks for, `most` points in all allow, and
+/// there were since 1970.
+fn history_points(window: Window, windows: u32, most: usize) -> usize {
+    let n = window.len();
+    let since_1970 = usize::try_from(window.start / i64::from(window.step_seconds.max(1))).unwrap_or(0);
+    let fitting = |points: usize| points.checked_div(n).unwrap_or(0);
+    let windows = usize::try_from(windows).unwrap_or(usize::MAX);
+    windows.min(fitting(most.saturating_sub(n))).min(fitting(since_1970)) * n
 }
 
 fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> AnalysisError {
@@ -88,15 +117,17 @@ impl<'a> Plan<'a> {
         check_sizes(request, limits)?;
         check_samples(request, &config, limits)?;
         let fetched = config.metrics.iter().any(|metric| !request.samples.contains_key(&metric.name));
-        if !fetched {
+        // Where all samples are given and nothing says when they were taken, there is no time to ask about.
+        let asks_population = config.population.is_some() && (fetched || request.window.is_some() || config.metrics.is_empty());
+        if !(fetched || asks_population) {
             let metrics = config.metrics.iter().map(|_| MetricPlan::Inline).collect();
             let step_seconds = request.window.map_or(request.step_seconds, |window| window.step_seconds);
-            return Ok(Self { config, account: None, metrics, step_seconds });
+            return Ok(Self { config, account: None, metrics, population: Vec::new(), step_seconds });
         }
         let account = accounts.choose(request.source.as_deref())?;
         let Some(window) = request.window else {
             let name = config.metrics.iter().map(|m| &m.name).find(|name| !request.samples.contains_key(*name));
-            let message = format!("`{}` has to be fetched; say over which window", name.map_or("", String::as_str));
+            let message = format!("`{}` has to be fetched; say over which window", name.map_or("population", String::as_str));
             return Err(invalid("/window", message));
         };
         let arms = [
@@ -112,8 +143,9 @@ impl<'a> Plan<'a> {
                     return Ok(MetricPlan::Inline);
                 }
                 if let Some(ArmQueries { baseline, canary, pair_by }) = request.queries.get(&metric.name) {
-                    let planned = |arm, query: &Query| PlannedQuery { arm, part: Part::Value, query: query.clone() };
+                    let planned = |arm, query: &Query| PlannedQuery { arm, part: Part::Value, query: query.clone(), history_points: 0 };
                     let queries = vec![planned(Arm::Baseline, baseline), planned(Arm::Canary, canary)];
+                    let queries = with_history(queries, request.judge, metric, account, limits);
                     return Ok(MetricPlan::Fetch { series: SeriesRule::Pairs(pair_by.clone()), queries });
                 }
                 let kind = account.source.kind();
@@ -122,25 +154,59 @@ impl<'a> Plan<'a> {
                         format!("`{}` has no query for {kind}, which source `{}` speaks; add queries.{kind}", metric.name, account.name);
                     return Err(invalid(format!("/config/metrics/{i}/queries"), message));
                 };
-                let queries =
-                    plan_queries(account, query, &arms).map_err(|(arm, message)| missing_scope(request, arm, i, kind, message))?;
+                let queries = plan_queries(account, query, &arms)
+                    .map_err(|(arm, message)| missing_scope(request, arm, &format!("/config/metrics/{i}/queries/{kind}"), message))?;
+                let queries = with_history(queries, request.judge, metric, account, limits);
                 let series = metric.per_instance.clone().map_or(SeriesRule::One, SeriesRule::Instances);
                 Ok(MetricPlan::Fetch { series, queries })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        refuse_comparing_with_itself(&metrics)?;
-        Ok(Self { config, account: Some(account), metrics, step_seconds: window.step_seconds })
+        let population = plan_population(request, &config, account, &arms)?;
+        refuse_comparing_with_itself(&metrics, &population)?;
+        Ok(Self { config, account: Some(account), metrics, population, step_seconds: window.step_seconds })
     }
 }
 
+/// A metric's queries with the points before the window, where its judge learns from them and no query forbids it.
+fn with_history(mut queries: Vec<PlannedQuery>, judge: JudgeName, metric: &Metric, account: &Account, limits: Limits) -> Vec<PlannedQuery> {
+    if learns_from_history(judge, metric) && !queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text)) {
+        for planned in &mut queries {
+            planned.history_points = history_points(planned.query.window, metric.history.windows, limits.max_points);
+        }
+    }
+    queries
+}
+
+fn plan_population(
+    request: &Request,
+    config: &CheckedConfig,
+    account: &Account,
+    arms: &[(Arm, BTreeMap<String, String>, Window); 2],
+) -> Result<Vec<PlannedQuery>, AnalysisError> {
+    let Some(population) = &config.population else { return Ok(Vec::new()) };
+    let kind = account.source.kind();
+    let Some(text) = population.queries.get(kind) else {
+        let message = format!("there is no query for {kind}, which source `{}` speaks; add queries.{kind}", account.name);
+        return Err(invalid("/config/population/queries", message));
+    };
+    let planned = |(arm, variables, window): &(Arm, BTreeMap<String, String>, Window)| {
+        let text = account.source.resolve(&Template { text, variables, window: *window });
+        let text = text.map_err(|error| missing_scope(request, *arm, &format!("/config/population/queries/{kind}"), error.to_string()))?;
+        Ok(PlannedQuery { arm: *arm, part: Part::Population, query: Query { text, window: *window }, history_points: 0 })
+    };
+    arms.iter().map(planned).collect()
+}
+
 /// Refuses a request in which every query of the canary is one of the baseline's: it would pass whatever is released.
-fn refuse_comparing_with_itself(metrics: &[MetricPlan]) -> Result<(), AnalysisError> {
+fn refuse_comparing_with_itself(metrics: &[MetricPlan], population: &[PlannedQuery]) -> Result<(), AnalysisError> {
     // An edge that makes its own queries decides by itself.
     if metrics.iter().any(|metric| matches!(metric, MetricPlan::Fetch { series: SeriesRule::Pairs(_), .. })) {
         return Ok(());
     }
-    let asked =
-        |arm: Arm| metrics.iter().flat_map(MetricPlan::queries).filter(move |planned| planned.arm == arm).map(|planned| &planned.query);
+    let asked = |arm: Arm| {
+        let queries = metrics.iter().flat_map(MetricPlan::queries).chain(population);
+        queries.filter(move |planned| planned.arm == arm).map(|planned| &planned.query)
+    };
     if asked(Arm::Canary).eq(asked(Arm::Baseline)) {
         let message = "both arms ask the same queries over the same window, and would be compared with themselves; \
                        give them different scopes, or the baseline an offset";
@@ -163,19 +229,19 @@ fn plan_queries(
         for (part, text) in &texts {
             let template = Template { text, variables, window: *window };
             let text = account.source.resolve(&template).map_err(|error| (*arm, error.to_string()))?;
-            queries.push(PlannedQuery { arm: *arm, part: *part, query: Query { text, window: *window } });
+            queries.push(PlannedQuery { arm: *arm, part: *part, query: Query { text, window: *window }, history_points: 0 });
         }
     }
     Ok(queries)
 }
 
-/// A template that cannot be filled points at the scope where that was left out, and at the config's query otherwise.
-fn missing_scope(request: &Request, arm: Arm, metric: usize, kind: &str, message: String) -> AnalysisError {
+/// A template that cannot be filled points at the scope where that was left out, and at the config's `query` otherwise.
+fn missing_scope(request: &Request, arm: Arm, query: &str, message: String) -> AnalysisError {
     let scope = if arm == Arm::Baseline { &request.baseline } else { &request.canary };
     if message.contains("`scope`") && !scope.variables.contains_key("scope") {
         return invalid(format!("/{arm}/scope"), format!("the queries use ${{scope}}; say what selects the {arm}"));
     }
-    invalid(format!("/config/metrics/{metric}/queries/{kind}"), message)
+    invalid(query, message)
 }
 
 /// The variables of one arm: the config's defaults, and the request's over them.
@@ -217,7 +283,8 @@ fn check_sizes(request: &Request, limits: Limits) -> Result<(), AnalysisError> {
         return Err(invalid("/canary_share", format!("{share} is no share of the traffic; give a number above 0 and below 1")));
     }
     // Where nothing is fetched, no metric store's limit counts.
-    let inline = request.config.metrics.iter().all(|metric| request.samples.contains_key(&metric.name));
+    let given = |metric: &Metric| request.samples.contains_key(&metric.name);
+    let inline = request.config.population.is_none() && request.config.metrics.iter().all(given);
     let most = if inline { limits.max_inline_points.max(limits.max_points) } else { limits.max_points };
     let own = request.queries.values().flat_map(|queries| [queries.baseline.window, queries.canary.window]);
     for window in request.window.into_iter().chain(request.baseline_window).chain(own) {
@@ -244,7 +311,20 @@ fn check_samples(request: &Request, config: &CheckedConfig, limits: Limits) -> R
             let message = format!("config `{}` has no metric `{}`", config.name, name.chars().take(60).collect::<String>());
             return Err(invalid(pointer("").trim_end_matches('/').to_owned(), message));
         }
-        for (arm, points) in [("baseline", &samples.baseline), ("canary", &samples.canary)] {
+        let arms = [("baseline", &samples.baseline, &samples.baseline_history), ("canary", &samples.canary, &samples.canary_history)];
+        for (arm, points, history) in arms {
+            if let Some(history) = history.as_ref().filter(|history| history.kind() != points.kind()) {
+                let message = format!(
+                    "the points before the window are {}, and those of the window {}; give the same",
+                    history.kind(),
+                    points.kind()
+                );
+                return Err(invalid(pointer(&format!("{arm}_history")), message));
+            }
+        }
+        let histories = [("baseline_history", samples.baseline_history.as_ref()), ("canary_history", samples.canary_history.as_ref())];
+        let histories = histories.into_iter().filter_map(|(field, points)| Some((field, points?)));
+        for (arm, points) in [("baseline", &samples.baseline), ("canary", &samples.canary)].into_iter().chain(histories) {
             let longest = match points {
                 InlineArm::Values(values) => values.len(),
                 InlineArm::Counts { events, totals } => {
@@ -293,6 +373,9 @@ mod tests {
             baseline_window: None,
             canary_share: None,
             planned_end: None,
+            looks: None,
+            ramp: Vec::new(),
+            advisory: false,
             samples: BTreeMap::new(),
             queries: BTreeMap::new(),
         }
@@ -337,5 +420,80 @@ mod tests {
         assert_eq!(with(&|r| r.window = Some(Window { start: 600, end: 0, step_seconds: 60 })), "/window");
         assert_eq!(with(&|r| r.window = Some(Window { start: 0, end: 10_000_000, step_seconds: 1 })), "/window/step");
         assert_eq!(with(&|r| r.canary_share = Some(1.5)), "/canary_share");
+    }
+
+    fn planned(request: &Request, limits: Limits) -> Vec<(usize, i64)> {
+        let accounts = accounts();
+        let plan = Plan::of(request, &accounts, limits).unwrap();
+        plan.metrics.iter().flat_map(MetricPlan::queries).map(|query| (query.history_points, query.with_history().window.start)).collect()
+    }
+
+    #[test]
+    fn whole_windows_before_the_window_are_asked_for_within_the_limits() {
+        let at = |start: i64| {
+            let mut request = request("up{app=\"${scope}\"}[${window}]", "a", "b");
+            request.window = Some(Window { start, end: start + 600, step_seconds: 60 });
+            request
+        };
+        assert_eq!(planned(&at(100_000_200), Limits::default()), [(200, 100_000_200 - 200 * 60); 2]);
+        let tight = |max_points| Limits { max_points, ..Limits::default() };
+        assert_eq!(planned(&at(100_000_200), tight(69))[0].0, 50);
+        assert_eq!(planned(&at(100_000_200), tight(19))[0].0, 0);
+        assert_eq!(planned(&at(1_500), Limits::default()), [(20, 300); 2], "nothing was before 1970");
+        assert_eq!(planned(&at(-600), Limits::default())[0].0, 0);
+        let accounts = accounts();
+        let request = at(100_000_200);
+        let plan = Plan::of(&request, &accounts, Limits::default()).unwrap();
+        assert!(plan.metrics[0].queries().iter().all(|query| query.with_history().text.ends_with("[600s]")), "the text is of the window");
+    }
+
+    #[test]
+    fn each_arm_has_its_own_past() {
+        let mut request = request("up{app=\"${scope}\"}", "a", "a");
+        request.window = Some(Window { start: 360_000, end: 360_600, step_seconds: 60 });
+        request.baseline_offset_seconds = 3600;
+        assert_eq!(planned(&request, Limits::default()), [(200, 356_400 - 12_000), (200, 360_000 - 12_000)]);
+    }
+
+    #[test]
+    fn no_history_is_asked_for_where_nobody_learns_from_it() {
+        let plain = [(0, 360_000); 2];
+        let with = |query: &str, change: &dyn Fn(&mut Request)| {
+            let mut request = request(query, "a", "b");
+            request.window = Some(Window { start: 360_000, end: 360_600, step_seconds: 60 });
+            change(&mut request);
+            planned(&request, Limits::default())
+        };
+        let query = "up{app=\"${scope}\"}";
+        assert_ne!(with(query, &|_| ()), plain);
+        assert_eq!(with(query, &|r| r.judge = JudgeName::NetflixAca), plain);
+        assert_eq!(with(query, &|r| r.judge = JudgeName::ThresholdV1), plain);
+        assert_eq!(with(query, &|r| r.config.metrics[0].history.mode = HistoryMode::Off), plain);
+        assert_eq!(with("up{app=\"${scope}\"} @ end()", &|_| ()), plain);
+    }
+
+    #[test]
+    fn a_population_alone_is_planned_over_the_window_and_needs_one() {
+        let config = json!({ "name": "c", "population": {
+            "instance": "pod", "version": "version", "queries": { "prometheus": "build_info{app=\"${scope}\"}" }
+        } });
+        let mut request = request("up", "a", "b");
+        request.config = serde_json::from_value::<CanaryConfig>(config).unwrap();
+        let accounts = accounts();
+        let plan = Plan::of(&request, &accounts, Limits::default()).unwrap();
+        let asked: Vec<_> = plan.population.iter().map(|query| (query.arm, query.query.text.as_str(), query.history_points)).collect();
+        assert_eq!(asked, [(Arm::Baseline, "build_info{app=\"a\"}", 0), (Arm::Canary, "build_info{app=\"b\"}", 0)]);
+        let mut timeless = request.clone();
+        timeless.window = None;
+        assert_eq!(pointer(&timeless), "/window");
+        let mut same = request.clone();
+        same.canary = same.baseline.clone();
+        assert_eq!(pointer(&same), "/canary");
+        let mut unscoped = request.clone();
+        unscoped.baseline.variables.clear();
+        assert_eq!(pointer(&unscoped), "/baseline/scope");
+        let mut misspelt = request;
+        misspelt.config.population.as_mut().unwrap().queries.insert("prometheus".to_owned(), "x{a=\"${scpe}\"}".to_owned());
+        assert_eq!(pointer(&misspelt), "/config/population/queries/prometheus");
     }
 }

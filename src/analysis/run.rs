@@ -1,27 +1,27 @@
 //! Runs one analysis: plan, fetch, align, judge.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
 use haldane_judges::config::MAX_METRICS;
-use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation, Points};
-use haldane_judges::scorecard::{Remedy, Status};
+use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Observation, Points, Population};
+use haldane_judges::scorecard::{Remedy, Status, VerdictReason};
 use haldane_judges::{CheckedConfig, Judgement};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::pairing::{self, Labels, Pair};
-use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule};
+use super::arms::{self, Asked, PairedArms};
+use super::fetch::{FetchError, Fetched, fetch};
+use super::pairing::Labels;
+use super::plan::{MetricPlan, Plan, PlannedQuery, SeriesRule, learns_from_history};
+use super::population;
 use super::{
-    ArmSamples, InlineArm, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard, Statistics,
-    WindowSpan,
+    ArmSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard, Statistics, WindowSpan,
 };
 use crate::source::cache::{CacheCounts, CachedSource, ReplyCache};
-use crate::source::{Advice, InvalidSource, Query, Reply, Series, Source, SourceError, SourceSettings, Window};
+use crate::source::{Advice, InvalidSource, Source, SourceError, SourceSettings, Window};
 
 /// Bounds of one analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn unknown_source(name: Option<&str>, known: &[String]) -> String {
     }
 }
 
-/// How far the fetching has come.
+/// How far the fetching has come. A population check counts as a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Metrics that have arrived or failed.
@@ -153,33 +153,6 @@ pub struct Progress {
 pub struct Analyst {
     accounts: Accounts,
     limits: Limits,
-}
-
-/// How long to wait before a query is asked again.
-const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(600)];
-
-/// What one query came to.
-type Fetched = Result<Arc<Reply>, FetchError>;
-
-/// Why one query came to nothing.
-#[derive(Debug, Clone, PartialEq)]
-enum FetchError {
-    /// The store failed.
-    Source(SourceError),
-    /// The analysis ran out of time.
-    Deadline,
-}
-
-impl FetchError {
-    fn failure(&self, arm: Arm) -> FetchFailure {
-        let (reason, message) = match self {
-            Self::Source(error) => (error.reason(), error.to_string()),
-            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time (`--deadline`, `--background-deadline`), or let more queries of the account be under way \
-                 at once (`max_concurrent` of the source)"
-                    .to_owned()),
-        };
-        FetchFailure { arm, reason: reason.to_owned(), message }
-    }
 }
 
 impl Analyst {
@@ -222,9 +195,13 @@ impl Analyst {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Scorecard, AnalysisError> {
         let plan = Plan::of(request, &self.accounts, self.limits)?;
-        let replies = self.fetch_all(&plan, deadline, progress).await;
+        let mut replies = self.fetch_all(&plan, deadline, progress).await;
+        let population_replies = replies.split_off(plan.metrics.len()).pop().unwrap_or_default();
         let names = || plan.config.metrics.iter().map(|metric| &metric.name);
-        nothing_fetched(&plan, &replies, names())?;
+        if !population_replies.iter().any(|fetched| fetched.reply.is_ok()) {
+            nothing_fetched(&plan, &replies, names())?;
+        }
+        let population: Vec<Asked<'_>> = plan.population.iter().zip(&population_replies).collect();
         let mut room = MAX_METRICS.saturating_sub(plan.metrics.len());
         let mut assembled: Vec<Assembled> = names()
             .zip(&plan.metrics)
@@ -232,7 +209,7 @@ impl Analyst {
             .flat_map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan, &mut room))
             .collect();
         let config = judged_config(&plan.config, &mut assembled)?;
-        let evidence = evidence(request, &plan, &mut assembled);
+        let evidence = evidence(request, &plan, &config, &mut assembled, members(&plan, &population));
         let digest = digest(&config, &evidence);
         let judge = request.judge;
         let judging = tokio::task::spawn_blocking(move || {
@@ -251,7 +228,10 @@ impl Analyst {
         }
         // Series are pairs of one config's metric, whichever of them there were.
         judgement.config_digest = plan.config.digest();
-        judgement.warnings.extend(unmatched_arms(request, &assembled));
+        let population = population.into_iter().map(query_provenance).collect::<Vec<_>>();
+        judgement.warnings.extend(unmatched_arms(request, &assembled, &population));
+        let said = population_replies.iter().flat_map(|fetched| fetched.reply.iter()).flat_map(|reply| &reply.warnings);
+        judgement.warnings.extend(said.map(|warning| format!("population: {warning}")));
         name_times(&mut judgement, request);
         let data = Provenance {
             source: plan.account.map(|account| account.name.clone()),
@@ -268,13 +248,16 @@ impl Analyst {
                     ..assembled.provenance
                 })
                 .collect(),
+            population,
         };
         Ok(Scorecard { id: None, judged_at: Timestamp::now(), rerun: false, judgement, data })
     }
 
-    /// Asks every query, a bounded number at a time. The result has an entry for each metric, with one for each of its queries.
+    /// Asks every query, a bounded number at a time. The result has an entry for each metric, and one for the population, with one for
+    /// each of its queries.
     async fn fetch_all(&self, plan: &Plan<'_>, deadline: Instant, progress: &(dyn Fn(Progress) + Sync)) -> Vec<Vec<Fetched>> {
-        let mut waiting: Vec<usize> = plan.metrics.iter().map(|metric| metric.queries().len()).collect();
+        let asked: Vec<&[PlannedQuery]> = plan.metrics.iter().map(MetricPlan::queries).chain([plan.population.as_slice()]).collect();
+        let mut waiting: Vec<usize> = asked.iter().map(|queries| queries.len()).collect();
         let total = waiting.iter().filter(|queries| **queries > 0).count();
         let mut done = 0;
         progress(Progress { done, total });
@@ -282,15 +265,9 @@ impl Analyst {
         if let Some(account) = plan.account {
             // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
             let mut jobs = Vec::new();
-            for (i, metric) in plan.metrics.iter().enumerate() {
-                for (j, planned) in metric.queries().iter().enumerate() {
-                    jobs.push(async move {
-                        let fetched = match tokio::time::timeout_at(deadline, fetch(&account.source, &planned.query)).await {
-                            Ok(fetched) => fetched.map_err(FetchError::Source),
-                            Err(_) => Err(FetchError::Deadline),
-                        };
-                        (i, j, fetched)
-                    });
+            for (i, queries) in asked.iter().enumerate() {
+                for (j, planned) in queries.iter().enumerate() {
+                    jobs.push(async move { (i, j, fetch(&account.source, planned, deadline).await) });
                 }
             }
             let mut fetching = stream::iter(jobs).buffer_unordered(self.limits.concurrent_queries.max(1));
@@ -303,30 +280,15 @@ impl Analyst {
                 }
             }
         }
-        replies.into_iter().map(|metric| metric.into_iter().map(|reply| reply.unwrap_or(Err(FetchError::Deadline))).collect()).collect()
+        replies.into_iter().map(|metric| metric.into_iter().map(|reply| reply.unwrap_or_else(Fetched::late)).collect()).collect()
     }
-}
-
-/// Asks a store, and asks again where it could not be reached: one that restarts or sheds load is back in a moment.
-async fn fetch(source: &CachedSource, query: &Query) -> Result<Arc<Reply>, SourceError> {
-    for pause in RETRY_AFTER {
-        match source.fetch(query).await {
-            Err(SourceError::Unreachable(reason)) => {
-                tracing::debug!(reason, "a query is asked again");
-                // Many queries failed at the same time, and must not come back together.
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            }
-            ended => return ended,
-        }
-    }
-    source.fetch(query).await
 }
 
 /// Fails when every metric was to be fetched and for each the store itself failed: then there is nothing to judge.
 fn nothing_fetched<'a>(plan: &Plan<'_>, replies: &[Vec<Fetched>], names: impl Iterator<Item = &'a String>) -> Result<(), AnalysisError> {
     let mut first = None;
     for ((name, planned), replies) in names.zip(&plan.metrics).zip(replies) {
-        let failure = replies.iter().find_map(|reply| match reply {
+        let failure = replies.iter().find_map(|fetched| match &fetched.reply {
             Err(FetchError::Source(error)) => Some(error),
             _ => None,
         });
@@ -366,12 +328,10 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         statistics: None,
         samples: None,
     };
+    let learns = plan.config.metrics.iter().any(|metric| metric.name == name && learns_from_history(request.judge, metric));
     let (series, queries) = match planned {
         MetricPlan::Inline => {
-            let observation = request
-                .samples
-                .get(name)
-                .map(|samples| Observation::Sampled { baseline: inline_arm(&samples.baseline), canary: inline_arm(&samples.canary) });
+            let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns));
             return vec![Assembled::new(provenance, observation)];
         }
         MetricPlan::Fetch { series, queries } => (series, queries),
@@ -382,35 +342,45 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         for planned in queries.iter().filter(|planned| planned.arm == Arm::Canary) {
             advice.extend(account.source.advise(&planned.query));
         }
-    }
-    for (planned, reply) in queries.iter().zip(replies) {
-        let reply = reply.as_ref().ok();
-        provenance.queries.push(QueryProvenance {
-            arm: planned.arm,
-            part: planned.part.name().to_owned(),
-            query: planned.query.text.clone(),
-            series: reply.map(|reply| reply.series.len()),
-            points: reply.map(|reply| reply.series.iter().flat_map(|s| &s.values).filter(|v| !v.is_nan()).count()),
-        });
-        for warning in reply.map_or(&[][..], |reply| reply.warnings.as_slice()) {
-            warnings.push(format!("{}: {warning}", planned.arm));
+        if learns && queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text)) {
+            warnings.push("judged without history: the query's points depend on the range over which it is asked".to_owned());
         }
     }
-    let asked: Vec<(&PlannedQuery, &Fetched)> = queries.iter().zip(replies).collect();
+    let asked: Vec<Asked<'_>> = queries.iter().zip(replies).collect();
+    for (planned, fetched) in &asked {
+        provenance.queries.push(query_provenance((planned, fetched)));
+        for warning in fetched.reply.iter().flat_map(|reply| &reply.warnings) {
+            warnings.push(format!("{}: {warning}", planned.arm));
+        }
+        if let Some(error) = &fetched.without_history {
+            warnings.push(format!(
+                "{}: judged without history: the query over the window and the {} points before it failed ({error}); the window was asked \
+                 for alone",
+                planned.arm, planned.history_points
+            ));
+        }
+    }
+    // One arm's past says nothing about the two.
+    let without_history = replies.iter().any(|fetched| fetched.without_history.is_some());
+    let sampled = |mut baseline: ArmPoints, mut canary: ArmPoints| {
+        if without_history {
+            (baseline.history, canary.history) = (None, None);
+        }
+        Observation::Sampled { baseline, canary }
+    };
     let assembled = |observation| Assembled {
         warnings: warnings.clone(),
         advice: advice.clone(),
         ..Assembled::new(provenance.clone(), Some(observation))
     };
     if let SeriesRule::Pairs(pair_by) = series {
-        return match pairs(pair_by, &asked, *room + 1) {
+        return match arms::pairs(pair_by, &asked, *room + 1) {
             Err(failure) => vec![assembled(Observation::Failed(failure))],
             Ok(pairs) => {
                 *room = room.saturating_sub(pairs.len() - 1);
                 let several = pairs.len() > 1;
-                let one = |Pair { labels, baseline, canary, warnings }| {
-                    let (baseline, canary) = (ArmPoints::values(baseline), ArmPoints::values(canary));
-                    let mut one = assembled(Observation::Sampled { baseline, canary });
+                let one = |PairedArms { labels, baseline, canary, warnings }| {
+                    let mut one = assembled(sampled(baseline, canary));
                     one.provenance.series_of = several.then(|| name.to_owned());
                     one.provenance.labels = labels;
                     one.warnings.extend(warnings);
@@ -424,30 +394,11 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         SeriesRule::Instances(label) => Some(label.as_str()),
         _ => None,
     };
-    vec![assembled(match (arm_points(Arm::Baseline, per_instance, &asked), arm_points(Arm::Canary, per_instance, &asked)) {
-        (Ok(baseline), Ok(canary)) => Observation::Sampled { baseline, canary },
+    let points = |arm: Arm| arms::arm_points(arm, per_instance, &asked);
+    vec![assembled(match (points(Arm::Baseline), points(Arm::Canary)) {
+        (Ok(baseline), Ok(canary)) => sampled(baseline, canary),
         (Err(failure), _) | (_, Err(failure)) => Observation::Failed(failure),
     })]
-}
-
-/// The series of both arms, paired.
-fn pairs(pair_by: &[String], asked: &[(&PlannedQuery, &Fetched)], most: usize) -> Result<Vec<Pair>, FetchFailure> {
-    let arm = |arm: Arm| -> Result<(&[Series], usize), FetchFailure> {
-        match asked.iter().find(|(planned, _)| planned.arm == arm) {
-            None => Err(FetchFailure { arm, reason: "no_query".to_owned(), message: "no query was asked for this arm".to_owned() }),
-            // Without any series an arm has a point for each interval, not one at both ends of the window: so Kayenta fills it up.
-            Some((planned, Ok(reply))) if reply.series.is_empty() => Ok((&reply.series, planned.query.window.len().saturating_sub(1))),
-            Some((planned, Ok(reply))) => Ok((&reply.series, planned.query.window.len())),
-            Some((_, Err(error))) => Err(error.failure(arm)),
-        }
-    };
-    let ((baseline, before), (canary, after)) = (arm(Arm::Baseline)?, arm(Arm::Canary)?);
-    let pairs = pairing::pair(baseline, canary, pair_by, (before, after));
-    if pairs.len() > most {
-        let message = format!("{} pairs of series are more than the {most} there is room for; aggregate them in the query", pairs.len());
-        return Err(FetchFailure { arm: Arm::Canary, reason: "many_series".to_owned(), message });
-    }
-    Ok(pairs)
 }
 
 /// The config with a metric for each pair of series; each of them is named after its labels.
@@ -490,77 +441,40 @@ pub fn name_of_series(name: &str, labels: &BTreeMap<String, String>, taken: &BTr
     found
 }
 
-/// One arm's points from the replies to its queries.
-fn arm_points(arm: Arm, per_instance: Option<&str>, asked: &[(&PlannedQuery, &Fetched)]) -> Result<ArmPoints, FetchFailure> {
-    let failure = |reason: &str, message: String| FetchFailure { arm, reason: reason.to_owned(), message };
-    let mut values = BTreeMap::new();
-    for (planned, reply) in asked.iter().filter(|(planned, _)| planned.arm == arm) {
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(error) => return Err(error.failure(arm)),
-        };
-        if let Some(label) = per_instance {
-            return instances(label, reply).map(ArmPoints::from_instances).map_err(|message| failure("many_series", message));
-        }
-        match reply.series.as_slice() {
-            [] => values.insert(planned.part, vec![f64::NAN; planned.query.window.len()]),
-            [one] => values.insert(planned.part, one.values.clone()),
-            many => return Err(failure("many_series", many_series(many))),
-        };
-    }
-    match (values.remove(&Part::Numerator), values.remove(&Part::Denominator), values.remove(&Part::Value)) {
-        (Some(events), Some(totals), _) => Ok(ArmPoints::counts(events, totals)),
-        (_, _, Some(values)) => Ok(ArmPoints::values(values)),
-        _ => Err(failure("no_query", "no query was asked for this arm".to_owned())),
+/// A query and what came back, as the scorecard shows it.
+fn query_provenance((planned, fetched): Asked<'_>) -> QueryProvenance {
+    let known = |values: &[f64]| values.iter().filter(|value| !value.is_nan()).count();
+    let reporting = fetched.reply.is_ok().then(|| fetched.reporting());
+    QueryProvenance {
+        arm: planned.arm,
+        part: planned.part.name().to_owned(),
+        query: planned.query.text.clone(),
+        series: reporting.as_ref().map(Vec::len),
+        points: reporting.map(|series| series.iter().map(|one| known(fetched.window_of(one))).sum()),
+        history_points: (fetched.reply.is_ok() && fetched.history_points > 0)
+            .then(|| fetched.series().iter().map(|one| known(fetched.past_of(one))).sum()),
     }
 }
 
-/// Refuses several series by name: silently taking one of them, or their mean, would judge something nobody asked for.
-fn many_series(series: &[crate::source::Series]) -> String {
-    const SHOWN: usize = 3;
-    let shown: Vec<String> = series
-        .iter()
-        .take(SHOWN)
-        .map(|one| {
-            let labels: Vec<String> = one.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-            format!("{{{}}}", labels.join(", "))
-        })
-        .collect();
-    let more = if series.len() > SHOWN { format!(" and {} more", series.len() - SHOWN) } else { String::new() };
-    format!(
-        "{} series came back where one was expected: {}{more}; aggregate them in the query, or set per_instance to the label that tells them apart",
-        series.len(),
-        shown.join(", ")
-    )
-}
-
-fn instances(label: &str, reply: &Reply) -> Result<Vec<Instance>, String> {
-    let mut instances: BTreeMap<&str, Instance> = BTreeMap::new();
-    for series in &reply.series {
-        let Some(name) = series.labels.get(label) else {
-            return Err(format!("a series has no label `{label}`, which per_instance names; keep it in the query's grouping"));
-        };
-        let instance = Instance { name: name.clone(), values: series.values.clone() };
-        if instances.insert(name, instance).is_some() {
-            return Err(format!("two series have {label}={name:?}; aggregate in the query so that there is one for each"));
-        }
+/// Who runs what, where the config asks.
+fn members(plan: &Plan<'_>, asked: &[Asked<'_>]) -> Option<Result<Population, FetchFailure>> {
+    let check = plan.config.population.as_ref()?;
+    if plan.population.is_empty() {
+        let message =
+            "the samples came with the request, which says no window over which to ask who runs which version; give one".to_owned();
+        return Some(Err(FetchFailure { arm: Arm::Canary, reason: "no_query".to_owned(), message }));
     }
-    Ok(instances.into_values().collect())
+    Some(population::read(check, asked))
 }
 
-fn inline_arm(arm: &InlineArm) -> ArmPoints {
-    let known = |values: &[Option<f64>]| values.iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>();
-    match arm {
-        InlineArm::Values(values) => ArmPoints::values(known(values)),
-        InlineArm::Counts { events, totals } => ArmPoints::counts(known(events), known(totals)),
-        InlineArm::Instances(instances) => ArmPoints::from_instances(
-            instances.iter().map(|(name, values)| Instance { name: name.clone(), values: known(values) }).collect(),
-        ),
-    }
-}
-
-fn evidence(request: &Request, plan: &Plan<'_>, assembled: &mut [Assembled]) -> Evidence {
-    let observations: Vec<Observation> = assembled
+fn evidence(
+    request: &Request,
+    plan: &Plan<'_>,
+    config: &CheckedConfig,
+    assembled: &mut [Assembled],
+    population: Option<Result<Population, FetchFailure>>,
+) -> Evidence {
+    let mut observations: Vec<Observation> = assembled
         .iter_mut()
         .map(|one| {
             one.observation.take().unwrap_or_else(|| {
@@ -569,6 +483,7 @@ fn evidence(request: &Request, plan: &Plan<'_>, assembled: &mut [Assembled]) -> 
             })
         })
         .collect();
+    arms::trim_histories(config, &mut observations);
     let longest = observations.iter().map(|observation| match observation {
         Observation::Sampled { canary, .. } => canary.points.len(),
         Observation::Failed(_) => 0,
@@ -583,7 +498,17 @@ fn evidence(request: &Request, plan: &Plan<'_>, assembled: &mut [Assembled]) -> 
     let own = request.queries.values().map(|queries| (Some(queries.baseline.window), Some(queries.canary.window)));
     let apart = own.chain([(request.baseline_window(), request.window)]).any(|(baseline, canary)| baseline != canary);
     let comparison = if apart { Comparison::BeforeAfter } else { Comparison::Concurrent };
-    Evidence { observations, step_seconds, observed_seconds, comparison, canary_share: request.canary_share }
+    Evidence {
+        observations,
+        step_seconds,
+        observed_seconds,
+        comparison,
+        canary_share: request.canary_share,
+        looks: request.looks,
+        ramp: request.ramp.clone(),
+        population,
+        advisory: request.advisory,
+    }
 }
 
 /// SHA-256 of all samples in the config's order; every NaN is one and the same missing point.
@@ -598,21 +523,35 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
             hash.update(bits.to_le_bytes());
         }
     };
+    let all = |points: &Points, vector: &mut dyn FnMut(&[f64])| match points {
+        Points::Values(values) => vector(values),
+        Points::Counts { events, totals } => {
+            vector(events);
+            vector(totals);
+        }
+    };
     for (metric, observation) in config.metrics.iter().zip(&evidence.observations) {
         let Observation::Sampled { baseline, canary } = observation else {
             vector(&metric.name, &[]);
             continue;
         };
         for arm in [baseline, canary] {
-            match &arm.points {
-                Points::Values(values) => vector(&metric.name, values),
-                Points::Counts { events, totals } => {
-                    vector(&metric.name, events);
-                    vector(&metric.name, totals);
-                }
-            }
+            all(&arm.points, &mut |values| vector(&metric.name, values));
             for instance in &arm.instances {
                 vector(&instance.name, &instance.values);
+            }
+            // No metric and no instance has a name with such a character.
+            if let Some(history) = &arm.history {
+                all(history, &mut |values| vector("\0history", values));
+            }
+        }
+    }
+    if let Some(Ok(population)) = &evidence.population {
+        for (name, members) in [("\0baseline", &population.baseline), ("\0canary", &population.canary)] {
+            vector(name, &[]);
+            for member in members {
+                vector(&member.instance, &[]);
+                vector(&member.version, &[member.points as f64, f64::from(u8::from(member.at_end))]);
             }
         }
     }
@@ -631,12 +570,17 @@ fn statistics(observation: &Observation) -> Option<MetricStatistics> {
 fn samples(observation: &Observation) -> Option<MetricSamples> {
     // In JSON an infinite one is `null` too; who holds the scorecard itself can tell.
     let known = |values: &[f64]| values.iter().map(|v| (!v.is_nan()).then_some(*v)).collect::<Vec<_>>();
-    let arm = |arm: &ArmPoints| match &arm.points {
+    let arm = |points: &Points| match points {
         Points::Values(values) => ArmSamples::Values(known(values)),
         Points::Counts { events, totals } => ArmSamples::Counts { events: known(events), totals: known(totals) },
     };
     match observation {
-        Observation::Sampled { baseline, canary } => Some(MetricSamples { baseline: arm(baseline), canary: arm(canary) }),
+        Observation::Sampled { baseline, canary } => Some(MetricSamples {
+            baseline: arm(&baseline.points),
+            canary: arm(&canary.points),
+            baseline_history: baseline.history.as_ref().map(arm),
+            canary_history: canary.history.as_ref().map(arm),
+        }),
         Observation::Failed(_) => None,
     }
 }
@@ -647,11 +591,11 @@ fn span(window: Window) -> Option<WindowSpan> {
 }
 
 /// Says of an arm for which not one query returned a series what selected it: most likely it is misspelt.
-fn unmatched_arms(request: &Request, assembled: &[Assembled]) -> Vec<String> {
+fn unmatched_arms(request: &Request, assembled: &[Assembled], population: &[QueryProvenance]) -> Vec<String> {
     let arms = [(Arm::Baseline, &request.baseline), (Arm::Canary, &request.canary)];
     arms.into_iter()
         .filter_map(|(arm, scope)| {
-            let asked = || assembled.iter().flat_map(|one| &one.provenance.queries).filter(|query| query.arm == arm);
+            let asked = || assembled.iter().flat_map(|one| &one.provenance.queries).chain(population).filter(|query| query.arm == arm);
             if asked().next().is_none() || asked().any(|query| query.series != Some(0)) {
                 return None;
             }
@@ -677,8 +621,14 @@ fn name_times(judgement: &mut Judgement, request: &Request) {
         sentence.push_str(&format!("; extend to {}{plan}", clock(until)));
     };
     judgement.metrics.iter_mut().flat_map(|metric| &mut metric.remedies).for_each(name);
+    // What the recommendation says already in its own words is said with its time as well.
+    let before: Option<String> = judgement.recommendation.remedies.first().map(|first| first.sentence().to_owned());
     judgement.recommendation.remedies.iter_mut().for_each(name);
-    if let Some(first) = judgement.recommendation.remedies.first() {
-        judgement.recommendation.sentence = format!("hold: {}", first.sentence());
+    let recommendation = &mut judgement.recommendation;
+    if let (Some(before), Some(first)) = (before, recommendation.remedies.first()) {
+        recommendation.sentence = recommendation.sentence.replacen(&before, first.sentence(), 1);
+    }
+    if let (Some(planned), Some(VerdictReason::OnTrack)) = (request.planned_end, judgement.reasons.first().map(|cause| cause.reason)) {
+        recommendation.sentence.push_str(&format!("; the plan ends {}", clock(planned)));
     }
 }

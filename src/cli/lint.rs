@@ -137,22 +137,29 @@ fn examine(config: &CheckedConfig, findings: &mut Vec<Finding>) {
         let at = format!("/metrics/{i}");
         examine_metric(&at, metric, config.judge == haldane_judges::JudgeName::NetflixAca.as_str(), findings);
         for (pointer, text) in metric.queries.iter().flat_map(|(store, query)| texts(&format!("{at}/queries/{store}"), query)) {
-            for name in variables(text) {
-                let Some(name) = name else {
-                    findings.push(Finding::new(Severity::Error, &pointer, "a `${` is not closed by `}`"));
-                    continue;
-                };
-                used.insert(name);
-                if !BUILT_IN_VARIABLES.contains(&name) && !config.variables.contains_key(name) {
-                    let known = BUILT_IN_VARIABLES.into_iter().chain(config.variables.keys().map(String::as_str));
-                    let message = format!("`${{{name}}}` is not built in and not declared; {}", suggestion(name, known));
-                    findings.push(Finding::new(Severity::Error, &pointer, message));
-                }
-            }
+            examine_variables(config, &pointer, text, &mut used, findings);
         }
+    }
+    for (store, text) in config.population.iter().flat_map(|population| &population.queries) {
+        examine_variables(config, &format!("/population/queries/{store}"), text, &mut used, findings);
     }
     for name in config.variables.keys().filter(|name| !used.contains(name.as_str())) {
         findings.push(Finding::new(Severity::Warning, format!("/variables/{name}"), "no query uses this variable"));
+    }
+}
+
+fn examine_variables<'a>(config: &CheckedConfig, pointer: &str, text: &'a str, used: &mut BTreeSet<&'a str>, findings: &mut Vec<Finding>) {
+    for name in variables(text) {
+        let Some(name) = name else {
+            findings.push(Finding::new(Severity::Error, pointer, "a `${` is not closed by `}`"));
+            continue;
+        };
+        used.insert(name);
+        if !BUILT_IN_VARIABLES.contains(&name) && !config.variables.contains_key(name) {
+            let known = BUILT_IN_VARIABLES.into_iter().chain(config.variables.keys().map(String::as_str));
+            let message = format!("`${{{name}}}` is not built in and not declared; {}", suggestion(name, known));
+            findings.push(Finding::new(Severity::Error, pointer, message));
+        }
     }
 }
 
@@ -233,7 +240,16 @@ struct Trial<'a> {
     pointer: String,
     arm: Arm,
     text: &'a str,
-    per_instance: bool,
+    expected: Expected<'a>,
+}
+
+/// What a query should return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected<'a> {
+    /// One series.
+    One,
+    /// One for each value of these labels.
+    Each(&'a [&'a str]),
 }
 
 /// Asks the store every query for both arms, and says what came back.
@@ -247,14 +263,30 @@ async fn dry_run(args: &Args, config: &CheckedConfig, account: &Account, finding
         }
     };
     let mut trials = Vec::new();
+    let per_instance: Vec<Option<[&str; 1]>> =
+        config.metrics.iter().map(|metric| metric.per_instance.as_deref().map(|label| [label])).collect();
+    let member = config.population.as_ref().map(|population| [population.instance.as_str(), population.version.as_str()]);
+    if let (Some(population), Some(member)) = (&config.population, &member) {
+        match population.queries.get(source.kind()) {
+            None => {
+                let message = format!("the population has no query for {}", source.kind());
+                findings.push(Finding::new(Severity::Error, "/population/queries", message));
+            }
+            Some(text) => {
+                let pointer = format!("/population/queries/{}", source.kind());
+                let arm = |arm| Trial { pointer: pointer.clone(), arm, text, expected: Expected::Each(member) };
+                trials.extend([arm(Arm::Baseline), arm(Arm::Canary)]);
+            }
+        }
+    }
     for (i, metric) in config.metrics.iter().enumerate() {
         let at = format!("/metrics/{i}/queries");
         match metric.queries.get(source.kind()) {
             None => findings.push(Finding::new(Severity::Error, at, format!("`{}` has no query for {}", metric.name, source.kind()))),
             Some(query) => {
                 for (pointer, text) in texts(&format!("{at}/{}", source.kind()), query) {
-                    let per_instance = metric.per_instance.is_some();
-                    let arm = |arm| Trial { pointer: pointer.clone(), arm, text, per_instance };
+                    let expected = per_instance[i].as_ref().map_or(Expected::One, |labels| Expected::Each(labels));
+                    let arm = |arm| Trial { pointer: pointer.clone(), arm, text, expected };
                     trials.extend([arm(Arm::Baseline), arm(Arm::Canary)]);
                 }
             }
@@ -323,12 +355,16 @@ fn report(trial: &Trial<'_>, window: Window, outcome: Result<(Arc<Reply>, Vec<Ad
     let present = reply.series.iter().flat_map(|series| &series.values).filter(|value| value.is_finite()).count();
     match reply.series.len() {
         0 => say(Severity::Warning, "no series came back; check the metric's name, its labels and the scope".to_owned()),
-        n if n > 1 && !trial.per_instance => {
+        n if n > 1 && trial.expected == Expected::One => {
             let labels = reply.series.iter().take(3).map(|series| format!("{:?}", series.labels)).collect::<Vec<_>>().join(", ");
             say(
                 Severity::Error,
                 format!("{n} series came back where one is judged ({labels}); aggregate them in the query, or set `per_instance`"),
             );
+        }
+        _ if missing_label(trial, &reply).is_some() => {
+            let label = missing_label(trial, &reply).unwrap_or_default();
+            say(Severity::Error, format!("a series has no label `{label}`; keep it in the query's grouping"));
         }
         n => {
             let gaps = expected.saturating_sub(present);
@@ -343,6 +379,12 @@ fn report(trial: &Trial<'_>, window: Window, outcome: Result<(Arc<Reply>, Vec<Ad
     for advice in advice {
         say(if advice.about_shifts { Severity::Note } else { Severity::Warning }, advice.sentence);
     }
+}
+
+/// A label that a series should have and has not.
+fn missing_label<'a>(trial: &Trial<'a>, reply: &Reply) -> Option<&'a str> {
+    let Expected::Each(labels) = trial.expected else { return None };
+    labels.iter().copied().find(|label| reply.series.iter().any(|series| !series.labels.contains_key(*label)))
 }
 
 #[cfg(test)]
@@ -386,6 +428,16 @@ metrics:
   - {name: latency, unit: ms, tolerance: {absolute: 5}, limits: {max: 500}, queries: {prometheus: "b{s=\"${scope}\"}"}}
 "#;
         assert_eq!(findings(yaml), []);
+    }
+
+    #[test]
+    fn a_populations_queries_are_examined_too() {
+        let yaml = r#"
+name: x
+variables: {zone: {}}
+population: {instance: pod, version: version, queries: {prometheus: "build_info{s=\"${scope}\", z=\"${zone}\", a=\"${zne}\"}"}}
+"#;
+        assert_eq!(findings(yaml), [(Severity::Error, "/population/queries/prometheus".to_owned())]);
     }
 
     #[test]

@@ -162,7 +162,10 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[Pair]) -> Result<(Re
         }
         taken.insert(metric.name.clone());
         let arm = |arm: &Arm| InlineArm::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
-        samples.insert(metric.name.clone(), InlineSamples { baseline: arm(&pair.control), canary: arm(&pair.experiment) });
+        samples.insert(
+            metric.name.clone(),
+            InlineSamples { baseline: arm(&pair.control), canary: arm(&pair.experiment), baseline_history: None, canary_history: None },
+        );
         config.metrics.push(metric);
         named.push(Named {
             name: pair.name.clone(),
@@ -183,6 +186,9 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[Pair]) -> Result<(Re
         baseline_window: windows.map(|(baseline, _)| baseline),
         canary_share: None,
         planned_end: None,
+        looks: None,
+        ramp: Vec::new(),
+        advisory: false,
         samples,
         queries: BTreeMap::new(),
     };

@@ -179,6 +179,12 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         self.source.advise(query)
     }
 
+    /// See [`MetricSource::depends_on_range`].
+    #[must_use]
+    pub fn depends_on_range(&self, text: &str) -> bool {
+        self.source.depends_on_range(text)
+    }
+
     /// See [`MetricSource::metric_names`].
     ///
     /// # Errors
@@ -274,6 +280,10 @@ mod tests {
 
         fn advise(&self, _: &Query) -> Vec<Advice> {
             Vec::new()
+        }
+
+        fn depends_on_range(&self, _: &str) -> bool {
+            false
         }
 
         async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {

@@ -58,6 +58,13 @@ impl Window {
         self.start.saturating_add(i64::from(self.step_seconds))
     }
 
+    /// The window with so many points before it.
+    #[must_use]
+    pub fn with_past(self, points: usize) -> Self {
+        let seconds = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(i64::from(self.step_seconds));
+        Self { start: self.start.saturating_sub(seconds), ..self }
+    }
+
     /// The same window, `seconds` earlier.
     #[must_use]
     pub fn earlier(self, seconds: i64) -> Self {
@@ -126,6 +133,10 @@ pub trait MetricSource: Send + Sync {
     /// What a person should know about the query before trusting its points, such as a rate window longer than the step.
     fn advise(&self, query: &Query) -> Vec<Advice>;
 
+    /// Whether a point of the query depends on the range over which it is asked, and not on its own time alone. Such a query cannot be
+    /// asked over a longer range for its past.
+    fn depends_on_range(&self, text: &str) -> bool;
+
     /// Reads the series of a query.
     fn fetch(&self, query: &Query) -> impl Future<Output = Result<Reply, SourceError>> + Send;
 
@@ -168,6 +179,18 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether a query over a shorter window might not have failed so: too many points or samples, too much time, or series of the
+    /// past that do not go together.
+    #[must_use]
+    pub fn may_be_of_length(&self) -> bool {
+        match self {
+            Self::Refused(said) => !said.contains("parse error"),
+            Self::Unreachable(said) => ["timed out", "timeout", "Timeout"].iter().any(|word| said.contains(word)),
+            Self::TimedOut(_) | Self::Unreadable(_) | Self::TooLarge(_) | Self::TooManySeries(_) => true,
+            Self::Template(_) | Self::Account(_) => false,
+        }
+    }
+
     /// The stable word for the kind of failure, as scorecards show it.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -267,6 +290,14 @@ impl MetricSource for Source {
         }
     }
 
+    fn depends_on_range(&self, text: &str) -> bool {
+        match self {
+            Self::Prometheus(source) => source.depends_on_range(text),
+            #[cfg(feature = "datasets")]
+            Self::Dataset(source) => source.depends_on_range(text),
+        }
+    }
+
     async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
         match self {
             Self::Prometheus(source) => source.fetch(query).await,
@@ -280,6 +311,45 @@ impl MetricSource for Source {
             Self::Prometheus(source) => source.metric_names().await,
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.metric_names().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_put_before_a_window_on_the_same_grid() {
+        let window = Window { start: 600, end: 900, step_seconds: 60 };
+        let longer = window.with_past(10);
+        assert_eq!((longer.start, longer.end, longer.len()), (0, 900, 15));
+        assert_eq!(window.with_past(0), window);
+        assert_eq!(window.with_past(usize::MAX).end, 900);
+    }
+
+    #[test]
+    fn only_what_a_shorter_window_may_mend_counts_as_being_of_length() {
+        let refused = |said: &str| SourceError::Refused(said.to_owned());
+        for of_length in [
+            refused("bad_data: exceeded maximum resolution of 11,000 points per timeseries"),
+            refused("execution: query processing would load too many samples into memory in query execution"),
+            refused("execution: found duplicate series for the match group"),
+            SourceError::Unreachable("503 Service Unavailable: timeout: query timed out in expression evaluation".to_owned()),
+            SourceError::Unreachable("504 Gateway Timeout: no text".to_owned()),
+            SourceError::TimedOut(Duration::from_secs(30)),
+            SourceError::TooLarge(1),
+            SourceError::TooManySeries(1),
+        ] {
+            assert!(of_length.may_be_of_length(), "{of_length}");
+        }
+        for other in [
+            refused("bad_data: 1:4: parse error: unexpected end of input inside braces"),
+            SourceError::Unreachable("localhost:9090 refused the connection".to_owned()),
+            SourceError::Account("401".to_owned()),
+            SourceError::Template("x".to_owned()),
+        ] {
+            assert!(!other.may_be_of_length(), "{other}");
         }
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::haldane::command as haldane;
 use crate::support::process::{Server, free_address};
 use crate::support::prometheus::Prometheus;
-use crate::support::telemetry::{Arm, MINUTES, START, openmetrics};
+use crate::support::telemetry::{Arm, Gauge, MINUTES, START, gauges, openmetrics};
 
 /// The judged window, in minutes of the recording: an hour of points, with something before and after it.
 const WINDOW: std::ops::Range<usize> = 55..115;
@@ -450,6 +450,120 @@ async fn a_real_prometheus_understands_every_shipped_query() {
             }
         }
     }
+}
+
+/// Length of the recording of gauges, in minutes: three hours, and the window at its end.
+const LONG: usize = 200;
+/// The window that is judged at the end of it, in minutes.
+const SHORT: usize = 20;
+
+/// The request for the last twenty minutes of the recording of gauges.
+fn late_request(canary: &str, config: Value) -> Value {
+    let mut request = request(canary, config);
+    let time = |minute: usize| jiff::Timestamp::from_second(START + 60 * minute as i64).expect("a time").to_string();
+    request["window"] = json!({ "start": time(LONG - SHORT), "end": time(LONG), "step": "60s" });
+    request
+}
+
+fn gauge_metric(name: &str, query: &str) -> Value {
+    json!({ "name": name, "direction": "increase", "queries": { "prometheus": query } })
+}
+
+/// Two services: the canary of one swings against its baseline by up to 40 % every twenty minutes, released or not; that of the other
+/// swings likewise and has doubled in the window.
+fn swinging() -> Vec<Gauge> {
+    const SWINGS: [f64; 10] = [0.0, 0.4, -0.1, 0.36, 0.05, -0.35, 0.1, 0.38, -0.4, 0.3];
+    let levels = |of: &dyn Fn(usize) -> f64| (0..LONG).map(|minute| 80.0 * of(minute)).collect();
+    let swing = |minute: usize| 1.0 + SWINGS[minute / SHORT % SWINGS.len()];
+    let gauge = |app: &str, levels| Gauge { name: "queue_wait_ms", labels: format!("app=\"{app}\""), levels };
+    vec![
+        gauge("noisy", levels(&|_| 1.0)),
+        gauge("noisy-canary", levels(&swing)),
+        gauge("worse", levels(&|_| 1.0)),
+        gauge("worse-canary", levels(&|minute| swing(minute) + if minute >= LONG - SHORT { 1.0 } else { 0.0 })),
+    ]
+}
+
+/// Eight servers an arm: one of the canary's is half as slow again, or runs the old version.
+fn servers() -> Vec<Gauge> {
+    let mut recorded = Vec::new();
+    for name in ["handling_ms", "build_info"] {
+        for app in ["fleet", "fleet-canary", "mixed", "mixed-canary"] {
+            for server in 0..8 {
+                let odd = server == 5;
+                let version = if app.ends_with("-canary") && !(app == "mixed-canary" && odd) { "2" } else { "1" };
+                let labels = format!("app=\"{app}\",pod=\"{app}-{server}\"");
+                let (labels, level) = if name == "build_info" {
+                    (format!("{labels},version=\"{version}\""), 1.0)
+                } else {
+                    let own = 50.0 * (1.0 + 0.01 * f64::from(server));
+                    (labels, if app == "fleet-canary" && odd { 1.5 * own } else { own })
+                };
+                recorded.push(Gauge { name, labels, levels: vec![level; LONG] });
+            }
+        }
+    }
+    recorded
+}
+
+#[tokio::test]
+async fn history_from_a_real_prometheus_tells_swings_from_regressions() {
+    let prometheus = Prometheus::over(&gauges(&swinging()));
+    let (server, _log) = serve(&prometheus.url());
+    let config = |mode: &str| {
+        let mut metric = gauge_metric("wait", "avg_over_time(queue_wait_ms{app=\"${scope}\"}[${step}])");
+        metric["history"] = json!({ "mode": mode });
+        json!({ "name": "swinging", "metrics": [metric] })
+    };
+    let healthy = judged(&server, &late_request("noisy", config("auto"))).await;
+    let wait = metric(&healthy, "wait");
+    assert_eq!((wait.status, healthy.judgement.verdict), (Status::Pass, Verdict::Pass), "{}", wait.sentence);
+    let history = wait.history.as_ref().expect("history");
+    assert!(history.windows >= 9 && history.both_arms, "{history:?}");
+    let alone = judged(&server, &late_request("noisy", config("off"))).await;
+    assert_eq!(metric(&alone, "wait").status, Status::Regressed, "{}", metric(&alone, "wait").sentence);
+
+    let worse = judged(&server, &late_request("worse", config("auto"))).await;
+    let wait = metric(&worse, "wait");
+    assert_eq!((wait.status, worse.judgement.verdict), (Status::Regressed, Verdict::Fail), "{}", wait.sentence);
+    assert_eq!(wait.limit.as_ref().map(|limit| limit.from.as_str()), Some("history"), "{:?}", wait.limit);
+}
+
+#[tokio::test]
+async fn one_bad_server_of_eight_is_named() {
+    let prometheus = Prometheus::over(&gauges(&servers()));
+    let (server, _log) = serve(&prometheus.url());
+    let mut handling = gauge_metric("handling", "avg by (pod) (avg_over_time(handling_ms{app=\"${scope}\"}[${step}]))");
+    handling["per_instance"] = json!("pod");
+    let config = json!({ "name": "fleet", "metrics": [handling] });
+    let card = judged(&server, &late_request("fleet", config.clone())).await;
+    let found = metric(&card, "handling");
+    assert_eq!(
+        (found.status, found.reason, card.judgement.verdict),
+        (Status::Regressed, Reason::Instance, Verdict::Fail),
+        "{}",
+        found.sentence
+    );
+    assert_eq!(found.worst_instance.as_ref().map(|worst| worst.name.as_str()), Some("fleet-canary-5"), "{:?}", found.worst_instance);
+    assert!(found.sentence.contains("fleet-canary-5"), "{}", found.sentence);
+    let card = judged(&server, &late_request("mixed", config)).await;
+    assert_eq!(metric(&card, "handling").status, Status::Pass, "eight like the others: {}", metric(&card, "handling").sentence);
+}
+
+#[tokio::test]
+async fn one_server_of_eight_that_runs_the_old_version_is_named() {
+    let prometheus = Prometheus::over(&gauges(&servers()));
+    let (server, _log) = serve(&prometheus.url());
+    let config = json!({ "name": "versions", "population": {
+        "instance": "pod", "version": "version", "queries": { "prometheus": "count by (pod, version) (build_info{app=\"${scope}\"})" }
+    } });
+    let card = judged(&server, &late_request("mixed", config.clone())).await;
+    let causes = &card.judgement.reasons;
+    let mixed = causes.iter().find(|cause| cause.reason == VerdictReason::MixedPopulation);
+    assert!(mixed.is_some_and(|cause| cause.sentence.contains("mixed-canary-5")), "{causes:?}");
+    assert_eq!(card.judgement.verdict, Verdict::Marginal);
+    let card = judged(&server, &late_request("fleet", config)).await;
+    assert_eq!(card.judgement.verdict, Verdict::Pass, "{}", card.judgement.summary);
 }
 
 /// The recording itself, by its own words: a fault there would make every verdict above worthless.

@@ -190,6 +190,10 @@ impl MetricSource for Dataset {
         Vec::new()
     }
 
+    fn depends_on_range(&self, _: &str) -> bool {
+        false
+    }
+
     async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
         let selection: Selection = serde_json::from_str(&query.text).map_err(|error| {
             SourceError::Template(format!("`{}` is not a dataset's query: {error}; resolve it first", escaped(&query.text, 100)))
@@ -275,7 +279,7 @@ timestamp,metric,scope,instance,location,value,comment
     async fn csv_rows_become_series_on_the_grid() {
         let folder = folder(&[("a.csv", CSV), ("notes.txt", "not read")]);
         let dataset = open(folder.path(), &[]).unwrap();
-        let nan = f64::NAN;
+        let nan = haldane_judges::evidence::ABSENT;
         let reply = dataset.fetch(&query("latency", "web-1", None)).await.unwrap();
         expect(&reply, &[(Some("a"), [1.5, 2.0, nan, nan, f64::INFINITY]), (Some("b"), [8.0, nan, nan, nan, nan])]);
         assert_eq!(reply.warnings.len(), 2, "{:?}", reply.warnings);
@@ -297,7 +301,7 @@ timestamp,metric,scope,instance,location,value,comment
         .unwrap();
         let parquet = std::fs::File::create(folder.path().join("b.parquet")).unwrap();
         ParquetWriter::new(parquet).finish(&mut frame).unwrap();
-        let nan = f64::NAN;
+        let nan = haldane_judges::evidence::ABSENT;
         let reply = open(folder.path(), &["a.ndjson"]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap();
         expect(&reply, &[(None, [1.0, 2.5, nan, nan, nan])]);
         let reply = open(folder.path(), &["b.parquet"]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap();
@@ -320,6 +324,21 @@ timestamp,metric,scope,instance,location,value,comment
             let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap_err();
             assert!(matches!(&error, SourceError::Unreadable(message) if message.contains(expected)), "{name}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_longer_window_reads_the_past_and_tells_what_is_absent() {
+        let mut text = String::from("timestamp,metric,scope,instance,value\n");
+        for n in 0..300 {
+            text.push_str(&format!("{},latency,web-1,{},{n}\n", n * 60, if n < 100 { "gone" } else { "here" }));
+        }
+        let folder = folder(&[("a.csv", &text)]);
+        let mut query = query("latency", "web-1", None);
+        query.window = Window { start: 270 * 60, end: 299 * 60, step_seconds: 60 }.with_past(240);
+        let reply = open(folder.path(), &[]).unwrap().fetch(&query).await.unwrap();
+        let [gone, here] = reply.series.as_slice() else { panic!("{:?}", reply.series) };
+        assert_eq!((gone.values.len(), gone.values[0], gone.values[68], here.values[268]), (269, 31.0, 99.0, 299.0));
+        assert!(gone.values[240..].iter().all(|value| haldane_judges::evidence::is_absent(*value)));
     }
 
     #[tokio::test]

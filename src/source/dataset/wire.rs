@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use haldane_judges::evidence::ABSENT;
 use polars::prelude::{
     DataFrame, DataType, Expr, LazyCsvReader, LazyFileListReader as _, LazyFrame, LazyJsonLineReader, PlRefPath, PolarsError, PolarsResult,
     ScanArgsParquet, col, lit,
@@ -148,7 +149,7 @@ impl Rows {
         if self.without_time > 0 {
             warnings.push(format!("{} rows without a timestamp were left out", self.without_time));
         }
-        let mean = |(sum, count): (f64, u32)| if count == 0 { f64::NAN } else { sum / f64::from(count) };
+        let mean = |(sum, count): (f64, u32)| if count == 0 { ABSENT } else { sum / f64::from(count) };
         let series = self.instances.into_iter().map(|(instance, cells)| Series {
             labels: instance.map(|instance| ("instance".to_owned(), instance)).into_iter().collect(),
             values: cells.sums.into_iter().zip(cells.counts).map(mean).collect(),

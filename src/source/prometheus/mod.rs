@@ -141,6 +141,10 @@ impl MetricSource for Prometheus {
         advice::advise(query)
     }
 
+    fn depends_on_range(&self, text: &str) -> bool {
+        template::depends_on_range(text)
+    }
+
     async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
         let window = query.window;
         if window.step_seconds == 0 || window.is_empty() {

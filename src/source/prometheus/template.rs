@@ -31,6 +31,22 @@ pub fn variables_of(text: &str) -> Result<BTreeSet<String>, SourceError> {
     Ok(names)
 }
 
+/// Functions of MetricsQL that look at the whole range which is asked for; the rest of their names varies.
+const WHOLE_RANGE: [&str; 5] = ["range_", "running_", "topk_", "bottomk_", "outliers"];
+
+/// Whether a query's points depend on the range over which they are asked: by the modifiers `@ start()` and `@ end()`, or by functions of
+/// VictoriaMetrics over the whole range.
+pub(super) fn depends_on_range(text: &str) -> bool {
+    let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut parts: Vec<&str> = squeezed.split('(').collect();
+    // Nothing is called by what stands after the last parenthesis.
+    parts.pop();
+    parts.into_iter().any(|before| {
+        let name = before.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+        matches!(name, "start" | "end") || WHOLE_RANGE.iter().any(|prefix| name.starts_with(prefix))
+    })
+}
+
 /// What a string is there for, which decides how values are escaped in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -405,6 +421,18 @@ mod tests {
         match resolve(text, "x") {
             Err(SourceError::Template(message)) => message,
             other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_query_that_looks_at_the_whole_range_is_recognised() {
+        for bound in ["rate(x[5m] @ start())", "x @ end ( )", "range_avg(x)", "sum(running_sum(x)) by (pod)", "topk_avg(5, x)"] {
+            assert!(depends_on_range(bound), "{bound}");
+        }
+        for free in
+            ["sum by (pod) (rate(x[5m]))", "topk(5, x)", "range_total{a=\"b\"}", "quantile_over_time(0.5, x[1h:] @ 1234)", "start", ""]
+        {
+            assert!(!depends_on_range(free), "{free}");
         }
     }
 

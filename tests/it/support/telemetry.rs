@@ -61,6 +61,37 @@ impl Arm {
     }
 }
 
+/// One series of a gauge, as it is recorded.
+pub(crate) struct Gauge {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its labels, as OpenMetrics writes them between the braces.
+    pub(crate) labels: String,
+    /// Its level in each minute of the recording, `NaN` where nothing was scraped; 2 % of noise are added.
+    pub(crate) levels: Vec<f64>,
+}
+
+/// Gauges as OpenMetrics text, scraped every 15 s from [`START`] on. Those of one name must lie together.
+pub(crate) fn gauges(series: &[Gauge]) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for Gauge { name, labels, levels } in series {
+        if *name != last {
+            writeln!(text, "# TYPE {name} gauge").expect("a string takes everything");
+            last = name;
+        }
+        let mut random = Random::seeded(&format!("{name} {labels}"));
+        for scrape in 0..levels.len() as i64 * 60 / SCRAPE_SECONDS {
+            let time = FIRST_SCRAPE + scrape * SCRAPE_SECONDS;
+            let level = levels[(time - START) as usize / 60] * (1.0 + 0.02 * random.normal());
+            if level.is_finite() {
+                writeln!(text, "{name}{{{labels}}} {level} {time}").expect("a string takes everything");
+            }
+        }
+    }
+    text + "# EOF\n"
+}
+
 /// The metric families of the recording, each as its lines.
 #[derive(Default)]
 struct Families {
