@@ -7,14 +7,14 @@ FUZZ_SECONDS ?= 60
 GO ?= go
 ARGO := tests/conformance/argo
 
-# The labelled telemetry that verdicts are measured on, where it is at hand; without it that one test says so and compares nothing.
+# The labelled telemetry that verdicts are measured on, where it is at hand.
 HALDANE_CORPUS ?= $(wildcard $(CURDIR)/../shared/corpus)
 ifneq ($(HALDANE_CORPUS),)
 export HALDANE_CORPUS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test check fmt fmt-check clippy doc deny bench fuzz openapi conformance go-tool
+.PHONY: help tools deny-tool advisories test simulate evaluate check fmt fmt-check clippy doc deny bench fuzz openapi conformance go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -63,8 +63,17 @@ advisories: deny-tool ## check every dependency against the advisory database, w
 deny-tool: ## install cargo-deny where it is missing (compiles for some minutes)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 
+evaluate: ## measure the judges on the labelled corpus (HALDANE_CORPUS=FOLDER), and fail where a floor is broken
+	@[ -n '$(HALDANE_CORPUS)' ] || { echo 'HALDANE_CORPUS names no folder: give the one that has cases.jsonl.gz' >&2; exit 1; }
+	$(CARGO) build --release --locked --bin haldane
+	$(or $(CARGO_TARGET_DIR),target)/release/haldane evaluate '$(HALDANE_CORPUS)' --floors fixtures/evaluate/floors.yaml
+
 bench: ## time one metric's judgement beside a sort of its arms
 	$(CARGO) bench -p haldane-judges --bench judgement
+
+# HALDANE_RUNS: runs a cell (2,000); the tables are kept in fixtures/simulation/README.md.
+simulate: ## judge simulated ratios and print false alarms and power (about an hour on two cores)
+	$(CARGO) test --release -p haldane-judges --test judge simulation -- --ignored --nocapture --test-threads 1
 
 # Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`.
 fuzz: ## fuzz every target for FUZZ_SECONDS (60) each

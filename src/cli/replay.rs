@@ -1,0 +1,275 @@
+//! `haldane replay`: judges recorded canaries again, and says how often the judges were right.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use haldane_judges::{CheckedConfig, Period};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+use super::judge::named_or_read;
+use super::{Failure, Outcome, output};
+use crate::replay::{
+    Assumptions, Calibration, Case, Column, Filter, Format, Options, Progress, Rule, Summary, default_threads, evaluate, run,
+};
+use crate::report::format::clean;
+use crate::settings::ConfigStore;
+
+const EXAMPLES: &str = "\
+Examples:
+  How often would each judge have stopped last quarter's canaries?
+    haldane replay quarter.jsonl.gz --judge haldane-v1,NetflixACAJudge-v1.0,threshold-v1
+
+  What would another tolerance have done to them?
+    haldane replay quarter.jsonl.gz --config checkout.yaml --compare checkout-stricter.yaml
+
+  How noisy is each metric, and what is the gate worth?
+    haldane replay quarter.jsonl.gz --report calibration.html --releases-per-day 50 --defect-rate 0.05
+
+Exits with 0, or with 2 where nothing could be read (with --strict, where any case could not).";
+
+/// Arguments of `haldane replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Files of recorded canaries, or folders of them: JSON lines (.jsonl, .jsonl.gz), or tables (.csv, .parquet, .ndjson) in a build with datasets.
+    #[arg(required_unless_present = "schema", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// A shipped config's name, or a file, whose metrics are found by name. Left out: derived from each metric's role and direction.
+    #[arg(long, value_name = "NAME|FILE")]
+    config: Option<String>,
+    /// A second config, to be told which verdicts it changes.
+    #[arg(long, value_name = "NAME|FILE", requires = "config")]
+    compare: Option<String>,
+    /// Judges, between commas: haldane-v1, haldane-v1/no-history, NetflixACAJudge-v1.0, threshold-v1, mann-whitney (a plain test).
+    #[arg(long = "judge", value_name = "JUDGE", value_delimiter = ',', default_value = "haldane-v1")]
+    judges: Vec<Rule>,
+    /// Judge growing windows too, as a plan of this many looks would have.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(crate::replay::MAX_LOOKS)))]
+    looks: Option<u32>,
+    /// Only cases of these: source=, label= or group=, values between commas; repeat it for more conditions.
+    #[arg(long = "filter", value_name = "FIELD=VALUES")]
+    filters: Vec<Filter>,
+    /// Only canaries of at least this many points.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    min_points: usize,
+    /// Of a table's arms, judge the last so long; what is before is history. Left out: the rows of the arms `baseline` and `canary`.
+    #[arg(long, value_name = "PERIOD")]
+    window: Option<Period>,
+    /// Write a row for each case, judge and metric: .jsonl, .csv, or .parquet in a build with datasets.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Go on with an output that exists; what it has whole is not judged again.
+    #[arg(long, requires = "output")]
+    resume: bool,
+    /// Threads. Left out: one for each processor.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Fail where a case cannot be read.
+    #[arg(long)]
+    strict: bool,
+    /// How the rates are written.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Print the JSON Schema of a recorded canary, one line of a .jsonl file, and do nothing else.
+    #[arg(long)]
+    schema: bool,
+    #[command(flatten, next_help_heading = "Calibration report")]
+    report: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// Write what each metric's noise allows and what the gate is worth, counted from the first judge: .md or .html.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Releases a day that have a canary.
+    #[arg(long, value_name = "N", default_value_t = 50.0)]
+    releases_per_day: f64,
+    /// Share of the releases that are worse than what they replace, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    defect_rate: f64,
+    /// Share of those that fail as canaries. Left out: measured, where canaries are labelled regressed.
+    #[arg(long, value_name = "SHARE")]
+    catch_rate: Option<f64>,
+    /// Share of the traffic that a canary receives, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    canary_share: f64,
+}
+
+/// Arguments of `haldane evaluate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct EvaluateArgs {
+    /// Folder of the labelled corpus.
+    folder: PathBuf,
+    /// Bounds that the figures must keep.
+    #[arg(long, value_name = "FILE")]
+    floors: PathBuf,
+    /// Threads. Left out: one for each processor.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// Replays what the arguments name, and prints the rates.
+///
+/// # Errors
+/// [`Failure::Usage`] for files, configs and outputs that cannot be used.
+pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
+    if args.schema {
+        output::print(&super::pretty(&schemars::schema_for!(Case))?)?;
+        return Ok(Outcome::Done);
+    }
+    let (columns, pairs) = columns(args)?;
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let ReportArgs { releases_per_day, defect_rate, catch_rate, canary_share, .. } = args.report;
+    let assumptions = Assumptions { releases_per_day, defect_rate, catch_rate, canary_share };
+    assumptions.check().map_err(Failure::Usage)?;
+    let write_report = args.report.report.as_deref().map(report_of).transpose()?;
+    let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions);
+    let mut summary = Summary::new(names, &pairs, args.looks.is_some());
+    let options = Options {
+        paths: args.paths.clone(),
+        columns,
+        looks: args.looks,
+        filters: args.filters.clone(),
+        min_points: args.min_points,
+        window_seconds: args.window.map(|window| window.seconds() as f64),
+        output: args.output.clone(),
+        resume: args.resume,
+        threads: args.threads.unwrap_or_else(default_threads),
+    };
+    let bar = Bar::new();
+    let counted = run(
+        &options,
+        &mut |case| {
+            summary.add(case);
+            calibration.add(case);
+        },
+        &|progress| bar.show(progress),
+    );
+    drop(bar);
+    let counted = counted.map_err(|error| Failure::usage(error.to_string()))?;
+    output::print(&summary.render(&counted, args.format).map_err(Failure::Usage)?)?;
+    if let Some((path, write)) = write_report {
+        output::write(Some(path), &write(&calibration))?;
+    }
+    if summary.canaries() == 0 {
+        let problem = counted.problems.first().map_or_else(String::new, |problem| format!("; the first problem: {problem}"));
+        return Err(Failure::usage(format!("no canary was judged{problem}")));
+    }
+    if args.strict && counted.skipped > 0 {
+        return Err(Failure::usage(format!("{} cases could not be read or judged (--strict)", counted.skipped)));
+    }
+    Ok(Outcome::Done)
+}
+
+type WriteReport = fn(&Calibration) -> String;
+
+/// Where the report goes and how it is written, before anything is judged.
+fn report_of(path: &Path) -> Result<(&Path, WriteReport), Failure> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("md") => Ok((path, Calibration::markdown)),
+        Some("html") => Ok((path, Calibration::html)),
+        _ => Err(Failure::usage(format!("--report: `{}` is neither .md nor .html; rename it", clean(&path.display().to_string())))),
+    }
+}
+
+/// The judges with their configs, and which of them differ in the config alone, by their places.
+type Columns = (Vec<Column>, Vec<(usize, usize)>);
+
+fn columns(args: &Args) -> Result<Columns, Failure> {
+    let mut rules = Vec::new();
+    for rule in &args.judges {
+        if rules.contains(rule) {
+            return Err(Failure::usage(format!("--judge: `{rule}` is named twice")));
+        }
+        rules.push(*rule);
+    }
+    let Some(config) = &args.config else {
+        return Ok((rules.into_iter().map(Column::derived).collect(), Vec::new()));
+    };
+    let first = read_config(config)?;
+    let by = |rule: Rule, name: String, config: &CheckedConfig| Column::by(rule, name, config).map_err(Failure::Usage);
+    let Some(compare) = &args.compare else {
+        let columns: Result<Vec<Column>, Failure> = rules.into_iter().map(|rule| by(rule, rule.to_string(), &first)).collect();
+        return Ok((columns?, Vec::new()));
+    };
+    let second = read_config(compare)?;
+    let (mut columns, mut pairs) = (Vec::new(), Vec::new());
+    for rule in rules {
+        pairs.push((columns.len(), columns.len() + 1));
+        columns.push(by(rule, format!("{rule} by {}", label(config)), &first)?);
+        columns.push(by(
+            rule,
+            format!("{rule} by {}{}", label(compare), if label(config) == label(compare) { " (2)" } else { "" }),
+            &second,
+        )?);
+    }
+    Ok((columns, pairs))
+}
+
+/// A config's name or the last part of its path.
+fn label(config: &str) -> String {
+    let name = Path::new(config).file_name().and_then(|name| name.to_str()).unwrap_or(config);
+    clean(name)
+}
+
+fn read_config(config: &str) -> Result<CheckedConfig, Failure> {
+    match named_or_read(config)? {
+        Value::String(name) => {
+            let store = ConfigStore::shipped();
+            store.get(&name).map(|entry| entry.config.clone()).ok_or_else(|| Failure::usage(store.unknown(&name)))
+        }
+        document => CheckedConfig::from_value(document).map_err(|invalid| Failure::usage(format!("`{config}`: {invalid}"))),
+    }
+}
+
+/// Runs the measurement on the labelled corpus; fails where a bound is broken.
+///
+/// # Errors
+/// [`Failure::Usage`] where the corpus or the bounds cannot be read.
+pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
+    let bar = Bar::new();
+    let threads = args.threads.unwrap_or_else(default_threads);
+    let found = evaluate::evaluate(&args.folder, &args.floors, threads, &|progress| bar.show(progress));
+    drop(bar);
+    let found = found.map_err(|error| Failure::usage(error.to_string()))?;
+    output::print(&found.text)?;
+    for broken in &found.broken {
+        output::say(&format!("broken: {broken}"));
+    }
+    Ok(if found.broken.is_empty() { Outcome::Done } else { Outcome::Fail })
+}
+
+/// How far a replay is, on standard error and only on a terminal.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:32}] {bytes} of {total_bytes}, {msg}, {eta} left") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    fn show(&self, progress: Progress) {
+        self.0.set_length(progress.total_bytes);
+        self.0.set_position(progress.bytes);
+        // A message is made anew for every case otherwise, seen or not.
+        if !self.0.is_hidden() {
+            self.0.set_message(format!("{} canaries", progress.cases));
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+        // Nothing is left to do where standard error is closed.
+        let _ = std::io::stderr().flush();
+    }
+}

@@ -1,0 +1,297 @@
+//! The calibration report: what each metric's noise allows, and what catching regressions is worth.
+//!
+//! Everything is counted from the first judge's results; every derived number stands beside its formula.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use haldane_judges::Verdict;
+use haldane_judges::scorecard::Status;
+use haldane_judges::stats::quantile_of_sorted;
+
+use super::case::Label;
+use super::judging::CaseResult;
+use super::page;
+use super::rates::{Rate, Tally};
+use super::summary::{Format, Table, one_decimal, short_words, words, worst_affected};
+use crate::report::format::{clean, number, percent};
+
+/// Days of a month, on average.
+const DAYS_PER_MONTH: f64 = 365.25 / 12.0;
+const DAYS_PER_YEAR: f64 = 365.25;
+/// Placebo windows from which a limit is learnt.
+const ENOUGH_WINDOWS: usize = 5;
+
+/// What the report takes for granted, beside what it counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Assumptions {
+    /// Releases a day, each with a canary.
+    pub releases_per_day: f64,
+    /// Share of the releases that are worse than what they replace, 0 to 1.
+    pub defect_rate: f64,
+    /// Share of those that fail as canaries, 0 to 1; `None` takes the measured one.
+    pub catch_rate: Option<f64>,
+    /// Share of the traffic that a canary receives, 0 to 1.
+    pub canary_share: f64,
+}
+
+impl Assumptions {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// The option, its value and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if !(self.releases_per_day.is_finite() && self.releases_per_day > 0.0) {
+            return Err(format!("--releases-per-day: {} must be a number above 0", self.releases_per_day));
+        }
+        let shares = [("defect-rate", Some(self.defect_rate)), ("catch-rate", self.catch_rate), ("canary-share", Some(self.canary_share))];
+        match shares.into_iter().find(|(_, share)| share.is_some_and(|share| !(0.0..=1.0).contains(&share))) {
+            Some((option, share)) => Err(format!("--{option}: {} is no share; give 0 to 1", share.unwrap_or_default())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One metric under way.
+#[derive(Debug, Clone, Default)]
+struct Learnt {
+    canaries: u64,
+    windows: Vec<f64>,
+    noise: Vec<f64>,
+    limits: Vec<f64>,
+    healthy: Tally,
+    unlabelled: Tally,
+    inconclusive: Tally,
+}
+
+/// The report under way.
+#[derive(Debug, Clone)]
+pub struct Calibration {
+    judge: String,
+    assumptions: Assumptions,
+    metrics: BTreeMap<String, Learnt>,
+    healthy_failed: Tally,
+    healthy_not_passed: Tally,
+    unlabelled_failed: Tally,
+    unlabelled_not_passed: Tally,
+    caught: Tally,
+    affected: Tally,
+}
+
+/// The report as it is shown.
+pub(super) struct View {
+    pub(super) summary: String,
+    pub(super) head: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) notes: Vec<String>,
+    /// Name, value, and the formula with its numbers.
+    pub(super) worth: Vec<[String; 3]>,
+}
+
+const HEAD: [&str; 8] = [
+    "Metric",
+    "Canaries (with history)",
+    "Placebo windows",
+    "Noise learnt, half / 9 of 10",
+    "Shift it tells, half / 9 of 10",
+    "False alarms",
+    "False alarms a month",
+    "Inconclusive",
+];
+
+impl Calibration {
+    /// A report on what `judge`, the first of the replay, finds.
+    #[must_use]
+    pub fn new(judge: String, assumptions: Assumptions) -> Self {
+        let none = Tally::default;
+        Self {
+            judge,
+            assumptions,
+            metrics: BTreeMap::new(),
+            healthy_failed: none(),
+            healthy_not_passed: none(),
+            unlabelled_failed: none(),
+            unlabelled_not_passed: none(),
+            caught: none(),
+            affected: none(),
+        }
+    }
+
+    /// Counts a case.
+    pub fn add(&mut self, case: &CaseResult) {
+        let Some(judged) = case.columns.first() else { return };
+        let group = format!("{}/{}", case.source, case.group);
+        let (failed, not_passed) = (judged.verdict == Verdict::Fail, judged.verdict != Verdict::Pass);
+        match case.label {
+            Some(Label::Healthy) => {
+                self.healthy_failed.one(&group, failed);
+                self.healthy_not_passed.one(&group, not_passed);
+            }
+            Some(Label::Regressed) => {
+                self.caught.one(&group, failed);
+                if let Some(worst) = worst_affected(judged) {
+                    self.affected.one(&group, worst == Status::Regressed);
+                }
+            }
+            None => {
+                self.unlabelled_failed.one(&group, failed);
+                self.unlabelled_not_passed.one(&group, not_passed);
+            }
+        }
+        for metric in &judged.metrics {
+            let learnt = self.metrics.entry(metric.name.clone()).or_default();
+            learnt.canaries += 1;
+            if let (Some(windows), Some(quantile)) =
+                (metric.history_windows.filter(|windows| *windows >= ENOUGH_WINDOWS), metric.history_quantile)
+            {
+                learnt.windows.push(windows as f64);
+                learnt.noise.push(quantile);
+                // What a canary with history is held to; without, the limit is a default and teaches nothing.
+                learnt.limits.extend(metric.limit);
+            }
+            let regressed = metric.status == Status::Regressed;
+            match case.label {
+                Some(Label::Healthy) => learnt.healthy.one(&group, regressed),
+                None => learnt.unlabelled.one(&group, regressed),
+                Some(Label::Regressed) => {}
+            }
+            learnt.inconclusive.one(&group, matches!(metric.status, Status::Inconclusive | Status::NoData));
+        }
+    }
+
+    fn view(&self) -> View {
+        let monthly = |rate: &Rate| number(rate.rate * self.assumptions.releases_per_day * DAYS_PER_MONTH);
+        let row = |(name, learnt): (&String, &Learnt)| {
+            let alarms = learnt.healthy.rate().map(|rate| (rate, "")).or(learnt.unlabelled.rate().map(|rate| (rate, " *")));
+            vec![
+                clean(name),
+                format!("{} ({})", learnt.canaries, learnt.noise.len()),
+                quantiles(&learnt.windows, 0.5, 0.5, number),
+                quantiles(&learnt.noise, 0.5, 0.9, percent),
+                quantiles(&learnt.limits, 0.5, 0.9, percent),
+                alarms.as_ref().map_or_else(|| "-".to_owned(), |(rate, star)| format!("{}{star}", short_words(rate))),
+                alarms.as_ref().map_or_else(|| "-".to_owned(), |(rate, star)| format!("{}{star}", monthly(rate))),
+                learnt.inconclusive.rate().map_or_else(|| "-".to_owned(), |rate| one_decimal(rate.rate)),
+            ]
+        };
+        let canaries = [&self.healthy_failed, &self.caught, &self.unlabelled_failed].map(Tally::trials);
+        let [healthy, regressed, unlabelled] = canaries;
+        let summary = format!(
+            "{} canaries ({healthy} healthy, {regressed} regressed, {unlabelled} unlabelled) judged by {}.",
+            canaries.iter().sum::<u64>(),
+            clean(&self.judge)
+        );
+        let starred = self.metrics.values().any(|learnt| learnt.healthy.trials() == 0 && learnt.unlabelled.trials() > 0);
+        let mut notes = vec![
+            "Noise learnt (Q): the 90 % quantile of the shifts that placebo windows before each canary show, as a fraction of the level (of ratios with counts in their unit). Half of the canaries with at least 5 placebo windows have at most the first, 9 of 10 at most the second.".to_owned(),
+            "Shift it tells: the limit that those canaries were held to. A larger shift is regressed where the tests confirm it, so a tolerance below it cannot be had from this metric without more history or points.".to_owned(),
+            format!("False alarms: metrics of healthy canaries that were regressed, with 95 % intervals that resample whole groups. A month: that share x {} releases a day x {:.2} days.", number(self.assumptions.releases_per_day), DAYS_PER_MONTH),
+            "Inconclusive: metrics inconclusive or without data, of all canaries.".to_owned(),
+        ];
+        if starred {
+            notes.push(
+                "* of unlabelled canaries: real regressions are among them, so this is the most that false alarms can be.".to_owned(),
+            );
+        }
+        View { summary, head: HEAD.map(str::to_owned).to_vec(), rows: self.metrics.iter().map(row).collect(), notes, worth: self.worth() }
+    }
+
+    /// What the gate costs and saves, each with its formula.
+    fn worth(&self) -> Vec<[String; 3]> {
+        let Assumptions { releases_per_day: releases, defect_rate, catch_rate, canary_share } = self.assumptions;
+        let mut worth = Vec::new();
+        let mut say = |name: &str, value: String, formula: String| worth.push([name.to_owned(), value, formula]);
+        let alarm = |healthy: &Tally, unlabelled: &Tally| {
+            healthy.rate().map(|rate| (rate, "healthy")).or(unlabelled.rate().map(|rate| (rate, "unlabelled")))
+        };
+        for (name, healthy, unlabelled, what) in [
+            ("Good releases stopped a month", &self.healthy_failed, &self.unlabelled_failed, "failed"),
+            ("Good releases held or stopped a month", &self.healthy_not_passed, &self.unlabelled_not_passed, "not passed"),
+        ] {
+            if let Some((rate, of)) = alarm(healthy, unlabelled) {
+                let n = rate.rate * (1.0 - defect_rate) * releases * DAYS_PER_MONTH;
+                let formula = format!(
+                    "{of} canaries {what} ({}) x good releases ({}) x {} a day x {DAYS_PER_MONTH:.2} days",
+                    words(&rate),
+                    percent(1.0 - defect_rate),
+                    number(releases)
+                );
+                say(name, number(n), formula);
+            }
+        }
+        let bad = releases * DAYS_PER_YEAR * defect_rate;
+        let formula = format!("{} releases a day x {DAYS_PER_YEAR} days x defect rate ({}, given)", number(releases), percent(defect_rate));
+        say("Bad releases a year", number(bad), formula);
+        let measured = self.caught.rate();
+        let caught = match (catch_rate, &measured) {
+            (Some(given), _) => Some((given, format!("{}, given", percent(given)))),
+            (None, Some(rate)) => Some((rate.rate, format!("{}, measured on regressed canaries", words(rate)))),
+            (None, None) => None,
+        };
+        let Some((catch, from)) = caught else {
+            let formula = "no canary is labelled regressed: give --catch-rate".to_owned();
+            say("Incidents avoided a year", "unknown".to_owned(), formula);
+            return worth;
+        };
+        if let Some(rate) = self.affected.rate() {
+            let formula = "regressed canaries of which an affected metric was regressed (any metric, where it is unknown which)".to_owned();
+            say("Affected metric found", words(&rate), formula);
+        }
+        say("Catch rate", percent(catch), format!("regressed canaries that failed: {from}"));
+        say(
+            "Bad releases caught a year",
+            number(bad * catch),
+            format!("bad releases a year ({}) x catch rate ({})", number(bad), percent(catch)),
+        );
+        let avoided = bad * catch * (1.0 - canary_share);
+        let formula = format!(
+            "caught ({}) x share of the traffic that never met them (1 - canary share {}, given)",
+            number(bad * catch),
+            percent(canary_share)
+        );
+        say("Incidents avoided a year", number(avoided), formula);
+        let left = bad * (1.0 - catch) + bad * catch * canary_share;
+        let formula = format!("bad releases ({}) - incidents avoided ({}), in full-traffic incidents", number(bad), number(avoided));
+        say("Incidents left a year", number(left), formula);
+        worth
+    }
+
+    /// The report as Markdown.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let view = self.view();
+        let mut out = format!("# Calibration\n\n{}\n\n## What each metric's noise allows\n\n", view.summary);
+        let mut table = Table::new(view.head.first().map_or("", String::as_str), view.head.get(1..).unwrap_or_default());
+        for row in &view.rows {
+            table.push(format!("`{}`", row.first().map_or("", String::as_str)), row.get(1..).unwrap_or_default().to_vec());
+        }
+        table.write(&mut out, Format::Markdown);
+        out.push('\n');
+        for note in &view.notes {
+            let _ = writeln!(out, "- {}", note.replace("* of", "\\* of"));
+        }
+        out.push_str("\n## What it is worth\n\n");
+        let mut table = Table::new("", &["Value".to_owned(), "Formula".to_owned()]);
+        for [name, value, formula] in &view.worth {
+            table.push(name.clone(), vec![value.clone(), formula.clone()]);
+        }
+        table.write(&mut out, Format::Markdown);
+        out
+    }
+
+    /// The report as one self-contained page.
+    #[must_use]
+    pub fn html(&self) -> String {
+        page::html(&self.view())
+    }
+}
+
+fn quantiles(values: &[f64], first: f64, second: f64, write: fn(f64) -> String) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let low = write(quantile_of_sorted(&sorted, first));
+    if first >= second { low } else { format!("{low} / {}", write(quantile_of_sorted(&sorted, second))) }
+}

@@ -1,0 +1,334 @@
+//! One recorded canary: its shape on the wire, and the config and evidence that a judge takes.
+
+use std::collections::BTreeMap;
+
+use haldane_judges::config::{CanaryConfig, CheckedConfig, Direction, Kind, Limits, Metric};
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Observation, Points};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Rule;
+
+/// Longest line of a file of recorded canaries, in bytes.
+pub(super) const MAX_LINE_BYTES: usize = 64 << 20;
+/// Longest identifier of a case, a group or a source, in bytes.
+const MAX_NAME_BYTES: usize = 1000;
+
+/// What a saturation metric that grows by nature is called.
+const ACCUMULATING: [&str; 5] = ["memory", "heap", "descriptors", "threads", "queue"];
+
+/// A recorded canary: one line of a JSON lines file. Fields that are not listed here are passed over.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[schemars(title = "RecordedCanary")]
+pub struct Case {
+    /// Its name, unique among all that are replayed.
+    pub id: String,
+    /// Where it is from, such as a cluster or a product; rates are given for each.
+    #[serde(default)]
+    pub source: String,
+    /// Canaries that resemble each other, such as those of one service: intervals resample whole groups. Left out: a group of its own.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// What it was in truth, where that is known.
+    #[serde(default)]
+    pub label: Option<Label>,
+    /// Metrics that the fault touches, where that is known.
+    #[serde(default)]
+    pub affected_metrics: Option<Vec<String>>,
+    /// How the arms lie in time: `concurrent...` (default) over the same window, `before_after...` or anything else one after the other.
+    #[serde(default)]
+    pub pairing: Option<String>,
+    /// Distance between points, in seconds. Default 60.
+    #[serde(default = "minute")]
+    #[schemars(range(min = 0))]
+    pub step_seconds: f64,
+    /// Share of the arms' traffic that was sent to the canary, 0 to 1.
+    #[serde(default)]
+    pub canary_share: Option<f64>,
+    /// The metrics.
+    pub metrics: Vec<CaseMetric>,
+}
+
+/// What a recorded canary was in truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    /// No worse than its baseline: whatever is flagged is a false alarm.
+    Healthy,
+    /// Worse than its baseline.
+    Regressed,
+}
+
+/// One metric of a recorded canary. Points are oldest first, `null` where missing.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+pub struct CaseMetric {
+    /// Its name, by which a config's metrics are found.
+    pub name: String,
+    /// What it measures: `error_rate` is judged as a ratio; anything else as a value.
+    #[serde(default)]
+    pub role: String,
+    /// Its unit. Left out: `percent` for an `error_rate` whose name contains `pct`.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// Which change is worse.
+    #[serde(default)]
+    pub direction: Direction,
+    /// The baseline's points; with `baseline_totals`, its events.
+    pub baseline: Vec<Option<f64>>,
+    /// The canary's points; with `canary_totals`, its events.
+    pub canary: Vec<Option<f64>>,
+    /// Everything that could have been one of the baseline's events.
+    #[serde(default)]
+    pub baseline_totals: Option<Vec<Option<f64>>>,
+    /// Everything that could have been one of the canary's events.
+    #[serde(default)]
+    pub canary_totals: Option<Vec<Option<f64>>>,
+    /// The baseline's points before the window, ending where it starts.
+    #[serde(default)]
+    pub baseline_history: Option<Vec<Option<f64>>>,
+    /// The canary's.
+    #[serde(default)]
+    pub canary_history: Option<Vec<Option<f64>>>,
+    /// Totals of the baseline's history.
+    #[serde(default)]
+    pub baseline_history_totals: Option<Vec<Option<f64>>>,
+    /// Totals of the canary's history.
+    #[serde(default)]
+    pub canary_history_totals: Option<Vec<Option<f64>>>,
+    /// The single instances that `baseline` is the mean of.
+    #[serde(default)]
+    pub baseline_instances: Option<Instances>,
+    /// The single instances that `canary` is the mean of.
+    #[serde(default)]
+    pub canary_instances: Option<Instances>,
+}
+
+/// Instances by name, or without names.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a list of points for each instance, or an object of such lists by name")]
+pub enum Instances {
+    /// By name.
+    Named(BTreeMap<String, Vec<Option<f64>>>),
+    /// Named by their place.
+    Numbered(Vec<Vec<Option<f64>>>),
+}
+
+fn minute() -> f64 {
+    60.0
+}
+
+impl Case {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong: field, value and remedy.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+        let mut json = serde_json::Deserializer::from_slice(line);
+        let case: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            let at = if path == "." { String::new() } else { format!("{path}: ") };
+            format!("{at}{}", error.into_inner())
+        })?;
+        json.end().map_err(|error| format!("more than one JSON value on the line: {error}"))?;
+        case.check()?;
+        Ok(case)
+    }
+
+    /// The rules between the fields.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let names = [("id", Some(&self.id)), ("group", self.group.as_ref()), ("source", Some(&self.source))];
+        for (field, name) in names.into_iter().filter_map(|(field, name)| Some((field, name?))) {
+            if name.len() > MAX_NAME_BYTES {
+                return Err(format!("{field}: {} bytes are too long for a name; give at most {MAX_NAME_BYTES}", name.len()));
+            }
+        }
+        if self.id.trim().is_empty() {
+            return Err("id: is empty; give each case a name of its own".to_owned());
+        }
+        if !(self.step_seconds.is_finite() && self.step_seconds > 0.0) {
+            return Err(format!("step_seconds: {} is no distance between points; give a number above 0", self.step_seconds));
+        }
+        if let Some(share) = self.canary_share.filter(|share| !(0.0..=1.0).contains(share)) {
+            return Err(format!("canary_share: {share} is no share; give 0 to 1"));
+        }
+        if self.metrics.is_empty() {
+            return Err("metrics: is empty; give at least one metric".to_owned());
+        }
+        for (i, metric) in self.metrics.iter().enumerate() {
+            metric.check().map_err(|problem| format!("metrics[{i}].{problem}"))?;
+        }
+        Ok(())
+    }
+
+    /// Canaries of the same group resemble each other.
+    pub(super) fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Points of the canary's longest series.
+    pub fn points(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.canary.len()).max().unwrap_or(0)
+    }
+
+    /// Whether both arms were recorded over the same window.
+    pub(super) fn is_concurrent(&self) -> bool {
+        self.pairing.as_deref().is_none_or(|pairing| pairing.starts_with("concurrent"))
+    }
+
+    /// The config that follows from the roles: error rates are ratios, everything else is a value.
+    ///
+    /// Each judge gets what it needs: `threshold-v1` limits such as people write them (a quarter above the baseline; errors at most
+    /// 1 %), Kayenta's judge one group for each role.
+    pub(super) fn derived_config(&self, rule: Rule) -> Result<CheckedConfig, String> {
+        let metric = |metric: &CaseMetric| {
+            let is_rate = metric.role == "error_rate";
+            let is_percent = is_rate && metric.name.contains("pct");
+            let unit = metric.unit.as_deref().or(is_percent.then_some("percent"));
+            let percent_or_more =
+                Limits { max: Some(if metric.baseline_totals.is_some() { 0.01 } else { 1.0 }), min: None, max_ratio: None };
+            let quarter = Limits { max: None, min: None, max_ratio: Some(1.25) };
+            let is_threshold = rule == Rule::ThresholdV1;
+            let counted = metric.baseline_totals.is_some();
+            let limits = if !is_threshold {
+                Limits::default()
+            } else if is_rate && (counted || unit == Some("percent")) {
+                percent_or_more
+            } else {
+                quarter
+            };
+            json!({
+                "name": metric.name,
+                "kind": if is_rate || counted { Kind::Ratio } else { Kind::Value },
+                "unit": unit,
+                "direction": metric.direction,
+                "accumulating": metric.role == "saturation" && ACCUMULATING.iter().any(|word| metric.name.contains(word)),
+                "groups": if rule == Rule::NetflixAca && !metric.role.is_empty() { vec![metric.role.as_str()] } else { vec!["metrics"] },
+                "limits": limits,
+                "queries": if is_rate && !counted { json!({"recorded": metric.name}) } else { json!({}) },
+            })
+        };
+        let config = json!({
+            "name": "derived",
+            "judge": rule.judge().as_str(),
+            "min_observation": "0s",
+            "metrics": self.metrics.iter().map(metric).collect::<Vec<_>>(),
+        });
+        let config: CanaryConfig = serde_json::from_value(config).map_err(|error| error.to_string())?;
+        config.check().map_err(|invalid| invalid.to_string())
+    }
+
+    /// What is known of the metrics of `config`; a metric that was not recorded has no points.
+    pub(super) fn evidence(&self, config: &CheckedConfig, full: bool) -> Evidence {
+        let recorded: BTreeMap<&str, &CaseMetric> = self.metrics.iter().map(|metric| (metric.name.as_str(), metric)).collect();
+        let observation = |metric: &Metric| match recorded.get(metric.name.as_str()) {
+            Some(recorded) => recorded.observation(full),
+            None => Observation::Sampled { baseline: ArmPoints::values(Vec::new()), canary: ArmPoints::values(Vec::new()) },
+        };
+        Evidence {
+            observations: config.metrics.iter().map(observation).collect(),
+            step_seconds: self.step_seconds,
+            observed_seconds: self.step_seconds * self.points() as f64,
+            comparison: if self.is_concurrent() { Comparison::Concurrent } else { Comparison::BeforeAfter },
+            canary_share: self.canary_share,
+            ..Evidence::default()
+        }
+    }
+
+    /// The case as it was at look `look` of `looks`: the first points of both arms, or of the canary alone where the baseline lies
+    /// before it. `None` where there was nothing yet.
+    pub(super) fn at_look(&self, look: u32, looks: u32) -> Option<Self> {
+        let fraction = f64::from(look) / f64::from(looks);
+        let cut = |points: &mut Vec<Option<f64>>| {
+            let n = (points.len() as f64 * fraction).round() as usize;
+            points.truncate(n);
+        };
+        let mut case = self.clone();
+        let concurrent = self.is_concurrent();
+        for metric in &mut case.metrics {
+            cut(&mut metric.canary);
+            metric.canary_totals.iter_mut().for_each(cut);
+            metric.canary_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);
+            if concurrent {
+                cut(&mut metric.baseline);
+                metric.baseline_totals.iter_mut().for_each(cut);
+                metric.baseline_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);
+            }
+        }
+        (case.points() > 0).then_some(case)
+    }
+}
+
+impl CaseMetric {
+    fn check(&self) -> Result<(), String> {
+        let arms = [
+            ("baseline_totals", &self.baseline_totals, Some(&self.baseline)),
+            ("canary_totals", &self.canary_totals, Some(&self.canary)),
+            ("baseline_history_totals", &self.baseline_history_totals, self.baseline_history.as_ref()),
+            ("canary_history_totals", &self.canary_history_totals, self.canary_history.as_ref()),
+        ];
+        for (field, totals, events) in arms {
+            let Some(totals) = totals else { continue };
+            let events = events.map_or(0, Vec::len);
+            if totals.len() != events {
+                return Err(format!("{field}: {} totals do not go with {events} events; give one for each", totals.len()));
+            }
+        }
+        if self.baseline_totals.is_some() != self.canary_totals.is_some() {
+            return Err("canary_totals: both arms need totals, or neither; add those that are missing".to_owned());
+        }
+        Ok(())
+    }
+
+    fn observation(&self, full: bool) -> Observation {
+        let arm = |values: &[Option<f64>],
+                   totals: &Option<Vec<_>>,
+                   history: &Option<Vec<_>>,
+                   past_totals: &Option<Vec<_>>,
+                   instances: &Option<Instances>| {
+            let points = |values: &[Option<f64>], totals: Option<&Vec<Option<f64>>>| match totals {
+                Some(totals) => Points::Counts { events: numbers(values), totals: numbers(totals) },
+                None => Points::Values(numbers(values)),
+            };
+            // A past without totals says nothing about counts.
+            let known = full && totals.is_some() == past_totals.is_some();
+            ArmPoints {
+                points: points(values, totals.as_ref()),
+                instances: instances.as_ref().filter(|_| full).map(Instances::named).unwrap_or_default(),
+                history: history.as_ref().filter(|_| known).map(|history| points(history, past_totals.as_ref())),
+            }
+        };
+        Observation::Sampled {
+            baseline: arm(
+                &self.baseline,
+                &self.baseline_totals,
+                &self.baseline_history,
+                &self.baseline_history_totals,
+                &self.baseline_instances,
+            ),
+            canary: arm(&self.canary, &self.canary_totals, &self.canary_history, &self.canary_history_totals, &self.canary_instances),
+        }
+    }
+}
+
+impl Instances {
+    fn named(&self) -> Vec<Instance> {
+        match self {
+            Self::Named(named) => named.iter().map(|(name, values)| Instance { name: name.clone(), values: numbers(values) }).collect(),
+            Self::Numbered(all) => {
+                all.iter().enumerate().map(|(i, values)| Instance { name: i.to_string(), values: numbers(values) }).collect()
+            }
+        }
+    }
+
+    fn all_mut(&mut self) -> Box<dyn Iterator<Item = &mut Vec<Option<f64>>> + '_> {
+        match self {
+            Self::Named(named) => Box::new(named.values_mut()),
+            Self::Numbered(all) => Box::new(all.iter_mut()),
+        }
+    }
+}
+
+pub(super) fn numbers(values: &[Option<f64>]) -> Vec<f64> {
+    values.iter().map(|value| value.unwrap_or(f64::NAN)).collect()
+}

@@ -1,0 +1,422 @@
+//! The measurement on the labelled corpus: the table of the method's description, agreement with the reference verdicts, floors.
+//!
+//! For the people who change the judge (`make evaluate`); not part of what users are told of.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use haldane_judges::Verdict;
+use haldane_judges::scorecard::Status;
+use serde::Deserialize;
+
+use super::judging::{CaseResult, Column, Judged, Rule};
+use super::rates::{Rate, Tally};
+use super::summary::{Format, Table, one_decimal, short_words, worst_affected};
+use super::{Filter, Label, Options, Progress, ReplayError, run};
+
+/// Growing windows that are judged, and the fewest points of a canary that is judged so.
+const LOOKS: u32 = 12;
+const LOOKS_MIN_POINTS: usize = 60;
+/// Differences from the reference that are listed, of each kind.
+const LISTED: usize = 4;
+
+/// Columns in the table's order.
+const COLUMNS: [Rule; 5] = [Rule::HaldaneV1NoHistory, Rule::HaldaneV1, Rule::NetflixAca, Rule::ThresholdV1, Rule::MannWhitney];
+
+/// What must hold; read from a file that is kept with the sources.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Floors {
+    /// Shares in per cent.
+    floors: Vec<Floor>,
+    /// Metrics that may differ from the reference verdicts, by the reference's mode.
+    differences: BTreeMap<String, u64>,
+    /// Cases whose verdict by Kayenta's judge may differ, each with its reason.
+    kayenta_exceptions: BTreeMap<String, String>,
+}
+
+/// One bound on one row of the table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Floor {
+    name: String,
+    /// The row.
+    row: String,
+    /// The judges; of several the best counts.
+    judges: Vec<String>,
+    #[serde(default)]
+    at_most: Option<f64>,
+    #[serde(default)]
+    at_least: Option<f64>,
+}
+
+/// What an evaluation found.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The report.
+    pub text: String,
+    /// What is broken, by name.
+    pub broken: Vec<String>,
+}
+
+/// The reference's verdicts on one case.
+#[derive(Debug, Deserialize)]
+struct Reference {
+    id: String,
+    kayenta: ReferenceKayenta,
+    rule_metrics: BTreeMap<String, ReferenceMetric>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReferenceKayenta {
+    score: f64,
+    verdict: String,
+    metrics: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReferenceMetric {
+    fail_none: bool,
+    fail_full: bool,
+    warn_none: bool,
+    warn_full: bool,
+}
+
+/// Rows of the table, in its order.
+#[derive(Default)]
+struct Rows(Vec<(String, Vec<Tally>)>);
+
+impl Rows {
+    fn count(&mut self, row: &str, column: usize, group: &str, hits: usize, trials: usize) {
+        if !self.0.iter().any(|(name, _)| name == row) {
+            self.0.push((row.to_owned(), vec![Tally::default(); COLUMNS.len()]));
+        }
+        let tally = self.0.iter_mut().find(|(name, _)| name == row).and_then(|(_, tallies)| tallies.get_mut(column));
+        if let Some(tally) = tally {
+            tally.add(group, hits as u64, trials as u64);
+        }
+    }
+
+    fn rate(&self, row: &str, judge: &str) -> Option<Rate> {
+        let column = COLUMNS.iter().position(|rule| rule.as_str() == judge)?;
+        self.0.iter().find(|(name, _)| name == row)?.1.get(column)?.rate()
+    }
+}
+
+const FIRST_ROWS: [&str; 17] = [
+    "healthy canaries failed",
+    "healthy, not passed",
+    "healthy, any metric regressed",
+    "per-metric false alarms",
+    "affected metric regressed: PetShop",
+    "affected metric regressed: Nezha",
+    "affected metric regressed: MS cloud",
+    "latency x1.05",
+    "latency x1.1",
+    "latency x1.25",
+    "latency x1.5",
+    "latency x2",
+    "errors +0.1 pp",
+    "errors +1 pp",
+    "memory ramp to +10 % regressed",
+    "memory ramp to +10 % regressed or suspect",
+    "the same canaries before injection, regressed or suspect",
+];
+
+/// Measures every judge on the corpus in `folder` and holds the rows against the floors of a file.
+///
+/// # Errors
+/// [`ReplayError`] where the corpus or the floors cannot be read.
+pub fn evaluate(
+    folder: &Path,
+    floors: &Path,
+    threads: std::num::NonZeroUsize,
+    progress: &dyn Fn(Progress),
+) -> Result<Evaluation, ReplayError> {
+    let unreadable = |path: &Path, error: String| ReplayError::Input(format!("`{}` cannot be read: {error}", path.display()));
+    let text = std::fs::read_to_string(floors).map_err(|error| unreadable(floors, error.to_string()))?;
+    let limits: Floors = serde_saphyr::from_str(&text).map_err(|error| unreadable(floors, error.to_string()))?;
+    let references = references(&folder.join("reference-verdicts.jsonl.gz"))?;
+    let mut rows = Rows::default();
+    for row in FIRST_ROWS {
+        rows.0.push((row.to_owned(), vec![Tally::default(); COLUMNS.len()]));
+    }
+    let options = Options {
+        paths: vec![folder.join("cases.jsonl.gz")],
+        columns: COLUMNS.into_iter().map(Column::derived).collect(),
+        looks: None,
+        filters: Vec::new(),
+        min_points: 0,
+        window_seconds: None,
+        output: None,
+        resume: false,
+        threads,
+    };
+    let mut agreement = Agreement { references, ..Agreement::default() };
+    let mut memory: BTreeMap<String, Vec<Option<Status>>> = BTreeMap::new();
+    let mut ramps: Vec<(String, String)> = Vec::new();
+    let mut take = |case: &CaseResult| {
+        count(&mut rows, case);
+        agreement.hold(case, &limits.kayenta_exceptions);
+        match case.id.strip_suffix("+leak10") {
+            Some(before) => ramps.push((before.to_owned(), case.group.clone())),
+            None => {
+                let status = |judged: &Judged| judged.metrics.iter().find(|metric| metric.name == "memory_pct").map(|metric| metric.status);
+                memory.insert(case.id.clone(), case.columns.iter().map(status).collect());
+            }
+        }
+    };
+    let counted = run(&options, &mut take, progress)?;
+    for (before, group) in &ramps {
+        for (column, status) in memory.get(before).into_iter().flatten().enumerate() {
+            let flagged = status.is_some_and(|status| status <= Status::Suspect);
+            rows.count(FIRST_ROWS[16], column, group, usize::from(flagged), 1);
+        }
+    }
+
+    // Growing windows, for the judge that plans for them.
+    let healthy: Filter = "label=healthy".parse().map_err(ReplayError::Input)?;
+    let columns = [Rule::HaldaneV1NoHistory, Rule::HaldaneV1];
+    let options = Options {
+        columns: columns.into_iter().map(Column::derived).collect(),
+        looks: Some(LOOKS),
+        filters: vec![healthy],
+        min_points: LOOKS_MIN_POINTS,
+        ..options
+    };
+    let mut take = |case: &CaseResult| {
+        for (column, judged) in case.columns.iter().enumerate() {
+            let single = usize::from(judged.verdict == Verdict::Fail);
+            rows.count("n >= 60: healthy failed at a single look", column, &case.group, single, 1);
+            rows.count(
+                "n >= 60: healthy failed at any of 12 looks",
+                column,
+                &case.group,
+                usize::from(judged.first_failed_look.is_some()),
+                1,
+            );
+        }
+    };
+    let looked = run(&options, &mut take, progress)?;
+
+    let mut text = String::new();
+    let names: Vec<String> = COLUMNS.iter().map(ToString::to_string).collect();
+    let mut table = Table::new(&format!("{} canaries", counted.judged), &names);
+    for (row, tallies) in &rows.0 {
+        let trials = tallies.iter().map(Tally::trials).max().unwrap_or(0);
+        let cells = tallies.iter().map(|tally| tally.rate().map_or_else(|| "-".to_owned(), |rate| short_words(&rate)));
+        table.push(format!("{row} ({trials})"), cells.collect());
+    }
+    table.write(&mut text, Format::Text);
+    let _ = writeln!(text, "\nIn brackets: 95 % intervals that resample whole groups.");
+
+    let mut broken = Vec::new();
+    let skipped = counted.skipped + looked.skipped;
+    if skipped > 0 {
+        broken.push(format!("every case is read: {skipped} were skipped, {}", counted.problems.join("; ")));
+    }
+    agreement.conclude(&limits, &mut text, &mut broken);
+    text.push_str("\nFloors\n");
+    for floor in &limits.floors {
+        hold(floor, &rows, &mut text, &mut broken);
+    }
+    Ok(Evaluation { text, broken })
+}
+
+fn references(path: &Path) -> Result<BTreeMap<String, Reference>, ReplayError> {
+    let wrong = |error: String| ReplayError::Input(format!("`{}` cannot be read: {error}", path.display()));
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut all = BTreeMap::new();
+    for line in BufReader::new(MultiGzDecoder::new(file)).lines() {
+        let reference: Reference =
+            serde_json::from_str(&line.map_err(|error| wrong(error.to_string()))?).map_err(|error| wrong(error.to_string()))?;
+        all.insert(reference.id.clone(), reference);
+    }
+    Ok(all)
+}
+
+/// The injected regressions, by the end of the case's id.
+const INJECTED: [(&str, &str); 7] = [
+    ("+lat1.05", "latency x1.05"),
+    ("+lat1.1", "latency x1.1"),
+    ("+lat1.25", "latency x1.25"),
+    ("+lat1.5", "latency x1.5"),
+    ("+lat2", "latency x2"),
+    ("+err0.1pp", "errors +0.1 pp"),
+    ("+err1pp", "errors +1 pp"),
+];
+
+fn count(rows: &mut Rows, case: &CaseResult) {
+    let injected = INJECTED.iter().find(|(suffix, _)| case.id.ends_with(suffix)).map(|(_, row)| *row);
+    let is_semi = case.id.contains('+')
+        && case.id.rsplit('+').next().is_some_and(|how| ["lat", "err", "leak"].iter().any(|kind| how.starts_with(kind)));
+    for (column, judged) in case.columns.iter().enumerate() {
+        let mut say = |row: &str, hits: usize, trials: usize| rows.count(row, column, &case.group, hits, trials);
+        let regressed = judged.metrics.iter().filter(|metric| metric.status == Status::Regressed).count();
+        let failed = usize::from(judged.verdict == Verdict::Fail);
+        if case.label == Some(Label::Healthy) {
+            say("healthy canaries failed", failed, 1);
+            say("healthy, not passed", usize::from(judged.verdict != Verdict::Pass), 1);
+            say("healthy, any metric regressed", usize::from(regressed > 0), 1);
+            say("per-metric false alarms", regressed, judged.metrics.len());
+            say(&format!("healthy failed: {}", case.source), failed, 1);
+            continue;
+        }
+        let worst = worst_affected(judged);
+        let found = usize::from(worst == Some(Status::Regressed));
+        if let Some(row) = injected {
+            say(row, found, 1);
+        } else if case.id.ends_with("+leak10") {
+            say("memory ramp to +10 % regressed", found, 1);
+            say("memory ramp to +10 % regressed or suspect", usize::from(worst.is_some_and(|worst| worst <= Status::Suspect)), 1);
+        } else if !is_semi {
+            match case.source.as_str() {
+                "petshop" => say("affected metric regressed: PetShop", found, 1),
+                "nezha" => say("affected metric regressed: Nezha", found, 1),
+                "mscloud" => say("affected metric regressed: MS cloud", found, 1),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// How far the judges agree with the verdicts that were computed elsewhere.
+#[derive(Default)]
+struct Agreement {
+    references: BTreeMap<String, Reference>,
+    kayenta_cases: u64,
+    kayenta_differs: Vec<String>,
+    kayenta_excepted: Vec<String>,
+    metrics: u64,
+    /// By mode and kind.
+    differs: BTreeMap<(&'static str, String), Vec<String>>,
+}
+
+impl Agreement {
+    fn hold(&mut self, case: &CaseResult, exceptions: &BTreeMap<String, String>) {
+        let Some(reference) = self.references.remove(&case.id) else {
+            self.kayenta_differs.push(format!("{}: has no reference verdict", case.id));
+            return;
+        };
+        let [none, full, kayenta, ..] = case.columns.as_slice() else { return };
+        self.kayenta_cases += 1;
+        if let Some(difference) = kayenta_difference(kayenta, &reference.kayenta) {
+            match exceptions.get(&case.id) {
+                Some(reason) => self.kayenta_excepted.push(format!("{}: {difference} ({reason})", case.id)),
+                None => self.kayenta_differs.push(format!("{}: {difference}", case.id)),
+            }
+        }
+        for (mode, judged) in [("none", none), ("full", full)] {
+            for metric in &judged.metrics {
+                let Some(rule) = reference.rule_metrics.get(&metric.name) else { continue };
+                self.metrics += u64::from(mode == "none");
+                let (fail, warn) = if mode == "none" { (rule.fail_none, rule.warn_none) } else { (rule.fail_full, rule.warn_full) };
+                let expected = if fail {
+                    Status::Regressed
+                } else if warn {
+                    Status::Suspect
+                } else {
+                    Status::Pass
+                };
+                let got = if metric.status <= Status::Suspect { metric.status } else { Status::Pass };
+                if got != expected {
+                    // Which numbers lie beside which limits tells why: the sentence and p do.
+                    let p = metric.p.map_or_else(String::new, |p| format!(", p {p:.4}"));
+                    let kind = format!("{expected} there, {got} here by {}", metric.reason);
+                    let example = format!("{} {}: {}{p}", case.id, metric.name, metric.sentence);
+                    self.differs.entry((mode, kind)).or_default().push(example);
+                }
+            }
+        }
+    }
+
+    fn conclude(&self, limits: &Floors, text: &mut String, broken: &mut Vec<String>) {
+        let _ = writeln!(
+            text,
+            "\nKayenta's judge: {} cases, {} differ from the reference in score, verdict or a classification",
+            self.kayenta_cases,
+            self.kayenta_differs.len() + self.kayenta_excepted.len()
+        );
+        for difference in self.kayenta_differs.iter().take(20) {
+            let _ = writeln!(text, "  {difference}");
+        }
+        for difference in &self.kayenta_excepted {
+            let _ = writeln!(text, "  expected: {difference}");
+        }
+        if !self.kayenta_differs.is_empty() {
+            broken.push(format!("kayenta's judge agrees with the reference: {} cases differ", self.kayenta_differs.len()));
+        }
+        if !self.references.is_empty() {
+            broken.push(format!("every reference verdict has its case: {} are left over", self.references.len()));
+        }
+        for mode in ["none", "full"] {
+            let differs = self.differs.iter().filter(|((of, _), _)| *of == mode);
+            let total: usize = differs.clone().map(|(_, examples)| examples.len()).sum();
+            let _ = writeln!(text, "\nhaldane-v1 against the reference rule, mode {mode}: {total} of {} metrics differ", self.metrics);
+            for ((_, kind), examples) in differs {
+                let _ = writeln!(text, "  {} x {kind}", examples.len());
+                for example in examples.iter().take(LISTED) {
+                    let _ = writeln!(text, "    {example}");
+                }
+            }
+            let most = limits.differences.get(mode).copied().unwrap_or(0);
+            if total as u64 > most {
+                broken.push(format!("agreement with the reference rule, mode {mode}: {total} metrics differ, at most {most} may"));
+            }
+        }
+    }
+}
+
+/// What differs from Kayenta's verdict, if anything; the reference's scores are rounded to two digits.
+fn kayenta_difference(judged: &Judged, reference: &ReferenceKayenta) -> Option<String> {
+    let verdict = judged.verdict.to_string();
+    let score = judged.score.unwrap_or(f64::NAN);
+    let mut all = Vec::new();
+    if verdict != reference.verdict.to_lowercase() {
+        all.push(format!("verdict {verdict}, not {}", reference.verdict.to_lowercase()));
+    }
+    if (score - reference.score).abs().partial_cmp(&0.005_000_1).is_none_or(Ordering::is_gt) {
+        all.push(format!("score {score}, not {}", reference.score));
+    }
+    for metric in &judged.metrics {
+        if let Some(expected) = reference.metrics.get(&metric.name).filter(|expected| **expected != metric.reason) {
+            all.push(format!("{} {}, not {expected}", metric.name, metric.reason));
+        }
+    }
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// Holds a row against its floor. A row `a / b` is the ratio of two rows.
+fn hold(floor: &Floor, rows: &Rows, text: &mut String, broken: &mut Vec<String>) {
+    let value = |judge: &String| match floor.row.split_once(" / ") {
+        Some((part, whole)) => {
+            let (part, whole) = (rows.rate(part, judge)?.rate, rows.rate(whole, judge)?.rate);
+            // None failed at a single look: then none may fail at any.
+            Some(if part == whole { 1.0 } else { part / whole })
+        }
+        None => Some(rows.rate(&floor.row, judge)?.rate * 100.0),
+    };
+    let values: Vec<Option<f64>> = floor.judges.iter().map(value).collect();
+    let values: Option<Vec<f64>> = values.into_iter().collect();
+    let best = values.and_then(|values| {
+        let best = if floor.at_most.is_some() { f64::min } else { f64::max };
+        values.into_iter().reduce(best)
+    });
+    let (holds, bound) = match (best, floor.at_most, floor.at_least) {
+        (Some(best), Some(most), None) => (best <= most + 1e-9, format!("at most {most}")),
+        (Some(best), None, Some(least)) => (best >= least - 1e-9, format!("at least {least}")),
+        _ => (false, "names no row, judge or bound that exists".to_owned()),
+    };
+    let shown = best
+        .map_or_else(|| "-".to_owned(), |best| if floor.row.contains(" / ") { format!("{best:.2}") } else { one_decimal(best / 100.0) });
+    let line = format!("{}: {shown}, {bound}", floor.name);
+    let _ = writeln!(text, "  {}  {line}", if holds { "holds " } else { "BROKEN" });
+    if !holds {
+        broken.push(line);
+    }
+}

@@ -1,0 +1,358 @@
+//! The flat output: a row for each case, judge and metric, written case by case and read back to go on where a replay ended.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use haldane_judges::scorecard::{Status, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::ReplayError;
+use super::case::Label;
+use super::judging::{CaseResult, Judged, JudgedMetric};
+
+/// One metric of one case under one judge. What speaks of the case or the judge is the same in all of its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The case's id.
+    pub case: String,
+    /// Where it is from.
+    pub source: String,
+    /// Its group.
+    pub group: String,
+    /// `healthy` or `regressed`, where that is known.
+    pub label: Option<Label>,
+    /// Points of the canary.
+    pub points: usize,
+    /// The judge, with its config where two are compared.
+    pub judge: String,
+    /// The judge's verdict on the case.
+    pub verdict: Verdict,
+    /// Its score.
+    pub score: Option<f64>,
+    /// The first of the looks that failed.
+    pub first_failed_look: Option<u32>,
+    /// The metric.
+    pub metric: String,
+    /// Whether the fault touches it, where that is known.
+    pub affected: Option<bool>,
+    /// Its status.
+    pub status: Status,
+    /// Why, in a word.
+    pub reason: String,
+    /// Relative shift, above 0 is worse.
+    pub shift: Option<f64>,
+    /// Relative shift from which it is regressed.
+    pub limit: Option<f64>,
+    /// How far beyond its limit it is: above 1 where regressed.
+    pub exceedance: f64,
+    /// p-value that decided.
+    pub p: Option<f64>,
+    /// Shift in units of noise.
+    pub shift_in_noise: Option<f64>,
+    /// Placebo windows.
+    pub history_windows: Option<usize>,
+    /// Quantile of their shifts.
+    pub history_quantile: Option<f64>,
+    /// The finding in a sentence.
+    pub sentence: String,
+    /// Rows of the case, by which a torn one is known.
+    pub rows: usize,
+    /// What the replay was asked for, in short; a replay goes on only where that is the same.
+    pub run: String,
+}
+
+/// The rows of a case.
+pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec<Row> {
+    let rows = result.columns.iter().map(|column| column.metrics.len()).sum();
+    let row = |name: &String, judged: &Judged, metric: &JudgedMetric| Row {
+        case: result.id.clone(),
+        source: result.source.clone(),
+        group: result.group.clone(),
+        label: result.label,
+        points: result.points,
+        judge: name.clone(),
+        verdict: judged.verdict,
+        score: judged.score,
+        first_failed_look: judged.first_failed_look,
+        metric: metric.name.clone(),
+        affected: metric.affected,
+        status: metric.status,
+        reason: metric.reason.clone(),
+        shift: metric.shift,
+        limit: metric.limit,
+        exceedance: metric.exceedance,
+        p: metric.p,
+        shift_in_noise: metric.shift_in_noise,
+        history_windows: metric.history_windows,
+        history_quantile: metric.history_quantile,
+        sentence: metric.sentence.clone(),
+        rows,
+        run: run.to_owned(),
+    };
+    columns
+        .iter()
+        .zip(&result.columns)
+        .flat_map(|(name, judged)| judged.metrics.iter().map(move |metric| row(name, judged, metric)))
+        .collect()
+}
+
+/// The case of these rows; `None` where some are missing.
+fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
+    let first = rows.first()?.clone();
+    if first.rows != rows.len() {
+        return None;
+    }
+    let mut judged: Vec<Judged> = Vec::new();
+    let mut rows = rows.into_iter().peekable();
+    for column in columns {
+        let (verdict, score, first_failed_look) = rows.peek().map(|row| (row.verdict, row.score, row.first_failed_look))?;
+        let mut metrics = Vec::new();
+        while let Some(row) = rows.next_if(|row| row.judge == *column) {
+            metrics.push(JudgedMetric {
+                name: row.metric,
+                affected: row.affected,
+                status: row.status,
+                reason: row.reason,
+                shift: row.shift,
+                limit: row.limit,
+                exceedance: row.exceedance,
+                p: row.p,
+                shift_in_noise: row.shift_in_noise,
+                history_windows: row.history_windows,
+                history_quantile: row.history_quantile,
+                sentence: row.sentence,
+            });
+        }
+        if metrics.is_empty() {
+            return None;
+        }
+        judged.push(Judged { verdict, score, first_failed_look, metrics });
+    }
+    let Row { case: id, source, group, label, points, .. } = first;
+    rows.next().is_none().then_some(CaseResult { id, source, group, label, points, columns: judged })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Lines,
+    Csv,
+    #[cfg(feature = "datasets")]
+    Parquet,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, ReplayError> {
+        let shown = path.display();
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("jsonl") => Ok(Self::Lines),
+            Some("csv") => Ok(Self::Csv),
+            #[cfg(feature = "datasets")]
+            Some("parquet") => Ok(Self::Parquet),
+            #[cfg(not(feature = "datasets"))]
+            Some("parquet") => Err(ReplayError::Output(format!(
+                "`{shown}`: this build writes no Parquet; build with `--features datasets`, or name a .jsonl or .csv file"
+            ))),
+            _ => Err(ReplayError::Output(format!("`{shown}` is neither .jsonl nor .csv nor .parquet; rename it"))),
+        }
+    }
+}
+
+/// Where the rows go.
+pub(super) struct Output {
+    path: PathBuf,
+    format: Format,
+    file: File,
+    columns: Vec<String>,
+    run: String,
+    #[cfg(feature = "datasets")]
+    parquet: Option<super::table::RowsWriter>,
+}
+
+impl Output {
+    /// Opens the output. With `resume`, the cases that it has already are handed to `known`, and what follows the last whole one,
+    /// such as a torn line, is cut off.
+    pub(super) fn open(
+        path: &Path,
+        columns: Vec<String>,
+        run: String,
+        resume: bool,
+        known: &mut dyn FnMut(CaseResult) -> Result<(), ReplayError>,
+    ) -> Result<Self, ReplayError> {
+        let format = Format::of(path)?;
+        let exists = path.exists();
+        if exists && !resume {
+            let message = format!("`{}` exists; go on with it by --resume, or remove it", path.display());
+            return Err(ReplayError::Output(message));
+        }
+        #[cfg(feature = "datasets")]
+        if format == Format::Parquet && resume {
+            let message = "a Parquet file cannot be appended to; write .jsonl or .csv to be able to resume".to_owned();
+            return Err(ReplayError::Output(message));
+        }
+        let failed = |error: std::io::Error| ReplayError::Output(format!("`{}` cannot be opened: {error}", path.display()));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let mut output = Self {
+            path: path.to_owned(),
+            format,
+            file,
+            columns,
+            run,
+            #[cfg(feature = "datasets")]
+            parquet: None,
+        };
+        #[cfg(feature = "datasets")]
+        if format == Format::Parquet {
+            output.parquet = Some(super::table::RowsWriter::create(path).map_err(ReplayError::Output)?);
+            return Ok(output);
+        }
+        let end = output.read_back(known)?;
+        output.file.set_len(end).and_then(|()| output.file.seek(SeekFrom::End(0))).map_err(failed)?;
+        if end == 0 && format == Format::Csv {
+            output.append(&csv_header()?)?;
+        }
+        Ok(output)
+    }
+
+    /// Hands over every whole case, and returns where the last one ends.
+    fn read_back(&mut self, known: &mut dyn FnMut(CaseResult) -> Result<(), ReplayError>) -> Result<u64, ReplayError> {
+        let shown = self.path.display().to_string();
+        let failed = |error: std::io::Error| ReplayError::Output(format!("`{shown}` cannot be read: {error}"));
+        let (mut end, mut at, mut number) = (0, 0, 0_u64);
+        let mut case: Vec<Row> = Vec::new();
+        let mut reader = BufReader::new(&self.file);
+        loop {
+            let mut line = Vec::new();
+            let length = (&mut reader).take(1 << 24).read_until(b'\n', &mut line).map_err(failed)?;
+            // A line without its end is torn.
+            if line.last() != Some(&b'\n') {
+                return Ok(end);
+            }
+            number += 1;
+            at += length as u64;
+            if self.format == Format::Csv && number == 1 {
+                if line != csv_header()? {
+                    return Err(ReplayError::Output(format!("`{shown}` is no output of a replay: its columns differ; name another file")));
+                }
+                end = at;
+                continue;
+            }
+            let row = self.read_row(&line).map_err(|problem| {
+                ReplayError::Output(format!("`{shown}` line {number}: {problem}; it is no output of a replay, name another file"))
+            })?;
+            if row.run != self.run {
+                return Err(ReplayError::Output(format!(
+                    "`{shown}` was written with other judges, configs, looks or another version; name another file, or repeat those options"
+                )));
+            }
+            if case.first().is_some_and(|first| first.case != row.case) {
+                let first = case.first().map(|row| row.case.clone()).unwrap_or_default();
+                return Err(ReplayError::Output(format!("`{shown}` line {number}: rows of case `{first}` are missing; name another file")));
+            }
+            case.push(row);
+            if case.first().is_some_and(|first| first.rows <= case.len()) {
+                let id = case.first().map(|row| row.case.clone()).unwrap_or_default();
+                let whole = case_of(std::mem::take(&mut case), &self.columns);
+                let whole = whole
+                    .ok_or_else(|| ReplayError::Output(format!("`{shown}` line {number}: the rows of case `{id}` do not fit together")))?;
+                known(whole)?;
+                end = at;
+            }
+        }
+    }
+
+    fn read_row(&self, line: &[u8]) -> Result<Row, String> {
+        if self.format == Format::Lines {
+            return serde_json::from_slice(line).map_err(|error| error.to_string());
+        }
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
+        let row = reader.deserialize::<Row>().next();
+        row.ok_or_else(|| "is empty".to_owned())?.map_err(|error| error.to_string())
+    }
+
+    /// Adds the rows of a case, all at once.
+    pub(super) fn write(&mut self, result: &CaseResult) -> Result<(), ReplayError> {
+        let rows = rows_of(result, &self.columns, &self.run);
+        let failed = |error: String| ReplayError::Output(format!("a row cannot be written: {error}"));
+        let mut bytes = Vec::new();
+        match self.format {
+            Format::Lines => {
+                for row in &rows {
+                    serde_json::to_writer(&mut bytes, row).map_err(|error| failed(error.to_string()))?;
+                    bytes.push(b'\n');
+                }
+            }
+            Format::Csv => {
+                let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(&mut bytes);
+                for row in &rows {
+                    writer.serialize(row).map_err(|error| failed(error.to_string()))?;
+                }
+                writer.flush().map_err(|error| failed(error.to_string()))?;
+            }
+            #[cfg(feature = "datasets")]
+            Format::Parquet => {
+                return self.parquet.as_mut().map_or(Ok(()), |writer| writer.write(rows)).map_err(ReplayError::Output);
+            }
+        }
+        self.append(&bytes)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), ReplayError> {
+        self.file.write_all(bytes).map_err(|error| ReplayError::Output(format!("`{}` cannot be written: {error}", self.path.display())))
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(self) -> Result<(), ReplayError> {
+        #[cfg(feature = "datasets")]
+        if let Some(writer) = self.parquet {
+            return writer.finish().map_err(ReplayError::Output);
+        }
+        self.file.sync_all().map_err(|error| ReplayError::Output(format!("`{}` cannot be written: {error}", self.path.display())))
+    }
+}
+
+const HEADER: [&str; 23] = [
+    "case",
+    "source",
+    "group",
+    "label",
+    "points",
+    "judge",
+    "verdict",
+    "score",
+    "first_failed_look",
+    "metric",
+    "affected",
+    "status",
+    "reason",
+    "shift",
+    "limit",
+    "exceedance",
+    "p",
+    "shift_in_noise",
+    "history_windows",
+    "history_quantile",
+    "sentence",
+    "rows",
+    "run",
+];
+
+fn csv_header() -> Result<Vec<u8>, ReplayError> {
+    let mut bytes = Vec::new();
+    let mut writer = csv::WriterBuilder::new().from_writer(&mut bytes);
+    let written = writer.write_record(HEADER).map_err(|error| error.to_string()).and_then(|()| writer.flush().map_err(|e| e.to_string()));
+    written.map_err(ReplayError::Output)?;
+    drop(writer);
+    Ok(bytes)
+}
+
+/// Cases seen so far, to refuse a second one of the same name.
+#[derive(Default)]
+pub(super) struct Seen(BTreeSet<String>);
+
+impl Seen {
+    pub(super) fn is_new(&mut self, id: &str) -> bool {
+        self.0.insert(id.to_owned())
+    }
+}

@@ -1,0 +1,430 @@
+//! What a replay found in all: rates for each judge, by source, and which verdicts two configs disagree on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use haldane_judges::Verdict;
+use haldane_judges::scorecard::Status;
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use super::Counted;
+use super::case::Label;
+use super::judging::{CaseResult, Judged};
+use super::rates::{Ranking, Rate, Roc, Tally};
+use crate::report::format::{clean, percent};
+
+/// Most changed verdicts that are listed; all are counted.
+const MAX_CHANGES: usize = 1000;
+/// Most changed verdicts that a person is shown.
+const SHOWN_CHANGES: usize = 50;
+
+/// How a summary is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// For a ticket or a chat.
+    Markdown,
+    /// For programs.
+    Json,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Measure {
+    /// Healthy canaries that failed.
+    HealthyFailed,
+    /// Healthy canaries that failed at any of the looks.
+    HealthyEverFailed,
+    /// Healthy canaries that did not pass.
+    HealthyNotPassed,
+    /// Metrics of healthy canaries that were regressed.
+    FalseAlarms,
+    /// Regressed canaries that failed.
+    RegressedFailed,
+    /// Regressed canaries that failed at any of the looks.
+    RegressedEverFailed,
+    /// Regressed canaries of which an affected metric was regressed.
+    AffectedRegressed,
+    /// The same, or suspect.
+    AffectedFlagged,
+    /// Canaries of unknown truth that failed.
+    UnlabelledFailed,
+    /// Canaries of unknown truth that did not pass.
+    UnlabelledNotPassed,
+    /// Metrics that were inconclusive or without data.
+    Inconclusive,
+}
+
+impl Measure {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::HealthyFailed => "healthy canaries failed",
+            Self::HealthyEverFailed => "healthy canaries failed at any look",
+            Self::HealthyNotPassed => "healthy canaries not passed",
+            Self::FalseAlarms => "their metrics regressed (false alarms)",
+            Self::RegressedFailed => "regressed canaries failed",
+            Self::RegressedEverFailed => "regressed canaries failed at any look",
+            Self::AffectedRegressed => "affected metric regressed",
+            Self::AffectedFlagged => "affected metric regressed or suspect",
+            Self::UnlabelledFailed => "unlabelled canaries failed",
+            Self::UnlabelledNotPassed => "unlabelled canaries not passed",
+            Self::Inconclusive => "metrics inconclusive or without data",
+        }
+    }
+}
+
+/// Rates of all judges, under way.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    columns: Vec<String>,
+    /// By source, none for all together; measure; column.
+    tallies: BTreeMap<(Option<String>, Measure), Vec<Tally>>,
+    rankings: Vec<Ranking>,
+    sources: BTreeSet<String>,
+    labels: [u64; 3],
+    pairs: Vec<Pair>,
+    /// Whether growing windows were judged too.
+    looks: bool,
+}
+
+/// Two columns that differ in their config alone.
+#[derive(Debug, Clone)]
+struct Pair {
+    columns: (usize, usize),
+    counts: BTreeMap<(Verdict, Verdict), u64>,
+    changes: Vec<Change>,
+    changed: u64,
+}
+
+/// A case whose verdict the second config changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Change {
+    /// The case.
+    pub case: String,
+    /// Its label.
+    pub label: Option<Label>,
+    /// The verdict by the first config.
+    pub before: Verdict,
+    /// The verdict by the second.
+    pub after: Verdict,
+    /// The metrics whose status changed, with both.
+    pub metrics: Vec<String>,
+}
+
+/// One measure, for each judge.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Line {
+    measure: Measure,
+    words: &'static str,
+    rates: Vec<Option<Rate>>,
+}
+
+impl Summary {
+    /// An empty summary of these columns; `pairs` of them differ in their config alone; with `looks`,
+    /// growing windows were judged too.
+    #[must_use]
+    pub fn new(columns: Vec<String>, pairs: &[(usize, usize)], looks: bool) -> Self {
+        let pair = |columns: &(usize, usize)| Pair { columns: *columns, counts: BTreeMap::new(), changes: Vec::new(), changed: 0 };
+        Self {
+            tallies: BTreeMap::new(),
+            rankings: vec![Ranking::default(); columns.len()],
+            sources: BTreeSet::new(),
+            labels: [0; 3],
+            pairs: pairs.iter().map(pair).collect(),
+            columns,
+            looks,
+        }
+    }
+
+    /// Counts a case.
+    pub fn add(&mut self, case: &CaseResult) {
+        self.sources.insert(case.source.clone());
+        let label = match case.label {
+            Some(Label::Healthy) => 0,
+            Some(Label::Regressed) => 1,
+            None => 2,
+        };
+        if let Some(count) = self.labels.get_mut(label) {
+            *count += 1;
+        }
+        // Groups of two sources may have the same name.
+        let group = format!("{}/{}", case.source, case.group);
+        for (column, judged) in case.columns.iter().enumerate() {
+            let mut count = |measure: Measure, hits: usize, trials: usize| {
+                for source in [None, Some(case.source.clone())] {
+                    let tallies = self.tallies.entry((source, measure)).or_insert_with(|| vec![Tally::default(); self.columns.len()]);
+                    if let Some(tally) = tallies.get_mut(column) {
+                        tally.add(&group, hits as u64, trials as u64);
+                    }
+                }
+            };
+            let with = |statuses: &[Status]| judged.metrics.iter().filter(|metric| statuses.contains(&metric.status)).count();
+            let failed = usize::from(judged.verdict == Verdict::Fail);
+            let not_passed = usize::from(judged.verdict != Verdict::Pass);
+            let ever = usize::from(judged.first_failed_look.is_some());
+            match case.label {
+                Some(Label::Healthy) => {
+                    count(Measure::HealthyFailed, failed, 1);
+                    count(Measure::HealthyNotPassed, not_passed, 1);
+                    count(Measure::FalseAlarms, with(&[Status::Regressed]), judged.metrics.len());
+                    if self.looks {
+                        count(Measure::HealthyEverFailed, ever, 1);
+                    }
+                }
+                Some(Label::Regressed) => {
+                    count(Measure::RegressedFailed, failed, 1);
+                    if self.looks {
+                        count(Measure::RegressedEverFailed, ever, 1);
+                    }
+                    if let Some(worst) = worst_affected(judged) {
+                        count(Measure::AffectedRegressed, usize::from(worst == Status::Regressed), 1);
+                        count(Measure::AffectedFlagged, usize::from(worst <= Status::Suspect), 1);
+                    }
+                }
+                None => {
+                    count(Measure::UnlabelledFailed, failed, 1);
+                    count(Measure::UnlabelledNotPassed, not_passed, 1);
+                }
+            }
+            count(Measure::Inconclusive, with(&[Status::Inconclusive, Status::NoData]), judged.metrics.len());
+            if let (Some(ranking), Some(label)) = (self.rankings.get_mut(column), case.label) {
+                ranking.add(&group, judged.exceedance(), label == Label::Regressed);
+            }
+        }
+        for pair in &mut self.pairs {
+            pair.add(case);
+        }
+    }
+
+    /// Canaries counted.
+    #[must_use]
+    pub fn canaries(&self) -> u64 {
+        self.labels.iter().sum()
+    }
+
+    fn lines(&self, source: Option<&str>) -> Vec<Line> {
+        let of_source = |(key, tallies): (&(Option<String>, Measure), &Vec<Tally>)| {
+            (key.0.as_deref() == source).then(|| Line {
+                measure: key.1,
+                words: key.1.words(),
+                rates: tallies.iter().map(Tally::rate).collect(),
+            })
+        };
+        self.tallies.iter().filter_map(of_source).collect()
+    }
+
+    /// Writes the summary.
+    ///
+    /// # Errors
+    /// When the JSON cannot be written.
+    pub fn render(&self, counted: &Counted, format: Format) -> Result<String, String> {
+        let rocs: Vec<Option<Roc>> = self.rankings.iter().map(Ranking::roc).collect();
+        if format == Format::Json {
+            return self.json(counted, &rocs);
+        }
+        let mut out = String::new();
+        let [healthy, regressed, unlabelled] = self.labels;
+        let canaries = self.canaries();
+        let heading = if format == Format::Markdown { "# Replay\n\n" } else { "" };
+        let _ = writeln!(
+            out,
+            "{heading}{canaries} canaries: {healthy} healthy, {regressed} regressed, {unlabelled} unlabelled{}",
+            about(counted)
+        );
+        for problem in &counted.problems {
+            let _ = writeln!(out, "{}skipped: {problem}", if format == Format::Markdown { "- " } else { "  " });
+        }
+        let mut table = Table::new("", &self.columns);
+        for line in self.lines(None) {
+            table.push(
+                line.words.to_owned(),
+                line.rates.iter().map(|rate| rate.map_or_else(|| "-".to_owned(), |rate| words(&rate))).collect(),
+            );
+        }
+        if rocs.iter().any(Option::is_some) {
+            let area = |roc: &Option<Roc>| {
+                roc.as_ref().map_or_else(|| "-".to_owned(), |roc| format!("{:.3}{}", roc.area, span(roc.interval, 1.0, 3)))
+            };
+            table.push("area under the ROC curve".to_owned(), rocs.iter().map(area).collect());
+            for i in 0..4 {
+                let at = |roc: &Option<Roc>| roc.as_ref().and_then(|roc| roc.detection.get(i).copied());
+                let Some([alarms, _]) = rocs.iter().find_map(at) else { continue };
+                let cells = rocs.iter().map(|roc| at(roc).map_or_else(|| "-".to_owned(), |[_, found]| one_decimal(found))).collect();
+                table.push(format!("found where {} of the healthy may fail", percent(alarms)), cells);
+            }
+        }
+        out.push('\n');
+        table.write(&mut out, format);
+        let _ = writeln!(out, "\nIn brackets: 95 % intervals that resample whole groups. Ranked by the largest shift / limit of a canary.");
+        if self.sources.len() > 1 {
+            for source in &self.sources {
+                let shown = if source.is_empty() { "no source".to_owned() } else { clean(source) };
+                let _ = writeln!(out, "\n{}{shown}\n", if format == Format::Markdown { "## " } else { "" });
+                let mut table = Table::new("", &self.columns);
+                for line in self.lines(Some(source)) {
+                    let cells = line.rates.iter().map(|rate| rate.map_or_else(|| "-".to_owned(), |rate| words(&rate)));
+                    table.push(line.words.to_owned(), cells.collect());
+                }
+                table.write(&mut out, format);
+            }
+        }
+        for pair in &self.pairs {
+            pair.write(&self.columns, format, &mut out);
+        }
+        Ok(out)
+    }
+
+    fn json(&self, counted: &Counted, rocs: &[Option<Roc>]) -> Result<String, String> {
+        let sources: BTreeMap<&str, Vec<Line>> = self.sources.iter().map(|source| (source.as_str(), self.lines(Some(source)))).collect();
+        let pairs: Vec<serde_json::Value> = self.pairs.iter().map(|pair| pair.json(&self.columns)).collect();
+        let [healthy, regressed, unlabelled] = self.labels;
+        let document = serde_json::json!({
+            "canaries": {"healthy": healthy, "regressed": regressed, "unlabelled": unlabelled},
+            "read": counted,
+            "judges": self.columns,
+            "rates": self.lines(None),
+            "roc": rocs,
+            "by_source": sources,
+            "compared": pairs,
+        });
+        serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(|error| error.to_string())
+    }
+}
+
+/// The gravest status among the affected metrics; of all metrics, where it is not known which are affected.
+pub(super) fn worst_affected(judged: &Judged) -> Option<Status> {
+    judged.metrics.iter().filter(|metric| metric.affected.unwrap_or(true)).map(|metric| metric.status).min()
+}
+
+impl Pair {
+    fn add(&mut self, case: &CaseResult) {
+        let (Some(first), Some(second)) = (case.columns.get(self.columns.0), case.columns.get(self.columns.1)) else { return };
+        *self.counts.entry((first.verdict, second.verdict)).or_default() += 1;
+        if first.verdict == second.verdict {
+            return;
+        }
+        self.changed += 1;
+        if self.changes.len() >= MAX_CHANGES {
+            return;
+        }
+        let status = |judged: &Judged, name: &str| judged.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.status);
+        let names: BTreeSet<&str> = first.metrics.iter().chain(&second.metrics).map(|metric| metric.name.as_str()).collect();
+        let shown = |status: Option<Status>| status.map_or_else(|| "not judged".to_owned(), |status| status.to_string());
+        let metrics = names.into_iter().filter_map(|name| {
+            let (before, after) = (status(first, name), status(second, name));
+            (before != after).then(|| format!("{}: {} -> {}", clean(name), shown(before), shown(after)))
+        });
+        let metrics = metrics.collect();
+        self.changes.push(Change { case: case.id.clone(), label: case.label, before: first.verdict, after: second.verdict, metrics });
+    }
+
+    fn names<'a>(&self, columns: &'a [String]) -> (&'a str, &'a str) {
+        let name = |i: usize| columns.get(i).map_or("", String::as_str);
+        (name(self.columns.0), name(self.columns.1))
+    }
+
+    fn write(&self, columns: &[String], format: Format, out: &mut String) {
+        let (before, after) = self.names(columns);
+        let markdown = format == Format::Markdown;
+        let _ = writeln!(
+            out,
+            "\n{}{before} -> {after}: {} of {} verdicts change\n",
+            if markdown { "## " } else { "" },
+            self.changed,
+            self.counts.values().sum::<u64>()
+        );
+        for ((before, after), n) in &self.counts {
+            let _ = writeln!(out, "{}{before} -> {after}: {n}", if markdown { "- " } else { "  " });
+        }
+        for change in self.changes.iter().take(SHOWN_CHANGES) {
+            let truth = match change.label {
+                Some(Label::Healthy) => " (healthy)",
+                Some(Label::Regressed) => " (regressed)",
+                None => "",
+            };
+            let metrics = if change.metrics.is_empty() { String::new() } else { format!("; {}", change.metrics.join(", ")) };
+            let bullet = if markdown { "- " } else { "  " };
+            let _ = writeln!(out, "{bullet}{}{truth}: {} -> {}{metrics}", clean(&change.case), change.before, change.after);
+        }
+        if self.changed > SHOWN_CHANGES as u64 {
+            let _ = writeln!(out, "  and {} more; --output has them all", self.changed - SHOWN_CHANGES as u64);
+        }
+    }
+
+    fn json(&self, columns: &[String]) -> serde_json::Value {
+        let (before, after) = self.names(columns);
+        let counts = self.counts.iter().map(|((before, after), n)| serde_json::json!({"before": before, "after": after, "cases": n}));
+        serde_json::json!({
+            "before": before, "after": after, "changed": self.changed,
+            "counts": counts.collect::<Vec<_>>(), "changes": self.changes,
+        })
+    }
+}
+
+fn about(counted: &Counted) -> String {
+    let mut out = String::new();
+    for (n, what) in [(counted.resumed, "from the output"), (counted.filtered, "filtered out"), (counted.skipped, "skipped")] {
+        if n > 0 {
+            let _ = write!(out, "; {n} {what}");
+        }
+    }
+    out
+}
+
+/// A share in per cent with one decimal, so that columns line up.
+pub(super) fn one_decimal(fraction: f64) -> String {
+    format!("{:.1} %", fraction * 100.0)
+}
+
+fn span(interval: Option<[f64; 2]>, scale: f64, decimals: usize) -> String {
+    interval.map_or_else(String::new, |[low, high]| format!(" [{:.decimals$}, {:.decimals$}]", low * scale, high * scale))
+}
+
+/// A rate as people read it: `2.2 % [1.4, 3.1] of 1362`.
+pub(super) fn words(rate: &Rate) -> String {
+    format!("{}{} of {}", one_decimal(rate.rate), span(rate.interval, 100.0, 1), rate.trials)
+}
+
+/// A rate without its number of trials.
+pub(super) fn short_words(rate: &Rate) -> String {
+    format!("{}{}", one_decimal(rate.rate), span(rate.interval, 100.0, 1))
+}
+
+/// A table of text.
+pub(super) struct Table {
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(corner: &str, columns: &[String]) -> Self {
+        Self { head: std::iter::once(corner.to_owned()).chain(columns.iter().cloned()).collect(), rows: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, label: String, cells: Vec<String>) {
+        self.rows.push(std::iter::once(label).chain(cells).collect());
+    }
+
+    pub(super) fn write(&self, out: &mut String, format: Format) {
+        if format == Format::Markdown {
+            let cell = |cell: &String| cell.replace('|', "\\|");
+            let line = |cells: &Vec<String>| format!("| {} |", cells.iter().map(cell).collect::<Vec<_>>().join(" | "));
+            let rule = format!("|{}", " --- |".repeat(self.head.len()));
+            for line in [line(&self.head), rule].into_iter().chain(self.rows.iter().map(line)) {
+                let _ = writeln!(out, "{line}");
+            }
+            return;
+        }
+        let all = || std::iter::once(&self.head).chain(&self.rows);
+        let widths: Vec<usize> =
+            (0..self.head.len()).map(|i| all().filter_map(|row| row.get(i)).map(|cell| cell.width()).max().unwrap_or(0)).collect();
+        for row in all() {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width()))));
+            let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+    }
+}

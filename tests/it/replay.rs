@@ -1,0 +1,368 @@
+//! `haldane replay` on six canaries whose counts are known by hand: three healthy ones of which one is shifted by more than half of
+//! its level, two regressed ones of which one is, and an unlabelled one that is not. See `fixtures/replay/make.py`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haldane"));
+    command.arg("replay").args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Standard output of a replay that must go well.
+fn ok(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", err(&output));
+    out(&output)
+}
+
+fn json_of(arguments: &[&str]) -> Value {
+    serde_json::from_str(&ok(&[arguments, &["--format", "json"]].concat())).unwrap()
+}
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/replay").join(name).to_str().unwrap().to_owned()
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn named(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.named(name)
+    }
+}
+
+/// Hits and trials of a measure under a judge.
+fn counts(lines: &Value, measure: &str, judge: usize) -> (u64, u64) {
+    let line = lines.as_array().unwrap().iter().find(|line| line["measure"] == measure);
+    let rate = &line.unwrap_or_else(|| panic!("{measure} is not measured"))["rates"][judge];
+    (rate["hits"].as_u64().unwrap(), rate["trials"].as_u64().unwrap())
+}
+
+const ALL: &str = "haldane-v1,haldane-v1/no-history,NetflixACAJudge-v1.0,threshold-v1,mann-whitney";
+
+#[test]
+fn the_counts_are_those_of_a_hand() {
+    let summary = json_of(&[&fixture("canaries.jsonl"), "--judge", ALL]);
+    assert_eq!(summary["canaries"], json!({"healthy": 3, "regressed": 2, "unlabelled": 1}));
+    // The shift is far beyond what any of the judges allows, and nothing else differs.
+    for judge in 0..5 {
+        let rates = &summary["rates"];
+        assert_eq!(counts(rates, "healthy_failed", judge), (1, 3), "judge {judge}");
+        assert_eq!(counts(rates, "false_alarms", judge), (1, 6), "judge {judge}");
+        assert_eq!(counts(rates, "regressed_failed", judge), (1, 2), "judge {judge}");
+        assert_eq!(counts(rates, "affected_regressed", judge), (1, 2), "judge {judge}");
+        assert_eq!(counts(rates, "unlabelled_failed", judge), (0, 1), "judge {judge}");
+        assert_eq!(counts(&summary["by_source"]["shop"], "healthy_failed", judge), (1, 3), "judge {judge}");
+        // Of six pairs of a regressed and a healthy canary two are ranked rightly, three are ties and one is wrong.
+        let area = summary["roc"][judge]["area"].as_f64().unwrap();
+        assert!((area - 3.5 / 6.0).abs() < 1e-9, "judge {judge}: {area}");
+    }
+    let depot = summary["by_source"]["depot"].as_array().unwrap();
+    assert!(depot.iter().all(|line| line["measure"] != "healthy_failed"), "depot has no healthy canary");
+}
+
+#[test]
+fn a_person_reads_the_same_rates_as_text_and_markdown() {
+    let text = ok(&[&fixture("canaries.jsonl")]);
+    assert!(text.starts_with("6 canaries: 3 healthy, 2 regressed, 1 unlabelled\n"), "{text}");
+    assert!(text.contains("33.3 % [0.0, 100.0] of 3"), "{text}");
+    let markdown = ok(&[&fixture("canaries.jsonl"), "--format", "markdown"]);
+    assert!(markdown.contains("| healthy canaries failed | 33.3 % [0.0, 100.0] of 3 |"), "{markdown}");
+}
+
+#[test]
+fn only_what_the_filters_keep_is_judged() {
+    let path = fixture("canaries.jsonl");
+    let healthy = json_of(&[&path, "--filter", "label=healthy", "--filter", "group=search,basket,stock"]);
+    assert_eq!((healthy["canaries"]["healthy"].as_u64(), healthy["read"]["filtered"].as_u64()), (Some(2), Some(4)));
+    assert_eq!(json_of(&[&path, "--filter", "label=none"])["canaries"]["unlabelled"], 1);
+    let refused = run(&[&path, "--filter", "label=good"]);
+    assert!(refused.status.code() == Some(2) && err(&refused).contains("use healthy, regressed or none"), "{}", err(&refused));
+    let none = run(&[&path, "--min-points", "21"]);
+    assert!(none.status.code() == Some(2) && err(&none).contains("no canary was judged"), "{}", err(&none));
+}
+
+#[test]
+fn an_output_has_a_row_for_each_case_judge_and_metric_whatever_the_threads() {
+    let folder = Folder::new();
+    for ending in ["jsonl", "csv"] {
+        let outputs: Vec<String> = ["1", "2", "7"]
+            .iter()
+            .map(|threads| {
+                let output = folder.named(&format!("{threads}.{ending}"));
+                ok(&[&fixture("canaries.jsonl"), "--judge", ALL, "--threads", threads, "--output", &output]);
+                std::fs::read_to_string(output).unwrap()
+            })
+            .collect();
+        assert!(outputs[0] == outputs[1] && outputs[0] == outputs[2], "{ending}");
+        assert_eq!(outputs[0].lines().count(), 6 * 5 * 2 + usize::from(ending == "csv"));
+    }
+    let lines = std::fs::read_to_string(folder.path("1.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (first["case"].as_str(), first["judge"].as_str(), first["verdict"].as_str()),
+        (Some("quiet"), Some("haldane-v1"), Some("pass"))
+    );
+}
+
+#[test]
+fn a_replay_that_was_killed_goes_on_wherever_its_output_is_torn() {
+    let folder = Folder::new();
+    let path = fixture("canaries.jsonl");
+    for ending in ["jsonl", "csv"] {
+        let output = folder.named(&format!("rows.{ending}"));
+        let arguments = [path.as_str(), "--judge", "haldane-v1,mann-whitney", "--output", &output];
+        let summary = ok(&arguments);
+        let whole = std::fs::read(&output).unwrap();
+        let refused = run(&arguments);
+        assert!(refused.status.code() == Some(2) && err(&refused).contains("--resume"), "{}", err(&refused));
+        let lengths = [0, 1, whole.len() / 7, whole.len() / 3, whole.len() / 2, whole.len() - 1, whole.len()];
+        for length in lengths {
+            std::fs::write(&output, &whole[..length]).unwrap();
+            let resumed = ok(&[&arguments[..], &["--resume"]].concat());
+            assert_eq!(std::fs::read(&output).unwrap(), whole, "{ending} cut at {length}");
+            // The rates are those of all canaries, judged now or before; the first line says which.
+            assert_eq!(resumed.split_once('\n').unwrap().1, summary.split_once('\n').unwrap().1, "{ending} cut at {length}");
+            assert_eq!(resumed.contains("6 from the output"), length == whole.len(), "{ending} cut at {length}: {resumed}");
+        }
+        let other = run(&[&path, "--output", &output, "--resume"]);
+        assert!(other.status.code() == Some(2) && err(&other).contains("other judges"), "{}", err(&other));
+    }
+    let foreign = folder.write("foreign.jsonl", "{\"a\": 1}\n");
+    let refused = run(&[&path, "--output", &foreign, "--resume"]);
+    assert!(refused.status.code() == Some(2) && err(&refused).contains("line 1"), "{}", err(&refused));
+    assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "{\"a\": 1}\n", "what is not ours is left alone");
+}
+
+#[test]
+fn bad_lines_are_named_with_field_and_remedy_and_skipped() {
+    let folder = Folder::new();
+    let good = std::fs::read_to_string(fixture("canaries.jsonl")).unwrap();
+    let first = good.lines().next().unwrap();
+    let metric = r#"{"name": "a", "baseline": [1, 2, 3], "canary": [1, 2, 3]}"#;
+    let lines = [
+        first.to_owned(),
+        "{\"id\": ".to_owned(),
+        format!("{{\"id\": \"text\", \"metrics\": [{}]}}", metric.replace("2, 3], \"canary\"", "\"x\", 3], \"canary\"")),
+        format!("{{\"id\": \"step\", \"step_seconds\": 0, \"metrics\": [{metric}]}}"),
+        "{\"id\": \"none\", \"metrics\": []}".to_owned(),
+        format!("{{\"id\": \"twice\", \"metrics\": [{metric}, {metric}]}}"),
+        first.to_owned(),
+        format!("{{\"id\": \"totals\", \"metrics\": [{}]}}", metric.replace("\"canary\"", "\"baseline_totals\": [1], \"canary\"")),
+    ];
+    let path = folder.write("bad.jsonl", &lines.join("\n"));
+    let text = ok(&[&path]);
+    assert!(text.starts_with("1 canaries: 1 healthy, 0 regressed, 0 unlabelled; 7 skipped\n"), "{text}");
+    for part in [
+        "line 2: ",
+        "line 3: metrics[0].baseline[1]: invalid type: string \"x\"",
+        "line 4: step_seconds: 0 is no distance between points; give a number above 0",
+        "line 5: metrics: is empty; give at least one metric",
+        "line 6: case `twice`",
+        "line 7: case `quiet` was read before",
+        "line 8: metrics[0].baseline_totals: 1 totals do not go with 3 events",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    let strict = run(&[&path, "--strict"]);
+    assert!(strict.status.code() == Some(2) && err(&strict).contains("7 cases could not be read"), "{}", err(&strict));
+}
+
+#[test]
+fn a_compressed_file_and_a_folder_are_read_like_the_lines_themselves() {
+    use std::io::Write as _;
+    let folder = Folder::new();
+    let lines = std::fs::read(fixture("canaries.jsonl")).unwrap();
+    let file = std::fs::File::create(folder.path("canaries.jsonl.gz")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    encoder.write_all(&lines).unwrap();
+    encoder.finish().unwrap();
+    let plain = ok(&[&fixture("canaries.jsonl")]);
+    assert_eq!(ok(&[&folder.named("canaries.jsonl.gz")]), plain);
+    assert_eq!(ok(&[folder.0.path().to_str().unwrap()]), plain);
+    let bytes = std::fs::read(folder.path("canaries.jsonl.gz")).unwrap();
+    std::fs::write(folder.path("canaries.jsonl.gz"), &bytes[..bytes.len() - 40]).unwrap();
+    let torn = run(&[&folder.named("canaries.jsonl.gz"), "--strict"]);
+    assert!(torn.status.code() == Some(2) && out(&torn).contains("the file breaks off here"), "{}{}", out(&torn), err(&torn));
+    let nothing = run(&[&folder.named("nowhere.jsonl")]);
+    assert!(nothing.status.code() == Some(2) && err(&nothing).contains("nowhere.jsonl"));
+}
+
+const CONFIG: &str = "name: mine\nmin_observation: 0s\nmetrics:\n  - {name: latency_ms, unit: ms, direction: increase}\n";
+
+#[test]
+fn two_versions_of_a_config_are_told_apart_by_the_verdicts_that_change() {
+    let folder = Folder::new();
+    let first = folder.write("now.yaml", CONFIG);
+    // +60 ms on 105 ms is within +200 %.
+    let second = folder.write("lax.yaml", &CONFIG.replace("increase}", "increase, tolerance: {relative: 2}}"));
+    let arguments = [&fixture("canaries.jsonl"), "--config", &first, "--compare", &second];
+    let summary = json_of(&arguments);
+    assert_eq!(summary["judges"], json!(["haldane-v1 by now.yaml", "haldane-v1 by lax.yaml"]));
+    let compared = &summary["compared"][0];
+    assert_eq!(compared["changed"], 2);
+    assert_eq!(
+        compared["counts"],
+        json!([{"before": "fail", "after": "pass", "cases": 2}, {"before": "pass", "after": "pass", "cases": 4}])
+    );
+    let changed: Vec<&str> = compared["changes"].as_array().unwrap().iter().map(|change| change["case"].as_str().unwrap()).collect();
+    assert_eq!(changed, ["noisy", "broken"]);
+    assert_eq!(compared["changes"][0]["metrics"], json!(["latency_ms: regressed -> pass"]));
+    let text = ok(&arguments);
+    assert!(text.contains("noisy (healthy): fail -> pass; latency_ms: regressed -> pass"), "{text}");
+}
+
+#[test]
+fn a_config_that_speaks_of_other_metrics_is_told_so() {
+    let folder = Folder::new();
+    let config = folder.write("other.yaml", &CONFIG.replace("latency_ms", "latency_s"));
+    let other = run(&[&fixture("canaries.jsonl"), "--config", &config]);
+    assert!(other.status.code() == Some(2) && err(&other).contains("none of those of config `mine` is recorded"), "{}", err(&other));
+    let unknown = run(&[&fixture("canaries.jsonl"), "--config", "http-golden-signal"]);
+    assert!(err(&unknown).contains("did you mean `http-golden-signals`?"), "{}", err(&unknown));
+    let judge = run(&[&fixture("canaries.jsonl"), "--judge", "haldane"]);
+    assert!(judge.status.code() == Some(2) && err(&judge).contains("cannot be replayed"), "{}", err(&judge));
+}
+
+#[test]
+fn growing_windows_say_at_which_look_a_canary_failed_first() {
+    let folder = Folder::new();
+    let output = folder.named("rows.jsonl");
+    let summary = json_of(&[&fixture("canaries.jsonl"), "--looks", "4", "--judge", "mann-whitney", "--output", &output]);
+    assert_eq!(counts(&summary["rates"], "healthy_ever_failed", 0), (1, 3));
+    assert_eq!(counts(&summary["rates"], "regressed_ever_failed", 0), (1, 2));
+    let rows = std::fs::read_to_string(output).unwrap();
+    let looks: Vec<Value> = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["first_failed_look"].clone()).collect();
+    // Five points against five that are all larger: exact two-sided p is 2/252, so the plain test fails them at the first look.
+    assert_eq!(looks, json!([null, null, 1, 1, null, null, 1, 1, null, null, null, null]).as_array().unwrap().clone());
+    assert_eq!(run(&[&fixture("canaries.jsonl"), "--looks", "1"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_calibration_report_shows_its_formulas_with_their_numbers() {
+    let folder = Folder::new();
+    let (markdown, page) = (folder.named("report.md"), folder.named("report.html"));
+    ok(&[&fixture("canaries.jsonl"), "--report", &markdown]);
+    let text = std::fs::read_to_string(markdown).unwrap();
+    // 1/3 x .95 x 50 x 30.4375; 50 x 365.25 x .05; x 1/2 caught; x .95 of the traffic.
+    for part in [
+        "| Good releases stopped a month | 482 |",
+        "| Bad releases a year | 913 |",
+        "| Bad releases caught a year | 457 |",
+        "| Incidents avoided a year | 434 |",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    // A third of the healthy canaries' latencies alarm: 1/3 x 50 x 30.4375 a month.
+    assert!(text.contains("`latency_ms`") && text.contains("| 507 |"), "{text}");
+    ok(&[
+        &fixture("canaries.jsonl"),
+        "--report",
+        &page,
+        "--catch-rate",
+        "0.8",
+        "--defect-rate",
+        "0.01",
+        "--releases-per-day",
+        "10",
+        "--canary-share",
+        "0",
+    ]);
+    let html = std::fs::read_to_string(page).unwrap();
+    // 10 x 365.25 x .01 x .8.
+    assert!(html.contains("29.2") && html.contains("80 %, given") && !html.contains("<script"), "{html}");
+    let wrong = run(&[&fixture("canaries.jsonl"), "--report", &folder.named("report.pdf")]);
+    assert!(wrong.status.code() == Some(2) && err(&wrong).contains("neither .md nor .html"), "{}", err(&wrong));
+    let share = run(&[&fixture("canaries.jsonl"), "--defect-rate", "5"]);
+    assert!(share.status.code() == Some(2) && err(&share).contains("--defect-rate: 5 is no share"), "{}", err(&share));
+}
+
+#[test]
+fn history_in_a_recording_is_what_a_metric_is_calibrated_by() {
+    let folder = Folder::new();
+    // Before the window both arms repeat one pattern, so that placebo windows differ by nothing.
+    let pattern: Vec<u64> = (0..400).map(|i| 100 + i * 7 % 11).collect();
+    let case = json!({
+        "id": "past", "step_seconds": 60,
+        "metrics": [{"name": "latency_ms", "direction": "increase", "baseline": pattern[..20], "canary": pattern[3..23],
+            "baseline_history": pattern, "canary_history": pattern}],
+    });
+    let path = folder.write("past.jsonl", &case.to_string());
+    let output = folder.named("rows.jsonl");
+    ok(&[&path, "--judge", "haldane-v1,haldane-v1/no-history", "--output", &output]);
+    let rows = std::fs::read_to_string(output).unwrap();
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((rows[0]["history_windows"].as_u64(), rows[0]["history_quantile"].as_f64()), (Some(20), Some(0.0)));
+    assert!(rows[1]["history_windows"].is_null());
+    assert_eq!((rows[0]["limit"].as_f64(), rows[1]["limit"].as_f64()), (Some(0.10), Some(0.25)));
+}
+
+#[test]
+fn the_shape_of_a_recording_is_printed_as_a_schema() {
+    let schema: Value = serde_json::from_str(&ok(&["--schema"])).unwrap();
+    assert_eq!(schema["required"], json!(["id", "metrics"]));
+}
+
+#[cfg(not(feature = "datasets"))]
+#[test]
+fn a_table_is_refused_with_the_way_to_read_it() {
+    let refused = run(&[&fixture("canaries.csv")]);
+    assert!(refused.status.code() == Some(2) && err(&refused).contains("--features datasets"), "{}", err(&refused));
+}
+
+#[cfg(feature = "datasets")]
+#[test]
+fn a_table_of_the_same_points_gives_the_same_rates() {
+    let lines = json_of(&[&fixture("canaries.jsonl"), "--judge", ALL]);
+    assert_eq!(json_of(&[&fixture("canaries.csv"), "--judge", ALL]), lines);
+    // And rows as Parquet.
+    let folder = Folder::new();
+    let output = folder.named("rows.parquet");
+    ok(&[&fixture("canaries.csv"), "--output", &output]);
+    let bytes = std::fs::read(output).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+}
+
+#[cfg(feature = "datasets")]
+#[test]
+fn a_tables_window_leaves_what_is_before_it_as_history_and_bad_cells_are_named() {
+    let folder = Folder::new();
+    let mut table = "case,metric,arm,timestamp,value\n".to_owned();
+    for i in 0..220 {
+        for arm in ["baseline", "canary"] {
+            table += &format!("past,latency_ms,{arm},{},{}\n", 60 * i, 100 + i * 7 % 11);
+        }
+    }
+    table += "bad,latency_ms,canary,60,fast\n";
+    let path = folder.write("table.csv", &table);
+    let output = folder.named("rows.jsonl");
+    let text = ok(&[&path, "--window", "20m", "--output", &output]);
+    assert!(text.contains("case `bad`: value: `fast` is no number"), "{text}");
+    let row: Value = serde_json::from_str(std::fs::read_to_string(output).unwrap().lines().next().unwrap()).unwrap();
+    assert_eq!((row["points"].as_u64(), row["status"].as_str()), (Some(20), Some("pass")));
+}
