@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 mod json;
 pub mod kayenta;
+pub mod replay;
 pub mod report;
 pub mod settings;
 pub mod source;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use haldane_judges::config::Thresholds;
+use haldane_judges::config::{JudgingMode, Thresholds};
+use haldane_judges::evidence::Looks;
 use haldane_judges::{CheckedConfig, JudgeName, Period, document};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -21,6 +22,10 @@ const DEFAULT_STEP: i64 = 60;
 const DEFAULT_STEP_UP_TO: i64 = 12 * 3600;
 /// Most points of a window whose step was not given.
 const POINTS_OF_A_FITTED_STEP: i64 = 720;
+/// Most looks of one plan.
+const MOST_LOOKS: u32 = 100;
+/// Most steps of a ramp.
+const MOST_STEPS: usize = 20;
 /// How far ahead of ours the caller's clock may be.
 const CLOCK_SKEW: i64 = 5;
 
@@ -52,12 +57,44 @@ pub struct JudgementBody {
     /// Share of the arms' traffic that goes to the canary, above 0 and below 1.
     #[serde(default)]
     canary_share: Option<f64>,
-    /// When you mean to end the observation (RFC 3339); remedies take it into account.
+    /// When you mean to end the observation (RFC 3339). The canary may then be judged again and again while it grows: each judgement
+    /// before that time is one look of a plan, whose looks lie `min_observation` apart (at least a step, and at most 100 of them), and may
+    /// fail but not pass. A judgement after it with a longer window is the last look of a longer plan.
     #[serde(default)]
     planned_end: Option<Time>,
+    /// Which look of a plan this is, instead of what follows from `planned_end`.
+    #[serde(default)]
+    looks: Option<LooksBody>,
+    /// Whether a canary that nothing speaks against passes before the last look, once `min_observation` is over. For orchestrators that
+    /// stop at the first answer that is not a pass; a regression that shows late is then not waited for.
+    #[serde(default)]
+    early_pass: bool,
+    /// Shares of the traffic that the canary is to receive one after the other, such as `[0.01, 0.05, 0.25, 0.5, 1]`: above 0, at most 1,
+    /// rising, at most 20. The recommendation then names the next step above `canary_share`.
+    #[serde(default)]
+    ramp: Vec<f64>,
+    /// `advisory`: everything is judged and reported, and the answer is a pass that says which verdict it would have been. `gate`: the
+    /// verdict decides, whatever the config says.
+    #[serde(default)]
+    mode: Option<JudgingMode>,
     /// Samples by metric name; these metrics are not fetched.
     #[serde(default)]
     samples: BTreeMap<String, SamplesBody>,
+}
+
+/// One look of a plan of repeated judgements.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LooksBody {
+    /// Which judgement of the plan this is, from 1.
+    #[schemars(range(min = 1, max = 100))]
+    look: u32,
+    /// Judgements in the plan.
+    #[schemars(range(min = 1, max = 100))]
+    looks: u32,
+    /// The same as `early_pass` beside it.
+    #[serde(default)]
+    early_pass: bool,
 }
 
 /// What selects the baseline in the metric store.
@@ -111,6 +148,14 @@ struct SamplesBody {
     /// The canary's points, oldest first.
     #[schemars(schema_with = "arm_schema")]
     canary: Value,
+    /// The baseline's points before the window, oldest first and up to where it starts, in the same shape.
+    #[serde(default)]
+    #[schemars(schema_with = "arm_schema")]
+    baseline_history: Option<Value>,
+    /// The canary's points before the window, likewise.
+    #[serde(default)]
+    #[schemars(schema_with = "arm_schema")]
+    canary_history: Option<Value>,
 }
 
 fn config_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -183,7 +228,7 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
     if !body.is_object() {
         return Err(Problem::invalid("", "the body is a JSON object with at least `config`; see /openapi.json for an example"));
     }
-    for field in ["baseline", "canary", "window", "thresholds", "samples"] {
+    for field in ["baseline", "canary", "window", "thresholds", "samples", "looks"] {
         // serde would take a list for an object, field by field.
         if body.get(field).is_some_and(Value::is_array) {
             return Err(Problem::invalid(format!("/{field}"), "is a list; give an object".to_owned()));
@@ -206,6 +251,14 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
     }
     if let Some(share) = body.canary_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
         return Err(Problem::invalid("/canary_share", format!("{share} is not a share of the traffic; 0.05 sends 5 % to the canary")));
+    }
+    check_ramp(&body.ramp, body.canary_share)?;
+    let stated_look = body.looks.map(|looks| looks.checked(body.early_pass)).transpose()?;
+    if body.early_pass && stated_look.is_none() && body.planned_end.is_none() {
+        return Err(Problem::invalid("/early_pass", "belongs to a plan of looks; give `planned_end` or `looks` with it"));
+    }
+    if body.mode == Some(JudgingMode::Gate) {
+        config.mode = JudgingMode::Gate;
     }
     let samples = read_samples(body.samples, &config, limits)?;
 
@@ -233,6 +286,10 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
         return Err(Problem::invalid("/baseline/offset", detail));
     }
 
+    let planned_end = body.planned_end.map(|time| time.0);
+    let from_planned_end = || planned_looks(window?, planned_end?.as_second(), config.min_observation, body.early_pass);
+    let plan = stated_look.or_else(from_planned_end);
+
     let BaselineBody { scope, location, variables, .. } = body.baseline;
     let baseline = read_scope("/baseline", scope, location, variables)?;
     let CanaryBody { scope, location, variables } = body.canary;
@@ -248,10 +305,59 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
         baseline_offset_seconds,
         baseline_window: None,
         canary_share: body.canary_share,
-        planned_end: body.planned_end.map(|time| time.0),
+        planned_end,
+        looks: plan,
+        ramp: body.ramp,
+        advisory: body.mode == Some(JudgingMode::Advisory),
         samples,
         queries: BTreeMap::new(),
     })
+}
+
+impl LooksBody {
+    fn checked(self, early_pass: bool) -> Result<Looks, Problem> {
+        let Self { look, looks, early_pass: also } = self;
+        if !(1..=MOST_LOOKS).contains(&looks) {
+            return Err(Problem::invalid("/looks/looks", format!("{looks} is no number of looks; give 1 to {MOST_LOOKS}")));
+        }
+        if !(1..=looks).contains(&look) {
+            let detail = format!("{look} is no look of a plan of {looks}; give 1 to {looks}, and a new plan over all looks to go on");
+            return Err(Problem::invalid("/looks/look", detail));
+        }
+        Ok(Looks { look, looks, early_pass: early_pass || also })
+    }
+}
+
+/// The look that a window is, of a plan that ends at `end` (Unix seconds); `None` where the plan has only one.
+fn planned_looks(window: Window, end: i64, min_observation: Period, early_pass: bool) -> Option<Looks> {
+    let length = end.max(window.end).saturating_sub(window.start).max(1);
+    let apart = i64::try_from(min_observation.seconds()).unwrap_or(i64::MAX).max(i64::from(window.step_seconds));
+    let looks = length.div_ceil_positive(apart).clamp(1, i64::from(MOST_LOOKS));
+    let apart = apart.max(length.div_ceil_positive(looks));
+    let last = window.end.saturating_add(i64::from(window.step_seconds)) > end;
+    // A plan that has not ended has a look left.
+    let look = if last { looks } else { window.seconds().div_ceil_positive(apart).clamp(1, (looks - 1).max(1)) };
+    let count = |n: i64| u32::try_from(n).unwrap_or(MOST_LOOKS);
+    (looks > 1).then(|| Looks { look: count(look), looks: count(looks), early_pass })
+}
+
+fn check_ramp(ramp: &[f64], canary_share: Option<f64>) -> Result<(), Problem> {
+    if ramp.len() > MOST_STEPS {
+        return Err(Problem::invalid("/ramp", format!("has {} steps, and at most {MOST_STEPS} are read; leave some out", ramp.len())));
+    }
+    for (i, step) in ramp.iter().enumerate() {
+        let at = format!("/ramp/{i}");
+        if !(*step > 0.0 && *step <= 1.0) {
+            return Err(Problem::invalid(at, format!("{step} is not a share of the traffic; 0.05 sends 5 % to the canary, 1 everything")));
+        }
+        if i > 0 && *step <= ramp[i - 1] {
+            return Err(Problem::invalid(at, format!("{step} does not rise above the step before it ({}); order the steps", ramp[i - 1])));
+        }
+    }
+    if !ramp.is_empty() && canary_share.is_none() {
+        return Err(Problem::invalid("/canary_share", "is missing; the ramp's next step follows from the share that the canary has now"));
+    }
+    Ok(())
 }
 
 fn resolve_config(config: Value, configs: &ConfigStore) -> Result<CheckedConfig, Problem> {
@@ -405,7 +511,9 @@ fn read_samples(
         }
         let mut arm = |field: &str, value: Value| Points { limits, left: &mut left }.arm(&format!("{pointer}/{field}"), value);
         let (baseline, canary) = (arm("baseline", body.baseline)?, arm("canary", body.canary)?);
-        samples.insert(name, InlineSamples { baseline, canary });
+        let baseline_history = body.baseline_history.map(|value| arm("baseline_history", value)).transpose()?;
+        let canary_history = body.canary_history.map(|value| arm("canary_history", value)).transpose()?;
+        samples.insert(name, InlineSamples { baseline, canary, baseline_history, canary_history });
     }
     Ok(samples)
 }
@@ -580,6 +688,43 @@ mod tests {
     }
 
     #[test]
+    fn a_planned_end_makes_the_window_one_look_of_a_plan() {
+        let look = |start: &str, planned: &str, observe: &str| {
+            let config = json!({ "name": "c", "min_observation": observe, "metrics": [{ "name": "latency" }] });
+            let body = json!({ "config": config, "window": { "start": start }, "planned_end": planned });
+            read(body).unwrap().looks.map(|plan| (plan.look, plan.looks))
+        };
+        // It is 12:00.
+        assert_eq!(look("2026-11-21T11:30:00Z", "2026-11-21T12:30:00Z", "5m"), Some((6, 12)));
+        assert_eq!(look("2026-11-21T11:58:00Z", "2026-11-21T12:58:00Z", "5m"), Some((1, 12)));
+        assert_eq!(look("2026-11-21T11:03:00Z", "2026-11-21T12:03:00Z", "5m"), Some((11, 12)), "a look is left before the end");
+        assert_eq!(look("2026-11-21T11:00:00Z", "2026-11-21T12:00:00Z", "5m"), Some((12, 12)));
+        assert_eq!(look("2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z", "5m"), Some((24, 24)), "past its end a plan has grown");
+        assert_eq!(look("2026-11-21T11:00:00Z", "2026-11-21T13:00:00Z", "0s"), Some((50, 100)), "a step apart, and at most 100");
+        assert_eq!(look("2026-11-21T11:58:00Z", "2026-11-21T12:02:00Z", "5m"), None, "one look is no plan");
+        assert_eq!(look("2026-11-20T12:00:00Z", "2200-01-01T00:00:00Z", "5m"), Some((1, 100)));
+    }
+
+    #[test]
+    fn a_stated_look_wins_over_what_the_planned_end_says() {
+        let body = json!({
+            "config": config(), "window": { "start": "2026-11-21T11:30:00Z" }, "planned_end": "2026-11-21T12:30:00Z",
+            "looks": { "look": 3, "looks": 4 }, "early_pass": true, "mode": "advisory", "canary_share": 0.05, "ramp": [0.05, 0.25, 1]
+        });
+        let request = read(body).unwrap();
+        assert_eq!(request.looks, Some(Looks { look: 3, looks: 4, early_pass: true }));
+        assert!(request.advisory && request.ramp == [0.05, 0.25, 1.0]);
+    }
+
+    #[test]
+    fn a_request_may_turn_an_advisory_config_into_a_gate() {
+        let advisory = json!({ "name": "c", "mode": "advisory", "metrics": [{ "name": "latency" }] });
+        let body = |mode: Value| json!({ "config": advisory, "window": { "duration": "1h" }, "mode": mode });
+        let of = |mode: Value| read(body(mode)).unwrap().config.mode;
+        assert_eq!((of(json!("gate")), of(json!(null))), (JudgingMode::Gate, JudgingMode::Advisory));
+    }
+
+    #[test]
     fn an_offset_must_lie_on_the_step_grid() {
         let body = |offset: &str| json!({ "config": config(), "window": { "duration": "1h" }, "baseline": { "offset": offset } });
         assert_eq!(read(body("1d")).unwrap().baseline_offset_seconds, 86_400);
@@ -636,6 +781,17 @@ mod tests {
             (json!({ "config": config(), "thresholds": { "marginal": 90, "pass": 80 } }), "/thresholds/marginal", "must not exceed"),
             (json!({ "config": config(), "thresholds": { "marginal": 90 } }), "/thresholds", "missing field `pass`"),
             (json!({ "config": config(), "canary_share": 5 }), "/canary_share", "0.05"),
+            (json!({ "config": config(), "looks": { "look": 0, "looks": 12 } }), "/looks/look", "give 1 to 12"),
+            (json!({ "config": config(), "looks": { "look": 13, "looks": 12 } }), "/looks/look", "a new plan"),
+            (json!({ "config": config(), "looks": { "look": 1, "looks": 101 } }), "/looks/looks", "1 to 100"),
+            (json!({ "config": config(), "looks": { "look": -1, "looks": 12 } }), "/looks/look", "invalid value"),
+            (json!({ "config": config(), "looks": [1, 12] }), "/looks", "is a list"),
+            (json!({ "config": config(), "early_pass": true }), "/early_pass", "planned_end"),
+            (json!({ "config": config(), "canary_share": 0.1, "ramp": [0.1, 0.1] }), "/ramp/1", "does not rise"),
+            (json!({ "config": config(), "canary_share": 0.1, "ramp": [5, 25] }), "/ramp/0", "0.05"),
+            (json!({ "config": config(), "canary_share": 0.1, "ramp": vec![0.5; 21] }), "/ramp", "21 steps"),
+            (json!({ "config": config(), "ramp": [0.1, 1] }), "/canary_share", "is missing"),
+            (json!({ "config": config(), "mode": "observe" }), "/mode", "unknown variant"),
             (
                 json!({ "config": { "name": "c", "metrics": [{ "name": "m", "crticial": true }] } }),
                 "/config/metrics/0/crticial",

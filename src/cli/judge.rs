@@ -79,6 +79,13 @@ struct What {
     /// Share of the arms' traffic that goes to the canary, 0 to 1, to be checked against what arrived.
     #[arg(long, value_name = "FRACTION")]
     canary_share: Option<f64>,
+    /// Shares of the traffic, in per cent, that the canary is to receive one after the other; what to do then names the next one. Needs
+    /// --canary-share.
+    #[arg(long, value_name = "1,5,25,50,100", value_delimiter = ',', value_parser = percent)]
+    ramp: Vec<f64>,
+    /// Judge and report everything, and answer with a pass that says which verdict it would have been.
+    #[arg(long)]
+    advisory: bool,
 }
 
 /// Over which times.
@@ -94,9 +101,15 @@ struct When {
     /// The window's length, up to its end.
     #[arg(long, value_name = "PERIOD")]
     last: Option<Period>,
-    /// When you mean to end the observation; what would settle an open question takes it into account.
+    /// When you mean to end the observation. A judgement before that is one look of a plan: it may fail, and passes only at the end.
     #[arg(long, value_name = "TIME")]
     planned_end: Option<Timestamp>,
+    /// Which look of how many this is, such as 3/12, instead of what follows from --planned-end.
+    #[arg(long, value_name = "LOOK/LOOKS", value_parser = look)]
+    look: Option<(u32, u32)>,
+    /// Let a canary pass before the last look, once the config's min_observation is over.
+    #[arg(long)]
+    early_pass: bool,
     /// Distance between points, such as 60s. Default: the config's, or one fitted to the window.
     #[arg(long, value_name = "PERIOD")]
     step: Option<Period>,
@@ -157,7 +170,7 @@ enum Format {
 }
 
 /// Flags that a whole request replaces.
-const BODY_FLAGS: [&str; 17] = [
+const BODY_FLAGS: [&str; 21] = [
     "config",
     "baseline",
     "canary",
@@ -173,6 +186,10 @@ const BODY_FLAGS: [&str; 17] = [
     "step",
     "offset",
     "planned_end",
+    "look",
+    "early_pass",
+    "ramp",
+    "advisory",
     "source",
     "samples",
 ];
@@ -181,6 +198,19 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it like name=value".to_owned()),
+    }
+}
+
+fn look(text: &str) -> Result<(u32, u32), String> {
+    let parts = text.split_once('/').and_then(|(look, looks)| Some((look.trim().parse().ok()?, looks.trim().parse().ok()?)));
+    parts.ok_or_else(|| "write it like 3/12".to_owned())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim().trim_end_matches('%').trim_end().parse::<f64>() {
+        // Rounded, so that 7 % is 0.07 and not 0.07000000000000001.
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok((percent * 1e8).round() / 1e10),
+        _ => Err("write per cent above 0 and at most 100, like 1,5,25,50,100".to_owned()),
     }
 }
 
@@ -299,7 +329,11 @@ fn body(args: &Args) -> Result<Value, Failure> {
     put("canary", Some(Value::Object(args.what.arm(args.what.canary.as_deref(), &args.what.canary_variables))));
     put("window", args.when.window());
     put("planned_end", args.when.planned_end.map(|time| json!(time)));
+    put("looks", args.when.look.map(|(look, looks)| json!({ "look": look, "looks": looks })));
+    put("early_pass", args.when.early_pass.then_some(Value::Bool(true)));
     put("canary_share", canary_share.map(Value::from));
+    put("ramp", (!args.what.ramp.is_empty()).then(|| json!(args.what.ramp)));
+    put("mode", args.what.advisory.then(|| Value::from("advisory")));
     put("source", args.whence.store.source.clone().map(Value::from));
     put("samples", args.whence.samples.as_deref().map(|file| read_json(file, "samples")).transpose()?);
     Ok(Value::Object(body))
@@ -337,7 +371,7 @@ impl When {
 }
 
 /// The config by its name, or its content where the argument is a path: it has a separator, the ending of such a file, or exists.
-fn named_or_read(config: &str) -> Result<Value, Failure> {
+pub(super) fn named_or_read(config: &str) -> Result<Value, Failure> {
     let path = Path::new(config);
     let ending = path.extension().and_then(|ending| ending.to_str());
     let is_path = config.contains(std::path::is_separator) || matches!(ending, Some("yaml" | "yml" | "json")) || path.is_file();

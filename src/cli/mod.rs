@@ -13,6 +13,7 @@ mod judge;
 mod lint;
 mod output;
 mod progress;
+mod replay;
 pub mod serve;
 mod store;
 
@@ -62,6 +63,11 @@ enum Command {
     Lint(lint::Args),
     /// Turn a canary config of Kayenta's into a native one, with a note for each thing that has no equal.
     Convert(convert::Args),
+    /// Judge recorded canaries again: how often is each judge right, and what would another config have done?
+    Replay(Box<replay::Args>),
+    /// Measure the judges on the labelled corpus.
+    #[command(hide = true)]
+    Evaluate(replay::EvaluateArgs),
     /// Print the OpenAPI document of the HTTP service.
     Openapi,
     /// Print the JSON Schema of the canary config, for editors.
@@ -141,6 +147,8 @@ async fn execute(command: Command) -> Result<Outcome, Failure> {
         Command::Demo(args) => return demo::command(args).await,
         Command::Lint(args) => return lint::command(args).await,
         Command::Convert(args) => convert::command(&args)?,
+        Command::Replay(args) => return replay::command(&args),
+        Command::Evaluate(args) => return replay::evaluation(&args),
         Command::Openapi => output::print(&pretty(&crate::api::openapi_document())?)?,
         Command::Schema => output::print(&pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
         Command::Completions { shell } => {

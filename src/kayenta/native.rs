@@ -186,7 +186,7 @@ fn relative_tolerance(effect: &EffectSizeConfig, direction: Direction) -> Option
 }
 
 /// What a config may set for Haldane's own judges.
-const SETTABLE: [&str; 4] = ["fail_on", "min_observation", "warmup", "metrics"];
+const SETTABLE: [&str; 5] = ["fail_on", "min_observation", "warmup", "mode", "metrics"];
 /// What of a metric follows from Kayenta's own fields, and is not set again.
 const TAKEN: [&str; 5] = ["name", "queries", "aca", "groups", "per_instance"];
 

@@ -211,6 +211,9 @@ pub(super) fn provenance(scorecard: &Scorecard) -> Value {
         "configDigest": judgement.config_digest,
     });
     value["verdict"] = json!(judgement.verdict);
+    if let Some(would_be) = judgement.would_be {
+        value["wouldBe"] = json!(would_be);
+    }
     value["summary"] = json!(judgement.summary);
     value["recommendation"] = without_nulls(json!(judgement.recommendation));
     value["reasons"] = without_nulls(json!(judgement.reasons));
@@ -218,4 +221,49 @@ pub(super) fn provenance(scorecard: &Scorecard) -> Value {
         value["warnings"] = json!(judgement.warnings);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use haldane_judges::evidence::{ArmPoints, Looks, Observation};
+    use haldane_judges::{CheckedConfig, Evidence, JudgeName, judge};
+
+    use super::*;
+    use crate::analysis::Provenance;
+
+    const THRESHOLDS: Thresholds = Thresholds { pass: 95.0, marginal: 75.0 };
+
+    /// The score of a canary whose values lie around `canary` beside 100.
+    fn score(canary: f64, evidence: Evidence) -> Value {
+        let config = CheckedConfig::from_yaml("{name: c, metrics: [{name: p99, direction: increase}]}").unwrap();
+        let around = |level: f64, step: usize| ArmPoints::values((0..20).map(|i| level + (i * step % 11) as f64).collect());
+        let observations = vec![Observation::Sampled { baseline: around(100.0, 7), canary: around(canary, 3) }];
+        let evidence = Evidence { observations, observed_seconds: 1200.0, ..evidence };
+        let data = Provenance {
+            source: None,
+            canary_window: None,
+            baseline_window: None,
+            step_seconds: 60,
+            digest: String::new(),
+            metrics: Vec::new(),
+            population: Vec::new(),
+        };
+        let judgement = judge(JudgeName::HaldaneV1, &config, &evidence);
+        haldanes_score(&Scorecard { id: None, judged_at: jiff::Timestamp::UNIX_EPOCH, rerun: false, judgement, data }, THRESHOLDS)
+    }
+
+    #[test]
+    fn a_look_that_is_on_track_is_marginal_to_every_client() {
+        let looks = Some(Looks { look: 3, looks: 12, early_pass: false });
+        let shown = score(100.0, Evidence { looks, ..Evidence::default() });
+        assert_eq!((&shown["score"], &shown["classification"]), (&json!(94.0), &json!("Marginal")), "{shown}");
+        assert!(shown["classificationReason"].as_str().unwrap().contains("on track, look 3 of 12"), "{shown}");
+    }
+
+    #[test]
+    fn a_verdict_that_only_advises_is_a_passing_score_with_the_true_verdict_in_its_reason() {
+        let shown = score(200.0, Evidence { advisory: true, ..Evidence::default() });
+        assert_eq!((&shown["score"], &shown["classification"]), (&json!(95.0), &json!("Pass")), "{shown}");
+        assert!(shown["classificationReason"].as_str().unwrap().starts_with("advisory pass: would be fail"), "{shown}");
+    }
 }

@@ -60,6 +60,9 @@ pub fn translate(
         baseline_window,
         canary_share: None,
         planned_end: None,
+        looks: None,
+        ramp: Vec::new(),
+        advisory: false,
         samples: BTreeMap::new(),
         queries,
     })

@@ -49,6 +49,7 @@ fn head(view: &View) -> Markup {
             h1 { span.verdict { (view.verdict) } " " span.score { (view.score) } }
             p.by { (view.config) ", judged by " (view.judge) }
         }
+        @if let Some(banner) = &view.banner { p.banner { (banner) } }
         p.summary { (prose(&view.summary)) }
         @if !view.reasons.is_empty() {
             h2 { "Why" }
@@ -238,6 +239,7 @@ h1{margin:0;font-size:1.8rem;line-height:1.2}
 .score{font-weight:400}.by{margin:.2rem 0 0}
 h2{font-size:1.1rem;margin:1.6rem 0 .4rem}
 .summary{font-size:1.1rem}
+.banner{border:1px solid var(--open);color:var(--open);border-radius:.4rem;padding:.4rem .8rem;font-weight:600}
 .good{color:var(--good)}.bad{color:var(--bad)}.open{color:var(--open)}
 .status{font-weight:600;white-space:nowrap}
 .scroll{overflow-x:auto}

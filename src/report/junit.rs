@@ -1,7 +1,7 @@
 //! A scorecard as a JUnit test report, which every CI system shows.
 //!
 //! One test case a metric: `regressed` is a failure, `error` an error, `suspect`, `inconclusive` and `no_data` are skipped, and so is
-//! whatever a muted metric finds. Skipped cases leave a report green, so a first case named `verdict` stands for the canary: it
+//! whatever a muted metric finds, and every metric where the verdict only advises. Skipped cases leave a report green, so a first case named `verdict` stands for the canary: it
 //! succeeds only on `pass`, and `fail` and `marginal` are failures of that type.
 
 use haldane_judges::Verdict;
@@ -26,6 +26,10 @@ pub fn junit(card: &Scorecard) -> Result<String, UnwritableReport> {
     suite.add_property(Property::new("verdict", view.verdict.to_string()));
     if let Some(score) = card.judgement.score {
         suite.add_property(Property::new("score", score.to_string()));
+    }
+    if let Some(would_be) = card.judgement.would_be {
+        suite.add_property(Property::new("advisory", "true"));
+        suite.add_property(Property::new("would_be", would_be.to_string()));
     }
     suite.add_property(Property::new("recommendation", view.action.to_string()));
     for (label, value) in &view.facts {
@@ -53,11 +57,15 @@ fn verdict(view: &View) -> TestCase {
     }
     let mut case = TestCase::new("verdict", status);
     case.set_classname(view.config.as_str());
+    if let Some(banner) = &view.banner {
+        case.set_system_out(format!("{banner}\n{}", view.summary));
+    }
     case
 }
 
 fn metric(view: &View, row: &Row) -> TestCase {
-    let is_muted = row.flags.contains(&"muted");
+    // A verdict that only advises leaves the report green, as a muted metric does.
+    let is_muted = row.flags.contains(&"muted") || view.banner.is_some();
     let mut status = match row.status {
         Status::Pass => TestCaseStatus::success(),
         _ if is_muted => TestCaseStatus::skipped(),
@@ -72,7 +80,11 @@ fn metric(view: &View, row: &Row) -> TestCase {
     }
     lines.extend(row.queries.iter().map(|(what, query)| format!("query, {what}: {query}")));
     if row.status != Status::Pass {
-        let muted = if is_muted { "muted; " } else { "" };
+        let muted = match (is_muted, &view.banner) {
+            (_, Some(_)) => "advisory; ",
+            (true, None) => "muted; ",
+            (false, None) => "",
+        };
         status
             .set_type(format!("{}/{}", row.status, row.reason))
             .set_message(format!("{muted}{}: {}", row.status, row.sentence))

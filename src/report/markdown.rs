@@ -20,6 +20,10 @@ pub fn markdown(card: &Scorecard) -> String {
     };
     page.line(format!("## {mark} Canary {}: {}", view.verdict, view.score));
     page.blank();
+    if let Some(banner) = &view.banner {
+        page.line(format!("> **{}**", escape(banner)));
+        page.blank();
+    }
     page.line(escape(&view.summary));
     page.blank();
     for (reason, sentence) in &view.reasons {

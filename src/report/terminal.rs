@@ -88,6 +88,10 @@ impl Page {
         let by = truncate(&format!("{}, judged by {}", view.config, view.judge), self.width.saturating_sub(24));
         let line = format!("{verdict}  {}  {by}", view.score);
         self.line(&line);
+        if let Some(banner) = &view.banner {
+            let banner = self.paint(Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())), banner);
+            self.line(&banner);
+        }
         self.line("");
         self.wrapped("", &view.summary);
         if !view.reasons.is_empty() {

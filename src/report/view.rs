@@ -3,7 +3,9 @@
 use haldane_judges::Verdict;
 use haldane_judges::config::Direction;
 use haldane_judges::evidence::Comparison;
-use haldane_judges::scorecard::{Action, AppliedLimit, ArmCounts, CountNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers};
+use haldane_judges::scorecard::{
+    Action, AppliedLimit, ArmCounts, CountNumbers, HistoryNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers,
+};
 
 use super::format::{self, Unit, clean};
 use crate::analysis::{ArmSamples, MetricProvenance, Scorecard, WindowSpan};
@@ -21,6 +23,8 @@ pub struct View {
     pub config: String,
     /// Name of the judge.
     pub judge: &'static str,
+    /// That the verdict only advises, and what it would be as a gate.
+    pub banner: Option<String>,
     /// The verdict in a sentence.
     pub summary: String,
     /// Why, gravest first: a word and a sentence.
@@ -113,6 +117,10 @@ impl View {
             action: recommendation.action,
             config: clean(&judgement.config),
             judge: judgement.judge.as_str(),
+            banner: judgement
+                .would_be
+                .filter(|_| judgement.advisory)
+                .map(|would_be| format!("advisory only: as a gate this would be {would_be}")),
             summary: clean(&judgement.summary),
             reasons: judgement.reasons.iter().map(|cause| (word(&cause.reason), clean(&cause.sentence))).collect(),
             recommendation: clean(&recommendation.sentence),
@@ -170,6 +178,13 @@ fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
         Comparison::BeforeAfter => "the baseline before the canary",
     };
     fact("Comparison", comparison.to_owned());
+    if let Some(plan) = judgement.looks {
+        let early = if plan.early_pass { ", an early pass allowed" } else { "" };
+        fact("Look", format!("{} of {}{early}", plan.look, plan.looks));
+    }
+    if let Some(share) = judgement.recommendation.next_share {
+        fact("Next share", format!("{} of the traffic", format::percent(share)));
+    }
     fact("Source", data.source.as_deref().map_or_else(|| "samples sent with the request".to_owned(), clean));
     fact(
         "Judge",
@@ -312,6 +327,28 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     if let Some(limit) = &metric.limit {
         lines.push(limit_evidence(limit, unit));
     }
+    if let Some(history) = &metric.history {
+        lines.push(history_evidence(history, metric.counts.is_some(), unit, turn));
+    }
+    if let Some(trend) = &metric.trend {
+        lines.push(format!(
+            "trend: the canary drifted {} from the baseline over the window, a leak from {} (p {}, at most {}; {} placebo windows)",
+            format::signed_percent(trend.drift * turn),
+            format::percent(trend.limit),
+            format::p_value(trend.p),
+            format::p_value(trend.p_limit),
+            trend.windows
+        ));
+    }
+    if let Some(worst) = &metric.worst_instance {
+        lines.push(format!(
+            "instance furthest from the others: {}, {} from their mean (p {}, regressed from {})",
+            clean(&worst.name),
+            format::signed_percent(worst.relative * turn),
+            format::p_value(worst.p),
+            format::p_value(worst.p_limit)
+        ));
+    }
     if let Some(threshold) = &metric.threshold {
         let limits = threshold_limits(threshold, unit);
         let limits = if limits.is_empty() { "no limit declared".to_owned() } else { format!("declared limit {limits}") };
@@ -353,6 +390,9 @@ fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, tur
         format::number(numbers.z),
         format::p_value(numbers.p),
     ));
+    if let Some(p) = numbers.p_looks {
+        lines.push(format!("over the looks of the plan so far p {}, which decides", format::p_value(p)));
+    }
     lines.push(format!(
         "corrected for autocorrelation p {} (baseline {}, canary {}; variance times {})",
         format::p_value(numbers.p_ess),
@@ -412,6 +452,26 @@ fn limit_evidence(limit: &AppliedLimit, unit: &Unit) -> String {
     }
     if let Some(spread) = limit.instance_spread {
         line.push_str(&format!("; the baseline's instances differ by up to {}", format::percent(spread)));
+    }
+    line
+}
+
+/// What placebo windows say. Of counts the numbers are differences of rates, of values relative shifts.
+fn history_evidence(history: &HistoryNumbers, counted: bool, unit: &Unit, turn: f64) -> String {
+    let distance = |value: f64| if counted { unit.distance(value) } else { format::percent(value) };
+    let signed = |value: f64| if counted { unit.difference(value) } else { format::signed_percent(value) };
+    let arms = if history.both_arms { "both arms" } else { "one series, before and after" };
+    let windows = format!("{} placebo window{}", history.windows, if history.windows == 1 { "" } else { "s" });
+    let mut line = format!("history: {windows} of {} points, of {arms}", history.window_points);
+    match history.quantile {
+        Some(quantile) => {
+            line.push_str(&format!("; nine in ten lie within {} of their centre, {}", distance(quantile), signed(history.centre * turn)))
+        }
+        None => line.push_str("; they differ without bound"),
+    }
+    match history.limit {
+        Some(limit) => line.push_str(&format!("; that supports a limit of {}", distance(limit))),
+        None => line.push_str("; too little for a limit of its own"),
     }
     line
 }

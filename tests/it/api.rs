@@ -152,6 +152,44 @@ async fn every_verdict_is_answered_with_200_and_only_verbose_has_the_series() {
 }
 
 #[tokio::test]
+async fn a_look_of_a_plan_holds_passes_at_its_end_and_names_the_next_step() {
+    let server = server().await;
+    let judged = async |more: Value, canary: f64| {
+        let mut body = inline(100.0, canary);
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.judge("", &body).await.json::<Value>().await.unwrap()
+    };
+    let card = judged(json!({ "looks": { "look": 3, "looks": 12 } }), 100.0).await;
+    assert_eq!((&card["verdict"], &card["reasons"][0]["reason"]), (&json!("marginal"), &json!("on_track")), "{card}");
+    assert_eq!((&card["looks"]["look"], &card["recommendation"]["action"]), (&json!(3), &json!("hold")));
+    let card = judged(json!({ "looks": { "look": 12, "looks": 12 }, "canary_share": 0.05, "ramp": [0.05, 0.25, 1] }), 100.0).await;
+    assert_eq!((&card["verdict"], &card["recommendation"]["next_share"]), (&json!("pass"), &json!(0.25)), "{card}");
+    assert_eq!(judged(json!({ "looks": { "look": 3, "looks": 12 }, "early_pass": true }), 100.0).await["verdict"], "pass");
+    assert_eq!(judged(json!({ "looks": { "look": 6, "looks": 12 } }), 160.0).await["verdict"], "fail");
+    let card = judged(json!({ "mode": "advisory" }), 160.0).await;
+    assert_eq!((&card["verdict"], &card["would_be"], &card["advisory"]), (&json!("pass"), &json!("fail"), &json!(true)), "{card}");
+}
+
+#[tokio::test]
+async fn a_planned_end_makes_each_judgement_a_look_and_says_when_the_plan_ends() {
+    let store = prometheus(Duration::ZERO).await;
+    let server = Server::start(settings_with(&store.uri())).await;
+    let now = jiff::Timestamp::now();
+    let after = |minutes: i64| (now + jiff::SignedDuration::from_mins(minutes)).to_string();
+    let judged = async |planned: i64| {
+        let mut body = fetched();
+        body["window"] = json!({ "start": after(-60), "step": "60s" });
+        body["planned_end"] = json!(after(planned));
+        server.judge("", &body).await.json::<Value>().await.unwrap()
+    };
+    let card = judged(60).await;
+    assert_eq!((&card["verdict"], &card["looks"]["looks"]), (&json!("marginal"), &json!(24)), "{card}");
+    assert!(card["recommendation"]["sentence"].as_str().unwrap().contains("; the plan ends "), "{card}");
+    let card = judged(-1).await;
+    assert_eq!((&card["verdict"], &card["looks"]["look"]), (&json!("pass"), &card["looks"]["looks"]), "{card}");
+}
+
+#[tokio::test]
 async fn the_same_samples_give_the_same_bytes() {
     let server = server().await;
     let mut cards = Vec::new();
@@ -185,6 +223,11 @@ async fn what_cannot_be_judged_is_refused_at_its_field_with_a_remedy() {
         (with("samples", json!({ "p59": { "baseline": [], "canary": [] } })), "/samples/p59", "`p95`"),
         (json!({ "config": inline(1.0, 1.0)["config"], "window": { "duration": "1h" } }), "/source", "none is configured"),
         (with("source", json!(7)), "/source", "string"),
+        (with("looks", json!({ "look": 13, "looks": 12 })), "/looks/look", "no look of a plan of 12"),
+        (with("looks", json!({ "look": 1, "looks": 1000 })), "/looks/looks", "1 to 100"),
+        (with("ramp", json!([0.5, 0.25])), "/ramp/1", "does not rise"),
+        (with("early_pass", json!(true)), "/early_pass", "belongs to a plan"),
+        (with("mode", json!("silent")), "/mode", "advisory"),
         (json!("text"), "", "JSON object"),
     ] {
         let problem = problem(server.judge("", &body).await, 422).await;

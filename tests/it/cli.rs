@@ -105,6 +105,20 @@ fn the_exit_code_is_the_verdict() {
 }
 
 #[test]
+fn a_look_of_a_plan_a_ramp_and_advice_are_flags() {
+    let folder = Folder::new();
+    let look = folder.judge("pass.json", &["--look", "3/12"]);
+    assert_eq!(code(&look), 3, "{}", out(&look));
+    assert!(out(&look).contains("on_track: on track, look 3 of 12"), "{}", out(&look));
+    assert_eq!(code(&folder.judge("pass.json", &["--look", "3/12", "--early-pass"])), 0);
+    let ramped = folder.judge("pass.json", &["--canary-share", "0.05", "--ramp", "1,5,25%,50,100"]);
+    assert!(out(&ramped).contains("raise the canary to 25 %, the next step of the ramp"), "{}", out(&ramped));
+    let advised = folder.judge("fail.json", &["--advisory"]);
+    assert_eq!(code(&advised), 0, "{}", out(&advised));
+    assert!(out(&advised).contains("advisory only: as a gate this would be fail"), "{}", out(&advised));
+}
+
+#[test]
 fn every_output_holds_the_verdict() {
     let folder = Folder::new();
     let json = folder.judge("fail.json", &["--output", "json"]);
@@ -170,6 +184,11 @@ fn what_cannot_be_judged_is_said_with_the_remedy() {
         (&["judge", "--config", &config, "--server", "http://127.0.0.1:1", "--prometheus", "http://127.0.0.1:1"], "cannot be used with"),
         (&["judge", "--config", &config, "--server", "http://127.0.0.1:1", "--token-file", &missing], "token file"),
         (&["judge", "--config", &config, "--settings", &missing], "no.yaml"),
+        (&["judge", "--config", &config, "--samples", &samples, "--look", "3"], "write it like 3/12"),
+        (&["judge", "--config", &config, "--samples", &samples, "--look", "13/12"], "(/looks/look)"),
+        (&["judge", "--config", &config, "--samples", &samples, "--early-pass"], "(/early_pass)"),
+        (&["judge", "--config", &config, "--samples", &samples, "--ramp", "5,0"], "per cent above 0"),
+        (&["judge", "--config", &config, "--samples", &samples, "--ramp", "5,25"], "(/canary_share)"),
     ];
     for (arguments, part) in cases {
         let output = run(arguments);
@@ -367,9 +386,10 @@ impl wiremock::Respond for Store {
             return wiremock::ResponseTemplate::new(400).set_body_json(error);
         }
         let (start, end, step) = (number("start"), number("end"), number("step"));
-        let slower = if query.contains("shop-canary") { 60.0 } else { 0.0 };
+        // In the half hour that is judged, not before.
+        let slower = |time: f64| if query.contains("shop-canary") && time > end - 1800.0 { 60.0 } else { 0.0 };
         let values = (0..).map(|i| (i, start + f64::from(i) * step)).take_while(|(_, time)| *time <= end);
-        let values = values.map(|(i, time)| json!([time, (100.0 + f64::from(i * 7 % 11) + slower).to_string()])).collect::<Vec<_>>();
+        let values = values.map(|(i, time)| json!([time, (100.0 + f64::from(i * 7 % 11) + slower(time)).to_string()])).collect::<Vec<_>>();
         let series = if query.contains("absent") { json!([]) } else { json!([{"metric": {}, "values": values}]) };
         wiremock::ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": series}}))
     }

@@ -5,8 +5,10 @@
 mod api;
 mod cli;
 mod deploy;
+mod history;
 mod kayenta;
 mod prometheus;
 mod real_prometheus;
+mod replay;
 mod reports;
 mod support;

@@ -6,7 +6,7 @@ use std::path::Path;
 use haldane::analysis::{ArmSamples, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Scorecard, WindowSpan};
 use haldane::report::{Terminal, html, junit, markdown, terminal};
 use haldane_judges::config::{Direction, Kind};
-use haldane_judges::evidence::{Arm, Comparison};
+use haldane_judges::evidence::{Arm, Comparison, Looks};
 use haldane_judges::scorecard::*;
 use haldane_judges::{JudgeName, Judgement, Verdict};
 
@@ -50,6 +50,7 @@ fn metric(name: &str) -> MetricResult {
             cles: 0.529,
             z: 0.54,
             p: 0.2946,
+            p_looks: None,
             p_ess: 0.3661,
             variance_inflation: 2.61,
             rho_baseline: 0.41,
@@ -67,6 +68,9 @@ fn metric(name: &str) -> MetricResult {
             shift_in_noise: Some(3.29),
             instance_spread: None,
         }),
+        history: None,
+        trend: None,
+        worst_instance: None,
         threshold: None,
         guards: Vec::new(),
         remedies: Vec::new(),
@@ -97,6 +101,8 @@ fn error_ratio() -> MetricResult {
             relative_shift: Some(3.024),
             p: 3.1e-27,
             p_pooled: 3.1e-27,
+            p_bursts: 3.1e-27,
+            p_looks: None,
             worse_share: 0.95,
             p_dispersion: Some(0.44),
             test: "pooled".to_owned(),
@@ -154,6 +160,7 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         query: format!("histogram_quantile(0.99,\n  sum by (le) (rate(http_request_duration_seconds_bucket{{app=\"{scope}\"}}[5m])))"),
         series: Some(1),
         points: Some(60),
+        history_points: Some(1_200),
     };
     MetricProvenance {
         series_of: None,
@@ -162,7 +169,12 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         name: name.to_owned(),
         from: "prometheus".to_owned(),
         queries: vec![query(Arm::Baseline, "shop-stable"), query(Arm::Canary, "shop-canary")],
-        samples: with_samples.then(|| MetricSamples { baseline: ArmSamples::Values(wave(400.0)), canary: ArmSamples::Values(wave(560.0)) }),
+        samples: with_samples.then(|| MetricSamples {
+            baseline: ArmSamples::Values(wave(400.0)),
+            canary: ArmSamples::Values(wave(560.0)),
+            baseline_history: None,
+            canary_history: None,
+        }),
     }
 }
 
@@ -199,12 +211,16 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
             step_seconds: 60,
             digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
             metrics: metrics.iter().map(|metric| provenance(&metric.name, metric.kind == Kind::Value)).collect(),
+            population: Vec::new(),
         },
         judgement: Judgement {
             verdict,
             score,
+            advisory: false,
+            would_be: None,
+            looks: None,
             summary: String::new(),
-            recommendation: Recommendation { action, sentence: String::new(), remedies: Vec::new() },
+            recommendation: Recommendation { action, sentence: String::new(), remedies: Vec::new(), next_share: None },
             reasons: Vec::new(),
             judge: JudgeName::HaldaneV1,
             config: "http-golden-signals".to_owned(),
@@ -261,6 +277,8 @@ fn open_questions() -> Scorecard {
             relative_shift: Some(-1.0),
             p: 0.77,
             p_pooled: 0.77,
+            p_bursts: 0.77,
+            p_looks: None,
             worse_share: 0.95,
             p_dispersion: None,
             test: "pooled".to_owned(),
@@ -354,6 +372,60 @@ fn open_questions() -> Scorecard {
     card
 }
 
+/// A canary on its way through a plan, judged against its history, that only advises.
+fn advised() -> Scorecard {
+    let history =
+        HistoryNumbers { windows: 20, window_points: 60, both_arms: true, quantile: Some(0.043), centre: -0.012, limit: Some(0.118) };
+    let p99 = MetricResult {
+        history: Some(history.clone()),
+        limit: Some(AppliedLimit { from: "history".to_owned(), relative: 0.118, ..metric("").limit.unwrap() }),
+        numbers: Some(Numbers { p_looks: Some(0.0031), ..latency_p99().numbers.unwrap() }),
+        worst_instance: Some(InstanceNumbers { name: "checkout-7f9c-x2x5k".to_owned(), relative: 0.52, p: 0.0004, p_limit: 0.0063 }),
+        ..latency_p99()
+    };
+    let memory = MetricResult {
+        unit: Some("percent".to_owned()),
+        status: Status::Suspect,
+        reason: Reason::Unconfirmed,
+        sentence:
+            "grows away from the baseline by 7.2 % over the window; not confirmed: 1 of the 2 looks in a row that must say so; 1 more would"
+                .to_owned(),
+        history: Some(HistoryNumbers { windows: 3, both_arms: false, quantile: None, centre: 0.0, limit: None, ..history }),
+        trend: Some(TrendNumbers {
+            drift: 0.072,
+            limit: 0.05,
+            drift_of_canary: 0.081,
+            limit_of_canary: 0.05,
+            p: 0.002,
+            p_limit: 0.0167,
+            windows: 14,
+        }),
+        ..metric("memory")
+    };
+    let mut card = card(Verdict::Pass, Some(50.0), vec![p99, memory, metric("latency-p50")]);
+    let judgement = &mut card.judgement;
+    judgement.advisory = true;
+    judgement.would_be = Some(Verdict::Fail);
+    judgement.looks = Some(Looks { look: 3, looks: 12, early_pass: true });
+    judgement.summary = "advisory pass: would be fail: `latency-p99` is regressed; `latency-p99` rose 168 ms (+40.8 %)".to_owned();
+    judgement.recommendation.next_share = Some(0.25);
+    judgement.recommendation.sentence =
+        "promote the canary, since this only advises; as a gate it would be roll back: `latency-p99` is regressed".to_owned();
+    judgement.reasons = vec![
+        VerdictCause {
+            reason: VerdictReason::Regressed,
+            metrics: vec!["latency-p99".to_owned()],
+            sentence: "`latency-p99` is regressed".to_owned(),
+        },
+        VerdictCause {
+            reason: VerdictReason::MixedPopulation,
+            metrics: Vec::new(),
+            sentence: "the canary runs 2 versions: 1.4.2 (checkout-7f9c-x2x5k) and 1.4.3".to_owned(),
+        },
+    ];
+    card
+}
+
 const HOSTILE: &str =
     "</script><img src=x onerror=alert(1)> \u{1b}[31mred\u{1b}]0;title\u{7} a|b `c` \n# d\r\u{202e}e @team &amp; ]]>\u{0}\u{ffff}";
 
@@ -375,6 +447,7 @@ fn hostile() -> Scorecard {
         metric.sentence = HOSTILE.to_owned();
         metric.unit = Some(HOSTILE.to_owned());
         metric.warnings = vec![HOSTILE.to_owned()];
+        metric.worst_instance = Some(InstanceNumbers { name: HOSTILE.to_owned(), relative: 0.5, p: 0.001, p_limit: 0.01 });
         metric.guards = vec![GuardFinding { guard: Guard::FewPoints, sentence: HOSTILE.to_owned() }];
         metric.remedies = vec![Remedy::Configure { sentence: HOSTILE.to_owned() }];
         if let Some(counts) = &mut metric.counts {
@@ -406,7 +479,9 @@ fn reports_are_as_recorded() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/reports");
     let update = std::env::var_os("HALDANE_UPDATE").is_some_and(|value| value == "1");
     let mut differing = Vec::new();
-    for (name, card) in [("regressed", regressed()), ("healthy", healthy()), ("open", open_questions()), ("hostile", hostile())] {
+    let cards =
+        [("regressed", regressed()), ("healthy", healthy()), ("open", open_questions()), ("advised", advised()), ("hostile", hostile())];
+    for (name, card) in cards {
         for (kind, text) in renderings(&card) {
             let file = folder.join(format!("{name}.{kind}"));
             if update {
@@ -444,7 +519,7 @@ fn foreign_text_cannot_leave_its_place() {
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     use unicode_width::UnicodeWidthStr;
-    for card in [regressed(), healthy(), open_questions(), hostile()] {
+    for card in [regressed(), healthy(), open_questions(), advised(), hostile()] {
         for width in [60, 80, 100, 140] {
             for line in terminal(&card, Terminal { width, colour: false }).lines() {
                 assert!(line.width() <= width, "{} columns of {width}: {line}", line.width());
@@ -468,6 +543,9 @@ fn only_a_passed_canary_leaves_the_test_report_green() {
     assert_eq!(failures(&regressed()), (4, 3, 0));
     // Neither the inconclusive, the suspect and the absent metric nor the muted regression count; the marginal verdict does.
     assert_eq!(failures(&open_questions()), (6, 1, 1));
+    // What only advises leaves the build alone, with all it found.
+    assert_eq!(failures(&advised()), (4, 0, 0));
+    assert!(junit(&advised()).unwrap().contains(r#"name="would_be" value="fail""#));
 }
 
 #[test]
@@ -479,6 +557,8 @@ fn a_scorecard_without_metrics_or_with_huge_samples_still_renders() {
     huge.data.metrics[0].samples = Some(MetricSamples {
         baseline: ArmSamples::Values((0..10_080).map(|i| Some(if i % 2 == 0 { 1e308 } else { -1e308 })).collect()),
         canary: ArmSamples::Counts { events: vec![Some(1.0), None, Some(1.0)], totals: vec![Some(0.0), Some(2.0), Some(4.0)] },
+        baseline_history: None,
+        canary_history: None,
     });
     for card in [empty, huge] {
         for (kind, text) in renderings(&card) {

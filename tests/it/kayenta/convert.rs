@@ -30,6 +30,7 @@ fn evidence(metrics: usize, turn: usize) -> Evidence {
         observed_seconds: 3600.0,
         comparison: Comparison::Concurrent,
         canary_share: None,
+        ..Evidence::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod convert;
 mod deck;
+mod history;
 mod orca;
 mod referee;
 mod refusals;
