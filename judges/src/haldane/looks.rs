@@ -40,8 +40,7 @@ const GROSS: (f64, f64, f64) = (1.0, 0.95, 3.0);
 
 /// Holds back, as suspect, a shift that is not gross while less than half of the plan is over.
 ///
-/// A short window shows what passes. Of 623 real healthy canaries of 60 points or more, 33 fail at one look and 55 at any of twelve
-/// without this rule, 41 with it (16, 20 and 17 with history); what is gross need not wait.
+/// A short window shows much that passes; what is gross need not wait.
 pub(super) fn held_back_early(mut result: MetricResult, context: Context) -> MetricResult {
     let Some(plan) = context.looks.filter(|plan| plan.looks > 1 && plan.look.saturating_mul(2) < plan.looks) else { return result };
     let by_level = result.status == Status::Regressed && matches!(result.reason, Reason::Shift | Reason::Gross);

@@ -4,6 +4,9 @@
 //! rank test confirms it; ratios with counts take an exact test in place of the scatter. A metric that is not flagged passes only
 //! if a regression would have shown; otherwise its declared limits decide.
 //!
+//! Where the time before the window was read (`history.rs`), placebo windows say what is usual, and take the place of the scatter and of
+//! the allowance for autocorrelation. `looks.rs` is about judging one canary again and again.
+//!
 //! Two guards look at what a level hides: `trend.rs` for what grows over the window, `instances.rs` for one instance unlike all others.
 
 pub(crate) mod finding;
