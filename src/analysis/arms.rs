@@ -171,6 +171,23 @@ fn inline_arm(arm: &InlineArm) -> ArmPoints {
     }
 }
 
+/// Takes the newest points of the canary's history for missing.
+pub(super) fn forget_newest(observation: &mut Observation, points: usize) {
+    let Observation::Sampled { canary, .. } = observation else { return };
+    let forget = |values: &mut [f64]| {
+        let from = values.len().saturating_sub(points);
+        values[from..].fill(f64::NAN);
+    };
+    match &mut canary.history {
+        Some(Points::Values(values)) => forget(values),
+        Some(Points::Counts { events, totals }) => {
+            forget(events);
+            forget(totals);
+        }
+        None => {}
+    }
+}
+
 /// Leaves out what lies before the first point of each history, and histories without a point.
 ///
 /// Where a missing value means zero, an arm's history reaches back as far as that of any of its metrics: its target was up.

@@ -534,6 +534,7 @@ mod tests {
                 baseline_window: None,
                 canary_share: share,
                 planned_end: end.map(|end| Timestamp::from_second(end).unwrap()),
+                released_at: None,
                 looks: None,
                 ramp: Vec::new(),
                 advisory: false,

@@ -54,6 +54,10 @@ pub struct Request {
     /// When the caller means to end the observation, for remedies and looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_end: Option<Timestamp>,
+    /// When the canary's version was released. Its past counts as what healthy looks like up to then only; without it none of it does,
+    /// since what runs already would else be held against itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Timestamp>,
     /// The plan of repeated judgements that this is one of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks: Option<Looks>,

@@ -145,7 +145,7 @@ impl<'a> Plan<'a> {
                 if let Some(ArmQueries { baseline, canary, pair_by }) = request.queries.get(&metric.name) {
                     let planned = |arm, query: &Query| PlannedQuery { arm, part: Part::Value, query: query.clone(), history_points: 0 };
                     let queries = vec![planned(Arm::Baseline, baseline), planned(Arm::Canary, canary)];
-                    let queries = with_history(queries, request.judge, metric, account, limits);
+                    let queries = with_history(queries, request, metric, account, limits);
                     return Ok(MetricPlan::Fetch { series: SeriesRule::Pairs(pair_by.clone()), queries });
                 }
                 let kind = account.source.kind();
@@ -156,7 +156,7 @@ impl<'a> Plan<'a> {
                 };
                 let queries = plan_queries(account, query, &arms)
                     .map_err(|(arm, message)| missing_scope(request, arm, &format!("/config/metrics/{i}/queries/{kind}"), message))?;
-                let queries = with_history(queries, request.judge, metric, account, limits);
+                let queries = with_history(queries, request, metric, account, limits);
                 let series = metric.per_instance.clone().map_or(SeriesRule::One, SeriesRule::Instances);
                 Ok(MetricPlan::Fetch { series, queries })
             })
@@ -168,9 +168,23 @@ impl<'a> Plan<'a> {
 }
 
 /// A metric's queries with the points before the window, where its judge learns from them and no query forbids it.
-fn with_history(mut queries: Vec<PlannedQuery>, judge: JudgeName, metric: &Metric, account: &Account, limits: Limits) -> Vec<PlannedQuery> {
-    if learns_from_history(judge, metric) && !queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text)) {
-        for planned in &mut queries {
+///
+/// Where nobody says since when the canary's version runs, its past may be that version's own. Then only the baseline's is read, and that
+/// only where the arms lie apart: it says nothing about two arms over the same time.
+fn with_history(
+    mut queries: Vec<PlannedQuery>,
+    request: &Request,
+    metric: &Metric,
+    account: &Account,
+    limits: Limits,
+) -> Vec<PlannedQuery> {
+    let learns =
+        learns_from_history(request.judge, metric) && !queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text));
+    let window = |arm: Arm| queries.iter().find(|planned| planned.arm == arm).map(|planned| planned.query.window);
+    let concurrent = window(Arm::Baseline) == window(Arm::Canary);
+    let of_use = |arm: Arm| request.released_at.is_some() || arm == Arm::Baseline && !concurrent;
+    if learns {
+        for planned in queries.iter_mut().filter(|planned| of_use(planned.arm)) {
             planned.history_points = history_points(planned.query.window, metric.history.windows, limits.max_points);
         }
     }
@@ -373,6 +387,7 @@ mod tests {
             baseline_window: None,
             canary_share: None,
             planned_end: None,
+            released_at: Some(jiff::Timestamp::UNIX_EPOCH),
             looks: None,
             ramp: Vec::new(),
             advisory: false,
@@ -470,6 +485,17 @@ mod tests {
         assert_eq!(with(query, &|r| r.judge = JudgeName::ThresholdV1), plain);
         assert_eq!(with(query, &|r| r.config.metrics[0].history.mode = HistoryMode::Off), plain);
         assert_eq!(with("up{app=\"${scope}\"} @ end()", &|_| ()), plain);
+        // Its past may be that of the version that is judged.
+        assert_eq!(with(query, &|r| r.released_at = None), plain);
+    }
+
+    #[test]
+    fn without_a_release_time_arms_that_lie_apart_learn_from_the_baselines_past_alone() {
+        let mut request = request("up{app=\"${scope}\"}", "a", "a");
+        request.window = Some(Window { start: 360_000, end: 360_600, step_seconds: 60 });
+        (request.baseline_offset_seconds, request.released_at) = (3600, None);
+        let points: Vec<usize> = planned(&request, Limits::default()).into_iter().map(|(points, _)| points).collect();
+        assert_eq!(points, [200, 0]);
     }
 
     #[test]

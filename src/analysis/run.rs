@@ -148,6 +148,9 @@ pub struct Progress {
     pub total: usize,
 }
 
+/// Where samples came from that came with the request.
+const INLINE: &str = "inline";
+
 /// Runs analyses against the configured stores.
 #[derive(Debug)]
 pub struct Analyst {
@@ -323,7 +326,7 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         name: name.to_owned(),
         series_of: None,
         labels: Labels::new(),
-        from: "inline".to_owned(),
+        from: INLINE.to_owned(),
         queries: Vec::new(),
         statistics: None,
         samples: None,
@@ -483,6 +486,14 @@ fn evidence(
             })
         })
         .collect();
+    if let (Some(window), Some(released)) = (request.window, request.released_at) {
+        // The steps between the release and the window are the new version's own.
+        let since = window.start.saturating_sub(released.as_second()).max(0);
+        let step = i64::from(window.step_seconds.max(1));
+        let steps = usize::try_from(since.saturating_add(step - 1) / step).unwrap_or(usize::MAX);
+        let fetched = observations.iter_mut().zip(assembled.iter()).filter(|(_, one)| one.provenance.from != INLINE);
+        fetched.for_each(|(observation, _)| arms::forget_newest(observation, steps));
+    }
     arms::trim_histories(config, &mut observations);
     let longest = observations.iter().map(|observation| match observation {
         Observation::Sampled { canary, .. } => canary.points.len(),
@@ -497,6 +508,8 @@ fn evidence(
     };
     let own = request.queries.values().map(|queries| (Some(queries.baseline.window), Some(queries.canary.window)));
     let apart = own.chain([(request.baseline_window(), request.window)]).any(|(baseline, canary)| baseline != canary);
+    // Inline samples have no windows that could differ.
+    let apart = apart || request.baseline_offset_seconds > 0;
     let comparison = if apart { Comparison::BeforeAfter } else { Comparison::Concurrent };
     Evidence {
         observations,

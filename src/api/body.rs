@@ -62,6 +62,11 @@ pub struct JudgementBody {
     /// fail but not pass. A judgement after it with a longer window is the last look of a longer plan.
     #[serde(default)]
     planned_end: Option<Time>,
+    /// When the canary's version was released (RFC 3339): what its scope did until then says what healthy looks like. Default: the start of
+    /// the window, where that is given. A window that is given by its duration alone slides, and the past of its canary is then left
+    /// out, since it may be that of the version that is judged.
+    #[serde(default)]
+    released_at: Option<Time>,
     /// Which look of a plan this is, instead of what follows from `planned_end`.
     #[serde(default)]
     looks: Option<LooksBody>,
@@ -287,7 +292,32 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
     }
 
     let planned_end = body.planned_end.map(|time| time.0);
-    let from_planned_end = || planned_looks(window?, planned_end?.as_second(), config.min_observation, body.early_pass);
+    if let Some(end) = planned_end {
+        let Some(window) = window else {
+            return Err(Problem::invalid("/planned_end", "says until when a window grows; give `window` with its start"));
+        };
+        if end.as_second() <= window.start {
+            return Err(Problem::invalid("/planned_end", format!("{end} is not after the window's start")));
+        }
+    }
+    let stated_start = window_body.start.and(window).map(|window| window.start);
+    let released_at = match body.released_at {
+        Some(Time(released)) => Some(released),
+        None => stated_start.and_then(|start| Timestamp::from_second(start).ok()),
+    };
+    if let (Some(released), Some(window)) = (released_at, window)
+        && released.as_second() >= window.end
+    {
+        return Err(Problem::invalid(
+            "/released_at",
+            format!("{released} is not before the window's end: nothing of the release is in it"),
+        ));
+    }
+    // A window whose start is not stated slides, and does not grow: it is no look of a plan.
+    let from_planned_end = || {
+        stated_start?;
+        planned_looks(window?, planned_end?.as_second(), config.min_observation, body.early_pass)
+    };
     let plan = stated_look.or_else(from_planned_end);
 
     let BaselineBody { scope, location, variables, .. } = body.baseline;
@@ -306,6 +336,7 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
         baseline_window: None,
         canary_share: body.canary_share,
         planned_end,
+        released_at,
         looks: plan,
         ramp: body.ramp,
         advisory: body.mode == Some(JudgingMode::Advisory),

@@ -104,6 +104,9 @@ struct When {
     /// When you mean to end the observation. A judgement before that is one look of a plan: it may fail, and passes only at the end.
     #[arg(long, value_name = "TIME")]
     planned_end: Option<Timestamp>,
+    /// When the canary's version was released: what its scope did until then says what healthy looks like. Default: --start, where given.
+    #[arg(long, value_name = "TIME")]
+    released_at: Option<Timestamp>,
     /// Which look of how many this is, such as 3/12, instead of what follows from --planned-end.
     #[arg(long, value_name = "LOOK/LOOKS", value_parser = look)]
     look: Option<(u32, u32)>,
@@ -170,7 +173,7 @@ enum Format {
 }
 
 /// Flags that a whole request replaces.
-const BODY_FLAGS: [&str; 21] = [
+const BODY_FLAGS: [&str; 22] = [
     "config",
     "baseline",
     "canary",
@@ -186,6 +189,7 @@ const BODY_FLAGS: [&str; 21] = [
     "step",
     "offset",
     "planned_end",
+    "released_at",
     "look",
     "early_pass",
     "ramp",
@@ -329,6 +333,7 @@ fn body(args: &Args) -> Result<Value, Failure> {
     put("canary", Some(Value::Object(args.what.arm(args.what.canary.as_deref(), &args.what.canary_variables))));
     put("window", args.when.window());
     put("planned_end", args.when.planned_end.map(|time| json!(time)));
+    put("released_at", args.when.released_at.map(|time| json!(time)));
     put("looks", args.when.look.map(|(look, looks)| json!({ "look": look, "looks": looks })));
     put("early_pass", args.when.early_pass.then_some(Value::Bool(true)));
     put("canary_share", canary_share.map(Value::from));

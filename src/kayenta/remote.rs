@@ -186,6 +186,7 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[Pair]) -> Result<(Re
         baseline_window: windows.map(|(baseline, _)| baseline),
         canary_share: None,
         planned_end: None,
+        released_at: None,
         looks: None,
         ramp: Vec::new(),
         advisory: false,

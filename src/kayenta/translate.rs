@@ -60,6 +60,7 @@ pub fn translate(
         baseline_window,
         canary_share: None,
         planned_end: None,
+        released_at: None,
         looks: None,
         ramp: Vec::new(),
         advisory: false,

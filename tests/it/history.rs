@@ -126,7 +126,8 @@ fn request(canary: &str, metrics: &[Value], more: &Value) -> Request {
     serde_json::from_value(json!({
         "judge": config["judge"], "config": config,
         "baseline": { "variables": { "scope": "base" } }, "canary": { "variables": { "scope": canary } },
-        "window": { "start": START, "end": END, "step_seconds": 60 }, "step_seconds": 60
+        "window": { "start": START, "end": END, "step_seconds": 60 }, "step_seconds": 60,
+        "released_at": jiff::Timestamp::from_second(START).unwrap()
     }))
     .unwrap()
 }
@@ -184,6 +185,30 @@ async fn what_swings_as_much_without_a_release_passes_by_its_history_alone() {
     assert_ne!(with.data.digest, without.data.digest, "a verdict depends on the history, and so does the digest");
     let worse = judged(&analyst, &request("canary-worse", &[metric(QUERY)], &json!({}))).await;
     assert_eq!(only(&worse).status, Status::Regressed, "{}", only(&worse).sentence);
+}
+
+#[tokio::test]
+async fn what_a_canary_does_since_its_release_is_not_what_healthy_looks_like() {
+    // A canary that stands as high as this one ever since its release, which was before the window.
+    let store = Store::start(|seen: &Seen| success(&[seen.series(&json!({}), |time| Some(steady(&seen.query, time)))])).await;
+    let analyst = store.analyst(&json!({}));
+    let released = |at: Option<i64>| {
+        let mut request = request("canary", &[metric(QUERY)], &json!({}));
+        request.released_at = at.map(|at| jiff::Timestamp::from_second(at).unwrap());
+        request
+    };
+    for at in [None, Some(START - 3 * 1200)] {
+        let card = judged(&analyst, &released(at)).await;
+        assert_eq!(only(&card).status, Status::Regressed, "{at:?}: {}", only(&card).sentence);
+        assert_eq!(only(&card).history.as_ref().map(|history| history.windows), at.map(|_| 17), "{at:?}");
+    }
+}
+
+/// The canary's level is that of the baseline, and half as high again from an hour before the window.
+fn steady(query: &str, time: i64) -> f64 {
+    let noise = (time / 60 * 7919 % 101) as f64 / 50.0;
+    let risen = query.contains("canary") && time > START - 3 * 1200;
+    noise + if risen { 150.0 } else { 100.0 }
 }
 
 #[tokio::test]

@@ -88,6 +88,8 @@ pub(super) struct Learnt {
     quantile: f64,
     /// Their centre (b0); 0 where it cannot be told.
     pub(super) centre: f64,
+    /// Windows that do not overlap, where the arms were observed over the same time.
+    disjoint: Option<usize>,
 }
 
 impl Learnt {
@@ -109,12 +111,18 @@ impl Learnt {
         };
         let (baseline, canary) = histories;
         let both = learn(both_arms((baseline.len(), canary.len()), n), histories, true);
-        if concurrent || both.is_some_and(|learnt| learnt.is_enough()) {
-            // How one arm drifts says nothing about two that drift together.
+        if concurrent {
+            // How one arm drifts says nothing about two that drift together. Five windows that overlap are one window five times.
+            let disjoint = baseline.len().min(canary.len()) / n.0.max(n.1).max(1);
+            return both.map(|learnt| Self { disjoint: Some(disjoint), ..learnt });
+        }
+        let enough = |learnt: &Self| learnt.is_enough();
+        if both.as_ref().is_some_and(enough) {
             return both;
         }
-        let windows = both.or_else(|| learn(one_series(baseline.len(), n), (baseline, baseline), false));
-        if windows.is_some_and(|learnt| learnt.is_enough()) {
+        let one = learn(one_series(baseline.len(), n), (baseline, baseline), false);
+        let windows = if one.as_ref().is_some_and(enough) { one } else { both.or(one) };
+        if windows.as_ref().is_some_and(enough) {
             return windows;
         }
         if !by_blocks {
@@ -162,7 +170,7 @@ impl Learnt {
         let quantile = quantile_of_sorted(&ascending(differences.iter().map(|(shift, _)| (shift - centre).abs()).collect()), QUANTILE);
         // The 90 % quantile of the size of a normal error is its one-sided 95 % one.
         let drift = (quantile * quantile - Z_95 * Z_95 * variance).max(0.0).sqrt();
-        Some(Self { windows, points: n.0.max(n.1), both_arms, quantile: drift, centre })
+        Some(Self { windows, points: n.0.max(n.1), both_arms, quantile: drift, centre, disjoint: None })
     }
 
     fn from_shifts(shifts: &[(f64, f64)], points: usize, both_arms: bool) -> Option<Self> {
@@ -179,12 +187,24 @@ impl Learnt {
         let enough = relative.len() >= ENOUGH_WINDOWS;
         let centre = if both_arms && enough { CREDITED * median_of_sorted(&ascending(relative.clone())) } else { 0.0 };
         let distances = ascending(relative.iter().map(|r| (r - centre).abs()).collect());
-        Some(Self { windows: relative.len(), points, both_arms, quantile: quantile_of_sorted(&distances, QUANTILE), centre })
+        Some(Self {
+            windows: relative.len(),
+            points,
+            both_arms,
+            quantile: quantile_of_sorted(&distances, QUANTILE),
+            centre,
+            disjoint: None,
+        })
     }
 
     /// Whether there are enough windows for a limit of their own.
     pub(super) fn is_enough(&self) -> bool {
-        self.windows >= ENOUGH_WINDOWS
+        self.disjoint.unwrap_or(self.windows).min(self.windows) >= ENOUGH_WINDOWS
+    }
+
+    /// Whether there are so few windows, for arms over the same time, that the test must allow for autocorrelation all the same.
+    pub(super) fn is_short(&self) -> bool {
+        self.disjoint.is_some_and(|disjoint| disjoint < MOST_WINDOWS)
     }
 
     /// Distance from the centre that placebo windows make usual, for a regression or a suspicion; where they are few it only

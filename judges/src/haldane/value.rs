@@ -104,7 +104,7 @@ pub(super) fn judge(mut finding: Finding, metric: &Metric, cleaned: &Cleaned, co
         numbers.paired = paired(&baseline, &canary, sign);
     }
     numbers.p_looks = p_looks;
-    let flag = if enough { flagged(&measured, &bar) } else { None };
+    let flag = if enough { flagged(&measured, &bar).or_else(|| flagged_alone(metric, &measured, spread, learnt, context)) } else { None };
     finding.result.numbers = Some(numbers);
     finding.result.limit = Some(bar.limit.clone());
     finding.result.history = learnt.map(|learnt| learnt.numbers(chances(metric, context)));
@@ -298,7 +298,7 @@ impl Bar {
         Self {
             limit: applied(measured, regressed, from, spread, NOISE_WITH_HISTORY),
             suspect: needed(suspect, usual(true)),
-            p_ess: (1.0, 1.0),
+            p_ess: if learnt.is_short() { (P_ESS, P_ESS_SUSPECT) } else { (1.0, 1.0) },
             gross: false,
             usual: Some(if told { 0.0 } else { blind.max(stated) }),
         }
@@ -376,6 +376,20 @@ fn flagged(m: &Measured, bar: &Bar) -> Option<(Status, Reason)> {
     check(bar.suspect, bar.p_ess.1).map(|reason| (Status::Suspect, reason))
 }
 
+/// What this look would flag were it the only one is suspect at least: a plan asks for more before it fails, and not before it passes.
+fn flagged_alone(
+    metric: &Metric,
+    m: &Measured,
+    spread: Option<Spread>,
+    learnt: Option<Learnt>,
+    context: Context,
+) -> Option<(Status, Reason)> {
+    context.looks?;
+    let bar = Bar::of(metric, m, spread, learnt, Context { looks: None, ..context });
+    let (_, reason) = flagged(&Measured { p: m.test.p.greater, ..*m }, &bar)?;
+    Some((Status::Suspect, reason))
+}
+
 fn raise_guards(finding: &mut Finding, metric: &Metric, m: &Measured, bar: &Bar, enough: bool, sign: f64, context: Context) {
     let fewest = m.n.0.min(m.n.1);
     let needed = (metric.min_points as usize).max(if m.pre_divided && bar.usual.is_none() { FEWEST_PRE_DIVIDED } else { FEWEST });
@@ -396,8 +410,9 @@ fn raise_guards(finding: &mut Finding, metric: &Metric, m: &Measured, bar: &Bar,
     if enough && !told && m.not_ruled_out > ruled_out && matters {
         let wanted = explain::change(sign * detectable);
         let bound = if let Some(usual) = bar.usual {
-            let usual = explain::change(sign * usual);
-            format!("changes of {usual} are usual here by its own history, where one of {wanted} must be told from them")
+            let usual =
+                if usual.is_finite() { format!("changes of {}", explain::change(sign * usual)) } else { "changes of any size".to_owned() };
+            format!("{usual} are usual here by its own history, where one of {wanted} must be told from them")
         } else if m.level == 0.0 {
             "the baseline's level is 0, so that nothing can be said relative to it".to_owned()
         } else if m.not_ruled_out.is_finite() {
