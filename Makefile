@@ -72,7 +72,7 @@ bench: ## time one metric's judgement beside a sort of its arms
 	$(CARGO) bench -p haldane-judges --bench judgement
 
 # HALDANE_RUNS: runs a cell (2,000); the tables are kept in fixtures/simulation/README.md.
-simulate: ## judge simulated ratios and print false alarms and power (about an hour on two cores)
+simulate: ## judge simulated ratios and print false alarms and power, failing where a goal is missed (minutes)
 	$(CARGO) test --release -p haldane-judges --test judge simulation -- --ignored --nocapture --test-threads 1
 
 # Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`.

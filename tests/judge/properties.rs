@@ -1,8 +1,8 @@
 //! What must hold for any samples.
 
 use haldane_judges::config::{CanaryConfig, CheckedConfig, Direction, Metric};
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Looks, Observation, Points};
-use haldane_judges::scorecard::{Judgement, Status};
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Looks, Observation, Points};
+use haldane_judges::scorecard::{Judgement, MetricResult, Status};
 use haldane_judges::stats::differences::{hodges_lehmann, kth_difference};
 use haldane_judges::stats::mann_whitney::mann_whitney;
 use haldane_judges::stats::{Sample, binomial, counts, dependence, multiplicity, paired};
@@ -276,5 +276,202 @@ proptest! {
         let ((xc, mc), (xb, mb)) = (split(&c), split(&b));
         let compared = counts::compare_unaligned(counts::ArmCounts { events: &xc, totals: &mc }, counts::ArmCounts { events: &xb, totals: &mb }).unwrap();
         prop_assert!(compared.p >= compared.p_pooled - 1e-15 && compared.p <= 1.0);
+    }
+}
+
+/// One arm in any of its shapes: its points, its instances (their mean is then the arm's points), and what lies before.
+#[derive(Debug, Clone)]
+struct Arm {
+    points: Vec<f64>,
+    instances: Vec<Vec<f64>>,
+    history: Option<Vec<f64>>,
+}
+
+impl Arm {
+    /// In another unit.
+    fn points(&self, factor: f64) -> ArmPoints {
+        let scaled = |values: &[f64]| values.iter().map(|v| v * factor).collect::<Vec<f64>>();
+        let mean = |t: usize| {
+            let present: Vec<f64> = self.instances.iter().map(|of| of[t]).filter(|v| v.is_finite()).collect();
+            present.iter().sum::<f64>() / present.len() as f64
+        };
+        let points: Vec<f64> = if self.instances.is_empty() { self.points.clone() } else { (0..self.points.len()).map(mean).collect() };
+        let instance = |(i, values): (usize, &Vec<f64>)| Instance { name: format!("pod-{i}"), values: scaled(values) };
+        ArmPoints {
+            points: Points::Values(scaled(&points)),
+            instances: self.instances.iter().enumerate().map(instance).collect(),
+            history: self.history.as_ref().map(|history| Points::Values(scaled(history))),
+        }
+    }
+}
+
+/// A metric's points: around a level, sometimes whole numbers, sometimes missing.
+fn telemetry(n: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Vec<f64>> {
+    let point = prop_oneof![12 => 60.0f64..140.0, 4 => (0..9i32).prop_map(f64::from), 1 => Just(0.0), 1 => Just(f64::NAN)];
+    (prop::collection::vec(point, n), prop_oneof![3 => Just(0.0), 1 => 0.0f64..8.0])
+        .prop_map(|(points, slope)| points.iter().enumerate().map(|(t, v)| v + slope * t as f64).collect())
+}
+
+fn any_arm(n: usize) -> impl Strategy<Value = Arm> {
+    let instances = prop_oneof![2 => Just(Vec::new()).boxed(), 1 => prop::collection::vec(telemetry(n), 2..6).boxed()];
+    (telemetry(n), instances, prop::option::of(telemetry(0..8 * n)), 0.5f64..2.5).prop_map(|(points, instances, history, times)| {
+        let scaled = |values: Vec<f64>| values.into_iter().map(|v| v * times).collect::<Vec<f64>>();
+        Arm { points: scaled(points), instances: instances.into_iter().map(scaled).collect(), history }
+    })
+}
+
+fn any_arms() -> impl Strategy<Value = (Arm, Arm)> {
+    (3usize..40).prop_flat_map(|n| (any_arm(n), any_arm(n)))
+}
+
+fn any_looks() -> impl Strategy<Value = Option<Looks>> {
+    prop::option::of((1u32..6, 0u32..6, any::<bool>()).prop_map(|(look, more, early_pass)| Looks { look, looks: look + more, early_pass }))
+}
+
+/// What is asked of one metric of values; its limits and absolute tolerance are in its unit.
+#[derive(Debug, Clone)]
+struct Asked {
+    direction: Direction,
+    accumulating: bool,
+    confirm: u32,
+    absolute: Option<f64>,
+    relative: Option<f64>,
+    max: Option<f64>,
+    min: Option<f64>,
+    max_ratio: Option<f64>,
+}
+
+impl Asked {
+    fn metric(&self, name: &str, factor: f64) -> serde_json::Value {
+        let in_unit = |value: Option<f64>| value.map(|value| value * factor);
+        let given = |fields: &[(&str, Option<f64>)]| {
+            fields
+                .iter()
+                .filter_map(|(name, value)| value.map(|value| ((*name).to_owned(), json!(value))))
+                .collect::<serde_json::Map<_, _>>()
+        };
+        json!({
+            "name": name,
+            "direction": self.direction,
+            "accumulating": self.accumulating,
+            "confirm": self.confirm,
+            "tolerance": given(&[("absolute", in_unit(self.absolute)), ("relative", self.relative)]),
+            "limits": given(&[("max", in_unit(self.max)), ("min", in_unit(self.min)), ("max_ratio", self.max_ratio)]),
+        })
+    }
+}
+
+fn any_asked() -> impl Strategy<Value = Asked> {
+    let direction = prop_oneof![2 => Just(Direction::Increase), 1 => Just(Direction::Decrease), 1 => Just(Direction::Either)];
+    let maybe = |range: std::ops::Range<f64>| prop_oneof![2 => Just(None), 1 => range.prop_map(Some)];
+    (direction, any::<bool>(), 1u32..3, maybe(0.5..30.0), maybe(0.02..0.6), maybe(80.0..300.0), maybe(1.0..70.0), maybe(1.1..3.0)).prop_map(
+        |(direction, accumulating, confirm, absolute, relative, max, min, max_ratio)| Asked {
+            direction,
+            accumulating: accumulating && direction == Direction::Increase,
+            confirm,
+            absolute,
+            relative,
+            max,
+            min,
+            max_ratio,
+        },
+    )
+}
+
+fn checked(metrics: Vec<serde_json::Value>) -> CheckedConfig {
+    let config = json!({ "name": "c", "min_observation": "0s", "metrics": metrics });
+    serde_json::from_value::<CanaryConfig>(config).unwrap().check().unwrap()
+}
+
+/// The numbers of a metric's result that have no unit, each with its name.
+fn without_unit(result: &MetricResult) -> Vec<(String, Option<f64>)> {
+    const IN_UNIT: [&str; 11] =
+        ["baseline", "canary", "level", "shift", "shift_interval", "noise", "absolute", "max", "min", "rate_interval", "interval"];
+    fn collect(at: &str, value: &serde_json::Value, into: &mut Vec<(String, Option<f64>)>) {
+        match value {
+            serde_json::Value::Object(fields) => fields
+                .iter()
+                .filter(|(name, _)| !IN_UNIT.contains(&name.as_str()))
+                .for_each(|(name, value)| collect(&format!("{at}/{name}"), value, into)),
+            serde_json::Value::Number(number) => into.push((at.to_owned(), number.as_f64())),
+            serde_json::Value::Null => into.push((at.to_owned(), None)),
+            _ => {}
+        }
+    }
+    let mut numbers = Vec::new();
+    let parts = serde_json::to_value(result).unwrap();
+    for part in ["numbers", "limit", "history", "trend", "worst_instance", "threshold"] {
+        collect(part, &parts[part], &mut numbers);
+    }
+    numbers
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, max_shrink_time: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn another_unit_leaves_status_reason_and_relative_numbers(
+        (baseline, canary) in any_arms(), asked in any_asked(), looks in any_looks(), concurrent in any::<bool>(),
+        // 1e-9 to 1e9, by factors that round nothing.
+        power in -30i32..=30,
+    ) {
+        let factor = 2f64.powi(power);
+        let run = |factor: f64| {
+            let mut evidence = evidence(baseline.points(factor), canary.points(factor));
+            evidence.looks = looks;
+            evidence.comparison = if concurrent { Comparison::Concurrent } else { Comparison::BeforeAfter };
+            judge(JudgeName::HaldaneV1, &checked(vec![asked.metric("m", factor)]), &evidence)
+        };
+        let (plain, other) = (run(1.0), run(factor));
+        let (before, after) = (&plain.metrics[0], &other.metrics[0]);
+        prop_assert_eq!((before.status, before.reason, before.mode), (after.status, after.reason, after.mode), "{} | {}", before.sentence, after.sentence);
+        prop_assert_eq!(plain.verdict, other.verdict);
+        let (before, after) = (without_unit(before), without_unit(after));
+        prop_assert_eq!(before.len(), after.len());
+        for ((name, before), (_, after)) in before.into_iter().zip(after) {
+            let same = match (before, after) {
+                (Some(before), Some(after)) => close(before, after),
+                (before, after) => before == after,
+            };
+            prop_assert!(same, "{name}: {before:?} in one unit, {after:?} in the other");
+        }
+    }
+
+    #[test]
+    fn the_order_of_metrics_changes_no_result(
+        arms in prop::collection::vec((any_arms(), any_asked()), 2..4),
+        counts in prop::collection::vec((0u32..5, 20u32..400, 0u32..9, 20u32..400), 3..40),
+        before in prop::collection::vec((0u32..5, 20u32..400), 0..200),
+        looks in any_looks(),
+        turned_by in 1usize..4,
+    ) {
+        let unzip = |pairs: Vec<(u32, u32)>| pairs.into_iter().map(|(x, m)| (f64::from(x), f64::from(m))).unzip::<f64, f64, Vec<_>, Vec<_>>();
+        let arm = |pairs: Vec<(u32, u32)>| {
+            let ((events, totals), (past, past_totals)) = (unzip(pairs), unzip(before.clone()));
+            ArmPoints::counts(events, totals).with_history(Some(Points::Counts { events: past, totals: past_totals }))
+        };
+        let ratio = Observation::Sampled {
+            baseline: arm(counts.iter().map(|c| (c.0, c.1)).collect()),
+            canary: arm(counts.iter().map(|c| (c.2, c.3)).collect()),
+        };
+        let mut metrics = vec![(json!({ "name": "errors", "kind": "ratio", "direction": "increase" }), ratio)];
+        metrics.extend(arms.iter().enumerate().map(|(i, ((baseline, canary), asked))| {
+            let observation = Observation::Sampled { baseline: baseline.points(1.0), canary: canary.points(1.0) };
+            (asked.metric(&format!("m{i}"), 1.0), observation)
+        }));
+        let run = |metrics: &[(serde_json::Value, Observation)]| {
+            let (metrics, observations) = metrics.iter().cloned().unzip();
+            let evidence = Evidence { observations, step_seconds: 60.0, observed_seconds: 3600.0, comparison: Comparison::Concurrent, looks, ..Evidence::default() };
+            judge(JudgeName::HaldaneV1, &checked(metrics), &evidence)
+        };
+        let there = run(&metrics);
+        metrics.rotate_left(turned_by % arms.len().max(1));
+        metrics.reverse();
+        let back = run(&metrics);
+        prop_assert_eq!((there.verdict, there.live_metrics), (back.verdict, back.live_metrics));
+        prop_assert!(there.score == back.score || close(there.score.unwrap(), back.score.unwrap()));
+        for result in &there.metrics {
+            prop_assert_eq!(Some(result), back.metrics.iter().find(|other| other.name == result.name));
+        }
     }
 }

@@ -213,6 +213,20 @@ fn binomial_bounds_powers_and_mid_p_agree_with_r_and_scipy() {
 }
 
 #[test]
+fn the_score_shrunk_for_bursts_agrees_with_scipy() {
+    let mut shrunk = 0;
+    for case in cases("bursts", 50) {
+        let name = case["name"].as_str().unwrap();
+        let [xc, mc, xb, mb] = ["xc", "mc", "xb", "mb"].map(|field| numbers(&case[field]));
+        let compared = compare_aligned(ArmCounts { events: &xc, totals: &mc }, ArmCounts { events: &xb, totals: &mb }).unwrap();
+        close(compared.p_pooled, &case["p_pooled"], &format!("{name} pooled"));
+        close(compared.p_bursts, &case["p_bursts"], &format!("{name} bursts"));
+        shrunk += usize::from(number(&case["inflation"]) > 1.0);
+    }
+    assert!(shrunk > 20, "{shrunk} of the cases are shrunk");
+}
+
+#[test]
 fn adjusted_p_values_agree_with_r() {
     for case in cases("multiplicity", 10) {
         let name = case["name"].as_str().unwrap();

@@ -23,9 +23,8 @@ const P: f64 = 0.01;
 const P_SUSPECT: f64 = 0.05;
 /// Fewest events in the arm that is worse.
 const EVENTS: f64 = remedy::LEAST_EVENTS as f64;
-/// Level of the comparison with the baseline in threshold mode, shared among all metrics of a canary, and the most it may be.
+/// Level of the comparison with the baseline in threshold mode, shared among all metrics of a canary, and never above [`P`].
 const P_THRESHOLD: f64 = 0.05;
-const MOST_P_THRESHOLD: f64 = 0.02;
 /// Intervals of the worse arm that must have events: one bad minute is no regression.
 const EVENT_INTERVALS: usize = 3;
 /// Fewest intervals in each arm.
@@ -122,11 +121,9 @@ pub(super) fn judge(mut finding: Finding, metric: &Metric, cleaned: &Cleaned, co
     let beyond = |(relative_limit, absolute): (f64, f64)| shift > 0.0 && shift >= absolute && relative >= relative_limit;
     let check = |limits: (f64, f64), p: f64, level: f64| intervals >= FEWEST && worse_events >= EVENTS && beyond(limits) && p <= level;
     let regressed = (limit.relative, limit.absolute);
-    // Where enough history says what is usual it stands in for the tests that allow for bursts.
-    let p_regressed = if bar.usual.is_some() { tests.p_pooled } else { tests.p_regressed };
     let what = sentence(&baseline, &canary, relative, rises, &limit);
     let spread_out = is_spread_out(if rises { &cleaned.canary } else { &cleaned.baseline });
-    if spread_out && check(regressed, p_regressed, p_limit) {
+    if spread_out && check(regressed, tests.p_regressed, p_limit) {
         finding.decide(Status::Regressed, Reason::Shift, Mode::Counts, format!("{what}; {}", p_words(&compared)));
         return finding.close();
     }
@@ -219,7 +216,7 @@ impl Tests {
         let [p, p_regressed, p_pooled] = match plan {
             None => p_values(&compared),
             Some(plan) => {
-                let seen = looks_so_far(plan, whole, cleaned.is_concurrent());
+                let seen = looks_so_far(plan, whole, cleaned.grows_along());
                 let tested: Vec<([f64; 3], f64)> =
                     seen.into_iter().map(|(size, time)| (p_values(&compare(cleaned, rises, size)), time)).collect();
                 [0, 1, 2].map(|i| sequential_p(tested.iter().map(|(p, time)| (normal_isf(p[i].clamp(1e-300, 1.0 - 1e-12)), *time))))
@@ -229,16 +226,16 @@ impl Tests {
     }
 }
 
-/// The intervals (baseline, canary) that each look so far saw, with the fraction of the plan at which it was taken. Both arms grow,
-/// but a baseline that lies before the canary is there in whole.
-fn looks_so_far(plan: Looks, whole: (usize, usize), concurrent: bool) -> Vec<((usize, usize), f64)> {
+/// The intervals (baseline, canary) that each look so far saw, with the fraction of the plan at which it was taken. The canary grows,
+/// and the baseline with it unless it was there in whole.
+fn looks_so_far(plan: Looks, whole: (usize, usize), grows_along: bool) -> Vec<((usize, usize), f64)> {
     let (look, looks) = (plan.look.max(1), plan.looks.max(plan.look).max(1));
     let every = look.div_ceil(MOST_LOOKS).max(1);
     let part = |length: usize, i: u32| (length as f64 * f64::from(i) / f64::from(look)).round() as usize;
     // Counted back from this look, which is always among them.
     (0..look.div_ceil(every))
         .map(|back| look - back * every)
-        .map(|i| ((if concurrent { part(whole.0, i) } else { whole.0 }, part(whole.1, i)), f64::from(i) / f64::from(looks)))
+        .map(|i| ((if grows_along { part(whole.0, i) } else { whole.0 }, part(whole.1, i)), f64::from(i) / f64::from(looks)))
         .collect()
 }
 
@@ -419,9 +416,7 @@ fn decide_by_limits(metric: &Metric, arms: (&Pooled, &Pooled), p: Option<f64>, c
     let (baseline, canary) = arms;
     let level = (baseline.total > 0.0).then_some(baseline.rate);
     let mut decision = threshold::decide_ratio(metric, canary.events, canary.total, level);
-    if let Some(p) =
-        p.filter(|p| decision.status != Status::Regressed && *p <= (P_THRESHOLD / context.live.max(1) as f64).min(MOST_P_THRESHOLD))
-    {
+    if let Some(p) = p.filter(|p| decision.status != Status::Regressed && *p <= (P_THRESHOLD / context.live.max(1) as f64).min(P)) {
         decision.status = Status::Regressed;
         decision.reason = Reason::Counts;
         decision.sentence = format!("{} against {} in the baseline, p {}", canary.words(), baseline.words(), explain::digits(p));

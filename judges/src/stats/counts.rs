@@ -3,22 +3,16 @@
 //! Pooled counts are tested exactly while events look independent. Where they come in bursts every pooled test raises false
 //! alarms, so the p-value is then the larger of the pooled one and one that allows for bursts.
 
-use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use super::binomial::conditional_mid_p;
-use super::dependence::{LongRun, lag1_autocorrelation, long_run_variance_raised, variance_inflation};
+use super::dependence::{lag1_autocorrelation, long_run_variance, variance_inflation};
 use super::paired::{mean_test, paired_rank_test};
 use super::ranks::mid_ranks;
 use super::{StatError, normal_isf, normal_sf};
 
 /// Chance of dispersion above which events are taken for independent.
 pub const INDEPENDENT_ABOVE: f64 = 0.3;
-/// The same for a regression, which asks for more.
-const SURELY_INDEPENDENT_ABOVE: f64 = 0.5;
-/// Standard errors by which the autocorrelation of counts is raised where bursts may hide.
-const RAISED: f64 = 1.0;
-/// The shrunk score of the pooled counts is held to this multiple of the level that the other tests are held to.
-const SHRUNK_LEVEL: f64 = 2.0;
 /// Mean events an interval and arm from which log rates carry more than the rates' ranks.
 const MANY_EVENTS: f64 = 5.0;
 
@@ -86,8 +80,7 @@ pub struct CountComparison {
     pub test: CountTest,
     /// Exact conditional mid-p of the pooled counts.
     pub p_pooled: f64,
-    /// One-sided p-value that allows for bursts which the counts are too few to show; a regression needs it as well. `p` where there
-    /// is no such test.
+    /// The pooled one-sided p-value, allowing for bursts which the counts are too few to show; a regression needs it as well.
     pub p_bursts: f64,
     /// Chance of dispersion this large, or autocorrelation this strong, if events were independent; `None` without events.
     pub p_dispersion: Option<f64>,
@@ -139,7 +132,7 @@ pub fn compare_aligned(canary: ArmCounts<'_>, baseline: ArmCounts<'_>) -> Result
         })
         .collect();
     let p_dispersion = dispersion(chi_square, informative.saturating_sub(1), &[&residuals]);
-    let p_bursts = if n < 3 { pooled.p } else { burst_proof(canary, baseline, pooled.p, p_dispersion) };
+    let p_bursts = if n < 3 { pooled.p } else { burst_proof(canary, baseline, pooled.p) };
     let pooled = CountComparison { p_dispersion: Some(p_dispersion), p_bursts, ..pooled };
     if p_dispersion > INDEPENDENT_ABOVE || n < 3 {
         return Ok(pooled);
@@ -162,18 +155,16 @@ pub fn compare_aligned(canary: ArmCounts<'_>, baseline: ArmCounts<'_>) -> Result
     Ok(CountComparison { p: robust.p.max(pooled.p), test, effective: Some(robust.effective), ..pooled })
 }
 
-/// The larger of two tests that allow for bursts, each of which sees what the other misses.
+/// The pooled score divided by the root of how much more the events in excess of the fitted split vary, over the window and in the
+/// long run, than independent events would. Bursts that both arms share cancel out.
 ///
-/// One shrinks the pooled score by the square root of the long-run variance of the events in excess of the fitted split, over
-/// their binomial variance: bursts that both arms share cancel out. The other, where the dispersion leaves a doubt, divides the
-/// difference of the rates by its own long-run standard error (the jackknife's influence values). Both are referred to Student's
-/// t with the intervals' effective number.
-fn burst_proof(canary: ArmCounts<'_>, baseline: ArmCounts<'_>, p_pooled: f64, p_dispersion: f64) -> f64 {
-    let n = canary.events.len();
-    let counts = || canary.events.iter().zip(canary.totals).zip(baseline.events.iter().zip(baseline.totals));
+/// A quasi-likelihood score test (McCullagh & Nelder 1989, section 4.5) with a long-run variance in place of the dispersion. Checked
+/// against `fixtures/reference/bursts.json`.
+fn burst_proof(canary: ArmCounts<'_>, baseline: ArmCounts<'_>, p_pooled: f64) -> f64 {
     let (rate_canary, rate_baseline) = smoothed_rates(canary, baseline);
     let mut binomial = 0.0;
-    let excess: Vec<f64> = counts()
+    let counts = canary.events.iter().zip(canary.totals).zip(baseline.events.iter().zip(baseline.totals));
+    let excess: Vec<f64> = counts
         .map(|((xc, mc), (xb, mb))| {
             let weighted = rate_canary * mc + rate_baseline * mb;
             let share = if weighted > 0.0 { rate_canary * mc / weighted } else { 0.0 };
@@ -181,25 +172,8 @@ fn burst_proof(canary: ArmCounts<'_>, baseline: ArmCounts<'_>, p_pooled: f64, p_
             xc - share * (xc + xb)
         })
         .collect();
-    let long_run = long_run_variance_raised(&excess, RAISED);
-    let inflation = if binomial > 0.0 { (long_run.variance * n as f64 / binomial).max(1.0) } else { 1.0 };
-    let shrunk = student_sf(normal_isf(p_pooled) / inflation.sqrt(), &long_run) / SHRUNK_LEVEL;
-    if p_dispersion > SURELY_INDEPENDENT_ABOVE {
-        return shrunk;
-    }
-    let ((events_canary, total_canary), (events_baseline, total_baseline)) = (canary.pooled(), baseline.pooled());
-    let (rc, rb) = (events_canary / total_canary, events_baseline / total_baseline);
-    let influence: Vec<f64> =
-        counts().map(|((xc, mc), (xb, mb))| (xc - rc * mc) / total_canary - (xb - rb * mb) / total_baseline).collect();
-    let long_run = long_run_variance_raised(&influence, RAISED);
-    // Influence values that are all 0 come from rates that never vary.
-    let spread = (long_run.variance * n as f64).sqrt();
-    let difference = if spread > 0.0 { student_sf((rc - rb) / spread, &long_run) } else { 0.0 };
-    shrunk.max(difference)
-}
-
-fn student_sf(t: f64, long_run: &LongRun) -> f64 {
-    StudentsT::new(0.0, 1.0, long_run.degrees).map_or(1.0, |distribution| distribution.sf(t))
+    let inflation = long_run_variance(&excess).variance * excess.len() as f64 / binomial.max(1e-12);
+    if inflation > 1.0 { normal_sf(normal_isf(p_pooled) / inflation.sqrt()) } else { p_pooled }
 }
 
 /// Compares the rates of two arms whose intervals do not align, with dispersion measured within each arm.
@@ -235,12 +209,13 @@ pub fn compare_unaligned(canary: ArmCounts<'_>, baseline: ArmCounts<'_>) -> Resu
     }
     let slices: Vec<&[f64]> = residuals.iter().map(Vec::as_slice).collect();
     let p_dispersion = dispersion(chi_square, degrees, &slices);
+    let factor = (chi_square / degrees.max(1) as f64).max(1.0) * inflation;
+    let p_bursts = if factor > 1.0 { normal_sf(normal_isf(pooled.p) / factor.sqrt()).max(pooled.p) } else { pooled.p };
+    let pooled = CountComparison { p_dispersion: Some(p_dispersion), p_bursts, ..pooled };
     if p_dispersion > INDEPENDENT_ABOVE || degrees == 0 {
-        return Ok(CountComparison { p_dispersion: Some(p_dispersion), ..pooled });
+        return Ok(pooled);
     }
-    let factor = (chi_square / degrees as f64).max(1.0) * inflation;
-    let p = normal_sf(normal_isf(pooled.p) / factor.sqrt()).max(pooled.p);
-    Ok(CountComparison { p, p_bursts: p, test: CountTest::Inflated, p_dispersion: Some(p_dispersion), ..pooled })
+    Ok(CountComparison { p: p_bursts, test: CountTest::Inflated, ..pooled })
 }
 
 /// The pooled test, or the reason why there is nothing to test.

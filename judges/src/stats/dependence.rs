@@ -92,12 +92,6 @@ pub struct LongRun {
 /// Method: Geyer 1992, doi:10.1214/ss/1177011137. Checked against `fixtures/reference/dependence.json`.
 #[must_use]
 pub fn long_run_variance(series: &[f64]) -> LongRun {
-    long_run_variance_raised(series, 0.5)
-}
-
-/// The same with rho raised by so many standard errors: more of them guard better against dependence that the series hides.
-#[must_use]
-pub fn long_run_variance_raised(series: &[f64], standard_errors: f64) -> LongRun {
     let n = series.len();
     let nf = n as f64;
     let mean = series.iter().sum::<f64>() / nf.max(1.0);
@@ -111,7 +105,7 @@ pub fn long_run_variance_raised(series: &[f64], standard_errors: f64) -> LongRun
     rho = if n > 4 { (nf * rho + 1.0) / (nf - 3.0) } else { rho + 0.5 };
     rho = rho.clamp(-0.5, 0.98);
     let standard_error = ((1.0 - rho.max(0.0).powi(2)) / nf).sqrt();
-    rho = (rho + standard_errors * standard_error).clamp(0.0, 0.98);
+    rho = (rho + 0.5 * standard_error).clamp(0.0, 0.98);
     let inflation = variance_inflation(rho, n);
     let marginal = variance / (1.0 - inflation / nf).max(0.05);
     let mut long_run = marginal * inflation;
