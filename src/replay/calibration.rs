@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use haldane_judges::Verdict;
-use haldane_judges::scorecard::Status;
+use haldane_judges::scorecard::{HistoryNumbers, Status};
 use haldane_judges::stats::quantile_of_sorted;
 
 use super::case::Label;
@@ -19,8 +19,6 @@ use crate::report::format::{clean, number, percent};
 /// Days of a month, on average.
 const DAYS_PER_MONTH: f64 = 365.25 / 12.0;
 const DAYS_PER_YEAR: f64 = 365.25;
-/// Placebo windows from which a limit is learnt.
-const ENOUGH_WINDOWS: usize = 5;
 
 /// What the report takes for granted, beside what it counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,11 +55,30 @@ impl Assumptions {
 struct Learnt {
     canaries: u64,
     windows: Vec<f64>,
-    noise: Vec<f64>,
-    limits: Vec<f64>,
+    noise: Shifts,
+    limits: Shifts,
     healthy: Tally,
     unlabelled: Tally,
     inconclusive: Tally,
+}
+
+/// Shifts of one metric: those of a ratio in percentage points, others as fractions of the level. One name may stand for both in
+/// several sources.
+#[derive(Debug, Clone, Default)]
+struct Shifts {
+    relative: Vec<f64>,
+    points: Vec<f64>,
+}
+
+impl Shifts {
+    /// Half and nine in ten are at most these.
+    fn words(&self) -> String {
+        let points = |value: f64| format!("{} pp", number(value));
+        let parts = [(&self.relative, percent as fn(f64) -> String), (&self.points, points)];
+        let parts = parts.into_iter().filter(|(values, _)| !values.is_empty()).map(|(values, write)| quantiles(values, 0.5, 0.9, write));
+        let words = parts.collect::<Vec<_>>().join("; ");
+        if words.is_empty() { "-".to_owned() } else { words }
+    }
 }
 
 /// The report under way.
@@ -76,6 +93,8 @@ pub struct Calibration {
     unlabelled_not_passed: Tally,
     caught: Tally,
     affected: Tally,
+    /// Metrics of the config that cases do not have.
+    not_recorded: u64,
 }
 
 /// The report as it is shown.
@@ -114,6 +133,7 @@ impl Calibration {
             unlabelled_not_passed: none(),
             caught: none(),
             affected: none(),
+            not_recorded: 0,
         }
     }
 
@@ -139,15 +159,29 @@ impl Calibration {
             }
         }
         for metric in &judged.metrics {
+            if !metric.recorded {
+                self.not_recorded += 1;
+                continue;
+            }
             let learnt = self.metrics.entry(metric.name.clone()).or_default();
             learnt.canaries += 1;
-            if let (Some(windows), Some(quantile)) =
-                (metric.history_windows.filter(|windows| *windows >= ENOUGH_WINDOWS), metric.history_quantile)
-            {
-                learnt.windows.push(windows as f64);
-                learnt.noise.push(quantile);
+            if let Some(windows) = metric.history_windows.filter(|windows| *windows >= HistoryNumbers::ENOUGH_WINDOWS) {
+                if metric.history_quantile.or(metric.history_points).is_some() {
+                    learnt.windows.push(windows as f64);
+                }
                 // What a canary with history is held to; without, the limit is a default and teaches nothing.
-                learnt.limits.extend(metric.limit);
+                if let Some(quantile) = metric.history_quantile {
+                    learnt.noise.relative.push(quantile);
+                    learnt.limits.relative.extend(metric.limit);
+                }
+                if let Some(points) = metric.history_points {
+                    learnt.noise.points.push(points);
+                    learnt.limits.points.extend(metric.limit_points);
+                }
+            }
+            // It alarms nobody.
+            if metric.muted {
+                continue;
             }
             let regressed = metric.status == Status::Regressed;
             match case.label {
@@ -165,10 +199,10 @@ impl Calibration {
             let alarms = learnt.healthy.rate().map(|rate| (rate, "")).or(learnt.unlabelled.rate().map(|rate| (rate, " *")));
             vec![
                 clean(name),
-                format!("{} ({})", learnt.canaries, learnt.noise.len()),
+                format!("{} ({})", learnt.canaries, learnt.windows.len()),
                 quantiles(&learnt.windows, 0.5, 0.5, number),
-                quantiles(&learnt.noise, 0.5, 0.9, percent),
-                quantiles(&learnt.limits, 0.5, 0.9, percent),
+                learnt.noise.words(),
+                learnt.limits.words(),
                 alarms.as_ref().map_or_else(|| "-".to_owned(), |(rate, star)| format!("{}{star}", short_words(rate))),
                 alarms.as_ref().map_or_else(|| "-".to_owned(), |(rate, star)| format!("{}{star}", monthly(rate))),
                 learnt.inconclusive.rate().map_or_else(|| "-".to_owned(), |rate| one_decimal(rate.rate)),
@@ -183,11 +217,15 @@ impl Calibration {
         );
         let starred = self.metrics.values().any(|learnt| learnt.healthy.trials() == 0 && learnt.unlabelled.trials() > 0);
         let mut notes = vec![
-            "Noise learnt (Q): the 90 % quantile of the shifts that placebo windows before each canary show, as a fraction of the level (of ratios with counts in their unit). Half of the canaries with at least 5 placebo windows have at most the first, 9 of 10 at most the second.".to_owned(),
+            format!("Noise learnt (Q): the 90 % quantile of the shifts that placebo windows before each canary show, in percent of the level; of ratios in percentage points (pp). Half of the canaries with at least {} placebo windows have at most the first, 9 of 10 at most the second.", HistoryNumbers::ENOUGH_WINDOWS),
             "Shift it tells: the limit that those canaries were held to. A larger shift is regressed where the tests confirm it, so a tolerance below it cannot be had from this metric without more history or points.".to_owned(),
             format!("False alarms: metrics of healthy canaries that were regressed, with 95 % intervals that resample whole groups. A month: that share x {} releases a day x {:.2} days.", number(self.assumptions.releases_per_day), DAYS_PER_MONTH),
-            "Inconclusive: metrics inconclusive or without data, of all canaries.".to_owned(),
+            "Inconclusive: metrics inconclusive or without data, of all canaries. Muted metrics are neither this nor false alarms.".to_owned(),
         ];
+        if self.not_recorded > 0 {
+            notes
+                .push(format!("Left out: {} metrics of the config, counted over all canaries, that were not recorded.", self.not_recorded));
+        }
         if starred {
             notes.push(
                 "* of unlabelled canaries: real regressions are among them, so this is the most that false alarms can be.".to_owned(),

@@ -235,8 +235,9 @@ impl Case {
         }
     }
 
-    /// The case as it was at look `look` of `looks`: the first points of both arms, or of the canary alone where the baseline lies
-    /// before it. `None` where there was nothing yet.
+    /// The case as it was at look `look` of `looks`: the first points of both arms. A baseline that lies before the canary and is not of
+    /// its length was complete by then; one of its length is the canary's window some time earlier, and grew with it. The judge takes
+    /// earlier looks apart in the same way. `None` where there was nothing yet.
     pub(super) fn at_look(&self, look: u32, looks: u32) -> Option<Self> {
         let fraction = f64::from(look) / f64::from(looks);
         let cut = |points: &mut Vec<Option<f64>>| {
@@ -246,10 +247,11 @@ impl Case {
         let mut case = self.clone();
         let concurrent = self.is_concurrent();
         for metric in &mut case.metrics {
+            let grows_along = concurrent || metric.baseline.len() == metric.canary.len();
             cut(&mut metric.canary);
             metric.canary_totals.iter_mut().for_each(cut);
             metric.canary_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);
-            if concurrent {
+            if grows_along {
                 cut(&mut metric.baseline);
                 metric.baseline_totals.iter_mut().for_each(cut);
                 metric.baseline_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);

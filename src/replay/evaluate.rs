@@ -257,13 +257,13 @@ fn count(rows: &mut Rows, case: &CaseResult) {
         && case.id.rsplit('+').next().is_some_and(|how| ["lat", "err", "leak"].iter().any(|kind| how.starts_with(kind)));
     for (column, judged) in case.columns.iter().enumerate() {
         let mut say = |row: &str, hits: usize, trials: usize| rows.count(row, column, &case.group, hits, trials);
-        let regressed = judged.metrics.iter().filter(|metric| metric.status == Status::Regressed).count();
+        let regressed = judged.counted().filter(|metric| metric.status == Status::Regressed).count();
         let failed = usize::from(judged.verdict == Verdict::Fail);
         if case.label == Some(Label::Healthy) {
             say("healthy canaries failed", failed, 1);
             say("healthy, not passed", usize::from(judged.verdict != Verdict::Pass), 1);
             say("healthy, any metric regressed", usize::from(regressed > 0), 1);
-            say("per-metric false alarms", regressed, judged.metrics.len());
+            say("per-metric false alarms", regressed, judged.counted().count());
             say(&format!("healthy failed: {}", case.source), failed, 1);
             continue;
         }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use haldane_judges::config::{CheckedConfig, Direction};
+use haldane_judges::config::{CheckedConfig, Direction, Kind};
 use haldane_judges::evidence::{JudgeName, Looks};
-use haldane_judges::scorecard::{Judgement, MetricResult, Status, Verdict};
+use haldane_judges::scorecard::{AppliedLimit, Judgement, MetricResult, Status, Verdict};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::mann_whitney::mann_whitney;
 
@@ -142,10 +142,15 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// How far beyond its limit the worst metric is; 1 is at the limit.
+    /// The metrics that count towards rates: those that were recorded and are not muted.
+    pub fn counted(&self) -> impl Iterator<Item = &JudgedMetric> {
+        self.metrics.iter().filter(|metric| metric.recorded && !metric.muted)
+    }
+
+    /// How far beyond its limit the worst metric that counts is; 1 is at the limit.
     #[must_use]
     pub fn exceedance(&self) -> f64 {
-        self.metrics.iter().map(|metric| metric.exceedance).fold(0.0, f64::max)
+        self.counted().map(|metric| metric.exceedance).fold(0.0, f64::max)
     }
 }
 
@@ -154,6 +159,10 @@ impl Judged {
 pub struct JudgedMetric {
     /// The metric's name.
     pub name: String,
+    /// Whether the case has it; one of a config that was not recorded is not judged.
+    pub recorded: bool,
+    /// Whether it is judged, but does not count.
+    pub muted: bool,
     /// Whether the fault touches it, where that is known.
     pub affected: Option<bool>,
     /// Its status.
@@ -164,6 +173,8 @@ pub struct JudgedMetric {
     pub shift: Option<f64>,
     /// Relative shift from which it is regressed.
     pub limit: Option<f64>,
+    /// Shift of a ratio from which it is regressed, in percentage points: the larger of its limits.
+    pub limit_points: Option<f64>,
     /// Shift as a multiple of the limit, 0 or more; for judges without such a limit, of what they flag by.
     pub exceedance: f64,
     /// p-value that decided.
@@ -172,8 +183,10 @@ pub struct JudgedMetric {
     pub shift_in_noise: Option<f64>,
     /// Placebo windows.
     pub history_windows: Option<usize>,
-    /// Quantile of their shifts.
+    /// Quantile of their shifts, as a fraction of the level; absent for ratios.
     pub history_quantile: Option<f64>,
+    /// The same for ratios, in percentage points.
+    pub history_points: Option<f64>,
     /// The finding in a sentence.
     pub sentence: String,
 }
@@ -220,21 +233,48 @@ fn judged_metric(case: &Case, metric: MetricResult) -> JudgedMetric {
     let numbers = metric.numbers.as_ref();
     let (counts, history) = (metric.counts.as_ref(), metric.history.as_ref());
     let aca = metric.aca.as_ref();
+    let points = points(&metric);
+    let quantile = history.and_then(|history| history.quantile);
     let aca_shift = aca.and_then(|aca| aca.ratio).map(|ratio| ratio.0 - 1.0).filter(|shift| shift.is_finite());
     JudgedMetric {
+        recorded: is_recorded(case, &metric.name),
+        muted: metric.muted,
         affected: affected(case, &metric.name),
         status: metric.status,
         reason: aca.map_or_else(|| metric.reason.to_string(), |aca| aca.classification.to_string()),
         shift: numbers.and_then(|n| n.relative_shift).or(counts.and_then(|c| c.relative_shift)).or(aca_shift),
         limit: metric.limit.as_ref().map(|limit| limit.relative).filter(|limit| limit.is_finite()),
+        limit_points: points.zip(absolute_limit(&metric)).map(|(points, limit)| points * limit).filter(|limit| limit.is_finite()),
         exceedance: if exceedance.is_nan() { 0.0 } else { exceedance.clamp(0.0, WORST) },
         p: numbers.map(|n| n.p_looks.unwrap_or(n.p)).or(counts.map(|c| c.p)),
         shift_in_noise: numbers.and_then(|n| n.shift_in_noise),
         history_windows: history.map(|history| history.windows),
-        history_quantile: history.and_then(|history| history.quantile),
+        history_quantile: quantile.filter(|_| points.is_none()),
+        history_points: points.zip(quantile).map(|(points, quantile)| points * quantile),
         sentence: crate::report::format::clean(&metric.sentence),
         name: metric.name,
     }
+}
+
+fn is_recorded(case: &Case, name: &str) -> bool {
+    case.metrics.iter().any(|recorded| recorded.name == name)
+}
+
+/// Percentage points that 1 is in the unit of a ratio; `None` for values. Counts are fractions whatever the unit says.
+fn points(metric: &MetricResult) -> Option<f64> {
+    let in_percent = metric.counts.is_none() && matches!(metric.unit.as_deref(), Some("percent" | "%"));
+    (metric.kind == Kind::Ratio).then_some(if in_percent { 1.0 } else { 100.0 })
+}
+
+/// The shift that a metric's limits come to in its unit: the larger of the absolute one and the relative one of its level.
+fn absolute_limit(metric: &MetricResult) -> Option<f64> {
+    let limit = metric.limit.as_ref()?;
+    let level = match (&metric.numbers, &metric.counts) {
+        (Some(numbers), _) => numbers.level,
+        (None, Some(counts)) => counts.baseline.rate.min(1.0 - counts.baseline.rate).max(0.0),
+        (None, None) => 0.0,
+    };
+    Some(limit.absolute.max(if level > 0.0 { limit.relative * level } else { 0.0 }))
 }
 
 /// How far beyond its limit a metric is. One that fails a necessary condition (the test, the noise, the absolute tolerance) stays
@@ -253,19 +293,12 @@ fn exceedance(metric: &MetricResult) -> f64 {
         };
     }
     let from_limit = metric.limit.as_ref().map(|limit| {
-        let centre = metric.history.as_ref().map_or(0.0, |history| history.centre);
-        let shift = match (&metric.numbers, &metric.counts) {
-            (Some(numbers), _) => numbers.relative_shift.unwrap_or(if numbers.shift > 0.0 { f64::INFINITY } else { 0.0 }) - centre,
-            (None, Some(counts)) => counts.relative_shift.unwrap_or(if counts.shift > 0.0 { f64::INFINITY } else { 0.0 }),
-            (None, None) => 0.0,
+        let (shift, relative) = match (&metric.numbers, &metric.counts) {
+            (Some(numbers), _) => (numbers.shift, numbers.relative_shift),
+            (None, Some(counts)) => (counts.shift, counts.relative_shift),
+            (None, None) => (0.0, None),
         };
-        if limit.relative > 0.0 {
-            shift / limit.relative
-        } else if shift > 0.0 {
-            f64::INFINITY
-        } else {
-            0.0
-        }
+        multiple_of(limit, shift, relative)
     });
     let from_points = metric.threshold.as_ref().and_then(|threshold| {
         let (past, points) = (threshold.points_past?, threshold.points?);
@@ -280,7 +313,15 @@ fn exceedance(metric: &MetricResult) -> f64 {
     }
 }
 
-/// The plain test on each metric; any that is significant in the worse direction fails the canary.
+/// A shift as a multiple of the limits that it must exceed: the smaller multiple, since it must exceed both. A limit of 0 is none, and
+/// a level of 0 has no relative shift. Limits hold the centre of the metric's history already.
+fn multiple_of(limit: &AppliedLimit, shift: f64, relative: Option<f64>) -> f64 {
+    let unbounded = if shift > 0.0 { f64::INFINITY } else { 0.0 };
+    let multiples = [(shift, limit.absolute), (relative.unwrap_or(unbounded), limit.relative)];
+    multiples.into_iter().filter(|(_, limit)| *limit > 0.0).map(|(shift, limit)| shift / limit).reduce(f64::min).unwrap_or(unbounded)
+}
+
+/// The plain test on each metric that is not muted; any that is significant in the worse direction fails the canary.
 fn plain_test(case: &Case, config: &CheckedConfig) -> Judged {
     let metric = |metric: &haldane_judges::config::Metric| {
         let recorded = case.metrics.iter().find(|recorded| recorded.name == metric.name);
@@ -297,21 +338,25 @@ fn plain_test(case: &Case, config: &CheckedConfig) -> Judged {
         });
         JudgedMetric {
             name: metric.name.clone(),
+            recorded: recorded.is_some(),
+            muted: metric.muted,
             affected: affected(case, &metric.name),
             status,
             reason: if arms_are_missing(status) { "missing_data" } else { "test" }.to_owned(),
             shift: None,
             limit: None,
+            limit_points: None,
             exceedance,
             p,
             shift_in_noise: None,
             history_windows: None,
             history_quantile: None,
+            history_points: None,
             sentence: String::new(),
         }
     };
     let metrics: Vec<JudgedMetric> = config.metrics.iter().map(metric).collect();
-    let failed = metrics.iter().any(|metric| metric.status == Status::Regressed);
+    let failed = metrics.iter().any(|metric| !metric.muted && metric.status == Status::Regressed);
     Judged { verdict: if failed { Verdict::Fail } else { Verdict::Pass }, score: None, first_failed_look: None, metrics }
 }
 

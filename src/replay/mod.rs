@@ -313,7 +313,10 @@ fn fingerprint(options: &Options) -> String {
     use sha2::{Digest, Sha256};
     let mut digest = Sha256::new();
     digest.update(env!("CARGO_PKG_VERSION"));
-    digest.update(format!("{:?} {:?}", options.looks, options.window_seconds));
+    digest.update(format!("{:?} {:?} {}", options.looks, options.window_seconds, options.min_points));
+    // Conditions hold together in any order.
+    let filters: BTreeSet<String> = options.filters.iter().map(|filter| format!("{filter:?}")).collect();
+    digest.update(format!(" {filters:?}"));
     for column in &options.columns {
         let config = column.config.as_ref().map(haldane_judges::CheckedConfig::digest).unwrap_or_default();
         digest.update(format!("\n{} {} {config}", column.rule, column.name));

@@ -35,6 +35,10 @@ pub struct Row {
     pub first_failed_look: Option<u32>,
     /// The metric.
     pub metric: String,
+    /// Whether the case has it; one of a config that was not recorded is not judged.
+    pub recorded: bool,
+    /// Whether it is judged, but does not count.
+    pub muted: bool,
     /// Whether the fault touches it, where that is known.
     pub affected: Option<bool>,
     /// Its status.
@@ -45,6 +49,8 @@ pub struct Row {
     pub shift: Option<f64>,
     /// Relative shift from which it is regressed.
     pub limit: Option<f64>,
+    /// Shift of a ratio from which it is regressed, in percentage points: the larger of its limits.
+    pub limit_points: Option<f64>,
     /// How far beyond its limit it is: above 1 where regressed.
     pub exceedance: f64,
     /// p-value that decided.
@@ -53,8 +59,10 @@ pub struct Row {
     pub shift_in_noise: Option<f64>,
     /// Placebo windows.
     pub history_windows: Option<usize>,
-    /// Quantile of their shifts.
+    /// Quantile of their shifts, as a fraction of the level; absent for ratios.
     pub history_quantile: Option<f64>,
+    /// The same for ratios, in percentage points.
+    pub history_points: Option<f64>,
     /// The finding in a sentence.
     pub sentence: String,
     /// Rows of the case, by which a torn one is known.
@@ -77,16 +85,20 @@ pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec
         score: judged.score,
         first_failed_look: judged.first_failed_look,
         metric: metric.name.clone(),
+        recorded: metric.recorded,
+        muted: metric.muted,
         affected: metric.affected,
         status: metric.status,
         reason: metric.reason.clone(),
         shift: metric.shift,
         limit: metric.limit,
+        limit_points: metric.limit_points,
         exceedance: metric.exceedance,
         p: metric.p,
         shift_in_noise: metric.shift_in_noise,
         history_windows: metric.history_windows,
         history_quantile: metric.history_quantile,
+        history_points: metric.history_points,
         sentence: metric.sentence.clone(),
         rows,
         run: run.to_owned(),
@@ -112,16 +124,20 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
         while let Some(row) = rows.next_if(|row| row.judge == *column) {
             metrics.push(JudgedMetric {
                 name: row.metric,
+                recorded: row.recorded,
+                muted: row.muted,
                 affected: row.affected,
                 status: row.status,
                 reason: row.reason,
                 shift: row.shift,
                 limit: row.limit,
+                limit_points: row.limit_points,
                 exceedance: row.exceedance,
                 p: row.p,
                 shift_in_noise: row.shift_in_noise,
                 history_windows: row.history_windows,
                 history_quantile: row.history_quantile,
+                history_points: row.history_points,
                 sentence: row.sentence,
             });
         }
@@ -133,6 +149,9 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
     let Row { case: id, source, group, label, points, .. } = first;
     rows.next().is_none().then_some(CaseResult { id, source, group, label, points, columns: judged })
 }
+
+/// Longest row that is read back, in bytes.
+const MAX_RECORD_BYTES: u64 = 1 << 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -224,13 +243,21 @@ impl Output {
         let mut reader = BufReader::new(&self.file);
         loop {
             let mut line = Vec::new();
-            let length = (&mut reader).take(1 << 24).read_until(b'\n', &mut line).map_err(failed)?;
-            // A line without its end is torn.
-            if line.last() != Some(&b'\n') {
-                return Ok(end);
+            let lines = self.read_record(&mut reader, &mut line).map_err(failed)?;
+            if line.len() as u64 >= MAX_RECORD_BYTES {
+                let message = format!("`{shown}` line {}: is too long; it is no output of a replay, name another file", number + 1);
+                return Err(ReplayError::Output(message));
             }
-            number += 1;
-            at += length as u64;
+            // A row without its end is torn.
+            let Some(lines) = lines else {
+                if number == 0 && !self.begins_like_ours(&line)? {
+                    let message = format!("`{shown}` line 1: it is no output of a replay, name another file");
+                    return Err(ReplayError::Output(message));
+                }
+                return Ok(end);
+            };
+            number += lines;
+            at += line.len() as u64;
             if self.format == Format::Csv && number == 1 {
                 if line != csv_header()? {
                     return Err(ReplayError::Output(format!("`{shown}` is no output of a replay: its columns differ; name another file")));
@@ -243,7 +270,7 @@ impl Output {
             })?;
             if row.run != self.run {
                 return Err(ReplayError::Output(format!(
-                    "`{shown}` was written with other judges, configs, looks or another version; name another file, or repeat those options"
+                    "`{shown}` was written with other judges, configs, looks, filters, points or another version; name another file, or repeat those options"
                 )));
             }
             if case.first().is_some_and(|first| first.case != row.case) {
@@ -258,6 +285,32 @@ impl Output {
                     .ok_or_else(|| ReplayError::Output(format!("`{shown}` line {number}: the rows of case `{id}` do not fit together")))?;
                 known(whole)?;
                 end = at;
+            }
+        }
+    }
+
+    /// Whether a torn first line may be of a replay: what is not is left alone.
+    fn begins_like_ours(&self, line: &[u8]) -> Result<bool, ReplayError> {
+        let ours = if self.format == Format::Csv { csv_header()? } else { b"{\"case\":".to_vec() };
+        Ok(ours.iter().zip(line).all(|(ours, theirs)| ours == theirs))
+    }
+
+    /// Reads a row with its end, and says of how many lines it is: in CSV a quoted field may hold line breaks. `None` where the file
+    /// ends before the row does.
+    fn read_record(&self, reader: &mut impl BufRead, row: &mut Vec<u8>) -> std::io::Result<Option<u64>> {
+        let (mut lines, mut in_quotes) = (0, false);
+        loop {
+            let start = row.len();
+            reader.take(MAX_RECORD_BYTES - start as u64).read_until(b'\n', row)?;
+            if row.last() != Some(&b'\n') || row.len() == start {
+                return Ok(None);
+            }
+            lines += 1;
+            // A quote within a field is written twice, so that each field has an even number of them.
+            let quotes = row.iter().skip(start).filter(|byte| **byte == b'"').count();
+            in_quotes ^= self.format == Format::Csv && quotes % 2 == 1;
+            if !in_quotes {
+                return Ok(Some(lines));
             }
         }
     }
@@ -312,7 +365,7 @@ impl Output {
     }
 }
 
-const HEADER: [&str; 23] = [
+const HEADER: [&str; 27] = [
     "case",
     "source",
     "group",
@@ -323,16 +376,20 @@ const HEADER: [&str; 23] = [
     "score",
     "first_failed_look",
     "metric",
+    "recorded",
+    "muted",
     "affected",
     "status",
     "reason",
     "shift",
     "limit",
+    "limit_points",
     "exceedance",
     "p",
     "shift_in_noise",
     "history_windows",
     "history_quantile",
+    "history_points",
     "sentence",
     "rows",
     "run",

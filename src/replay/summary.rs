@@ -57,6 +57,8 @@ enum Measure {
     UnlabelledNotPassed,
     /// Metrics that were inconclusive or without data.
     Inconclusive,
+    /// Metrics of the config that the case does not have; no other measure counts them.
+    NotRecorded,
 }
 
 impl Measure {
@@ -73,6 +75,7 @@ impl Measure {
             Self::UnlabelledFailed => "unlabelled canaries failed",
             Self::UnlabelledNotPassed => "unlabelled canaries not passed",
             Self::Inconclusive => "metrics inconclusive or without data",
+            Self::NotRecorded => "metrics not recorded, left out above",
         }
     }
 }
@@ -123,6 +126,18 @@ struct Line {
     rates: Vec<Option<Rate>>,
 }
 
+impl Line {
+    fn push_to(&self, table: &mut Table) {
+        // How many were not recorded follows from the config; it is no estimate of anything.
+        let cell = |rate: &Rate| match self.measure {
+            Measure::NotRecorded => format!("{} of {}", rate.hits, rate.trials),
+            _ => words(rate),
+        };
+        let cells = self.rates.iter().map(|rate| rate.as_ref().map_or_else(|| "-".to_owned(), cell));
+        table.push(self.words.to_owned(), cells.collect());
+    }
+}
+
 impl Summary {
     /// An empty summary of these columns; `pairs` of them differ in their config alone; with `looks`,
     /// growing windows were judged too.
@@ -162,7 +177,8 @@ impl Summary {
                     }
                 }
             };
-            let with = |statuses: &[Status]| judged.metrics.iter().filter(|metric| statuses.contains(&metric.status)).count();
+            let with = |statuses: &[Status]| judged.counted().filter(|metric| statuses.contains(&metric.status)).count();
+            let counted = judged.counted().count();
             let failed = usize::from(judged.verdict == Verdict::Fail);
             let not_passed = usize::from(judged.verdict != Verdict::Pass);
             let ever = usize::from(judged.first_failed_look.is_some());
@@ -170,7 +186,7 @@ impl Summary {
                 Some(Label::Healthy) => {
                     count(Measure::HealthyFailed, failed, 1);
                     count(Measure::HealthyNotPassed, not_passed, 1);
-                    count(Measure::FalseAlarms, with(&[Status::Regressed]), judged.metrics.len());
+                    count(Measure::FalseAlarms, with(&[Status::Regressed]), counted);
                     if self.looks {
                         count(Measure::HealthyEverFailed, ever, 1);
                     }
@@ -190,7 +206,9 @@ impl Summary {
                     count(Measure::UnlabelledNotPassed, not_passed, 1);
                 }
             }
-            count(Measure::Inconclusive, with(&[Status::Inconclusive, Status::NoData]), judged.metrics.len());
+            count(Measure::Inconclusive, with(&[Status::Inconclusive, Status::NoData]), counted);
+            let missing = judged.metrics.iter().filter(|metric| !metric.recorded).count();
+            count(Measure::NotRecorded, missing, judged.metrics.len());
             if let (Some(ranking), Some(label)) = (self.rankings.get_mut(column), case.label) {
                 ranking.add(&group, judged.exceedance(), label == Label::Regressed);
             }
@@ -208,7 +226,8 @@ impl Summary {
 
     fn lines(&self, source: Option<&str>) -> Vec<Line> {
         let of_source = |(key, tallies): (&(Option<String>, Measure), &Vec<Tally>)| {
-            (key.0.as_deref() == source).then(|| Line {
+            let is_told = key.1 != Measure::NotRecorded || tallies.iter().any(|tally| tally.hits() > 0);
+            (key.0.as_deref() == source && is_told).then(|| Line {
                 measure: key.1,
                 words: key.1.words(),
                 rates: tallies.iter().map(Tally::rate).collect(),
@@ -240,10 +259,7 @@ impl Summary {
         }
         let mut table = Table::new("", &self.columns);
         for line in self.lines(None) {
-            table.push(
-                line.words.to_owned(),
-                line.rates.iter().map(|rate| rate.map_or_else(|| "-".to_owned(), |rate| words(&rate))).collect(),
-            );
+            line.push_to(&mut table);
         }
         if rocs.iter().any(Option::is_some) {
             let area = |roc: &Option<Roc>| {
@@ -259,15 +275,17 @@ impl Summary {
         }
         out.push('\n');
         table.write(&mut out, format);
-        let _ = writeln!(out, "\nIn brackets: 95 % intervals that resample whole groups. Ranked by the largest shift / limit of a canary.");
+        let _ = writeln!(
+            out,
+            "\nIn brackets: 95 % intervals that resample whole groups. Ranked by the largest shift / limit of a canary. Muted metrics count towards no rate."
+        );
         if self.sources.len() > 1 {
             for source in &self.sources {
                 let shown = if source.is_empty() { "no source".to_owned() } else { clean(source) };
                 let _ = writeln!(out, "\n{}{shown}\n", if format == Format::Markdown { "## " } else { "" });
                 let mut table = Table::new("", &self.columns);
                 for line in self.lines(Some(source)) {
-                    let cells = line.rates.iter().map(|rate| rate.map_or_else(|| "-".to_owned(), |rate| words(&rate)));
-                    table.push(line.words.to_owned(), cells.collect());
+                    line.push_to(&mut table);
                 }
                 table.write(&mut out, format);
             }
@@ -295,9 +313,9 @@ impl Summary {
     }
 }
 
-/// The gravest status among the affected metrics; of all metrics, where it is not known which are affected.
+/// The gravest status among the affected metrics that count; of all metrics, where it is not known which are affected.
 pub(super) fn worst_affected(judged: &Judged) -> Option<Status> {
-    judged.metrics.iter().filter(|metric| metric.affected.unwrap_or(true)).map(|metric| metric.status).min()
+    judged.counted().filter(|metric| metric.affected.unwrap_or(true)).map(|metric| metric.status).min()
 }
 
 impl Pair {

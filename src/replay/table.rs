@@ -378,7 +378,9 @@ fn frame(rows: &[Row]) -> PolarsResult<DataFrame> {
     let whole = |name: &str, of: &dyn Fn(&Row) -> Option<u64>| -> PolarsColumn {
         Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<u64>>>()).into()
     };
-    let affected: PolarsColumn = Series::new("affected".into(), rows.iter().map(|row| row.affected).collect::<Vec<Option<bool>>>()).into();
+    let flag = |name: &str, of: &dyn Fn(&Row) -> Option<bool>| -> PolarsColumn {
+        Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<bool>>>()).into()
+    };
     let label = |row: &Row| row.label.map(|label| if label == super::Label::Healthy { "healthy" } else { "regressed" }.to_owned());
     DataFrame::new_infer_height(vec![
         text("case", &|row| Some(row.case.clone())),
@@ -391,16 +393,20 @@ fn frame(rows: &[Row]) -> PolarsResult<DataFrame> {
         number("score", &|row| row.score),
         whole("first_failed_look", &|row| row.first_failed_look.map(u64::from)),
         text("metric", &|row| Some(row.metric.clone())),
-        affected,
+        flag("recorded", &|row| Some(row.recorded)),
+        flag("muted", &|row| Some(row.muted)),
+        flag("affected", &|row| row.affected),
         text("status", &|row| Some(row.status.to_string())),
         text("reason", &|row| Some(row.reason.clone())),
         number("shift", &|row| row.shift),
         number("limit", &|row| row.limit),
+        number("limit_points", &|row| row.limit_points),
         number("exceedance", &|row| Some(row.exceedance)),
         number("p", &|row| row.p),
         number("shift_in_noise", &|row| row.shift_in_noise),
         whole("history_windows", &|row| row.history_windows.map(|windows| windows as u64)),
         number("history_quantile", &|row| row.history_quantile),
+        number("history_points", &|row| row.history_points),
         text("sentence", &|row| Some(row.sentence.clone())),
         whole("rows", &|row| Some(row.rows as u64)),
         text("run", &|row| Some(row.run.clone())),

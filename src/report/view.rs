@@ -1,7 +1,7 @@
 //! What every rendering shows, in the order in which it is shown: formatted, and safe to print as one line each.
 
 use haldane_judges::Verdict;
-use haldane_judges::config::Direction;
+use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{
     Action, AppliedLimit, ArmCounts, CountNumbers, HistoryNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers,
@@ -328,7 +328,7 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
         lines.push(limit_evidence(limit, unit));
     }
     if let Some(history) = &metric.history {
-        lines.push(history_evidence(history, metric.counts.is_some(), unit, turn));
+        lines.push(history_evidence(history, metric.kind, unit, turn));
     }
     if let Some(trend) = &metric.trend {
         lines.push(format!(
@@ -456,10 +456,11 @@ fn limit_evidence(limit: &AppliedLimit, unit: &Unit) -> String {
     line
 }
 
-/// What placebo windows say. Of counts the numbers are differences of rates, of values relative shifts.
-fn history_evidence(history: &HistoryNumbers, counted: bool, unit: &Unit, turn: f64) -> String {
-    let distance = |value: f64| if counted { unit.distance(value) } else { format::percent(value) };
-    let signed = |value: f64| if counted { unit.difference(value) } else { format::signed_percent(value) };
+/// What placebo windows say. Of ratios the numbers are differences of rates, with or without counts; of values relative shifts.
+fn history_evidence(history: &HistoryNumbers, kind: Kind, unit: &Unit, turn: f64) -> String {
+    let is_ratio = kind == Kind::Ratio;
+    let distance = |value: f64| if is_ratio { unit.distance(value) } else { format::percent(value) };
+    let signed = |value: f64| if is_ratio { unit.difference(value) } else { format::signed_percent(value) };
     let arms = if history.both_arms { "both arms" } else { "one series, before and after" };
     let windows = format!("{} placebo window{}", history.windows, if history.windows == 1 { "" } else { "s" });
     let mut line = format!("history: {windows} of {} points, of {arms}", history.window_points);

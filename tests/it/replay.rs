@@ -153,10 +153,181 @@ fn a_replay_that_was_killed_goes_on_wherever_its_output_is_torn() {
         let other = run(&[&path, "--output", &output, "--resume"]);
         assert!(other.status.code() == Some(2) && err(&other).contains("other judges"), "{}", err(&other));
     }
-    let foreign = folder.write("foreign.jsonl", "{\"a\": 1}\n");
-    let refused = run(&[&path, "--output", &foreign, "--resume"]);
-    assert!(refused.status.code() == Some(2) && err(&refused).contains("line 1"), "{}", err(&refused));
-    assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "{\"a\": 1}\n", "what is not ours is left alone");
+    for (name, text) in [("a.jsonl", "{\"a\": 1}\n"), ("b.jsonl", "{\"a\": 1}"), ("c.csv", "a,b"), ("d.csv", "\"a\nb")] {
+        let foreign = folder.write(name, text);
+        let refused = run(&[&path, "--output", &foreign, "--resume"]);
+        assert!(refused.status.code() == Some(2) && err(&refused).contains("no output of a replay"), "{name}: {}", err(&refused));
+        assert_eq!(std::fs::read_to_string(&foreign).unwrap(), text, "what is not ours is left alone");
+    }
+}
+
+#[test]
+fn a_replay_goes_on_only_with_the_filters_that_it_began_with() {
+    let folder = Folder::new();
+    let path = fixture("canaries.jsonl");
+    let output = folder.named("rows.jsonl");
+    let arguments = [path.as_str(), "--output", &output, "--resume"];
+    let resume = |more: &[&str]| run(&[&arguments[..], more].concat());
+    let two = ["--filter", "label=healthy", "--filter", "source=shop,depot", "--min-points", "20"];
+    assert_eq!(resume(&two).status.code(), Some(0));
+    let same = resume(&["--filter", "source=depot,shop", "--filter", "label=healthy", "--min-points", "20"]);
+    assert!(out(&same).contains("3 canaries: 3 healthy") && out(&same).contains("3 from the output"), "{}{}", out(&same), err(&same));
+    for other in [&two[..4], &two[2..], &["--filter", "label=regressed", "--min-points", "20"], &[]] {
+        let refused = resume(other);
+        assert!(refused.status.code() == Some(2) && err(&refused).contains("other judges, configs, looks, filters"), "{}", err(&refused));
+    }
+}
+
+#[test]
+fn names_with_line_breaks_and_quotes_are_resumed_wherever_the_output_is_torn() {
+    let folder = Folder::new();
+    let metric = json!({"name": "latency_ms", "baseline": [1, 2, 3, 4], "canary": [1, 2, 4, 3]});
+    let case = |i: u32| {
+        let name = |what: &str| format!("{what}\n\"{i}\",\r\n\u{1b}[31m");
+        json!({"id": name("id"), "source": name("source"), "group": name("group"), "metrics": [metric]}).to_string()
+    };
+    let path = folder.write("canaries.jsonl", &format!("{}\n{}\n", case(1), case(2)));
+    for ending in ["jsonl", "csv"] {
+        let output = folder.named(&format!("rows.{ending}"));
+        let arguments = [path.as_str(), "--output", &output, "--resume"];
+        let summary = ok(&arguments);
+        let whole = std::fs::read(&output).unwrap();
+        // Within the last case the tear may be within quotes, after a line break or after a quote that is written twice.
+        let second = whole.len() - 1 - whole.iter().rev().skip(1).position(|byte| *byte == b'i').unwrap();
+        for length in (second - 20..second + 50).step_by(7).chain(second..second + 30).chain([whole.len() - 1, whole.len()]) {
+            std::fs::write(&output, &whole[..length.min(whole.len())]).unwrap();
+            let resumed = ok(&arguments);
+            assert_eq!(std::fs::read(&output).unwrap(), whole, "{ending} cut at {length}");
+            assert_eq!(resumed.split_once('\n').unwrap().1, summary.split_once('\n').unwrap().1, "{ending} cut at {length}");
+        }
+    }
+}
+
+/// The rows of a replay of one case of one metric.
+fn rows_of(folder: &Folder, metric: &Value, arguments: &[&str]) -> Vec<Value> {
+    let path = folder.write("one.jsonl", &json!({"id": "one", "label": "healthy", "metrics": [metric]}).to_string());
+    let output = folder.named("one-rows.jsonl");
+    let _ = std::fs::remove_file(&output);
+    ok(&[&[path.as_str(), "--output", &output], arguments].concat());
+    std::fs::read_to_string(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_shift_is_measured_by_each_limit_that_it_must_exceed() {
+    let folder = Folder::new();
+    let exceedance = |metric: &Value, arguments: &[&str]| {
+        let row = rows_of(&folder, metric, arguments).remove(0);
+        assert_eq!(row["status"], "pass", "{row}");
+        row["exceedance"].as_f64().unwrap()
+    };
+    let close = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-9, "{got}, not {expected}");
+    // +50 % is beyond the relative limit, .05 points half of the absolute one, .1 points.
+    let rate =
+        json!({"name": "error_pct", "role": "error_rate", "direction": "increase", "baseline": vec![0.1; 20], "canary": vec![0.15; 20]});
+    close(exceedance(&rate, &[]), 0.5);
+    let counts = json!({"name": "errors", "role": "error_rate", "direction": "increase",
+        "baseline": vec![10; 20], "canary": vec![15; 20], "baseline_totals": vec![10_000; 20], "canary_totals": vec![10_000; 20]});
+    close(exceedance(&counts, &[]), 0.5);
+    // 5 ms of 20 ms, however many times nothing that is.
+    let latency = |canary: f64| {
+        let noise = |i: u32| f64::from(i * 7 % 11) / 100.0;
+        json!({"name": "latency_ms", "direction": "increase",
+            "baseline": (0..20).map(|i| 100.0 + noise(i)).collect::<Vec<_>>(),
+            "canary": (0..20).map(|i| canary + noise(i)).collect::<Vec<_>>()})
+    };
+    for relative in ["0", "0.01"] {
+        let tolerance = format!("increase, tolerance: {{relative: {relative}, absolute: 20}}}}");
+        let config = folder.write("absolute.yaml", &CONFIG.replace("increase}", &tolerance));
+        close(exceedance(&latency(105.0), &["--config", &config]), 0.25);
+        close(exceedance(&latency(95.0), &["--config", &config]), 0.0);
+    }
+    // The arms always differed by a fifth, of which the limit holds its part: the shift itself is measured by it.
+    let past: Vec<f64> = (0..400).map(|i| 100.0 + f64::from(i * 7 % 11) / 100.0).collect();
+    let above = |factor: f64, n: usize| past.iter().take(n).map(|v| factor * v).collect::<Vec<f64>>();
+    let standing = json!({"name": "latency_ms", "direction": "increase", "baseline": past[..20], "canary": above(1.1, 20),
+        "baseline_history": past, "canary_history": above(1.2, 400)});
+    let row = rows_of(&folder, &standing, &[]).remove(0);
+    let (shift, limit) = (row["shift"].as_f64().unwrap(), row["limit"].as_f64().unwrap());
+    assert!((shift - 0.1).abs() < 1e-3 && limit > shift, "{row}");
+    close(row["exceedance"].as_f64().unwrap(), shift / limit);
+}
+
+#[test]
+fn what_was_not_recorded_or_is_muted_counts_towards_no_rate_of_metrics() {
+    let folder = Folder::new();
+    let config = CONFIG.to_owned() + "  - {name: replicas, muted: true}\n  - {name: errors, optional: true}\n";
+    let config = folder.write("wide.yaml", &config);
+    let path = fixture("canaries.jsonl");
+    let (output, report) = (folder.named("rows.csv"), folder.named("report.md"));
+    let arguments = [path.as_str(), "--config", &config, "--judge", "haldane-v1,mann-whitney", "--output", &output, "--resume"];
+    // Of the resumed rows as of the judged ones.
+    for _ in 0..2 {
+        let summary = json_of(&arguments);
+        for judge in 0..2 {
+            assert_eq!(counts(&summary["rates"], "false_alarms", judge), (1, 3), "judge {judge}");
+            assert_eq!(counts(&summary["rates"], "inconclusive", judge).1, 6, "judge {judge}");
+            assert_eq!(counts(&summary["rates"], "not_recorded", judge), (6, 18), "judge {judge}");
+        }
+    }
+    let text = ok(&[&arguments[..], &["--report", &report]].concat());
+    assert!(text.contains("metrics not recorded, left out above") && text.contains("6 of 18"), "{text}");
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(report.contains("Left out: 6 metrics") && !report.contains("`errors`"), "{report}");
+    let replicas = report.lines().find(|line| line.contains("`replicas`")).unwrap();
+    assert!(replicas.ends_with("| - | - | - |"), "{replicas}");
+    assert!(!ok(&[&path]).contains("not recorded"));
+    // What is muted ranks no canary either.
+    let muted = folder.write("muted.yaml", &(CONFIG.replace("increase}", "increase, muted: true}") + "  - {name: replicas}\n"));
+    let summary = json_of(&[&path, "--config", &muted, "--judge", "haldane-v1,mann-whitney"]);
+    for judge in 0..2 {
+        assert_eq!(summary["roc"][judge]["area"], 0.5, "judge {judge}");
+        assert_eq!(counts(&summary["rates"], "affected_regressed", judge), (0, 2), "judge {judge}");
+    }
+}
+
+#[test]
+fn the_noise_of_ratios_is_told_in_percentage_points_with_or_without_counts() {
+    let folder = Folder::new();
+    // Every other placebo window is .4 points higher in the canary: shifts are 0 and .4, of which the centre is at most half.
+    let past = |high: f64| (0..400).map(|i| if i / 20 % 2 == 0 { 1.0 } else { high }).collect::<Vec<f64>>();
+    let scaled = |values: Vec<f64>, factor: f64| values.iter().map(|v| (v * factor).round()).collect::<Vec<f64>>();
+    let percent = json!({"name": "error_pct", "role": "error_rate", "direction": "increase", "baseline": vec![1.0; 20], "canary": vec![1.1; 20],
+        "baseline_history": past(1.0), "canary_history": past(1.4)});
+    let totals = |n: usize| vec![1_000_000; n];
+    let counted = json!({"name": "errors", "role": "error_rate", "direction": "increase",
+        "baseline": vec![10_000; 20], "canary": vec![11_000; 20], "baseline_totals": totals(20), "canary_totals": totals(20),
+        "baseline_history": scaled(past(1.0), 1e4), "canary_history": scaled(past(1.4), 1e4),
+        "baseline_history_totals": totals(400), "canary_history_totals": totals(400)});
+    let fraction = json!({"name": "error_share", "role": "error_rate", "direction": "increase",
+        "baseline": vec![0.01; 20], "canary": vec![0.011; 20],
+        "baseline_history": vec![0.01; 400], "canary_history": past(1.4).iter().map(|v| v / 100.0).collect::<Vec<_>>()});
+    let report = folder.named("report.md");
+    for (metric, least) in [(percent, 0.2), (counted, 0.2), (fraction, 0.2)] {
+        let row = rows_of(&folder, &metric, &["--report", &report]).remove(0);
+        assert!(row["history_quantile"].is_null(), "{row}");
+        let (noise, limit) = (row["history_points"].as_f64().unwrap(), row["limit_points"].as_f64().unwrap());
+        assert!((least..0.41).contains(&noise) && (noise..2.0).contains(&limit), "{row}");
+        let text = std::fs::read_to_string(&report).unwrap();
+        let line = text.lines().find(|line| line.contains(metric["name"].as_str().unwrap())).unwrap();
+        assert_eq!(line.matches(" pp / ").count(), 2, "{line}");
+    }
+}
+
+#[test]
+fn a_baseline_of_the_canarys_length_grows_with_it_though_it_lies_before() {
+    let folder = Folder::new();
+    // The second half of both arms is twice the first, so that the canary's half is like the baseline's half, and half of its whole.
+    let arm: Vec<f64> = (0..40).map(|i| (100.0 + f64::from(i * 7 % 11)) * if i < 20 { 1.0 } else { 2.0 }).collect();
+    let case = |baseline: &[f64]| {
+        let metric = json!({"name": "requests", "direction": "decrease", "baseline": baseline, "canary": arm});
+        let text = json!({"id": "one", "label": "healthy", "pairing": "before_after_adjacent", "metrics": [metric]});
+        let path = folder.write("one.jsonl", &text.to_string());
+        let summary = json_of(&[&path, "--looks", "2", "--judge", "mann-whitney"]);
+        counts(&summary["rates"], "healthy_ever_failed", 0)
+    };
+    assert_eq!(case(&arm), (0, 1));
+    // A reference of another length was there from the start.
+    assert_eq!(case(&[&arm[20..], &arm[20..], &arm[20..]].concat()).0, 1);
 }
 
 #[test]

@@ -549,6 +549,33 @@ fn only_a_passed_canary_leaves_the_test_report_green() {
 }
 
 #[test]
+fn the_past_of_a_ratio_is_told_in_percentage_points_and_that_of_a_value_in_percent() {
+    let history = |quantile| HistoryNumbers {
+        windows: 20,
+        window_points: 60,
+        both_arms: true,
+        quantile: Some(quantile),
+        centre: quantile / 2.0,
+        limit: Some(2.0 * quantile),
+    };
+    let rate = |unit: &str, quantile| MetricResult {
+        kind: Kind::Ratio,
+        unit: Some(unit.to_owned()),
+        history: Some(history(quantile)),
+        ..metric("rate")
+    };
+    let counted = MetricResult { history: Some(history(0.000_8)), ..error_ratio() };
+    let value = MetricResult { history: Some(history(0.08)), ..metric("latency") };
+    let card = card(Verdict::Pass, None, vec![rate("percent", 0.08), rate("ratio", 0.000_8), counted, value]);
+    let told = |row: &haldane::report::Row| row.evidence.iter().find(|line| line.starts_with("history")).cloned().unwrap();
+    let lines: Vec<String> = haldane::report::View::new(&card).rows.iter().map(told).collect();
+    for line in &lines[..3] {
+        assert!(line.ends_with("within 0.08 pp of their centre, +0.04 pp; that supports a limit of 0.16 pp"), "{line}");
+    }
+    assert!(lines[3].ends_with("within 8 % of their centre, +4 %; that supports a limit of 16 %"), "{}", lines[3]);
+}
+
+#[test]
 fn a_scorecard_without_metrics_or_with_huge_samples_still_renders() {
     let mut empty = healthy();
     empty.judgement.metrics.clear();
