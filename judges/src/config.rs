@@ -112,7 +112,8 @@ pub enum PopulationRule {
     #[default]
     OneVersionPerArm,
     /// None of the baseline's instances is left at the end of the window, and the canary runs one version; an instance that is left
-    /// fails the canary. For changes that old instances would not survive.
+    /// fails the canary. For changes that old instances would not survive. The baseline's scope selects the whole service, the
+    /// canary's instances too: with no instance in it, or none of the canary's at the end, nothing is known and the canary is marginal.
     BaselineGone,
 }
 
@@ -270,7 +271,7 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_instance: Option<String>,
     /// Looks, one after the other, that must find the metric regressed before it counts as regressed; until then it is suspect. Default
-    /// 1. Without a plan of looks the window counts as that many looks of equal length.
+    /// 1. Without a plan of looks the window is cut into that many parts of equal length, each of which must show it by itself.
     #[serde(default = "default_confirm", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1, max = 10))]
     pub confirm: u32,

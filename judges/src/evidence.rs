@@ -148,7 +148,7 @@ impl Points {
 pub struct Instance {
     /// Its name in the metric store, such as a pod's.
     pub name: String,
-    /// One entry for each interval of the window, `NaN` where missing.
+    /// One entry for each interval, `NaN` where missing, oldest first and up to the window's end; what a shorter one lacks is missing.
     pub values: Vec<f64>,
 }
 
@@ -177,17 +177,23 @@ impl ArmPoints {
         Self { points: Points::Counts { events, totals }, instances: Vec::new(), history: None }
     }
 
-    /// An arm whose points are the mean of its instances, interval by interval, over those that report.
+    /// An arm whose points are the mean of its instances, interval by interval, over those that report. All end with the window: one
+    /// that has fewer points than others started later.
     #[must_use]
     pub fn from_instances(mut instances: Vec<Instance>) -> Self {
         instances.sort_by(|a, b| a.name.cmp(&b.name));
         let length = instances.iter().map(|instance| instance.values.len()).max().unwrap_or(0);
-        let mean = |t: usize| {
-            let present = || instances.iter().filter_map(|i| i.values.get(t).copied()).filter(|v| v.is_finite());
-            let n = present().count();
-            if n == 0 { f64::NAN } else { present().sum::<f64>() / n as f64 }
-        };
-        Self { points: Points::Values((0..length).map(mean).collect()), instances, history: None }
+        let (mut sums, mut counts) = (vec![0.0; length], vec![0u32; length]);
+        for instance in &instances {
+            let start = length - instance.values.len();
+            for ((sum, count), v) in sums[start..].iter_mut().zip(&mut counts[start..]).zip(&instance.values).filter(|(_, v)| v.is_finite())
+            {
+                *sum += v;
+                *count += 1;
+            }
+        }
+        let mean = |(sum, count): (f64, u32)| if count == 0 { f64::NAN } else { sum / f64::from(count) };
+        Self { points: Points::Values(sums.into_iter().zip(counts).map(mean).collect()), instances, history: None }
     }
 
     /// The same arm with the points before its window.
@@ -294,5 +300,19 @@ impl Default for Evidence {
             population: None,
             advisory: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_of_instances_takes_each_point_at_its_distance_from_the_end() {
+        let instance = |name: &str, values: &[f64]| Instance { name: name.to_owned(), values: values.to_vec() };
+        let long = instance("a", &[1.0, 2.0, 3.0, 4.0, f64::NAN]);
+        let arm = ArmPoints::from_instances(vec![instance("c", &[]), long, instance("b", &[f64::NAN, 10.0, 20.0])]);
+        assert_eq!(arm.points, Points::Values(vec![1.0, 2.0, 3.0, 7.0, 20.0]));
+        assert!(ArmPoints::from_instances(Vec::new()).points.is_empty());
     }
 }

@@ -70,13 +70,29 @@ fn one_version_per_arm(population: &Population, finding: &mut PopulationFinding)
 }
 
 fn baseline_gone(population: &Population, finding: &mut PopulationFinding) {
-    let canary = reporting(&population.canary);
+    let (baseline, canary) = (reporting(&population.baseline), reporting(&population.canary));
+    // Nobody in sight is no proof that nobody is there: the query may match nothing, and the store may have gone quiet.
+    if baseline.is_empty() {
+        let sentence = format!(
+            "no instance of the {} says which version it runs, not even those of the {}; the {}'s scope must select the whole service",
+            Arm::Baseline,
+            Arm::Canary,
+            Arm::Baseline
+        );
+        finding.doubt(VerdictReason::NoData, sentence);
+        finding.advice = Some(format!("hold: until the {}'s scope selects the whole service", Arm::Baseline));
+    }
+    if !canary.is_empty() && !canary.iter().any(|member| member.at_end) {
+        let sentence = format!("no instance of the {} was seen at the end of the window, where the old ones must be gone", Arm::Canary);
+        finding.doubt(VerdictReason::NoData, sentence);
+        finding.advice = Some(format!("hold: until the {}'s instances report again", Arm::Canary));
+    }
     if let Some(sentence) = mixture(Arm::Canary, &canary) {
         finding.doubt(VerdictReason::MixedPopulation, sentence);
         finding.advice = Some("hold: until the canary runs one version".to_owned());
     }
     let is_canary = |member: &Member| canary.iter().any(|c| (&c.instance, &c.version) == (&member.instance, &member.version));
-    let left: Vec<&Member> = reporting(&population.baseline).into_iter().filter(|m| m.at_end && !is_canary(m)).collect();
+    let left: Vec<&Member> = baseline.into_iter().filter(|m| m.at_end && !is_canary(m)).collect();
     if left.is_empty() {
         return;
     }

@@ -40,9 +40,16 @@ pub(crate) struct CleanArm {
 }
 
 impl CleanArm {
-    /// The first part of the window; `share` is 0 to 1.
-    fn first(&self, share: f64) -> Self {
-        let cut = |values: &[f64]| values[..((values.len() as f64 * share).round() as usize).min(values.len())].to_vec();
+    /// The part of the window between two shares of its length, 0 to 1.
+    fn between(&self, from: f64, to: f64) -> Self {
+        let length = self.points.len();
+        let at = |share: f64| ((length as f64 * share).round() as usize).min(length);
+        // What is shorter than the window ends with it.
+        let cut = |values: &[f64]| {
+            let lacks = length.saturating_sub(values.len());
+            let place = |share: f64| at(share).saturating_sub(lacks).min(values.len());
+            values[place(from)..place(to).max(place(from))].to_vec()
+        };
         let points = match &self.points {
             Points::Values(values) => Points::Values(cut(values)),
             Points::Counts { events, totals } => Points::Counts { events: cut(events), totals: cut(totals) },
@@ -95,7 +102,7 @@ impl CleanArm {
     pub(crate) fn reports(&self) -> bool {
         let share = |values: &[f64]| {
             let present = values.iter().filter(|v| v.is_finite()).count();
-            present as f64 >= REPORTS * values.len().max(1) as f64
+            present as f64 >= REPORTS * self.points.len().max(1) as f64
         };
         self.coverage.present >= 3
             && if self.instances.is_empty() { self.coverage.fraction >= REPORTS } else { self.instances.iter().all(|i| share(&i.values)) }
@@ -213,13 +220,26 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
 }
 
 impl Cleaned {
-    /// What an earlier look of this window had: the first `look` of `of` parts of both arms. A baseline that lies before the canary and
-    /// is not of its length was complete by then.
+    /// What an earlier look of this window had: the first `look` of `of` parts of both arms, or of the canary alone.
     pub(crate) fn at_look(&self, look: u32, of: u32) -> Self {
-        let share = f64::from(look) / f64::from(of.max(1));
-        let grows_along = self.concurrent || self.baseline.points.len() == self.canary.points.len();
-        let baseline = if grows_along { self.baseline.first(share) } else { self.baseline.clone() };
-        Self { baseline, canary: self.canary.first(share), concurrent: self.concurrent, warnings: self.warnings.clone() }
+        self.between(0.0, f64::from(look) / f64::from(of.max(1)))
+    }
+
+    /// One of `of` disjoint parts of the window, `part` from 1; what lies before the window stays its history.
+    pub(crate) fn part(&self, part: u32, of: u32) -> Self {
+        let end = |part: u32| f64::from(part) / f64::from(of.max(1));
+        self.between(end(part.saturating_sub(1)), end(part))
+    }
+
+    fn between(&self, from: f64, to: f64) -> Self {
+        let baseline = if self.grows_along() { self.baseline.between(from, to) } else { self.baseline.clone() };
+        Self { baseline, canary: self.canary.between(from, to), concurrent: self.concurrent, warnings: self.warnings.clone() }
+    }
+
+    /// Whether both arms grow from look to look. A baseline that lies before the canary and is not of its length was complete at the
+    /// first; one of its length is the canary's window some time earlier.
+    pub(crate) fn grows_along(&self) -> bool {
+        self.concurrent || self.baseline.points.len() == self.canary.points.len()
     }
 
     /// Whether entry `i` of both arms is the same moment.
@@ -259,7 +279,10 @@ fn clean_arm(
     warnings: &mut Vec<String>,
 ) -> Result<CleanArm, Unjudged> {
     let warmup = config.warmup as usize;
-    let settled = |values: &[f64]| values.iter().skip(warmup).copied().collect::<Vec<f64>>();
+    let length = arm.points.len();
+    // What is shorter than the window ends with it.
+    let settled =
+        |values: &[f64]| values.iter().skip(warmup.saturating_sub(length.saturating_sub(values.len()))).copied().collect::<Vec<f64>>();
     let mut infinite = 0;
     let largest = if matches!(arm.points, Points::Counts { .. }) { LARGEST_COUNT } else { LARGEST };
     let mut finite = |values: &[f64]| -> Vec<f64> {
@@ -306,14 +329,19 @@ fn clean_arm(
             (Points::Counts { events, totals }, present)
         }
     };
+    let expected = points.len();
+    // One with less than half of the points counts for the mean alone, and is not worth the room.
+    let in_place = |values: Vec<f64>| match expected.saturating_sub(values.len()) {
+        lacking if lacking > 0 && lacking <= values.len() + 1 => std::iter::repeat_n(f64::NAN, lacking).chain(values).collect(),
+        _ => values,
+    };
     let instances =
-        arm.instances.iter().map(|instance| Instance { name: instance.name.clone(), values: finite(&instance.values) }).collect();
+        arm.instances.iter().map(|instance| Instance { name: instance.name.clone(), values: in_place(finite(&instance.values)) }).collect();
     if infinite > 0 {
         warnings.push(format!(
             "{infinite} values of the {name} are infinite or larger than can be judged ({largest:e}); they count as missing"
         ));
     }
-    let expected = points.len();
     let fraction = share(present, expected);
     let seen = share(seen.unwrap_or(present), expected);
     let history = clean_history(metric, arm);

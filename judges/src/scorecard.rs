@@ -387,6 +387,11 @@ pub struct HistoryNumbers {
     pub limit: Option<f64>,
 }
 
+impl HistoryNumbers {
+    /// Fewest placebo windows that a limit is learnt from.
+    pub const ENOUGH_WINDOWS: usize = 5;
+}
+
 /// How the canary, and its distance from the baseline, grow over the window. Drifts are fractions of the baseline's level, above 0 is
 /// worse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -13,6 +13,9 @@ use crate::source::{Query, Reply, Series, SourceError};
 /// How long to wait before a query is asked again.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(600)];
 
+/// The query for the window and its history may take one part in so many of the time that is left.
+const HISTORY_PART: u32 = 3;
+
 /// What one query came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fetched {
@@ -72,15 +75,16 @@ impl FetchError {
     }
 }
 
-/// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, the window alone is asked for, once.
+/// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, or takes a third of the time that is
+/// left, the window alone is asked for, once.
 pub(super) async fn fetch(source: &CachedSource, planned: &PlannedQuery, deadline: Instant) -> Fetched {
-    tokio::time::timeout_at(deadline, fetch_both(source, planned)).await.unwrap_or_else(|_| Fetched::late())
+    tokio::time::timeout_at(deadline, fetch_both(source, planned, deadline)).await.unwrap_or_else(|_| Fetched::late())
 }
 
-async fn fetch_both(source: &CachedSource, planned: &PlannedQuery) -> Fetched {
+async fn fetch_both(source: &CachedSource, planned: &PlannedQuery, deadline: Instant) -> Fetched {
     let mut without_history = None;
     if planned.history_points > 0 {
-        match ask(source, &planned.with_history(), true).await {
+        match ask_patiently(source, &planned.with_history(), deadline).await {
             Err(error) if error.may_be_of_length() => {
                 tracing::debug!(%error, "a query is asked again without history");
                 without_history = Some(error);
@@ -91,16 +95,30 @@ async fn fetch_both(source: &CachedSource, planned: &PlannedQuery) -> Fetched {
             }
         }
     }
-    let reply = ask(source, &planned.query, false).await.map_err(FetchError::Source);
+    let reply = ask(source, &planned.query, None).await.map_err(FetchError::Source);
     Fetched { reply, history_points: 0, without_history }
 }
 
-/// Asks a store, and asks again where it could not be reached: one that restarts or sheds load is back in a moment. `shorter` says that
+/// Asks for more than the window, for as long as leaves time for the window alone.
+async fn ask_patiently(source: &CachedSource, query: &Query, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
+    let now = Instant::now();
+    let patience = deadline.saturating_duration_since(now) / HISTORY_PART;
+    // Shown to people, who need no more digits.
+    let patience = Duration::from_millis(u64::try_from(patience.as_millis() / 10 * 10).unwrap_or(u64::MAX));
+    let end = now + patience;
+    tokio::time::timeout_at(end, ask(source, query, Some(end))).await.unwrap_or(Err(SourceError::TimedOut(patience)))
+}
+
+/// Asks a store, and asks again where it could not be reached: one that restarts or sheds load is back in a moment. With an `end` to it
 /// there is a shorter query to ask instead of one that takes too long.
-async fn ask(source: &CachedSource, query: &Query, shorter: bool) -> Result<Arc<Reply>, SourceError> {
+async fn ask(source: &CachedSource, query: &Query, end: Option<Instant>) -> Result<Arc<Reply>, SourceError> {
+    let once = async || match end {
+        Some(end) => source.fetch_until(query, end).await,
+        None => source.fetch(query).await,
+    };
     for pause in RETRY_AFTER {
-        match source.fetch(query).await {
-            Err(error @ SourceError::Unreachable(_)) if !(shorter && error.may_be_of_length()) => {
+        match once().await {
+            Err(error @ SourceError::Unreachable(_)) if !(end.is_some() && error.may_be_of_length()) => {
                 tracing::debug!(%error, "a query is asked again");
                 // Many queries failed at the same time, and must not come back together.
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
@@ -108,5 +126,5 @@ async fn ask(source: &CachedSource, query: &Query, shorter: bool) -> Result<Arc<
             ended => return ended,
         }
     }
-    source.fetch(query).await
+    once().await
 }

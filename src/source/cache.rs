@@ -30,6 +30,10 @@ fn time_to_live(window: Window, now: i64) -> Duration {
     if window.end < now.saturating_sub(SETTLED_AFTER_SECONDS) { KEEP_SETTLED } else { KEEP_OPEN }
 }
 
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     account: Arc<str>,
@@ -201,12 +205,20 @@ impl<S: MetricSource + 'static> CachedSource<S> {
     /// # Errors
     /// Those of [`MetricSource::fetch`], and [`SourceError::Unreachable`] when the account has had no free place for a minute.
     pub async fn fetch(&self, query: &Query) -> Result<Arc<Reply>, SourceError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
-        self.fetch_at(query, now).await
+        self.fetch_at(query, unix_now(), None).await
     }
 
-    /// [`CachedSource::fetch`] at a given time, in Unix seconds.
-    async fn fetch_at(&self, query: &Query, now: i64) -> Result<Arc<Reply>, SourceError> {
+    /// [`CachedSource::fetch`] of what is worth waiting for until `end` alone: then the request itself is given up, and the place that
+    /// it has or waits for is free. Callers that joined it share its end.
+    ///
+    /// # Errors
+    /// Those of [`CachedSource::fetch`], and [`SourceError::TimedOut`] at the end.
+    pub async fn fetch_until(&self, query: &Query, end: tokio::time::Instant) -> Result<Arc<Reply>, SourceError> {
+        self.fetch_at(query, unix_now(), Some(end)).await
+    }
+
+    /// Both at a given time, in Unix seconds.
+    async fn fetch_at(&self, query: &Query, now: i64, end: Option<tokio::time::Instant>) -> Result<Arc<Reply>, SourceError> {
         let key = Key { account: Arc::clone(&self.account), query: query.clone() };
         if let Some(entry) = self.cache.replies.get(&key).await {
             self.cache.hits.fetch_add(1, Ordering::Relaxed);
@@ -215,7 +227,7 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         let this = self.clone();
         let task = async move {
             let asked = AtomicBool::new(false);
-            let entry = this.cache.replies.try_get_with(key.clone(), this.ask(&key.query, now, &asked)).await;
+            let entry = this.cache.replies.try_get_with(key.clone(), this.ask_until(end, &key.query, now, &asked)).await;
             if !asked.load(Ordering::Relaxed) {
                 this.cache.hits.fetch_add(1, Ordering::Relaxed);
             }
@@ -227,6 +239,18 @@ impl<S: MetricSource + 'static> CachedSource<S> {
             Ok(Err(error)) => Err(Arc::unwrap_or_clone(error)),
             Err(error) => Err(SourceError::Unreachable(format!("reading from the store was broken off: {error}"))),
         }
+    }
+
+    async fn ask_until(
+        &self,
+        end: Option<tokio::time::Instant>,
+        query: &Query,
+        now: i64,
+        asked: &AtomicBool,
+    ) -> Result<Entry, SourceError> {
+        let Some(end) = end else { return self.ask(query, now, asked).await };
+        let patience = end.saturating_duration_since(tokio::time::Instant::now());
+        tokio::time::timeout_at(end, self.ask(query, now, asked)).await.unwrap_or(Err(SourceError::TimedOut(patience)))
     }
 
     async fn ask(&self, query: &Query, now: i64, asked: &AtomicBool) -> Result<Entry, SourceError> {

@@ -272,6 +272,28 @@ async fn a_store_that_cannot_give_the_history_is_asked_once_more_for_the_window(
 }
 
 #[tokio::test]
+async fn a_store_that_never_gives_the_history_leaves_time_for_the_window_alone() {
+    // Three times as many queries as the account may have under way: one that is given up must not keep its place.
+    let store = Store::start(|seen| {
+        let answer = answer(seen);
+        if seen.is_longer() { answer.set_delay(Duration::from_secs(60)) } else { answer }
+    })
+    .await;
+    let metrics: Vec<Value> = (0..6)
+        .map(|i| json!({ "name": format!("m{i}"), "direction": "increase", "queries": { "prometheus": format!("m{i}{{app=\"${{scope}}\"}}") } }))
+        .collect();
+    let analyst = store.analyst(&json!({ "max_concurrent": 4 }));
+    let request = request("canary-worse", &metrics, &json!({}));
+    let card = analyst.run(&request, Instant::now() + Duration::from_secs(12), &|_| ()).await.unwrap();
+    for metric in &card.judgement.metrics {
+        assert_eq!((metric.status, metric.history.is_none()), (Status::Regressed, true), "{}", metric.sentence);
+        let said = metric.warnings.iter().find(|warning| warning.contains("judged without history"));
+        assert!(said.is_some_and(|warning| warning.contains("did not answer within")), "{:?}", metric.warnings);
+    }
+    assert_eq!(store.seen().iter().filter(|seen| !seen.is_longer()).count(), 12);
+}
+
+#[tokio::test]
 async fn a_query_that_no_window_makes_right_is_asked_once() {
     let store = Store::start(|_| {
         let error = json!({ "status": "error", "errorType": "bad_data", "error": "1:4: parse error: unexpected end of input" });

@@ -13,7 +13,7 @@ use crate::stats::{Sample, Z_95, median_of_sorted, quantile_of_sorted};
 /// Most placebo windows; where the history is shorter than so many windows they overlap.
 const MOST_WINDOWS: usize = 20;
 /// Fewest placebo windows that a limit is learnt from.
-pub(super) const ENOUGH_WINDOWS: usize = 5;
+pub(super) const ENOUGH_WINDOWS: usize = HistoryNumbers::ENOUGH_WINDOWS;
 /// Blocks that a short history is cut into, and the points that each needs.
 const BLOCKS: usize = 6;
 const FEWEST_IN_BLOCK: usize = 5;
@@ -149,8 +149,12 @@ impl Learnt {
                 .collect();
             Self::from_differences(&differences, n, both_arms)
         };
-        learn(both_arms((histories.0.len(), histories.1.len()), n), histories.1, true)
-            .or_else(|| (!concurrent).then(|| learn(one_series(histories.0.len(), n), histories.0, false)).flatten())
+        let both = learn(both_arms((histories.0.len(), histories.1.len()), n), histories.1, true);
+        if concurrent {
+            let disjoint = histories.0.len().min(histories.1.len()) / n.0.max(n.1).max(1);
+            return both.map(|learnt| Self { disjoint: Some(disjoint), ..learnt });
+        }
+        both.or_else(|| learn(one_series(histories.0.len(), n), histories.0, false))
     }
 
     fn from_differences(differences: &[(f64, f64)], n: (usize, usize), both_arms: bool) -> Option<Self> {

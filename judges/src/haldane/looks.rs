@@ -1,6 +1,9 @@
 //! Repeated looks at a canary while its window grows: what the earlier ones saw, and what they must agree on.
 //!
 //! No look is remembered. The data of an earlier one is the first part of today's, so that any replica comes to the same answer.
+//!
+//! In the first half of the plan a level fails only by a gross shift; a declared limit, one bad instance, a leak and silence fail at any
+//! look.
 
 use super::{Context, judge_one};
 use crate::config::Metric;
@@ -38,9 +41,11 @@ pub(super) fn p_over_looks(plan: Option<Looks>, p: f64, cleaned: &Cleaned, turne
 /// Shift as a fraction of the level, share of comparisons and multiple of the scatter from which a shift is gross.
 const GROSS: (f64, f64, f64) = (1.0, 0.95, 3.0);
 
-/// Holds back, as suspect, a shift that is not gross while less than half of the plan is over.
+/// Holds back, as suspect, a shift of the level that is not gross while less than half of the plan is over.
 ///
-/// A short window shows much that passes; what is gross need not wait.
+/// A short window shows much that passes; what is gross need not wait. Findings of another kind are not held back: a limit is the
+/// caller's word, silence does not pass, and leaks and bad instances are told by tests of their own that count every look. Where one
+/// bad instance moved the level too the finding is the instance.
 pub(super) fn held_back_early(mut result: MetricResult, context: Context) -> MetricResult {
     let Some(plan) = context.looks.filter(|plan| plan.looks > 1 && plan.look.saturating_mul(2) < plan.looks) else { return result };
     let by_level = result.status == Status::Regressed && matches!(result.reason, Reason::Shift | Reason::Gross);
@@ -67,28 +72,30 @@ fn is_gross(result: &MetricResult) -> bool {
 
 /// Holds a regression back until the looks before this one say the same, where the metric asks for that.
 ///
-/// Without a plan of looks the window counts as so many looks of equal length. What a metric no longer reports needs no confirmation.
+/// Without a plan of looks the window is cut into so many disjoint parts, each of which must show it by itself. What a metric no longer
+/// reports needs no confirmation.
 pub(super) fn confirmed(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned, context: Context) -> MetricResult {
     let needs = metric.confirm;
     if needs <= 1 || result.status != Status::Regressed || result.reason == Reason::Silent {
         return result;
     }
-    let plan = context.looks.filter(|plan| plan.looks > 1);
-    let this = plan.map_or(needs, |plan| plan.look);
-    let agrees = |look: u32| {
-        let share = f64::from(look) / f64::from(this);
-        let context =
-            Context { observed_seconds: context.observed_seconds * share, looks: plan.map(|plan| Looks { look, ..plan }), ..context };
-        judge_one(metric, Ok(cleaned.at_look(look, this)), context).status == Status::Regressed
+    let shows = |part: Cleaned, share: f64, looks: Option<Looks>| {
+        let context = Context { observed_seconds: context.observed_seconds * share, looks, ..context };
+        judge_one(metric, Ok(part), context).status == Status::Regressed
     };
-    // How many looks in a row say so, this one included.
-    let in_a_row = 1 + (1..this).rev().take(needs as usize - 1).take_while(|look| agrees(*look)).count() as u32;
-    if in_a_row >= needs {
-        return result;
-    }
-    let settle = if plan.is_some() {
+    let settle = if let Some(plan) = context.looks.filter(|plan| plan.looks > 1) {
+        let agrees =
+            |look: u32| shows(cleaned.at_look(look, plan.look), f64::from(look) / f64::from(plan.look), Some(Looks { look, ..plan }));
+        // How many looks in a row say so, this one included.
+        let in_a_row = 1 + (1..plan.look).rev().take(needs as usize - 1).take_while(|look| agrees(*look)).count() as u32;
+        if in_a_row >= needs {
+            return result;
+        }
         format!("{in_a_row} of the {needs} looks in a row that must say so; {} more would", needs - in_a_row)
     } else {
+        if (1..=needs).all(|part| shows(cleaned.part(part, needs), 1.0 / f64::from(needs), context.looks)) {
+            return result;
+        }
         format!("it does not show in each of the {needs} parts that the window is cut into; a longer observation would tell")
     };
     result.status = Status::Suspect;

@@ -509,7 +509,9 @@ fn sentence(metric: &Metric, m: &Measured, samples: (&Sample, &Sample), limit: &
     let allowed = explain::limit(sign, limit.relative, absolute);
     match reason {
         Reason::WithinTolerance if m.shift <= 0.0 => format!("{what}: not worse; {allowed}"),
-        Reason::WithinTolerance if m.relative < limit.relative => format!("{what}: within the tolerance; {allowed}"),
+        Reason::WithinTolerance if m.relative < limit.relative || m.shift < limit.absolute => {
+            format!("{what}: within the tolerance; {allowed}")
+        }
         Reason::WithinTolerance if m.p > P || m.p_ess > P_ESS_SUSPECT => {
             let p = explain::digits(m.p.max(m.p_ess));
             format!("{what}: the evidence for it is weak (p {p}); {allowed}")

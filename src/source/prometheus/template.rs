@@ -31,8 +31,19 @@ pub fn variables_of(text: &str) -> Result<BTreeSet<String>, SourceError> {
     Ok(names)
 }
 
-/// Functions of MetricsQL that look at the whole range which is asked for; the rest of their names varies.
-const WHOLE_RANGE: [&str; 5] = ["range_", "running_", "topk_", "bottomk_", "outliers"];
+/// Functions of MetricsQL that look at the whole range which is asked for, or carry values along it; the rest of their names varies.
+const WHOLE_RANGE: [&str; 10] = [
+    "range_",
+    "running_",
+    "topk_",
+    "bottomk_",
+    "outliers",
+    "keep_last_value",
+    "keep_next_value",
+    "interpolate",
+    "smooth_exponential",
+    "remove_resets",
+];
 
 /// Whether a query's points depend on the range over which they are asked: by the modifiers `@ start()` and `@ end()`, or by functions of
 /// VictoriaMetrics over the whole range.
@@ -426,7 +437,18 @@ mod tests {
 
     #[test]
     fn a_query_that_looks_at_the_whole_range_is_recognised() {
-        for bound in ["rate(x[5m] @ start())", "x @ end ( )", "range_avg(x)", "sum(running_sum(x)) by (pod)", "topk_avg(5, x)"] {
+        for bound in [
+            "rate(x[5m] @ start())",
+            "x @ end ( )",
+            "range_avg(x)",
+            "sum(running_sum(x)) by (pod)",
+            "topk_avg(5, x)",
+            "keep_last_value(x)",
+            "sum(keep_next_value(x))",
+            "interpolate (x)",
+            "smooth_exponential(x, 0.5)",
+            "remove_resets(x)",
+        ] {
             assert!(depends_on_range(bound), "{bound}");
         }
         for free in
