@@ -333,7 +333,7 @@ pub struct CountQuery {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tolerance {
-    /// As a fraction of the baseline's level: 0.25 is 25 %. Default 0.25.
+    /// As a fraction of the baseline's level: 0.25 is 25 %. Default 0.25; 0.10 where enough of the metric's past is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub relative: Option<f64>,
@@ -686,6 +686,9 @@ impl Metric {
         if !(5..=100).contains(&self.history.windows) {
             let message = format!("{} windows cannot be learnt from; give 5 to 100, or set history.mode to off", self.history.windows);
             wrong("/history/windows", message);
+        }
+        if self.per_instance.as_ref().is_some_and(|label| label.trim().is_empty()) {
+            wrong("/per_instance", "is empty; give the label that names the instances, or leave it out".to_owned());
         }
         if self.min_points < 3 {
             wrong("/min_points", format!("{} is too few for any test; give at least 3", self.min_points));

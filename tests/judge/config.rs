@@ -87,6 +87,11 @@ fn every_rule_between_fields_names_its_field_and_value() {
         ("/metrics/0/limits/min", "2 must not exceed max (1)", json!({ "metrics": [{ "name": "a", "limits": { "min": 2, "max": 1 } }] })),
         ("/metrics/0/detectable", "0 must be above 0", json!({ "metrics": [{ "name": "a", "detectable": 0 }] })),
         ("/metrics/0/min_points", "2 is too few", json!({ "metrics": [{ "name": "a", "min_points": 2 }] })),
+        ("/metrics/0/confirm", "11 is no number of looks", json!({ "metrics": [{ "name": "a", "confirm": 11 }] })),
+        ("/metrics/0/history/windows", "4 windows", json!({ "metrics": [{ "name": "a", "history": { "windows": 4 } }] })),
+        ("/metrics/0/per_instance", "empty", json!({ "metrics": [{ "name": "a", "per_instance": " " }] })),
+        ("/population/instance", "empty", json!({ "population": { "instance": "", "version": "v", "queries": { "prometheus": "q" } } })),
+        ("/population/queries", "who runs which version", json!({ "population": { "instance": "p", "version": "v", "queries": {} } })),
         ("/metrics/0/queries/prometheus", "empty", json!({ "metrics": [{ "name": "a", "queries": { "prometheus": " " } }] })),
         (
             "/metrics/0/limits/max",
