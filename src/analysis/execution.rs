@@ -691,6 +691,8 @@ fn json_length(scorecard: &Scorecard) -> u32 {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::analysis::{Accounts, InlineArm, Limits};
 
@@ -744,8 +746,8 @@ mod tests {
         let (told, mut ended) = tokio::sync::mpsc::unbounded_channel();
         let executions = executions(Options::default(), Box::new(move |ending| _ = told.send(ending.is_ok())));
         let caller = executions.run_to_end(request(), Duration::from_secs(60));
-        // Polled once, which starts the run, and dropped.
-        assert!(timeout(Duration::ZERO, caller).await.is_err());
+        // Polled once, which starts the run, and dropped: nothing else runs on this thread meanwhile, however slow the machine is.
+        assert!(caller.now_or_never().is_none());
         assert_eq!(ended.recv().await, Some(true));
     }
 
