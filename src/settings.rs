@@ -17,6 +17,7 @@ use crate::analysis::execution::Options;
 use crate::analysis::id::IdKey;
 use crate::analysis::{Accounts, Limits};
 use crate::source::SourceSettings;
+use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::store::Store;
 
 mod configs;
@@ -69,12 +70,15 @@ pub struct ServeArgs {
     /// Most points that all the samples in one request may have together [default: 500000].
     #[arg(long, env = "HALDANE_MAX_INLINE_POINTS", value_name = "N")]
     pub max_inline_points: Option<usize>,
-    /// Most judgements that run at once [default: 64]. Four times as many wait; more are told to come back.
+    /// Most judgements that run at once [default: 64]. Eight times as many wait; more are told to come back.
     #[arg(long, env = "HALDANE_CONCURRENT_ANALYSES", value_name = "N")]
     pub concurrent_analyses: Option<usize>,
-    /// Most queries in flight for one judgement [default: 16].
+    /// Most queries in flight for one judgement [default: 64].
     #[arg(long, env = "HALDANE_CONCURRENT_QUERIES", value_name = "N")]
     pub concurrent_queries: Option<usize>,
+    /// Most memory, in bytes, that replies of metric stores are kept in for other judgements [default: 67108864]. With 0 none is kept.
+    #[arg(long, env = "HALDANE_CACHE_BYTES", value_name = "BYTES")]
+    pub cache_bytes: Option<u64>,
     /// Form of the log lines on standard error [default: text].
     #[arg(long, env = "HALDANE_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -152,6 +156,8 @@ struct LimitsSection {
     concurrent_analyses: Option<usize>,
     /// Most queries in flight for one judgement.
     concurrent_queries: Option<usize>,
+    /// Most memory, in bytes, that replies of metric stores are kept in for other judgements; 0 keeps none.
+    cache_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -184,6 +190,8 @@ pub struct Settings {
     pub executions: Options,
     /// Metric stores, by account.
     pub sources: BTreeMap<String, SourceSettings>,
+    /// Most memory, in bytes, that replies are kept in.
+    pub cache_bytes: u64,
     /// Form of the log lines.
     pub log_format: LogFormat,
     /// What is logged.
@@ -225,6 +233,7 @@ impl Default for Settings {
             limits: Limits::default(),
             executions: Options::default(),
             sources: BTreeMap::new(),
+            cache_bytes: DEFAULT_CACHE_BYTES,
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
             kayenta: KayentaSettings::default(),
@@ -306,7 +315,7 @@ impl Settings {
         if background_deadline.is_zero() {
             return Err(InvalidSettings::at("background_deadline", "0s leaves no time to judge; give at least 1s"));
         }
-        let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries } = file.limits;
+        let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries, cache_bytes } = file.limits;
         let positive = |name: &str, flag: Option<usize>, file: Option<usize>, default: usize| match flag.or(file).unwrap_or(default) {
             0 => Err(InvalidSettings::at(name, "0 would refuse everything; give at least 1")),
             value => Ok(value),
@@ -323,6 +332,7 @@ impl Settings {
             return Err(InvalidSettings::at("concurrent_analyses", format!("{concurrent} is beyond any machine; give at most 1000000")));
         }
 
+        let cache_bytes = args.cache_bytes.or(cache_bytes).unwrap_or(default.cache_bytes);
         let sources = read_sources(file.sources, args.prometheus, &place)?;
         let log_level = args.log_level.or(file.log.level).unwrap_or(default.log_level);
         check_level(&log_level)?;
@@ -339,12 +349,13 @@ impl Settings {
             limits: Limits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
             executions: Options {
                 concurrent,
-                queue: concurrent * 4,
+                queue: concurrent * 8,
                 default_deadline: deadline,
                 background_deadline,
                 ..default.executions
             },
             sources,
+            cache_bytes,
             log_format: args.log_format.or(file.log.format).unwrap_or_default(),
             log_level,
             kayenta: file.kayenta,
@@ -369,7 +380,7 @@ impl Settings {
     /// # Errors
     /// [`InvalidSettings`] for the first account whose settings do not work.
     pub fn open_accounts(&self) -> Result<Accounts, InvalidSettings> {
-        Accounts::open(&self.sources).map_err(|error| InvalidSettings::at("sources", error.to_string()))
+        Accounts::open(&self.sources, ReplyCache::new(self.cache_bytes)).map_err(|error| InvalidSettings::at("sources", error.to_string()))
     }
 }
 
@@ -430,10 +441,16 @@ fn read_sources(
     sources
         .into_iter()
         .map(|(account, value)| {
-            let settings = document::read::<SourceSettings>(value).map_err(|problem| InvalidSettings {
+            let place_of = |problem: ConfigProblem| InvalidSettings {
                 place: if place.is_empty() { "--prometheus".to_owned() } else { place.to_owned() },
                 problem: problem.below(&format!("/sources/{account}")),
-            })?;
+            };
+            // The kind exists, only not in this program.
+            if cfg!(not(feature = "datasets")) && value.get("kind") == Some(&json!("dataset")) {
+                let message = "`dataset` is read by a program that is built with `--features datasets`, and this one is not";
+                return Err(place_of(ConfigProblem::new("/kind", message)));
+            }
+            let settings = SourceSettings::read(value).map_err(place_of)?;
             Ok((account, settings))
         })
         .collect()
@@ -500,6 +517,13 @@ mod tests {
         assert!(!load("id_key_file: key\n", &[]).unwrap().id_key_is_random);
         let error = load("id_key_file: missing\n", &[]).unwrap_err();
         assert!(error.contains("missing") && error.contains("cannot be read"), "{error}");
+    }
+
+    #[cfg(not(feature = "datasets"))]
+    #[test]
+    fn a_kind_that_this_program_was_built_without_is_named() {
+        let error = load("sources: { recorded: { kind: dataset, root: /tmp } }", &[]).unwrap_err();
+        assert!(error.contains("/sources/recorded/kind") && error.contains("--features datasets"), "{error}");
     }
 
     #[test]

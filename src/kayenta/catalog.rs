@@ -50,9 +50,9 @@ pub(super) async fn metadata(State(edge): State<SharedEdge>, parameters: Paramet
     let account = edge.metrics_account(parameters.get("metricsAccountName"), None)?;
     let filter = parameters.get("filter").unwrap_or_default().to_lowercase();
     // A user interface asks at every key that is pressed.
-    let names = edge.metric_names.try_get_with(account.name.clone(), account.source.metric_names()).await.map_err(|error| {
-        Refused::new(StatusCode::BAD_GATEWAY, format!("the metrics of account `{}` cannot be listed: {error}", account.name))
-    })?;
+    let names = edge.metric_names.try_get_with(account.name.clone(), account.source.metric_names(edge.store_deadline())).await.map_err(
+        |error| Refused::new(StatusCode::BAD_GATEWAY, format!("the metrics of account `{}` cannot be listed: {error}", account.name)),
+    )?;
     Ok(Json(names.iter().filter(|name| name.to_lowercase().contains(&filter)).map(|name| json!({ "name": name })).collect()))
 }
 

@@ -5,6 +5,7 @@ use super::query;
 use super::refusal::{Refusal, shown};
 use super::request::CanaryScope;
 use super::template::Part;
+use crate::source::datadog::Place;
 
 /// The query of one arm.
 ///
@@ -33,28 +34,18 @@ pub fn build(config: &CanaryConfig, metric: &MetricConfig, scope: &CanaryScope) 
     ])
 }
 
-/// The text with its values in. A value that fills a pair of braces may be any filter; beside other tags it may only add tags, which
-/// narrow what is selected; outside of braces it is a word.
+/// The text with its values in, each kept to what it may select.
 fn rendered(parts: &[Part]) -> Result<String, Refusal> {
     let mut text = String::new();
-    let mut in_braces = false;
     for (i, part) in parts.iter().enumerate() {
         match part {
-            Part::Fixed(fixed) => {
-                for c in fixed.chars() {
-                    in_braces = c == '{' || (in_braces && c != '}');
-                }
-                text.push_str(fixed);
-            }
+            Part::Fixed(fixed) => text.push_str(fixed),
             Part::Value { name, value } => {
-                let next = parts.get(i + 1);
-                let fills = text.trim_end().ends_with('{') && matches!(next, Some(Part::Fixed(next)) if next.trim_start().starts_with('}'));
-                let (fits, what) = match (in_braces, fills) {
-                    (true, true) => (is_filter(value), "a filter: tags, commas, AND, OR, NOT and parentheses"),
-                    (true, false) => (value.chars().all(is_tag), "tags joined with commas"),
-                    (false, _) => (value.chars().all(is_word), "a word of letters, digits, `_`, `.` and `:`"),
+                let next = match parts.get(i + 1) {
+                    Some(Part::Fixed(next)) => next,
+                    _ => "",
                 };
-                if !fits {
+                if let Err(what) = Place::of(&text, next).check(value) {
                     let message =
                         format!("the template variable `{name}` is `{}`, and where it stands it may only be {what}", shown(value));
                     return Err(Refusal::invalid(message));
@@ -64,28 +55,6 @@ fn rendered(parts: &[Part]) -> Result<String, Refusal> {
         }
     }
     query::checked_length(text)
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '.' | ':')
-}
-
-fn is_tag(c: char) -> bool {
-    is_word(c) || matches!(c, '-' | '/' | ',' | '*' | '!' | '@')
-}
-
-fn is_filter(value: &str) -> bool {
-    let mut open = 0_usize;
-    for c in value.chars() {
-        match c {
-            '(' => open += 1,
-            ')' if open > 0 => open -= 1,
-            ' ' => {}
-            c if is_tag(c) => {}
-            _ => return false,
-        }
-    }
-    open == 0
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ async fn fetch(edge: &Edge, parameters: &Parameters, query: Value) -> Result<Jso
             format!("account `{}` is of type `{}`, and the query is for {kind}; name another", account.name, account.source.kind());
         return Err(Refused::bad_request(message));
     }
-    let window = bounded(edge, scope.window()?)?;
+    let window = bounded(edge, scope.window_of(&metric.query.kind)?)?;
     let payload = FetchPayload {
         metrics_account: account.name.clone(),
         metric_set_name: name.to_owned(),
@@ -119,7 +119,7 @@ pub(super) async fn metric_sets(
     let window = bounded(&edge, Window { start: payload.start, end: payload.end, step_seconds: payload.step_seconds.max(1) })?;
     let reply = account
         .source
-        .fetch(&Query { text: payload.query.clone(), window })
+        .fetch(&Query { text: payload.query.clone(), window }, edge.store_deadline())
         .await
         .map_err(|error| Refused::new(StatusCode::BAD_GATEWAY, format!("account `{}`: {error}", account.name)))?;
     let set = |tags: &std::collections::BTreeMap<String, String>, values: &[f64]| {

@@ -147,4 +147,20 @@ impl CanaryScope {
         // Our windows are named by what their points speak of: the first point is a step after the start.
         Ok(Window { start: start - step, end: start + (end - start) / step * step, step_seconds })
     }
+
+    /// The window over which a store of this kind is asked. A point of Datadog's speaks of the step that follows it, so its first one,
+    /// which is at the start as any store's, ends a step later; and its points lie at multiples of the step since 1970, wherever the scope
+    /// begins, so that the window begins and ends at the next of those.
+    ///
+    /// # Errors
+    /// Those of [`CanaryScope::window`].
+    pub fn window_of(&self, kind: &str) -> Result<Window, Refusal> {
+        let window = self.window()?;
+        if kind != "datadog" || window.len() < 2 {
+            return Ok(window);
+        }
+        let step = i64::from(window.step_seconds);
+        let next = |at: i64| at.saturating_add((step - at.rem_euclid(step)) % step);
+        Ok(Window { start: next(window.first_point()), end: next(window.end), ..window })
+    }
 }

@@ -122,6 +122,11 @@ impl Edge {
         (self.clock)()
     }
 
+    /// Until when one question to a metric store is waited for.
+    pub(super) fn store_deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.executions.default_deadline()
+    }
+
     pub(super) fn accounts(&self) -> &Accounts {
         self.executions.analyst().accounts()
     }

@@ -36,7 +36,7 @@ pub fn translate(
         let (control, experiment) = request.pair(&metric.scope_name)?;
         let pointer = |arm: &str| format!("/executionRequest/scopes/{}/{arm}", segment(&metric.scope_name));
         let ask = |scope: &CanaryScope, arm: &str| {
-            let window = scope.window().map_err(|refusal| refusal.below(&pointer(arm)))?;
+            let window = scope.window_of(&metric.query.kind).map_err(|refusal| refusal.below(&pointer(arm)))?;
             let text = build_query(config, metric, scope).map_err(|refusal| refusal.below("/canaryConfig"))?;
             Ok::<_, Refusal>(Query { text, window })
         };

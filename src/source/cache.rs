@@ -1,33 +1,64 @@
 //! Keeps replies for a while and makes equal queries that are under way at once into one request.
 //!
-//! It wraps a [`Source`], bounds the requests an account's store sees at the same time, and outlives its callers: when a caller's deadline
-//! passes, the request goes on for the others, bounded by its own timeout.
+//! It wraps a [`Source`] and outlives its callers: when one of them goes away, the request goes on for the others until the deadline
+//! of who began it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use moka::Expiry;
 use moka::future::Cache;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{Advice, MetricSource, Query, Reply, Source, SourceError, Template, Window};
 
 /// Bytes of replies that are kept, where settings give none.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
-/// A window that ended this long ago is complete: scrapes and remote writes have arrived.
-const SETTLED_AFTER_SECONDS: i64 = 300;
+/// A window that ended so long ago is complete, where settings do not say: scrapes and remote writes have arrived.
+pub const DEFAULT_SETTLE: Duration = Duration::from_secs(60);
 /// How long the reply for a complete window is kept.
 const KEEP_SETTLED: Duration = Duration::from_secs(600);
 /// How long the reply for a window that may still gain samples is kept: enough for one analysis and its repeats.
 const KEEP_OPEN: Duration = Duration::from_secs(10);
-/// How long a query waits for one of the account's places. Without a bound, abandoned queries could queue for ever.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How long to keep a reply for `window` that is asked for at `now` (Unix seconds).
-fn time_to_live(window: Window, now: i64) -> Duration {
-    if window.end < now.saturating_sub(SETTLED_AFTER_SECONDS) { KEEP_SETTLED } else { KEEP_OPEN }
+fn time_to_live(window: Window, now: i64, settle: Duration) -> Duration {
+    if is_settled(window, now, settle) { KEEP_SETTLED } else { KEEP_OPEN }
+}
+
+/// Whether a window gains no more samples at `now` (Unix seconds).
+fn is_settled(window: Window, now: i64, settle: Duration) -> bool {
+    window.end <= now.saturating_sub(i64::try_from(settle.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// A query's text without what makes no difference: space around it, and runs of space outside of quotes.
+fn canonical(text: &str) -> String {
+    // Where a comment begins, a line's end matters.
+    if text.contains('#') {
+        return text.trim().to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let (mut quote, mut escaped, mut space) = (None, false, false);
+    for c in text.trim().chars() {
+        if quote.is_none() && c.is_whitespace() {
+            space = true;
+            continue;
+        }
+        if std::mem::take(&mut space) {
+            out.push(' ');
+        }
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(open) if c == '\\' && open != '`' => escaped = true,
+            Some(open) if c == open => quote = None,
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            _ => {}
+        }
+        out.push(c);
+    }
+    out
 }
 
 fn unix_now() -> i64 {
@@ -37,7 +68,10 @@ fn unix_now() -> i64 {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     account: Arc<str>,
-    query: Query,
+    text: String,
+    window: Window,
+    /// A reply from before the window had settled is none for who comes later, and takes what is missing for missing.
+    settled: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -49,7 +83,7 @@ struct Entry {
 struct KeepFor;
 
 impl Expiry<Key, Entry> for KeepFor {
-    fn expire_after_create(&self, _: &Key, entry: &Entry, _: Instant) -> Option<Duration> {
+    fn expire_after_create(&self, _: &Key, entry: &Entry, _: std::time::Instant) -> Option<Duration> {
         Some(entry.keep)
     }
 }
@@ -62,12 +96,12 @@ fn weight(key: &Key, entry: &Entry) -> u32 {
         OVERHEAD + labels + series.values.len() * size_of::<f64>()
     });
     let warnings = entry.reply.warnings.iter().map(String::len);
-    let bytes = OVERHEAD + key.query.text.len() + series.sum::<usize>() + warnings.sum::<usize>();
+    let bytes = OVERHEAD + key.text.len() + series.sum::<usize>() + warnings.sum::<usize>();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// How often replies were at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheCounts {
     /// Queries answered without a request of their own: kept replies, and requests of others that were joined.
     pub hits: u64,
@@ -79,13 +113,11 @@ pub struct CacheCounts {
 #[derive(Clone)]
 pub struct ReplyCache {
     replies: Cache<Key, Entry>,
-    hits: Arc<AtomicU64>,
-    misses: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for ReplyCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReplyCache").field("counts", &self.counts()).finish_non_exhaustive()
+        f.debug_struct("ReplyCache").field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
 
@@ -100,24 +132,32 @@ impl ReplyCache {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let replies = Cache::builder().name("replies").max_capacity(bytes).weigher(weight).expire_after(KeepFor).build();
-        Self { replies, hits: Arc::default(), misses: Arc::default() }
+        Self { replies }
     }
 
-    /// How often replies were at hand, since the start.
+    /// Memory that the replies take, about.
     #[must_use]
-    pub fn counts(&self) -> CacheCounts {
-        CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+    pub fn bytes(&self) -> u64 {
+        self.replies.weighted_size()
     }
 }
 
-/// A store behind the cache and the bound on concurrent requests. A clone is the same store.
+/// A request that failed, and until when who began it would have waited.
+#[derive(Debug, Clone)]
+struct FailedRequest {
+    error: SourceError,
+    deadline: Instant,
+}
+
+/// A store behind the cache. A clone is the same store.
 #[derive(Debug)]
 pub struct CachedSource<S = Source> {
     account: Arc<str>,
     source: Arc<S>,
     cache: ReplyCache,
-    places: Arc<Semaphore>,
-    max_concurrent: u32,
+    settle: Duration,
+    hits: Arc<AtomicU64>,
+    misses: Arc<AtomicU64>,
 }
 
 /// Derived, it would ask for `S: Clone`.
@@ -127,18 +167,19 @@ impl<S> Clone for CachedSource<S> {
             account: Arc::clone(&self.account),
             source: Arc::clone(&self.source),
             cache: self.cache.clone(),
-            places: Arc::clone(&self.places),
-            max_concurrent: self.max_concurrent,
+            settle: self.settle,
+            hits: Arc::clone(&self.hits),
+            misses: Arc::clone(&self.misses),
         }
     }
 }
 
 impl CachedSource<Source> {
-    /// Puts `source` behind `cache`, which several accounts may share; the account's settings bound its concurrent requests.
+    /// Puts `source` behind `cache`, which several accounts may share.
     #[must_use]
     pub fn new(account: String, source: Source, cache: &ReplyCache) -> Self {
-        let max_concurrent = source.max_concurrent();
-        Self::bounded(account, source, cache, max_concurrent)
+        let settle = source.settle();
+        Self::over(account, source, cache, settle)
     }
 
     /// The store's name, under which configs keep their queries for it.
@@ -146,27 +187,38 @@ impl CachedSource<Source> {
     pub fn kind(&self) -> &'static str {
         self.source.kind()
     }
+
+    /// How the requests to the store went; `None` where it is not reached over a network.
+    #[must_use]
+    pub fn traffic(&self) -> Option<super::http::Traffic> {
+        self.source.traffic()
+    }
 }
 
 impl<S: MetricSource + 'static> CachedSource<S> {
-    /// Puts any store behind `cache`, with at most `max_concurrent` (0 counts as 1) requests at the same time.
+    /// Puts any store behind `cache`. A window that ended `settle` ago is taken to gain no more samples.
     #[must_use]
-    pub fn bounded(account: String, source: S, cache: &ReplyCache, max_concurrent: u32) -> Self {
-        let max_concurrent = max_concurrent.max(1);
-        let places = usize::try_from(max_concurrent).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self {
-            account: account.into(),
-            source: Arc::new(source),
-            cache: cache.clone(),
-            places: Arc::new(Semaphore::new(places)),
-            max_concurrent,
-        }
+    pub fn over(account: String, source: S, cache: &ReplyCache, settle: Duration) -> Self {
+        let (hits, misses) = Default::default();
+        Self { account: account.into(), source: Arc::new(source), cache: cache.clone(), settle, hits, misses }
     }
 
     /// The account's name.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account
+    }
+
+    /// How long after its end a window may still gain samples.
+    #[must_use]
+    pub fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    /// How often replies were at hand, since the start.
+    #[must_use]
+    pub fn counts(&self) -> CacheCounts {
+        CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
     }
 
     /// See [`MetricSource::resolve`].
@@ -192,87 +244,88 @@ impl<S: MetricSource + 'static> CachedSource<S> {
     /// See [`MetricSource::metric_names`].
     ///
     /// # Errors
-    /// Those of [`MetricSource::metric_names`].
-    pub async fn metric_names(&self) -> Result<Vec<String>, SourceError> {
-        let _place = self.places.acquire().await;
-        self.source.metric_names().await
+    /// Those of [`MetricSource::metric_names`], and [`SourceError::TimedOut`] at the deadline.
+    pub async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
+        let began = Instant::now();
+        tokio::time::timeout_at(deadline, self.source.metric_names(deadline)).await.unwrap_or_else(|_| Err(late(began)))
     }
 
-    /// Reads the series of a query: from the cache, by joining a request that is under way, or by asking the store.
+    /// Reads the series of a query until `deadline`: from the cache, by joining a request that is under way, or by asking the store.
     ///
     /// Dropping the future leaves the request running for whoever else waits for it, and for the cache. Failures are not kept.
     ///
     /// # Errors
-    /// Those of [`MetricSource::fetch`], and [`SourceError::Unreachable`] when the account has had no free place for a minute.
-    pub async fn fetch(&self, query: &Query) -> Result<Arc<Reply>, SourceError> {
-        self.fetch_at(query, unix_now(), None).await
+    /// Those of [`MetricSource::fetch`], and [`SourceError::TimedOut`] at the deadline.
+    pub async fn fetch(&self, query: &Query, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
+        self.fetch_at(query, unix_now(), deadline).await
     }
 
-    /// [`CachedSource::fetch`] of what is worth waiting for until `end` alone: then the request itself is given up, and the place that
-    /// it has or waits for is free. Callers that joined it share its end.
-    ///
-    /// # Errors
-    /// Those of [`CachedSource::fetch`], and [`SourceError::TimedOut`] at the end.
-    pub async fn fetch_until(&self, query: &Query, end: tokio::time::Instant) -> Result<Arc<Reply>, SourceError> {
-        self.fetch_at(query, unix_now(), Some(end)).await
-    }
-
-    /// Both at a given time, in Unix seconds.
-    async fn fetch_at(&self, query: &Query, now: i64, end: Option<tokio::time::Instant>) -> Result<Arc<Reply>, SourceError> {
-        let key = Key { account: Arc::clone(&self.account), query: query.clone() };
+    /// The same at a given time, in Unix seconds.
+    async fn fetch_at(&self, query: &Query, now: i64, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
+        let key = Key {
+            account: Arc::clone(&self.account),
+            text: canonical(&query.text),
+            window: query.window,
+            settled: is_settled(query.window, now, self.settle),
+        };
         if let Some(entry) = self.cache.replies.get(&key).await {
-            self.cache.hits.fetch_add(1, Ordering::Relaxed);
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(entry.reply);
         }
-        let this = self.clone();
-        let task = async move {
-            let asked = AtomicBool::new(false);
-            let entry = this.cache.replies.try_get_with(key.clone(), this.ask_until(end, &key.query, now, &asked)).await;
-            if !asked.load(Ordering::Relaxed) {
-                this.cache.hits.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        loop {
+            let (this, key, query) = (self.clone(), key.clone(), query.clone());
+            let task = async move {
+                let asked = AtomicBool::new(false);
+                let entry = this.cache.replies.try_get_with(key, this.ask(&query, now, deadline, &asked)).await;
+                if !asked.load(Ordering::Relaxed) {
+                    this.hits.fetch_add(1, Ordering::Relaxed);
+                }
+                entry
+            };
+            // A task of its own: a caller that gives up must not take the request with it.
+            let joined = match tokio::time::timeout_at(deadline + 2 * GRACE, tokio::spawn(task.in_current_span())).await {
+                Ok(Ok(Ok(entry))) => return Ok(entry.reply),
+                Ok(Ok(Err(failed))) => failed,
+                Ok(Err(error)) => return Err(SourceError::Unreachable(format!("reading from the store was broken off: {error}"))),
+                // Who began it waits longer than this caller.
+                Err(_) => return Err(late(began)),
+            };
+            // Who began it had so much less time that it is worth another request.
+            let short = matches!(joined.error, SourceError::TimedOut { .. } | SourceError::RateLimited(_));
+            if !short || joined.deadline + WORTHWHILE > deadline || Instant::now() + WORTHWHILE > deadline {
+                return Err(joined.error.clone());
             }
-            entry
-        };
-        // A task of its own: a caller that gives up must not take the request with it.
-        match tokio::spawn(task.in_current_span()).await {
-            Ok(Ok(entry)) => Ok(entry.reply),
-            Ok(Err(error)) => Err(Arc::unwrap_or_clone(error)),
-            Err(error) => Err(SourceError::Unreachable(format!("reading from the store was broken off: {error}"))),
         }
     }
 
-    async fn ask_until(
-        &self,
-        end: Option<tokio::time::Instant>,
-        query: &Query,
-        now: i64,
-        asked: &AtomicBool,
-    ) -> Result<Entry, SourceError> {
-        let Some(end) = end else { return self.ask(query, now, asked).await };
-        let patience = end.saturating_duration_since(tokio::time::Instant::now());
-        tokio::time::timeout_at(end, self.ask(query, now, asked)).await.unwrap_or(Err(SourceError::TimedOut(patience)))
-    }
-
-    async fn ask(&self, query: &Query, now: i64, asked: &AtomicBool) -> Result<Entry, SourceError> {
+    async fn ask(&self, query: &Query, now: i64, deadline: Instant, asked: &AtomicBool) -> Result<Entry, FailedRequest> {
         asked.store(true, Ordering::Relaxed);
-        let place = tokio::time::timeout(LONGEST_WAIT, self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else {
-            return Err(SourceError::Unreachable(format!(
-                "its {} concurrent requests were all taken for {} s; ask for less at once, or raise `max_concurrent`",
-                self.max_concurrent,
-                LONGEST_WAIT.as_secs()
-            )));
-        };
-        self.cache.misses.fetch_add(1, Ordering::Relaxed);
-        let reply = self.source.fetch(query).await?;
-        Ok(Entry { reply: Arc::new(reply), keep: time_to_live(query.window, now) })
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        // A store keeps the deadline itself, and names what it waited for. This is for one that does not.
+        let patience = deadline + GRACE;
+        let reply = tokio::time::timeout_at(patience, self.source.fetch(query, deadline)).await.unwrap_or_else(|_| Err(late(began)));
+        let reply = reply.map_err(|error| FailedRequest { error, deadline })?;
+        Ok(Entry { reply: Arc::new(reply), keep: time_to_live(query.window, now, self.settle) })
     }
+}
+
+/// Least time that is worth a request: callers who come one after another to a store that hangs must not ask one after another.
+const WORTHWHILE: Duration = Duration::from_secs(1);
+/// Time for a store to say why it is late.
+const GRACE: Duration = Duration::from_millis(50);
+
+fn late(began: Instant) -> SourceError {
+    SourceError::TimedOut { after: began.elapsed(), stage: "the time for it ran out".to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::atomic::AtomicUsize;
+
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::source::Series;
@@ -310,7 +363,7 @@ mod tests {
             false
         }
 
-        async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
+        async fn fetch(&self, query: &Query, _: Instant) -> Result<Reply, SourceError> {
             self.asked.fetch_add(1, Ordering::SeqCst);
             let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -329,7 +382,11 @@ mod tests {
         Query { text: text.to_owned(), window: Window { start: 0, end: 600, step_seconds: 60 } }
     }
 
-    fn gated(max_concurrent: u32, bytes: u64) -> (Arc<Gate>, CachedSource<Arc<Gate>>) {
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    fn gated(bytes: u64) -> (Arc<Gate>, CachedSource<Arc<Gate>>) {
         let gate = Arc::new(Gate {
             asked: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
@@ -338,16 +395,16 @@ mod tests {
             open: Semaphore::new(0),
             refuse: AtomicBool::new(false),
         });
-        (Arc::clone(&gate), CachedSource::bounded("main".to_owned(), gate, &ReplyCache::new(bytes), max_concurrent))
+        (Arc::clone(&gate), CachedSource::over("main".to_owned(), gate, &ReplyCache::new(bytes), DEFAULT_SETTLE))
     }
 
     #[tokio::test]
     async fn equal_queries_at_once_are_one_request_and_then_a_kept_reply() {
-        let (gate, source) = gated(4, DEFAULT_CACHE_BYTES);
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
         let callers: Vec<_> = (0..10)
             .map(|_| {
                 let source = source.clone();
-                tokio::spawn(async move { source.fetch(&query("up")).await })
+                tokio::spawn(async move { source.fetch(&query("up"), soon()).await })
             })
             .collect();
         gate.started().await;
@@ -355,74 +412,128 @@ mod tests {
         for caller in callers {
             assert_eq!(caller.await.unwrap().unwrap().series[0].values.len(), 10);
         }
-        assert_eq!(source.fetch(&query("up")).await.unwrap().series.len(), 1);
+        assert_eq!(source.fetch(&query("up"), soon()).await.unwrap().series.len(), 1);
         assert_eq!(gate.asked.load(Ordering::SeqCst), 1);
-        assert_eq!(source.cache.counts(), CacheCounts { hits: 10, misses: 1 });
+        assert_eq!(source.counts(), CacheCounts { hits: 10, misses: 1 });
     }
 
     #[tokio::test]
     async fn a_caller_that_gives_up_does_not_take_the_request_with_it() {
-        let (gate, source) = gated(4, DEFAULT_CACHE_BYTES);
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
         let caller = tokio::spawn({
             let source = source.clone();
-            async move { source.fetch(&query("up")).await }
+            async move { source.fetch(&query("up"), soon()).await }
         });
         gate.started().await;
         caller.abort();
         assert!(caller.await.unwrap_err().is_cancelled());
         gate.answer_one();
-        assert!(source.fetch(&query("up")).await.is_ok());
+        assert!(source.fetch(&query("up"), soon()).await.is_ok());
         assert_eq!(gate.asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
     async fn a_failure_is_told_to_all_who_wait_and_not_kept() {
-        let (gate, source) = gated(4, DEFAULT_CACHE_BYTES);
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
         gate.refuse.store(true, Ordering::SeqCst);
         gate.answer_one();
-        assert_eq!(source.fetch(&query("up")).await, Err(SourceError::Refused("no".to_owned())));
+        assert_eq!(source.fetch(&query("up"), soon()).await, Err(SourceError::Refused("no".to_owned())));
         gate.refuse.store(false, Ordering::SeqCst);
         gate.answer_one();
-        assert!(source.fetch(&query("up")).await.is_ok());
+        assert!(source.fetch(&query("up"), soon()).await.is_ok());
         assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
     async fn accounts_do_not_see_each_others_replies() {
-        let (gate, first) = gated(4, DEFAULT_CACHE_BYTES);
-        let second = CachedSource::bounded("other".to_owned(), Arc::clone(&gate), &first.cache, 4);
+        let (gate, first) = gated(DEFAULT_CACHE_BYTES);
+        let second = CachedSource::over("other".to_owned(), Arc::clone(&gate), &first.cache, DEFAULT_SETTLE);
         for source in [&first, &second] {
             gate.answer_one();
-            assert!(source.fetch(&query("up")).await.is_ok());
+            assert!(source.fetch(&query("up"), soon()).await.is_ok());
         }
         assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_a_request_with_less_time_goes_on_alone() {
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
+        let hasty = tokio::spawn({
+            let source = source.clone();
+            async move { source.fetch(&query("up"), Instant::now() + Duration::from_secs(1)).await }
+        });
+        gate.started().await;
+        let patient = tokio::spawn({
+            let source = source.clone();
+            async move { source.fetch(&query("up"), soon()).await }
+        });
+        assert_eq!(hasty.await.unwrap().unwrap_err().reason(), "timeout");
+        gate.started().await;
+        gate.answer_one();
+        assert!(patient.await.unwrap().is_ok());
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_who_come_one_after_another_to_a_store_that_hangs_ask_it_once() {
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
+        let callers = (0..50).map(|n| {
+            let source = source.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(10 * n)).await;
+                source.fetch(&query("up"), soon()).await.map(drop)
+            }
+        });
+        assert!(futures::future::join_all(callers).await.iter().all(Result::is_err));
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_from_before_the_window_had_settled_is_none_for_later() {
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
+        let early = tokio::spawn({
+            let source = source.clone();
+            async move { source.fetch_at(&query("up"), 655, soon()).await }
+        });
+        gate.started().await;
+        let late = tokio::spawn({
+            let source = source.clone();
+            async move { source.fetch_at(&query("up"), 665, soon()).await }
+        });
+        gate.started().await;
+        gate.answer_one();
+        gate.answer_one();
+        assert!(early.await.unwrap().is_ok() && late.await.unwrap().is_ok());
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_never_answers_is_given_up_at_the_deadline() {
+        let (_gate, source) = gated(DEFAULT_CACHE_BYTES);
+        let began = Instant::now();
+        assert_eq!(source.fetch(&query("up"), soon()).await.unwrap_err().reason(), "timeout");
+        assert!(began.elapsed() < Duration::from_secs(21));
+    }
+
     #[tokio::test]
-    async fn no_more_requests_than_places_are_under_way() {
-        let (gate, source) = gated(2, DEFAULT_CACHE_BYTES);
-        let callers: Vec<_> = (0..8)
-            .map(|n| {
-                let source = source.clone();
-                tokio::spawn(async move { source.fetch(&query(&format!("up{n}"))).await })
-            })
-            .collect();
-        for _ in 0..8 {
-            gate.started().await;
-            gate.answer_one();
+    async fn space_makes_no_difference_outside_of_quotes() {
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
+        gate.answer_one();
+        for text in ["sum(up)  by\n (pod) ", " sum(up) by (pod)"] {
+            assert!(source.fetch(&query(text), soon()).await.is_ok());
         }
-        for caller in callers {
-            assert!(caller.await.unwrap().is_ok());
-        }
-        assert_eq!(gate.most.load(Ordering::SeqCst), 2);
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 1);
+        assert_ne!(canonical(r#"up{a="x  y"}"#), canonical(r#"up{a="x y"}"#));
+        assert_eq!(canonical(r#"up{a="\"  "}  + 1"#), r#"up{a="\"  "} + 1"#);
+        assert_ne!(canonical("up # a\n + 1"), canonical("up # a + 1"));
     }
 
     #[tokio::test]
     async fn a_reply_larger_than_the_cache_is_handed_out_and_not_kept() {
-        let (gate, source) = gated(4, 100);
+        let (gate, source) = gated(100);
         for _ in 0..2 {
             gate.answer_one();
-            assert!(source.fetch(&query("up")).await.is_ok());
+            assert!(source.fetch(&query("up"), soon()).await.is_ok());
             source.cache.replies.run_pending_tasks().await;
         }
         assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
@@ -431,15 +542,13 @@ mod tests {
     #[test]
     fn a_window_is_kept_long_once_its_samples_have_arrived() {
         let window = query("up").window;
-        assert_eq!(time_to_live(window, 600), KEEP_OPEN);
-        assert_eq!(time_to_live(window, 900), KEEP_OPEN);
-        assert_eq!(time_to_live(window, 901), KEEP_SETTLED);
-        assert_eq!(time_to_live(window, i64::MIN), KEEP_OPEN);
+        let keep = |now| time_to_live(window, now, DEFAULT_SETTLE);
+        assert_eq!([600, 650, 660, i64::MIN].map(keep), [KEEP_OPEN, KEEP_OPEN, KEEP_SETTLED, KEEP_OPEN]);
     }
 
     #[test]
     fn the_weight_counts_every_point() {
-        let key = Key { account: "a".into(), query: query("up") };
+        let key = Key { account: "a".into(), text: "up".to_owned(), window: query("up").window, settled: true };
         let entry = |points: usize| {
             let series = Series { labels: BTreeMap::new(), values: vec![0.0; points] };
             Entry { reply: Arc::new(Reply { series: vec![series], warnings: Vec::new() }), keep: KEEP_OPEN }

@@ -7,10 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use haldane_judges::config::Metric;
+use haldane_judges::{ConfigProblem, document};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub mod cache;
+pub mod datadog;
 #[cfg(feature = "datasets")]
 pub mod dataset;
 mod grid;
@@ -20,6 +24,9 @@ mod variables;
 
 /// Most series one reply may have.
 pub const MAX_SERIES: usize = 10_000;
+/// Most values that the series of one reply may have together, absent ones included: 16 MiB. A short reply with a point a series would
+/// otherwise be laid out over a long window; the longest body that is read holds about half as many.
+pub const MAX_VALUES: usize = 2 << 20;
 
 /// The points that are asked for: at `start + step`, `start + 2 step`, ... `end`; each speaks of the step before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -118,6 +125,29 @@ pub struct Advice {
     pub sentence: String,
     /// Whether it matters only where the points show a shift.
     pub about_shifts: bool,
+    /// What a metric may declare that answers it.
+    pub unless: Option<Declared>,
+}
+
+/// What a metric may declare about the points of its queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declared {
+    /// `absent_means_zero`.
+    AbsentMeansZero,
+    /// `per_instance`.
+    PerInstance,
+}
+
+impl Advice {
+    /// Whether a metric leaves it open.
+    #[must_use]
+    pub fn concerns(&self, metric: &Metric) -> bool {
+        match self.unless {
+            Some(Declared::AbsentMeansZero) => !metric.absent_means_zero,
+            Some(Declared::PerInstance) => metric.per_instance.is_none(),
+            None => true,
+        }
+    }
 }
 
 /// Reads metrics over a window.
@@ -137,14 +167,18 @@ pub trait MetricSource: Send + Sync {
     /// asked over a longer range for its past.
     fn depends_on_range(&self, text: &str) -> bool;
 
-    /// Reads the series of a query.
-    fn fetch(&self, query: &Query) -> impl Future<Output = Result<Reply, SourceError>> + Send;
+    /// Reads the series of a query. After `deadline` nobody waits for them any more.
+    fn fetch(&self, query: &Query, deadline: Instant) -> impl Future<Output = Result<Reply, SourceError>> + Send;
 
     /// The names of the metrics there are.
-    fn metric_names(&self) -> impl Future<Output = Result<Vec<String>, SourceError>> + Send {
+    fn metric_names(&self, deadline: Instant) -> impl Future<Output = Result<Vec<String>, SourceError>> + Send {
+        let _ = deadline;
         std::future::ready(Err(SourceError::Refused("it does not list its metrics".to_owned())))
     }
 }
+
+/// Part of the messages of those that would have had to wait longer than there was time.
+const TOO_LATE: &str = "which the deadline does not allow";
 
 /// Why a store could not be read. No message holds a secret or a URL's credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,9 +195,20 @@ pub enum SourceError {
     /// The store could not be reached, or broke off.
     #[error("the metric store could not be reached: {0}")]
     Unreachable(String),
+    /// The store gave up on the query, for its time or its length: a shorter one may do, and the same one will not.
+    #[error("the metric store gave up on the query: {0}")]
+    GaveUp(String),
+    /// The store has had more requests than it, or the account's settings, allow.
+    #[error("the metric store's rate limit: {0}")]
+    RateLimited(String),
     /// The store took too long.
-    #[error("the metric store did not answer within {} s", .0.as_secs_f64())]
-    TimedOut(Duration),
+    #[error("the metric store did not answer within {} s: {stage}", .after.as_secs_f64())]
+    TimedOut {
+        /// How long it was waited for.
+        after: Duration,
+        /// What had come by then.
+        stage: String,
+    },
     /// The reply is not in the store's format.
     #[error("the metric store sent a reply that cannot be read: {0}")]
     Unreadable(String),
@@ -173,7 +218,7 @@ pub enum SourceError {
     /// The reply has more series, or values, than are read.
     #[error(
         "the metric store's reply has more than {0} series, or too many values in all; \
-         aggregate in the query (such as `sum by (pod) (...)`), or ask for a shorter window"
+         aggregate in the query (such as `sum by (pod) (...)` in PromQL), or ask for a shorter window"
     )]
     TooManySeries(usize),
 }
@@ -184,11 +229,75 @@ impl SourceError {
     #[must_use]
     pub fn may_be_of_length(&self) -> bool {
         match self {
-            Self::Refused(said) => !said.contains("parse error"),
-            Self::Unreachable(said) => ["timed out", "timeout", "Timeout"].iter().any(|word| said.contains(word)),
-            Self::TimedOut(_) | Self::Unreadable(_) | Self::TooLarge(_) | Self::TooManySeries(_) => true,
-            Self::Template(_) | Self::Account(_) => false,
+            // Prometheus: "parse error"; Datadog: "Error parsing query", "unable to parse".
+            Self::Refused(said) => !said.to_ascii_lowercase().contains("pars"),
+            Self::GaveUp(_) | Self::TimedOut { .. } | Self::Unreadable(_) | Self::TooLarge(_) | Self::TooManySeries(_) => true,
+            Self::Template(_) | Self::Account(_) | Self::Unreachable(_) | Self::RateLimited(_) => false,
         }
+    }
+
+    /// Whether more time, and nothing else, might have helped: the store was slow, or asked to wait for longer than there was time.
+    #[must_use]
+    pub fn lacked_time(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            Self::Unreachable(said) | Self::RateLimited(said) => said.contains(TOO_LATE),
+            _ => false,
+        }
+    }
+
+    /// Whether the same query may succeed in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::RateLimited(_) | Self::TimedOut { .. })
+    }
+
+    /// What it says, where it says anything.
+    fn said(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Template(said)
+            | Self::Refused(said)
+            | Self::Account(said)
+            | Self::Unreachable(said)
+            | Self::GaveUp(said)
+            | Self::RateLimited(said)
+            | Self::Unreadable(said)
+            | Self::TimedOut { stage: said, .. } => Some(said),
+            Self::TooLarge(_) | Self::TooManySeries(_) => None,
+        }
+    }
+
+    /// The error with more words.
+    fn with(mut self, words: &str) -> Self {
+        if let Some(said) = self.said() {
+            said.push_str(words);
+        }
+        self
+    }
+
+    /// The error without a secret.
+    fn without(mut self, secret: &str) -> Self {
+        // A shorter one is found in half of all texts, and protects nothing.
+        const SHORTEST: usize = 4;
+        if let Some(said) = self.said().filter(|said| secret.len() >= SHORTEST && said.contains(secret)) {
+            *said = said.replace(secret, "<redacted>");
+        }
+        self
+    }
+
+    /// The error with how often the store was asked, and whether there was no time to ask again, perhaps after as long as it asked for.
+    #[must_use]
+    fn after_tries(mut self, tries: u32, took: Duration, too_late: bool, asked_to_wait: Option<Duration>) -> Self {
+        let (Self::Unreachable(said) | Self::RateLimited(said) | Self::TimedOut { stage: said, .. }) = &mut self else { return self };
+        match asked_to_wait {
+            Some(wait) if too_late => said.push_str(&format!("; it asks to wait {} s, {TOO_LATE}", wait.as_secs())),
+            None if too_late => said.push_str(&format!("; another try was due, {TOO_LATE}")),
+            _ => {}
+        }
+        if tries > 1 {
+            said.push_str(&format!(" ({tries} tries in {:.1} s)", took.as_secs_f64()));
+        }
+        self
     }
 
     /// The stable word for the kind of failure, as scorecards show it.
@@ -199,12 +308,16 @@ impl SourceError {
             Self::Refused(_) => "refused",
             Self::Account(_) => "account",
             Self::Unreachable(_) => "unreachable",
-            Self::TimedOut(_) => "timeout",
+            Self::RateLimited(_) => "rate_limited",
+            Self::GaveUp(_) | Self::TimedOut { .. } => "timeout",
             Self::Unreadable(_) => "unreadable",
             Self::TooLarge(_) | Self::TooManySeries(_) => "too_large",
         }
     }
 }
+
+/// Longest time that windows may be kept from ending now.
+const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
 
 /// Settings of one account: which store it is, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -212,9 +325,34 @@ impl SourceError {
 pub enum SourceSettings {
     /// Prometheus, or anything that speaks its query API: Thanos, Mimir, Cortex, VictoriaMetrics, managed ones.
     Prometheus(prometheus::PrometheusSettings),
+    /// Datadog.
+    Datadog(datadog::DatadogSettings),
     /// Files of recorded series below one folder.
     #[cfg(feature = "datasets")]
     Dataset(dataset::DatasetSettings),
+}
+
+impl SourceSettings {
+    /// Reads the settings of one account.
+    ///
+    /// # Errors
+    /// [`ConfigProblem`] with the field; what derives from the enum alone knows none, for the `kind` comes before everything else.
+    pub fn read(mut account: serde_json::Value) -> Result<Self, ConfigProblem> {
+        let kind = account.as_object_mut().and_then(|fields| fields.remove("kind"));
+        match kind.as_ref().and_then(serde_json::Value::as_str) {
+            Some("prometheus") => document::read(account).map(Self::Prometheus),
+            Some("datadog") => document::read(account).map(Self::Datadog),
+            #[cfg(feature = "datasets")]
+            Some("dataset") => document::read(account).map(Self::Dataset),
+            _ => {
+                // The derived reader has the words for what is wrong with the kind.
+                if let (Some(fields), Some(kind)) = (account.as_object_mut(), kind) {
+                    fields.insert("kind".to_owned(), kind);
+                }
+                document::read(account)
+            }
+        }
+    }
 }
 
 /// A metric store, ready to be asked.
@@ -223,6 +361,8 @@ pub enum SourceSettings {
 pub enum Source {
     /// Speaks Prometheus' query API.
     Prometheus(prometheus::Prometheus),
+    /// Speaks Datadog's metrics APIs.
+    Datadog(datadog::Datadog),
     /// Reads recorded series.
     #[cfg(feature = "datasets")]
     Dataset(dataset::Dataset),
@@ -245,11 +385,18 @@ impl Source {
     /// [`InvalidSource`] for a bad URL, a secret that cannot be read, a CA file that is none.
     pub fn open(account: &str, settings: &SourceSettings) -> Result<Self, InvalidSource> {
         let invalid = |message: String| InvalidSource { account: account.to_owned(), message };
-        match settings {
-            SourceSettings::Prometheus(settings) => prometheus::Prometheus::open(settings).map(Self::Prometheus).map_err(invalid),
+        let source = match settings {
+            SourceSettings::Prometheus(settings) => prometheus::Prometheus::open(account, settings).map(Self::Prometheus).map_err(invalid),
+            SourceSettings::Datadog(settings) => datadog::Datadog::open(account, settings).map(Self::Datadog).map_err(invalid),
             #[cfg(feature = "datasets")]
             SourceSettings::Dataset(settings) => dataset::Dataset::open(settings).map(Self::Dataset).map_err(invalid),
+        }?;
+        if source.settle() > LONGEST_SETTLE {
+            let message =
+                format!("settle: {} h are more than a day, by which every judgement would lie back", source.settle().as_secs() / 3600);
+            return Err(invalid(message));
         }
+        Ok(source)
     }
 
     /// The store's name, under which configs keep their queries for it.
@@ -257,18 +404,32 @@ impl Source {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Prometheus(_) => "prometheus",
+            Self::Datadog(_) => "datadog",
             #[cfg(feature = "datasets")]
             Self::Dataset(_) => "dataset",
         }
     }
 
-    /// Most queries that should be under way at the same time.
+    /// How long after its end a window may still gain samples.
     #[must_use]
-    pub fn max_concurrent(&self) -> u32 {
+    pub fn settle(&self) -> Duration {
         match self {
-            Self::Prometheus(source) => source.max_concurrent(),
+            Self::Prometheus(source) => source.settle(),
+            Self::Datadog(source) => source.settle(),
+            // What is recorded is complete.
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.max_concurrent(),
+            Self::Dataset(_) => Duration::ZERO,
+        }
+    }
+
+    /// How the requests to it went; `None` where it is not reached over a network.
+    #[must_use]
+    pub fn traffic(&self) -> Option<http::Traffic> {
+        match self {
+            Self::Prometheus(source) => Some(source.traffic()),
+            Self::Datadog(source) => Some(source.traffic()),
+            #[cfg(feature = "datasets")]
+            Self::Dataset(_) => None,
         }
     }
 }
@@ -277,6 +438,7 @@ impl MetricSource for Source {
     fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
         match self {
             Self::Prometheus(source) => source.resolve(template),
+            Self::Datadog(source) => source.resolve(template),
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.resolve(template),
         }
@@ -285,6 +447,7 @@ impl MetricSource for Source {
     fn advise(&self, query: &Query) -> Vec<Advice> {
         match self {
             Self::Prometheus(source) => source.advise(query),
+            Self::Datadog(source) => source.advise(query),
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.advise(query),
         }
@@ -293,24 +456,27 @@ impl MetricSource for Source {
     fn depends_on_range(&self, text: &str) -> bool {
         match self {
             Self::Prometheus(source) => source.depends_on_range(text),
+            Self::Datadog(source) => source.depends_on_range(text),
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.depends_on_range(text),
         }
     }
 
-    async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
+    async fn fetch(&self, query: &Query, deadline: Instant) -> Result<Reply, SourceError> {
         match self {
-            Self::Prometheus(source) => source.fetch(query).await,
+            Self::Prometheus(source) => source.fetch(query, deadline).await,
+            Self::Datadog(source) => source.fetch(query, deadline).await,
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.fetch(query).await,
+            Self::Dataset(source) => source.fetch(query, deadline).await,
         }
     }
 
-    async fn metric_names(&self) -> Result<Vec<String>, SourceError> {
+    async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
         match self {
-            Self::Prometheus(source) => source.metric_names().await,
+            Self::Prometheus(source) => source.metric_names(deadline).await,
+            Self::Datadog(source) => source.metric_names(deadline).await,
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.metric_names().await,
+            Self::Dataset(source) => source.metric_names(deadline).await,
         }
     }
 }
@@ -329,15 +495,27 @@ mod tests {
     }
 
     #[test]
+    fn what_there_was_no_time_for_is_told_from_what_failed() {
+        let down = || SourceError::Unreachable("503 Service Unavailable: no text".to_owned());
+        let limited = || SourceError::RateLimited("429 Too Many Requests: no text".to_owned());
+        let (took, wait) = (Duration::from_secs(3), Some(Duration::from_secs(20)));
+        for error in [down().after_tries(1, took, true, None), limited().after_tries(1, took, true, wait)] {
+            assert!(error.lacked_time(), "{error}");
+        }
+        for error in [down().after_tries(4, took, false, None), limited().after_tries(4, took, false, wait), SourceError::TooLarge(1)] {
+            assert!(!error.lacked_time(), "{error}");
+        }
+    }
+
+    #[test]
     fn only_what_a_shorter_window_may_mend_counts_as_being_of_length() {
         let refused = |said: &str| SourceError::Refused(said.to_owned());
         for of_length in [
             refused("bad_data: exceeded maximum resolution of 11,000 points per timeseries"),
             refused("execution: query processing would load too many samples into memory in query execution"),
             refused("execution: found duplicate series for the match group"),
-            SourceError::Unreachable("503 Service Unavailable: timeout: query timed out in expression evaluation".to_owned()),
-            SourceError::Unreachable("504 Gateway Timeout: no text".to_owned()),
-            SourceError::TimedOut(Duration::from_secs(30)),
+            SourceError::GaveUp("503 Service Unavailable: timeout: query timed out in expression evaluation".to_owned()),
+            SourceError::TimedOut { after: Duration::from_secs(30), stage: String::new() },
             SourceError::TooLarge(1),
             SourceError::TooManySeries(1),
         ] {

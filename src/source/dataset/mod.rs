@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::http::escaped;
 use super::variables::{Piece, Pieces, Value, look_up};
@@ -23,7 +25,7 @@ use super::{Advice, MetricSource, Query, Reply, SourceError, Template};
 mod wire;
 
 /// Files that are read at the same time; each keeps the processor busy by itself.
-const MAX_CONCURRENT: u32 = 4;
+const MAX_CONCURRENT: usize = 4;
 /// Most files a folder may have.
 const MAX_FILES: usize = 1000;
 
@@ -43,6 +45,7 @@ pub struct DatasetSettings {
 pub struct Dataset {
     root: PathBuf,
     files: Vec<PathBuf>,
+    readers: Semaphore,
 }
 
 /// What is read: the canonical text of a query.
@@ -99,13 +102,7 @@ impl Dataset {
         for name in &settings.files {
             file_below(&root, name).map_err(|error| format!("files: {error}"))?;
         }
-        Ok(Self { root, files: settings.files.clone() })
-    }
-
-    /// Most queries that are under way at the same time.
-    #[must_use]
-    pub fn max_concurrent(&self) -> u32 {
-        MAX_CONCURRENT
+        Ok(Self { root, files: settings.files.clone(), readers: Semaphore::new(MAX_CONCURRENT) })
     }
 }
 
@@ -194,10 +191,11 @@ impl MetricSource for Dataset {
         false
     }
 
-    async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
+    async fn fetch(&self, query: &Query, _: Instant) -> Result<Reply, SourceError> {
         let selection: Selection = serde_json::from_str(&query.text).map_err(|error| {
             SourceError::Template(format!("`{}` is not a dataset's query: {error}; resolve it first", escaped(&query.text, 100)))
         })?;
+        let _reader = self.readers.acquire().await;
         let (root, named, window) = (self.root.clone(), self.files.clone(), query.window);
         let reading = tokio::task::spawn_blocking(move || wire::read(&files(&root, &named)?, &selection, window));
         match reading.await {
@@ -280,13 +278,13 @@ timestamp,metric,scope,instance,location,value,comment
         let folder = folder(&[("a.csv", CSV), ("notes.txt", "not read")]);
         let dataset = open(folder.path(), &[]).unwrap();
         let nan = haldane_judges::evidence::ABSENT;
-        let reply = dataset.fetch(&query("latency", "web-1", None)).await.unwrap();
+        let reply = dataset.fetch(&query("latency", "web-1", None), Instant::now()).await.unwrap();
         expect(&reply, &[(Some("a"), [1.5, 2.0, nan, nan, f64::INFINITY]), (Some("b"), [8.0, nan, nan, nan, nan])]);
         assert_eq!(reply.warnings.len(), 2, "{:?}", reply.warnings);
         assert!(reply.warnings[0].contains("off the grid") && reply.warnings[1].contains("mean"), "{:?}", reply.warnings);
-        let reply = dataset.fetch(&query("latency", "web-1", Some("us"))).await.unwrap();
+        let reply = dataset.fetch(&query("latency", "web-1", Some("us")), Instant::now()).await.unwrap();
         expect(&reply, &[(Some("b"), [8.0, nan, nan, nan, nan])]);
-        assert_eq!(dataset.fetch(&query("latency", "web-9", None)).await.unwrap(), Reply::default());
+        assert_eq!(dataset.fetch(&query("latency", "web-9", None), Instant::now()).await.unwrap(), Reply::default());
     }
 
     #[tokio::test]
@@ -302,11 +300,11 @@ timestamp,metric,scope,instance,location,value,comment
         let parquet = std::fs::File::create(folder.path().join("b.parquet")).unwrap();
         ParquetWriter::new(parquet).finish(&mut frame).unwrap();
         let nan = haldane_judges::evidence::ABSENT;
-        let reply = open(folder.path(), &["a.ndjson"]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap();
+        let reply = open(folder.path(), &["a.ndjson"]).unwrap().fetch(&query("latency", "web-1", None), Instant::now()).await.unwrap();
         expect(&reply, &[(None, [1.0, 2.5, nan, nan, nan])]);
-        let reply = open(folder.path(), &["b.parquet"]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap();
+        let reply = open(folder.path(), &["b.parquet"]).unwrap().fetch(&query("latency", "web-1", None), Instant::now()).await.unwrap();
         expect(&reply, &[(None, [nan, nan, 3.0, 4.0, nan])]);
-        let reply = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap();
+        let reply = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None), Instant::now()).await.unwrap();
         expect(&reply, &[(None, [1.0, 2.5, 3.0, 4.0, nan])]);
     }
 
@@ -321,7 +319,7 @@ timestamp,metric,scope,instance,location,value,comment
             ("f.ndjson", "{{{", "`f.ndjson`"),
         ] {
             let folder = folder(&[(name, text)]);
-            let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap_err();
+            let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None), Instant::now()).await.unwrap_err();
             assert!(matches!(&error, SourceError::Unreadable(message) if message.contains(expected)), "{name}: {error}");
         }
     }
@@ -335,7 +333,7 @@ timestamp,metric,scope,instance,location,value,comment
         let folder = folder(&[("a.csv", &text)]);
         let mut query = query("latency", "web-1", None);
         query.window = Window { start: 270 * 60, end: 299 * 60, step_seconds: 60 }.with_past(240);
-        let reply = open(folder.path(), &[]).unwrap().fetch(&query).await.unwrap();
+        let reply = open(folder.path(), &[]).unwrap().fetch(&query, Instant::now()).await.unwrap();
         let [gone, here] = reply.series.as_slice() else { panic!("{:?}", reply.series) };
         assert_eq!((gone.values.len(), gone.values[0], gone.values[68], here.values[268]), (269, 31.0, 99.0, 299.0));
         assert!(gone.values[240..].iter().all(|value| haldane_judges::evidence::is_absent(*value)));
@@ -344,7 +342,7 @@ timestamp,metric,scope,instance,location,value,comment
     #[tokio::test]
     async fn a_location_needs_its_column() {
         let folder = folder(&[("a.ndjson", NDJSON)]);
-        let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", Some("eu"))).await.unwrap_err();
+        let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", Some("eu")), Instant::now()).await.unwrap_err();
         assert!(error.to_string().contains("`a.ndjson` has no column `location`"), "{error}");
     }
 
@@ -355,7 +353,7 @@ timestamp,metric,scope,instance,location,value,comment
             text.push_str(&format!("660,latency,web-1,i{n},1\n"));
         }
         let folder = folder(&[("a.csv", &text)]);
-        let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None)).await.unwrap_err();
+        let error = open(folder.path(), &[]).unwrap().fetch(&query("latency", "web-1", None), Instant::now()).await.unwrap_err();
         assert_eq!(error, SourceError::TooManySeries(MAX_SERIES));
     }
 

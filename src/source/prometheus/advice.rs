@@ -30,20 +30,29 @@ pub(super) fn advise(query: &Query) -> Vec<Advice> {
         .iter()
         .filter(|(range, _)| *range > step)
         .map(|(range, function)| {
-            let shared = (1.0 - step.as_secs_f64() / range.as_secs_f64()) * 100.0;
+            let shared = percent(1.0 - step.as_secs_f64() / range.as_secs_f64());
+            let (window, step) = (written(*range), written(step));
+            // A count of events in overlapping windows, summed over the points, is a multiple of the events.
+            let repeated = if function == "increase" { ", and each event is counted more than once" } else { "" };
             let sentence = format!(
-                "{function} window {} with step {}s: neighbouring points share {shared:.0} % of their data",
-                written(*range),
-                query.window.step_seconds
+                "{function} window {window} with step {step}: neighbours share {shared} of their data{repeated}; use [{step}] where that \
+                 holds two scrapes, or a step of {window}"
             );
-            Advice { sentence, about_shifts: false }
+            Advice { sentence, about_shifts: false, unless: None }
         })
         .collect();
     if found.histogram_quantile {
         let sentence = "histogram_quantile interpolates within a bucket: a shift smaller than the bucket cannot be trusted".to_owned();
-        advice.push(Advice { sentence, about_shifts: true });
+        advice.push(Advice { sentence, about_shifts: true, unless: None });
     }
     advice
+}
+
+/// A share in per cent, which is never rounded up to all.
+fn percent(share: f64) -> String {
+    let decimals = usize::from(share > 0.99);
+    let shown = format!("{:.decimals$}", (share * 1000.0).floor() / 10.0);
+    format!("{shown} %")
 }
 
 /// A length of time as PromQL writes it.
@@ -120,14 +129,28 @@ mod tests {
 
     #[test]
     fn a_window_longer_than_the_step_is_named_with_what_is_shared() {
-        assert_eq!(advice("sum(rate(x[5m]))"), ["rate window 5m with step 60s: neighbouring points share 80 % of their data"]);
-        assert_eq!(
-            advice("max_over_time((rate(x[1m]))[10m:1m]) + increase(x[90s]) / increase(y[90s])"),
-            [
-                "increase window 1m30s with step 60s: neighbouring points share 33 % of their data",
-                "max_over_time window 10m with step 60s: neighbouring points share 90 % of their data",
-            ]
-        );
+        let said =
+            "rate window 5m with step 1m: neighbours share 80 % of their data; use [1m] where that holds two scrapes, or a step of 5m";
+        assert_eq!(advice("sum(rate(x[5m]))"), [said]);
+        let several = advice("max_over_time((rate(x[1m]))[10m:1m]) + increase(x[90s]) / increase(y[90s])");
+        let expected = [
+            "increase window 1m30s with step 1m: neighbours share 33 % of their data, and each event is counted more than once; use [1m] ",
+            "max_over_time window 10m with step 1m: neighbours share 90 % of their data; use [1m] ",
+        ];
+        assert_eq!(several.len(), expected.len());
+        for (said, begins) in several.iter().zip(expected) {
+            assert!(said.starts_with(begins), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_the_part_of_the_window_beyond_the_step() {
+        let query =
+            |window: &str, step_seconds| Query { text: format!("rate(x[{window}])"), window: Window { start: 0, end: 3600, step_seconds } };
+        for (window, step_seconds, shared) in [("5m", 15, "95 %"), ("1m", 15, "75 %"), ("3d", 1, "99.9 %"), ("20m", 10, "99.1 %")] {
+            let advice = advise(&query(window, step_seconds));
+            assert!(advice[0].sentence.contains(&format!("share {shared} of")), "{window} {step_seconds}: {}", advice[0].sentence);
+        }
     }
 
     #[test]

@@ -6,13 +6,19 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use haldane_judges::config::Period;
 use reqwest::{Method, StatusCode, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
-use super::http::{BasicSettings, Client, ClientSettings, DEFAULT_MAX_CONCURRENT, HeaderSettings, HttpReply, SecretSettings, escaped};
+use super::cache::DEFAULT_SETTLE;
+use super::http::{
+    BasicSettings, Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic,
+    escaped,
+};
 use super::{Advice, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template, Window};
 
 mod advice;
@@ -37,7 +43,7 @@ pub struct PrometheusSettings {
     /// Address, such as `https://prometheus.example:9090`, with the path below which `/api/v1` lies, such as
     /// `http://mimir/prometheus` or `http://vmselect:8481/select/0/prometheus`. It holds no credentials.
     pub url: String,
-    /// Time a query may take, from connecting to the reply's last byte; `30s` where left out.
+    /// Time one try of a query may take, from connecting to the reply's last byte; `30s` where left out.
     #[serde(default)]
     pub timeout: Option<Period>,
     /// Headers sent with every query, by name: `{value: text}`, or a secret as `{file: path}` or `{env: NAME}`.
@@ -55,12 +61,19 @@ pub struct PrometheusSettings {
     /// PEM file of the certificate authorities to trust, instead of the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Longest reply that is read, in bytes, after decompression; 67108864 (64 MiB) where left out.
+    /// Longest reply that is read, in bytes, after decompression; 16777216 (16 MiB) where left out.
     #[serde(default)]
     pub max_reply_bytes: Option<NonZeroU64>,
     /// Most queries that are under way at the same time; 16 where left out.
     #[serde(default)]
     pub max_concurrent: Option<NonZeroU32>,
+    /// How long after its end a window may still gain samples, by late scrapes or remote writes; `60s` where left out. Windows that
+    /// state no end lie so far back; points that one which ends later lacks count as late, with a warning.
+    #[serde(default)]
+    pub settle: Option<Period>,
+    /// Connecting, retries, rate limit, proxy, client certificate.
+    #[serde(default)]
+    pub connection: ConnectionSettings,
 }
 
 /// A Prometheus, ready to be asked.
@@ -69,17 +82,17 @@ pub struct Prometheus {
     client: Client,
     query_range: Url,
     names: Url,
-    max_concurrent: u32,
+    settle: Duration,
     /// Set once the server has said that it takes no POST.
     get_only: AtomicBool,
 }
 
 impl Prometheus {
-    /// Makes it ready: reads the secrets and the CA file. Nothing is asked yet.
+    /// Makes an account ready: reads the secrets and the certificates. Nothing is asked yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(settings: &PrometheusSettings) -> Result<Self, String> {
+    pub fn open(account: &str, settings: &PrometheusSettings) -> Result<Self, String> {
         let mut headers = settings.headers.clone();
         if let Some(tenant) = &settings.tenant {
             if headers.keys().any(|name| name.eq_ignore_ascii_case(TENANT_HEADER)) {
@@ -91,6 +104,8 @@ impl Prometheus {
             headers.insert(TENANT_HEADER.to_owned(), HeaderSettings::Value(tenant.clone()));
         }
         let client = Client::open(
+            account,
+            "prometheus",
             &settings.url,
             &ClientSettings {
                 timeout: settings.timeout.map(Period::duration),
@@ -99,35 +114,48 @@ impl Prometheus {
                 basic: settings.basic.clone(),
                 ca_file: settings.ca_file.clone(),
                 max_reply_bytes: settings.max_reply_bytes.map(NonZeroU64::get),
+                max_concurrent: settings.max_concurrent.map(NonZeroU32::get),
+                rate_limit_headers: false,
+                connection: settings.connection.clone(),
             },
         )?;
         Ok(Self {
             query_range: client.endpoint(&["api", "v1", "query_range"]),
             names: client.endpoint(&["api", "v1", "label", "__name__", "values"]),
             client,
-            max_concurrent: settings.max_concurrent.map_or(DEFAULT_MAX_CONCURRENT, NonZeroU32::get),
+            settle: settings.settle.map_or(DEFAULT_SETTLE, Period::duration),
             get_only: AtomicBool::new(false),
         })
     }
 
-    /// Most queries that are under way at the same time.
+    /// How long after its end a window may still gain samples.
     #[must_use]
-    pub fn max_concurrent(&self) -> u32 {
-        self.max_concurrent
+    pub fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    /// How the account's requests went.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.client.traffic()
     }
 
     /// Asks by POST, whose query has no length limit, and by GET where a proxy in between takes no POST.
-    async fn ask(&self, parameters: &[(&str, &str)]) -> Result<HttpReply, SourceError> {
+    async fn ask(&self, parameters: &[(&str, &str)], window: Window, deadline: Instant) -> Result<Reply, SourceError> {
+        let url = &self.query_range;
         if !self.get_only.load(Ordering::Relaxed) {
-            let reply = self.client.send(Method::POST, &self.query_range, parameters).await?;
-            if reply.status != StatusCode::METHOD_NOT_ALLOWED {
+            let post = Request { method: Method::POST, url, content: Content::Form(parameters) };
+            let taken = |reply: &HttpReply| match reply.status {
+                StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+                _ => read(reply, window).map(Some),
+            };
+            if let Some(reply) = self.client.ask(&post, deadline, taken).await? {
                 return Ok(reply);
             }
         }
-        let reply = self.client.send(Method::GET, &self.query_range, parameters).await?;
-        if reply.status.is_success() {
-            self.get_only.store(true, Ordering::Relaxed);
-        }
+        let get = Request { method: Method::GET, url, content: Content::Query(parameters) };
+        let reply = self.client.ask(&get, deadline, |reply| read(reply, window)).await?;
+        self.get_only.store(true, Ordering::Relaxed);
         Ok(reply)
     }
 }
@@ -145,7 +173,7 @@ impl MetricSource for Prometheus {
         template::depends_on_range(text)
     }
 
-    async fn fetch(&self, query: &Query) -> Result<Reply, SourceError> {
+    async fn fetch(&self, query: &Query, deadline: Instant) -> Result<Reply, SourceError> {
         let window = query.window;
         if window.step_seconds == 0 || window.is_empty() {
             return Err(SourceError::Refused("the window has no point; its end must be at least one step after its start".to_owned()));
@@ -158,15 +186,18 @@ impl MetricSource for Prometheus {
         }
         let (start, end, step) = (window.first_point().to_string(), window.end.to_string(), window.step_seconds.to_string());
         let parameters = [("query", query.text.as_str()), ("start", &start), ("end", &end), ("step", &step)];
-        read(&self.ask(&parameters).await?, window)
+        self.ask(&parameters, window, deadline).await
     }
 
-    async fn metric_names(&self) -> Result<Vec<String>, SourceError> {
-        let reply = self.client.send(Method::GET, &self.names, &[]).await?;
-        if reply.status != StatusCode::OK {
-            return Err(failed(&reply));
-        }
-        wire::parse_names(&reply.body).map_err(|error| unreadable(&reply, &error))
+    async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
+        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(&[]) };
+        let names = |reply: &HttpReply| {
+            if reply.status != StatusCode::OK {
+                return Err(failed(reply));
+            }
+            wire::parse_names(&reply.body).map_err(|error| unreadable(reply, &error))
+        };
+        self.client.ask(&request, deadline, names).await
     }
 }
 
@@ -200,10 +231,11 @@ fn said(kind: &str, text: &str) -> String {
     if kind.is_empty() { text } else { format!("{}: {text}", escaped(kind, 40)) }
 }
 
-/// `timeout`, `canceled`, `unavailable` and `internal` are the store's troubles, not the query's.
+/// `timeout` is a query that takes too long; `canceled`, `unavailable` and `internal` are the store's troubles.
 fn by_kind(kind: &str, text: String) -> SourceError {
     match kind {
-        "timeout" | "canceled" | "unavailable" | "internal" => SourceError::Unreachable(text),
+        "timeout" => SourceError::GaveUp(text),
+        "canceled" | "unavailable" | "internal" => SourceError::Unreachable(text),
         _ => SourceError::Refused(text),
     }
 }
@@ -225,11 +257,16 @@ fn failed(reply: &HttpReply) -> SourceError {
         404 if failure.is_none() => {
             SourceError::Account(format!("{status}: no query API at this address; check the account's `url`; it says {text}"))
         }
-        300..=399 => SourceError::Unreachable(format!(
+        300..=399 => SourceError::Account(format!(
             "{status}: it points to {}, and redirects are not followed; put the final address into the account's `url`",
             reply.redirect.as_deref().unwrap_or("nowhere")
         )),
-        408 | 429 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
+        429 => SourceError::RateLimited(format!("{status}: {text}")),
+        504 => SourceError::GaveUp(format!("{status}: {text}")),
+        500..=599 if failure.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("timeout")) => {
+            SourceError::GaveUp(format!("{status}: {text}"))
+        }
+        408 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
         400..=499 => SourceError::Refused(format!("{status}: {text}")),
         _ => SourceError::Unreadable(format!("{status}, content type `{}`; it says {text}", escaped(&reply.content_type, 60))),
     }

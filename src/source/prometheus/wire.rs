@@ -3,7 +3,6 @@
 //! Format: <https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries>. VictoriaMetrics adds `isPartial`, Thanos and Mimir
 //! send `warnings`; fields that are not known are passed over. Fields may come in any order.
 
-use haldane_judges::evidence::ABSENT;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +10,10 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::source::grid::{Place, place};
+use crate::source::grid::Grid;
 use crate::source::http::escaped;
-use crate::source::{MAX_SERIES, Reply, Series, Window};
+use crate::source::{Reply, Series, Window};
 
-/// Most values of all series together. A short reply with a point a series would otherwise be laid out over a long window.
-const MAX_VALUES: usize = 8 << 20;
 /// Most words of the store that are passed on, and their length.
 const MAX_NOTES: usize = 20;
 const MAX_NOTE_CHARACTERS: usize = 500;
@@ -65,6 +62,9 @@ pub(super) fn parse(body: &[u8], window: Window) -> Result<Reply, WireError> {
     if tally.foreign {
         return Err(WireError::Shape("its result is not a list of series with `metric` and `values`".to_owned()));
     }
+    if let Some(message) = tally.grid.is_of_another_time(tally.series) {
+        return Err(WireError::Shape(message));
+    }
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     let mut warnings = Vec::new();
     for (said, notes) in [("warns", body.warnings), ("notes", body.infos)] {
@@ -77,7 +77,7 @@ pub(super) fn parse(body: &[u8], window: Window) -> Result<Reply, WireError> {
     if body.is_partial == Some(true) {
         warnings.push("the store says that its reply is partial: a part of it did not answer".to_owned());
     }
-    warnings.extend(tally.warnings());
+    warnings.extend(tally.grid.warnings());
     Ok(Reply { series, warnings })
 }
 
@@ -102,83 +102,29 @@ pub(super) fn parse_names(body: &[u8]) -> Result<Vec<String>, serde_json::Error>
 
 /// What is met while a reply is read.
 struct Tally {
-    window: Window,
+    grid: Grid,
     series: usize,
     failure: Option<WireError>,
     /// Whether the result holds something other than series.
     foreign: bool,
-    outside: u64,
-    duplicates: u64,
-    off_grid: u64,
-    furthest_off: f64,
-    /// Which points of the present series have a value.
-    seen: Vec<bool>,
 }
 
 impl Tally {
     fn new(window: Window) -> Self {
-        Self {
-            window,
-            series: 0,
-            failure: None,
-            foreign: false,
-            outside: 0,
-            duplicates: 0,
-            off_grid: 0,
-            furthest_off: 0.0,
-            seen: Vec::new(),
-        }
+        Self { grid: Grid::new(window), series: 0, failure: None, foreign: false }
     }
 
     /// Room for one more series.
     fn begin<E: serde::de::Error>(&mut self) -> Result<Vec<f64>, E> {
-        let length = self.window.len();
+        let values = self.grid.series(self.series).ok_or_else(|| self.fail(WireError::TooManySeries))?;
         self.series += 1;
-        if self.series > MAX_SERIES || self.series.saturating_mul(length) > MAX_VALUES {
-            return Err(self.fail(WireError::TooManySeries));
-        }
-        self.seen.clear();
-        self.seen.resize(length, false);
-        Ok(vec![ABSENT; length])
+        Ok(values)
     }
 
     /// Stops reading with an error that serde need not carry.
     fn fail<E: serde::de::Error>(&mut self, failure: WireError) -> E {
         self.failure = Some(failure);
         E::custom("stopped")
-    }
-
-    fn put(&mut self, values: &mut [f64], point: Point) {
-        let Place::At { index, off_seconds } = place(self.window, point.timestamp) else {
-            self.outside += 1;
-            return;
-        };
-        if let Some(off) = off_seconds {
-            self.off_grid += 1;
-            self.furthest_off = self.furthest_off.max(off);
-        }
-        if let (Some(value), Some(seen)) = (values.get_mut(index), self.seen.get_mut(index)) {
-            self.duplicates += u64::from(*seen);
-            *seen = true;
-            *value = point.value;
-        }
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.off_grid > 0 {
-            warnings.push(format!(
-                "{} points lie off the grid of {} s, by up to {:.3} s; each was taken for the nearest point",
-                self.off_grid, self.window.step_seconds, self.furthest_off
-            ));
-        }
-        if self.outside > 0 {
-            warnings.push(format!("{} points outside of the window were left out", self.outside));
-        }
-        if self.duplicates > 0 {
-            warnings.push(format!("{} points came more than once for the same time; the last was taken", self.duplicates));
-        }
-        warnings
     }
 }
 
@@ -450,7 +396,8 @@ impl<'de> Visitor<'de> for PointsSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(point) = seq.next_element()? {
-            self.0.put(self.1, point);
+            let Point { timestamp, value } = point;
+            self.0.grid.put(self.1, timestamp, value);
         }
         Ok(())
     }
@@ -501,9 +448,11 @@ impl<'de> Deserialize<'de> for Text<'de> {
 
 #[cfg(test)]
 mod tests {
+    use haldane_judges::evidence::ABSENT;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::source::MAX_SERIES;
 
     const WINDOW: Window = Window { start: 600, end: 900, step_seconds: 60 };
 
@@ -539,7 +488,26 @@ mod tests {
     fn points_out_of_order_are_taken_and_of_equal_ones_the_last() {
         let reply = matrix(r#"[{"metric":{},"values":[[900,"5"],[660,"1"],[660,"2"]]}]"#);
         assert_eq!(bits(&reply.series[0].values), bits(&[2.0, ABSENT, ABSENT, ABSENT, 5.0]));
+        assert_eq!(
+            reply.warnings,
+            ["1 points came more than once for the same time, 1 of them with values that differ; the last was taken"]
+        );
+        let reply = matrix(r#"[{"metric":{},"values":[[660,"1"],[660,"1.0"]]}]"#);
         assert_eq!(reply.warnings, ["1 points came more than once for the same time; the last was taken"]);
+    }
+
+    #[test]
+    fn a_reply_of_another_time_is_refused_also_where_a_part_of_it_lies_in_the_window() {
+        for values in [
+            r#"[3660,"1"],[3720,"1"],[3780,"1"],[3840,"1"],[3900,"1"]"#,
+            r#"[780,"1"],[840,"1"],[900,"1"],[960,"1"],[1020,"1"],[1080,"1"]"#,
+            r#"[660,"1"],[4320,"1"],[780,"1"],[4440,"1"],[900,"1"],[4560,"1"]"#,
+            r#"[660000,"1"],[720000,"1"],[780000,"1"]"#,
+        ] {
+            let body =
+                format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{}},"values":[{values}]}}]}}}}"#);
+            assert!(shape(&body).contains("outside of the window that was asked for (600 to 900)"), "{body}");
+        }
     }
 
     #[test]
