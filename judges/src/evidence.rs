@@ -162,19 +162,22 @@ pub struct ArmPoints {
     /// The arm's points before the window, oldest first, on the same grid and ending where the window starts; `None` where they
     /// were not asked for. Placebo windows are cut from them.
     pub history: Option<Points>,
+    /// Distance between the points, in seconds, above 0, where it is not the evidence's: where a metric store has fewer points than were
+    /// asked for. Both arms of a metric have the same.
+    pub step_seconds: Option<f64>,
 }
 
 impl ArmPoints {
     /// An arm that is one series.
     #[must_use]
     pub fn values(values: Vec<f64>) -> Self {
-        Self { points: Points::Values(values), instances: Vec::new(), history: None }
+        Self { points: Points::Values(values), instances: Vec::new(), history: None, step_seconds: None }
     }
 
     /// An arm that is events out of totals.
     #[must_use]
     pub fn counts(events: Vec<f64>, totals: Vec<f64>) -> Self {
-        Self { points: Points::Counts { events, totals }, instances: Vec::new(), history: None }
+        Self { points: Points::Counts { events, totals }, instances: Vec::new(), history: None, step_seconds: None }
     }
 
     /// An arm whose points are the mean of its instances, interval by interval, over those that report. All end with the window: one
@@ -193,13 +196,20 @@ impl ArmPoints {
             }
         }
         let mean = |(sum, count): (f64, u32)| if count == 0 { f64::NAN } else { sum / f64::from(count) };
-        Self { points: Points::Values(sums.into_iter().zip(counts).map(mean).collect()), instances, history: None }
+        Self { points: Points::Values(sums.into_iter().zip(counts).map(mean).collect()), instances, history: None, step_seconds: None }
     }
 
     /// The same arm with the points before its window.
     #[must_use]
     pub fn with_history(mut self, history: Option<Points>) -> Self {
         self.history = history;
+        self
+    }
+
+    /// The same arm with the distance between its points, where that is not the evidence's.
+    #[must_use]
+    pub fn with_step(mut self, seconds: Option<f64>) -> Self {
+        self.step_seconds = seconds;
         self
     }
 }
@@ -209,7 +219,8 @@ impl ArmPoints {
 pub struct FetchFailure {
     /// The arm whose query failed.
     pub arm: Arm,
-    /// Stable word: `refused`, `unreachable`, `timeout`, `deadline`, `unreadable`, `too_large`, `many_series`, `no_query`.
+    /// Stable word: `refused`, `unreachable`, `timeout`, `deadline`, `unreadable`, `too_large`, `many_series`, `no_query`,
+    /// `young`.
     pub reason: String,
     /// What happened, with the metric store's own words where it gave any.
     pub message: String,
@@ -217,6 +228,7 @@ pub struct FetchFailure {
 
 /// What is known about one metric.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are samples")]
 pub enum Observation {
     /// Samples of both arms, which may be empty.
     Sampled {
@@ -268,7 +280,7 @@ pub struct Population {
 pub struct Evidence {
     /// One for each metric of the config, in its order.
     pub observations: Vec<Observation>,
-    /// Distance between points, in seconds; above 0.
+    /// Distance between points, in seconds, above 0, where a metric has none of its own.
     pub step_seconds: f64,
     /// Length of the canary's window, in seconds.
     pub observed_seconds: f64,
@@ -285,6 +297,17 @@ pub struct Evidence {
     pub population: Option<Result<Population, FetchFailure>>,
     /// Whether the request asks for advice only, whatever the config says.
     pub advisory: bool,
+}
+
+impl Evidence {
+    /// Distance between the points of one metric, in seconds.
+    #[must_use]
+    pub fn step_seconds_of(&self, metric: usize) -> f64 {
+        match self.observations.get(metric) {
+            Some(Observation::Sampled { canary, .. }) => canary.step_seconds.unwrap_or(self.step_seconds),
+            _ => self.step_seconds,
+        }
+    }
 }
 
 impl Default for Evidence {

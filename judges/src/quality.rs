@@ -1,5 +1,7 @@
 //! From raw points to points worth judging: warm-up, infinities, zeros for absent counters, coverage.
 
+use std::collections::BTreeMap;
+
 use crate::config::{CheckedConfig, Kind, Metric};
 use crate::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
@@ -23,6 +25,9 @@ pub(crate) struct Cleaned {
     pub(crate) canary: CleanArm,
     /// Whether both arms were observed over the same window.
     concurrent: bool,
+    /// Whether the canary is up by a metric of another step, which cannot say at which points of this one: where a missing point means
+    /// zero, that there is none is no silence then.
+    pub(crate) up_at_other_step: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -150,22 +155,28 @@ pub(crate) fn count_live(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unju
 /// Cleans every metric of a config. The result has one entry for each, in the config's order.
 pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<Cleaned, Unjudged>> {
     let first: Vec<_> = config.metrics.iter().enumerate().map(|(i, metric)| clean_one(config, metric, evidence, i)).collect();
-    let window = |arm: fn(&Cleaned) -> &CleanArm| reporting(&first, |c| arm(c).liveness());
-    let history = |arm: fn(&Cleaned) -> &CleanArm| reporting_before(&first, |c| arm(c).history_liveness());
-    let (baseline, canary) = (window(|c| &c.baseline), window(|c| &c.canary));
-    let (before_baseline, before_canary) = (history(|c| &c.baseline), history(|c| &c.canary));
+    // Points of different steps are not of the same time.
+    let step = |i: usize| evidence.step_seconds_of(i).to_bits();
+    let mut of_step: BTreeMap<u64, Vec<&Cleaned>> = BTreeMap::new();
+    for (i, cleaned) in first.iter().enumerate() {
+        if let Ok(cleaned) = cleaned {
+            of_step.entry(step(i)).or_default().push(cleaned);
+        }
+    }
+    let reports: BTreeMap<u64, [Reporting; 2]> = of_step
+        .iter()
+        .map(|(step, metrics)| (*step, [Reporting::of(metrics, |c| &c.baseline), Reporting::of(metrics, |c| &c.canary)]))
+        .collect();
     let fill: Vec<_> = config
         .metrics
         .iter()
         .zip(&first)
-        .map(|(metric, cleaned)| {
+        .enumerate()
+        .map(|(i, (metric, cleaned))| {
             let cleaned = cleaned.as_ref().ok().filter(|cleaned| metric.absent_means_zero && !cleaned.is_counted())?;
-            let up = |reporting: (&[usize], &[usize]), arm: &CleanArm| {
-                let past = arm.history_liveness();
-                let unknown = reporting.1.len().saturating_sub(past.len());
-                (up_elsewhere(reporting.0, arm.liveness()), up_elsewhere(reporting.1.get(unknown..).unwrap_or_default(), past))
-            };
-            Some((up((&baseline, &before_baseline), &cleaned.baseline), up((&canary, &before_canary), &cleaned.canary)))
+            let [baseline, canary] = reports.get(&step(i))?;
+            let elsewhere = reports.iter().any(|(other, [_, canary])| *other != step(i) && canary.window.iter().any(|count| *count > 0));
+            Some((baseline.but(&cleaned.baseline), canary.but(&cleaned.canary), elsewhere))
         })
         .collect();
     first
@@ -173,9 +184,10 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
         .zip(fill)
         .map(|(cleaned, fill)| {
             cleaned.map(|mut cleaned| {
-                if let Some((baseline, canary)) = fill {
+                if let Some((baseline, canary, elsewhere)) = fill {
                     fill_zeros(&mut cleaned.baseline, &baseline);
                     fill_zeros(&mut cleaned.canary, &canary);
+                    cleaned.up_at_other_step = elsewhere;
                 }
                 let all_filled =
                     |arm: &CleanArm| arm.coverage.filled_with_zero > 0 && arm.coverage.filled_with_zero == arm.coverage.present;
@@ -197,7 +209,8 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         None => return Err(Unjudged::Mismatch("no samples were given for this metric".to_owned())),
     };
     let mut warnings = Vec::new();
-    let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(config, metric, arm, name, &mut warnings);
+    let warmup = warmup_points(config.warmup, evidence.step_seconds, evidence.step_seconds_of(i));
+    let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(metric, arm, name, warmup, &mut warnings);
     let (clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
     if let (true, Some(share), Points::Values(values)) = (metric.traffic, split(evidence), &mut clean_canary.points) {
         let factor = (1.0 - share) / share;
@@ -216,7 +229,7 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         return Err(Unjudged::Mismatch("one arm has values and the other events and totals; give both the same".to_owned()));
     }
     let concurrent = evidence.comparison == Comparison::Concurrent;
-    Ok(Cleaned { baseline: clean_baseline, canary: clean_canary, concurrent, warnings })
+    Ok(Cleaned { baseline: clean_baseline, canary: clean_canary, concurrent, up_at_other_step: false, warnings })
 }
 
 impl Cleaned {
@@ -233,7 +246,7 @@ impl Cleaned {
 
     fn between(&self, from: f64, to: f64) -> Self {
         let baseline = if self.grows_along() { self.baseline.between(from, to) } else { self.baseline.clone() };
-        Self { baseline, canary: self.canary.between(from, to), concurrent: self.concurrent, warnings: self.warnings.clone() }
+        Self { baseline, canary: self.canary.between(from, to), warnings: self.warnings.clone(), ..*self }
     }
 
     /// Whether both arms grow from look to look. A baseline that lies before the canary and is not of its length was complete at the
@@ -271,14 +284,16 @@ impl Cleaned {
     }
 }
 
-fn clean_arm(
-    config: &CheckedConfig,
-    metric: &Metric,
-    arm: &ArmPoints,
-    name: &str,
-    warnings: &mut Vec<String>,
-) -> Result<CleanArm, Unjudged> {
-    let warmup = config.warmup as usize;
+/// Points that a warm-up of so many steps takes at the step of a metric.
+fn warmup_points(warmup: u32, step_seconds: f64, own_step_seconds: f64) -> usize {
+    if own_step_seconds > 0.0 && own_step_seconds != step_seconds {
+        (f64::from(warmup) * step_seconds / own_step_seconds).ceil() as usize
+    } else {
+        warmup as usize
+    }
+}
+
+fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnings: &mut Vec<String>) -> Result<CleanArm, Unjudged> {
     let length = arm.points.len();
     // What is shorter than the window ends with it.
     let settled =
@@ -393,29 +408,35 @@ fn share(present: usize, expected: usize) -> f64 {
     if expected == 0 { 0.0 } else { present as f64 / expected as f64 }
 }
 
-/// Number of metrics of an arm that report in each interval.
-fn reporting(all: &[Result<Cleaned, Unjudged>], liveness: impl Fn(&Cleaned) -> &[f64]) -> Vec<usize> {
-    let mut reporting = Vec::new();
-    for cleaned in all.iter().flatten() {
-        let values = liveness(cleaned);
-        reporting.resize(reporting.len().max(values.len()), 0);
-        for (count, value) in reporting.iter_mut().zip(values) {
-            *count += usize::from(value.is_finite());
-        }
-    }
-    reporting
+/// Number of metrics of an arm that report in each interval, of those of one step.
+struct Reporting {
+    window: Vec<usize>,
+    /// Before the window, where histories end together and begin when they may.
+    before: Vec<usize>,
 }
 
-/// The same before the window, where histories end together and begin when they may.
-fn reporting_before(all: &[Result<Cleaned, Unjudged>], liveness: impl Fn(&Cleaned) -> &[f64]) -> Vec<usize> {
-    let longest = all.iter().flatten().map(|cleaned| liveness(cleaned).len()).max().unwrap_or(0);
-    let mut reporting = vec![0; longest];
-    for cleaned in all.iter().flatten() {
-        for (count, value) in reporting.iter_mut().rev().zip(liveness(cleaned).iter().rev()) {
-            *count += usize::from(value.is_finite());
+impl Reporting {
+    fn of(metrics: &[&Cleaned], arm: impl Fn(&Cleaned) -> &CleanArm) -> Self {
+        let longest = |values: &dyn Fn(&Cleaned) -> usize| metrics.iter().map(|cleaned| values(cleaned)).max().unwrap_or(0);
+        let mut window = vec![0; longest(&|cleaned| arm(cleaned).liveness().len())];
+        let mut before = vec![0; longest(&|cleaned| arm(cleaned).history_liveness().len())];
+        for arm in metrics.iter().map(|cleaned| arm(cleaned)) {
+            for (count, value) in window.iter_mut().zip(arm.liveness()) {
+                *count += usize::from(value.is_finite());
+            }
+            for (count, value) in before.iter_mut().rev().zip(arm.history_liveness().iter().rev()) {
+                *count += usize::from(value.is_finite());
+            }
         }
+        Self { window, before }
     }
-    reporting
+
+    /// The intervals of the window and of this arm's history in which a metric other than this one reports.
+    fn but(&self, arm: &CleanArm) -> (Vec<bool>, Vec<bool>) {
+        let past = arm.history_liveness();
+        let unknown = self.before.len().saturating_sub(past.len());
+        (up_elsewhere(&self.window, arm.liveness()), up_elsewhere(self.before.get(unknown..).unwrap_or_default(), past))
+    }
 }
 
 /// The intervals in which a metric of the arm other than this one reports.
@@ -462,5 +483,20 @@ mod tests {
         let cleaned = clean(&config, &Evidence { observations, ..Evidence::default() });
         let history = cleaned[1].as_ref().unwrap().canary.history_values();
         assert_eq!(history.iter().map(f64::to_string).collect::<Vec<_>>(), ["0", "NaN", "7"]);
+    }
+
+    #[test]
+    fn a_warm_up_lasts_as_long_at_a_larger_step() {
+        let config = serde_json::json!({ "name": "c", "warmup": 6, "metrics": [{ "name": "minutely" }, { "name": "coarse" }] });
+        let config = CheckedConfig::from_value(config).unwrap();
+        let sampled = |points: usize, step: Option<f64>| {
+            let arm = || ArmPoints::values(vec![1.0; points]).with_step(step);
+            Observation::Sampled { baseline: arm(), canary: arm() }
+        };
+        let observations = vec![sampled(60, None), sampled(12, Some(300.0))];
+        let cleaned = clean(&config, &Evidence { observations, ..Evidence::default() });
+        // Six minutes are two points of five.
+        let left: Vec<usize> = cleaned.iter().map(|cleaned| cleaned.as_ref().unwrap().canary.points.len()).collect();
+        assert_eq!(left, [54, 10]);
     }
 }

@@ -354,7 +354,7 @@ fn split_warning(config: &CheckedConfig, evidence: &Evidence) -> Option<String> 
             Points::Counts { totals, .. } => totals.iter().filter(|v| v.is_finite()).sum::<f64>(),
             // A rate per second; whatever its unit, the same factor applies to both arms and only makes the test more careful.
             Points::Values(values) if config.metrics[i].traffic => {
-                values.iter().filter(|v| v.is_finite()).sum::<f64>() * evidence.step_seconds
+                values.iter().filter(|v| v.is_finite()).sum::<f64>() * evidence.step_seconds_of(i)
             }
             Points::Values(_) => return None,
         };

@@ -191,11 +191,16 @@ pub(super) fn forget_newest(observation: &mut Observation, points: usize) {
 /// Leaves out what lies before the first point of each history, and histories without a point.
 ///
 /// Where a missing value means zero, an arm's history reaches back as far as that of any of its metrics: its target was up.
-pub(super) fn trim_histories(config: &CheckedConfig, observations: &mut [Observation]) {
+pub(super) fn trim_histories(config: &CheckedConfig, observations: &mut [Observation], step_seconds: f64) {
     for arm in [Arm::Baseline, Arm::Canary] {
-        let longest = observations.iter_mut().filter_map(|one| arm_of(one, arm)?.history.as_ref().map(known_points)).max().unwrap_or(0);
+        let mut longest = 0.0_f64;
+        for points in observations.iter_mut().filter_map(|one| arm_of(one, arm)) {
+            let known = points.history.as_ref().map_or(0, known_points);
+            longest = longest.max(known as f64 * points.step_seconds.unwrap_or(step_seconds));
+        }
         for (metric, observation) in config.metrics.iter().zip(observations.iter_mut()) {
             let Some(points) = arm_of(observation, arm) else { continue };
+            let longest = (longest / points.step_seconds.unwrap_or(step_seconds)) as usize;
             points.history = points.history.take().and_then(|history| {
                 let filled = metric.absent_means_zero && matches!(history, Points::Values(_));
                 let kept = if filled { longest } else { known_points(&history) }.min(history.len());
@@ -316,7 +321,7 @@ mod tests {
         let config = CheckedConfig::from_value(config).unwrap();
         let nan = f64::NAN;
         let mut observations = [sampled(&[nan, 1.0, nan, 2.0]), sampled(&[nan, nan, nan, 2.0]), sampled(&[nan, nan, nan, 7.0])];
-        trim_histories(&config, &mut observations);
+        trim_histories(&config, &mut observations, 60.0);
         let lengths = observations.iter_mut().map(|one| arm_of(one, Arm::Canary).unwrap().history.as_ref().map_or(0, Points::len));
         assert_eq!(lengths.collect::<Vec<_>>(), [3, 1, 3]);
         assert!(observations.iter_mut().all(|one| arm_of(one, Arm::Baseline).unwrap().history.is_none()));

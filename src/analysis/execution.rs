@@ -45,7 +45,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             concurrent: 64,
-            queue: 256,
+            queue: 512,
             default_deadline: Duration::from_secs(50),
             background_deadline: Duration::from_secs(300),
             remembered_bytes: 64 << 20,
@@ -256,6 +256,12 @@ impl Executions {
     #[must_use]
     pub fn options(&self) -> Options {
         self.0.options
+    }
+
+    /// Time for one judgement that is not polled.
+    #[must_use]
+    pub fn default_deadline(&self) -> Duration {
+        self.0.options.default_deadline
     }
 
     /// Number of analyses that run or wait.
@@ -625,6 +631,7 @@ pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
         series_of: metric.series_of.clone(),
         labels: metric.labels.clone(),
         from: metric.from.clone(),
+        step_seconds: metric.step_seconds,
         queries: metric.queries.clone(),
         statistics: metric.statistics,
         samples: None,

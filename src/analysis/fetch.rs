@@ -6,12 +6,13 @@ use std::time::Duration;
 use haldane_judges::evidence::{Arm, FetchFailure, is_absent};
 use tokio::time::Instant;
 
+use super::align::resolution;
 use super::plan::PlannedQuery;
 use crate::source::cache::CachedSource;
 use crate::source::{Query, Reply, Series, SourceError};
 
-/// How long to wait before a query is asked again.
-const RETRY_AFTER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(600)];
+/// Time between the end of a query and that of its analysis.
+const MARGIN: Duration = Duration::from_millis(250);
 
 /// The query for the window and its history may take one part in so many of the time that is left.
 const HISTORY_PART: u32 = 3;
@@ -29,7 +30,7 @@ pub(super) struct Fetched {
 impl Fetched {
     /// The analysis ran out of time.
     pub(super) fn late() -> Self {
-        Self { reply: Err(FetchError::Deadline), history_points: 0, without_history: None }
+        Self { reply: Err(FetchError::Deadline(None)), history_points: 0, without_history: None }
     }
 
     /// The series that came back, those of the past included.
@@ -48,6 +49,19 @@ impl Fetched {
         series.values.get(self.history_points..).unwrap_or_default()
     }
 
+    /// How far apart its points are, in steps; where the window has too few to tell, those before it count as well.
+    pub(super) fn stride(&self) -> Option<usize> {
+        let window = resolution::stride(self.reporting().into_iter().map(|series| self.window_of(series)));
+        window.or_else(|| resolution::stride(self.series().iter().map(|series| series.values.as_slice())))
+    }
+
+    /// Places of the window that have a point of any of its series.
+    pub(super) fn places(&self) -> usize {
+        let windows: Vec<&[f64]> = self.series().iter().map(|series| self.window_of(series)).collect();
+        let longest = windows.iter().map(|window| window.len()).max().unwrap_or(0);
+        (0..longest).filter(|i| windows.iter().any(|window| window.get(*i).is_some_and(|value| !value.is_nan()))).count()
+    }
+
     /// A series' points before it.
     pub(super) fn past_of<'a>(&self, series: &'a Series) -> &'a [f64] {
         series.values.get(..self.history_points).unwrap_or_default()
@@ -59,33 +73,41 @@ impl Fetched {
 pub(super) enum FetchError {
     /// The store failed.
     Source(SourceError),
-    /// The analysis ran out of time.
-    Deadline,
+    /// The analysis ran out of time; what was waited for, where that is known.
+    Deadline(Option<String>),
 }
 
 impl FetchError {
     pub(super) fn failure(&self, arm: Arm) -> FetchFailure {
         let (reason, message) = match self {
             Self::Source(error) => (error.reason(), error.to_string()),
-            Self::Deadline => ("deadline", "the time for the analysis ran out before the data arrived; allow more time (`--deadline`, `--background-deadline`), or let more queries of the account be under way \
-                 at once (`max_concurrent` of the source)"
-                    .to_owned()),
+            Self::Deadline(waited_for) => {
+                let what = waited_for.as_deref().unwrap_or("it was not answered");
+                let message = format!(
+                    "the time for the analysis ran out before the data arrived: {what}; allow more time (`--deadline`, \
+                     `--background-deadline`), or let more queries of the account be under way at once (`max_concurrent` of the source)"
+                );
+                ("deadline", message)
+            }
         };
         FetchFailure { arm, reason: reason.to_owned(), message }
     }
 }
 
-/// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, or takes a third of the time that is
-/// left, the window alone is asked for, once.
+/// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, or needs more than a third of the time
+/// that is left, the window alone is asked for, once.
 pub(super) async fn fetch(source: &CachedSource, planned: &PlannedQuery, deadline: Instant) -> Fetched {
-    tokio::time::timeout_at(deadline, fetch_both(source, planned, deadline)).await.unwrap_or_else(|_| Fetched::late())
+    // So much earlier that the source can still say what it waited for.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let end = deadline.checked_sub(MARGIN.min(left / 10)).unwrap_or(deadline);
+    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| Fetched::late())
 }
 
 async fn fetch_both(source: &CachedSource, planned: &PlannedQuery, deadline: Instant) -> Fetched {
     let mut without_history = None;
     if planned.history_points > 0 {
         match ask_patiently(source, &planned.with_history(), deadline).await {
-            Err(error) if error.may_be_of_length() => {
+            Err(error) if error.may_be_of_length() || error.lacked_time() => {
                 tracing::debug!(%error, "a query is asked again without history");
                 without_history = Some(error);
             }
@@ -95,36 +117,15 @@ async fn fetch_both(source: &CachedSource, planned: &PlannedQuery, deadline: Ins
             }
         }
     }
-    let reply = ask(source, &planned.query, None).await.map_err(FetchError::Source);
+    let reply = source.fetch(&planned.query, deadline).await.map_err(|error| match error {
+        SourceError::TimedOut { stage, .. } if Instant::now() >= deadline => FetchError::Deadline(Some(stage)),
+        error => FetchError::Source(error),
+    });
     Fetched { reply, history_points: 0, without_history }
 }
 
 /// Asks for more than the window, for as long as leaves time for the window alone.
 async fn ask_patiently(source: &CachedSource, query: &Query, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
     let now = Instant::now();
-    let patience = deadline.saturating_duration_since(now) / HISTORY_PART;
-    // Shown to people, who need no more digits.
-    let patience = Duration::from_millis(u64::try_from(patience.as_millis() / 10 * 10).unwrap_or(u64::MAX));
-    let end = now + patience;
-    tokio::time::timeout_at(end, ask(source, query, Some(end))).await.unwrap_or(Err(SourceError::TimedOut(patience)))
-}
-
-/// Asks a store, and asks again where it could not be reached: one that restarts or sheds load is back in a moment. With an `end` to it
-/// there is a shorter query to ask instead of one that takes too long.
-async fn ask(source: &CachedSource, query: &Query, end: Option<Instant>) -> Result<Arc<Reply>, SourceError> {
-    let once = async || match end {
-        Some(end) => source.fetch_until(query, end).await,
-        None => source.fetch(query).await,
-    };
-    for pause in RETRY_AFTER {
-        match once().await {
-            Err(error @ SourceError::Unreachable(_)) if !(end.is_some() && error.may_be_of_length()) => {
-                tracing::debug!(%error, "a query is asked again");
-                // Many queries failed at the same time, and must not come back together.
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            }
-            ended => return ended,
-        }
-    }
-    once().await
+    source.fetch(query, now + deadline.saturating_duration_since(now) / HISTORY_PART).await
 }

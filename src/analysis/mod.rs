@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::{Query, Window};
 
+mod align;
 mod arms;
 pub mod execution;
 mod fetch;
@@ -21,6 +22,7 @@ mod plan;
 mod population;
 mod run;
 
+pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
 pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress, name_of_series};
 
 /// Everything that a judgement depends on, with nothing left to look up but the samples: the config itself, absolute times.
@@ -152,7 +154,8 @@ pub struct Scorecard {
     /// The id by which the judgement can be asked for again; absent where it was judged on inline samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// When it was judged. The only field, with `id` and `rerun`, that differs between two judgements of the same samples.
+    /// When it was judged. The only field, with `id` and `rerun`, that differs between two judgements of the same samples; but what is said
+    /// of a tail that was young then, see `warnings`.
     #[schemars(with = "String")]
     pub judged_at: Timestamp,
     /// True when an earlier judgement with this id had been forgotten and the samples were fetched again.
@@ -214,6 +217,9 @@ pub struct MetricProvenance {
     pub labels: BTreeMap<String, String>,
     /// `inline`, or the store's kind.
     pub from: String,
+    /// Distance between the metric's points, in seconds, where it is another than `data.step_seconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_seconds: Option<u32>,
     /// The queries, as the store was asked them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queries: Vec<QueryProvenance>,

@@ -6,6 +6,8 @@ use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Metric, MetricQuer
 use haldane_judges::evidence::Arm;
 use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName};
 
+use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
+use super::align::tail;
 use super::run::{Account, Accounts, AnalysisError, Limits};
 use super::{ArmQueries, InlineArm, Request, Scope};
 use crate::source::{Query, Template, Window};
@@ -20,7 +22,12 @@ pub(super) struct Plan<'a> {
     /// Both arms' queries for who runs what; empty where the config does not ask, or there is nothing to ask over.
     pub(super) population: Vec<PlannedQuery>,
     pub(super) step_seconds: u32,
+    /// What fills each arm's queries, to fill them again at another step; `None` where nothing is fetched.
+    arms: Option<[PlannedArm; 2]>,
 }
+
+/// One arm: the variables of its queries, and its window.
+type PlannedArm = (Arm, BTreeMap<String, String>, Window);
 
 /// How one metric's samples are had.
 pub(super) enum MetricPlan {
@@ -122,7 +129,7 @@ impl<'a> Plan<'a> {
         if !(fetched || asks_population) {
             let metrics = config.metrics.iter().map(|_| MetricPlan::Inline).collect();
             let step_seconds = request.window.map_or(request.step_seconds, |window| window.step_seconds);
-            return Ok(Self { config, account: None, metrics, population: Vec::new(), step_seconds });
+            return Ok(Self { config, account: None, metrics, population: Vec::new(), step_seconds, arms: None });
         }
         let account = accounts.choose(request.source.as_deref())?;
         let Some(window) = request.window else {
@@ -163,7 +170,43 @@ impl<'a> Plan<'a> {
             .collect::<Result<Vec<_>, _>>()?;
         let population = plan_population(request, &config, account, &arms)?;
         refuse_comparing_with_itself(&metrics, &population)?;
-        Ok(Self { config, account: Some(account), metrics, population, step_seconds: window.step_seconds })
+        Ok(Self { config, account: Some(account), metrics, population, step_seconds: window.step_seconds, arms: Some(arms) })
+    }
+
+    /// Points at the end of a window that may still come or change at a time, in Unix seconds.
+    pub(super) fn young_points(&self, window: Window, now: i64) -> usize {
+        self.account.map_or(0, |account| tail::young_points(window, account.settle_seconds(), now))
+    }
+
+    /// A metric's queries once more, at a step that both arms have points at, over what whole steps of it their windows hold.
+    ///
+    /// # Errors
+    /// Why they cannot be asked so, in words that follow a colon.
+    pub(super) fn at_step(&self, metric: usize, step_seconds: u32, request: &Request, limits: Limits) -> Result<Vec<PlannedQuery>, String> {
+        let (Some(account), Some(metric), Some(arms)) = (self.account, self.config.metrics.get(metric), &self.arms) else {
+            return Err("nothing is fetched for it".to_owned());
+        };
+        if request.queries.contains_key(&metric.name) {
+            return Err("its queries came complete and cannot be filled for another step".to_owned());
+        }
+        let Some(query) = metric.queries.get(account.source.kind()) else {
+            return Err(format!("it has no query for {}", account.source.kind()));
+        };
+        let before = arms.each_ref().map(|(_, _, window)| window.len());
+        let mut arms = arms.clone().map(|(arm, variables, window)| (arm, variables, resolution::inwards(window, step_seconds)));
+        // Arms of one length stay so: the one that begins off the new grid lost a point.
+        if before[0] == before[1] {
+            let shorter = arms.iter().map(|(_, _, window)| window.len()).min().unwrap_or(0);
+            for (_, _, window) in &mut arms {
+                *window = resolution::newest(*window, shorter);
+            }
+        }
+        if let Some(short) = arms.iter().map(|(_, _, window)| window.len()).find(|points| *points < FEWEST_AT_LARGER_STEP) {
+            let points = if short == 1 { "1 point".to_owned() } else { format!("{short} points") };
+            return Err(format!("the window holds {points} at {step_seconds} s; ask for a longer one"));
+        }
+        let queries = plan_queries(account, query, &arms).map_err(|(arm, message)| format!("{arm}: {message}"))?;
+        Ok(with_history(queries, request, metric, account, limits))
     }
 }
 
@@ -195,7 +238,7 @@ fn plan_population(
     request: &Request,
     config: &CheckedConfig,
     account: &Account,
-    arms: &[(Arm, BTreeMap<String, String>, Window); 2],
+    arms: &[PlannedArm; 2],
 ) -> Result<Vec<PlannedQuery>, AnalysisError> {
     let Some(population) = &config.population else { return Ok(Vec::new()) };
     let kind = account.source.kind();
@@ -203,7 +246,7 @@ fn plan_population(
         let message = format!("there is no query for {kind}, which source `{}` speaks; add queries.{kind}", account.name);
         return Err(invalid("/config/population/queries", message));
     };
-    let planned = |(arm, variables, window): &(Arm, BTreeMap<String, String>, Window)| {
+    let planned = |(arm, variables, window): &PlannedArm| {
         let text = account.source.resolve(&Template { text, variables, window: *window });
         let text = text.map_err(|error| missing_scope(request, *arm, &format!("/config/population/queries/{kind}"), error.to_string()))?;
         Ok(PlannedQuery { arm: *arm, part: Part::Population, query: Query { text, window: *window }, history_points: 0 })
@@ -229,11 +272,7 @@ fn refuse_comparing_with_itself(metrics: &[MetricPlan], population: &[PlannedQue
     Ok(())
 }
 
-fn plan_queries(
-    account: &Account,
-    query: &MetricQuery,
-    arms: &[(Arm, BTreeMap<String, String>, Window); 2],
-) -> Result<Vec<PlannedQuery>, (Arm, String)> {
+fn plan_queries(account: &Account, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, (Arm, String)> {
     let texts = match query {
         MetricQuery::Single(text) => vec![(Part::Value, text)],
         MetricQuery::Counts(counts) => vec![(Part::Numerator, &counts.numerator), (Part::Denominator, &counts.denominator)],
@@ -366,10 +405,11 @@ mod tests {
 
     use super::*;
     use crate::source::SourceSettings;
+    use crate::source::cache::ReplyCache;
 
     fn accounts() -> Accounts {
         let settings: SourceSettings = serde_json::from_value(json!({ "kind": "prometheus", "url": "http://127.0.0.1:1" })).unwrap();
-        Accounts::open(&BTreeMap::from([("main".to_owned(), settings)])).unwrap()
+        Accounts::open(&BTreeMap::from([("main".to_owned(), settings)]), ReplyCache::default()).unwrap()
     }
 
     fn request(query: &str, baseline: &str, canary: &str) -> Request {

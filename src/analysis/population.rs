@@ -7,15 +7,20 @@ use haldane_judges::evidence::{Arm, FetchFailure, Member, Population};
 
 use super::arms::Asked;
 use super::fetch::Fetched;
+use crate::source::Window;
 
 /// Intervals at the end of the window in which an instance must report to be there still: the last point may be late.
 const END: usize = 2;
 
-/// Reads who runs what from the replies to both arms' queries.
-pub(super) fn read(check: &PopulationCheck, asked: &[Asked<'_>]) -> Result<Population, FetchFailure> {
+/// Reads who runs what from the replies to both arms' queries; `young` has how many points at the end of a window may still arrive.
+pub(super) fn read(check: &PopulationCheck, asked: &[Asked<'_>], young: impl Fn(Window) -> usize) -> Result<Population, FetchFailure> {
     let arm = |arm: Arm| match asked.iter().find(|(planned, _)| planned.arm == arm) {
-        Some((_, fetched)) => match &fetched.reply {
-            Ok(_) => members(check, fetched).map_err(|message| FetchFailure { arm, reason: "no_label".to_owned(), message }),
+        Some((planned, fetched)) => match &fetched.reply {
+            Ok(_) => members(check, fetched, young(planned.query.window)).map_err(|message| FetchFailure {
+                arm,
+                reason: "no_label".to_owned(),
+                message,
+            }),
             Err(error) => Err(error.failure(arm)),
         },
         None => Err(FetchFailure { arm, reason: "no_query".to_owned(), message: "no query was asked for this arm".to_owned() }),
@@ -23,7 +28,7 @@ pub(super) fn read(check: &PopulationCheck, asked: &[Asked<'_>]) -> Result<Popul
     Ok(Population { baseline: arm(Arm::Baseline)?, canary: arm(Arm::Canary)? })
 }
 
-fn members(check: &PopulationCheck, fetched: &Fetched) -> Result<Vec<Member>, String> {
+fn members(check: &PopulationCheck, fetched: &Fetched, young: usize) -> Result<Vec<Member>, String> {
     let mut present: BTreeMap<(&str, &str), Vec<bool>> = BTreeMap::new();
     for series in fetched.reporting() {
         let label = |name: &str, what: &str| {
@@ -41,7 +46,7 @@ fn members(check: &PopulationCheck, fetched: &Fetched) -> Result<Vec<Member>, St
         instance: instance.to_owned(),
         version: version.to_owned(),
         points: seen.iter().filter(|seen| **seen).count(),
-        at_end: seen.iter().rev().take(END).any(|seen| *seen),
+        at_end: seen.iter().rev().take(END.max(young + 1)).any(|seen| *seen),
     };
     Ok(present.into_iter().map(member).filter(|member| member.points > 0).collect())
 }
@@ -82,6 +87,7 @@ mod tests {
                 (&[("pod", "b"), ("version", "2"), ("zone", "y")], [1.0, 1.0, ABSENT, 1.0]),
                 (&[("pod", "c"), ("version", "2")], [f64::NAN; 4]),
             ]),
+            0,
         );
         let found: Vec<_> = found.unwrap().into_iter().map(|m| (m.instance, m.version, m.points, m.at_end)).collect();
         let member = |pod: &str, version: &str, points, at_end| (pod.to_owned(), version.to_owned(), points, at_end);
@@ -89,11 +95,19 @@ mod tests {
     }
 
     #[test]
+    fn who_may_yet_report_is_still_there() {
+        let at_end = |young| {
+            members(&check(), &fetched(&[(&[("pod", "a"), ("version", "1")], [1.0, 1.0, ABSENT, ABSENT])]), young).unwrap()[0].at_end
+        };
+        assert_eq!([0, 1, 2].map(at_end), [false, false, true]);
+    }
+
+    #[test]
     fn a_series_without_one_of_the_labels_is_named() {
         for (labels, missing) in
             [(&[("pod", "a")][..], "`version`"), (&[("version", "1")], "`pod`"), (&[("pod", ""), ("version", "1")], "`pod`")]
         {
-            let message = members(&check(), &fetched(&[(labels, [1.0; 4])])).unwrap_err();
+            let message = members(&check(), &fetched(&[(labels, [1.0; 4])]), 0).unwrap_err();
             assert!(message.contains(missing), "{message}");
         }
     }

@@ -1,26 +1,32 @@
 //! Runs one analysis: plan, fetch, align, judge.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
-use futures::stream;
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use haldane_judges::config::MAX_METRICS;
 use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Observation, Points, Population};
 use haldane_judges::scorecard::{Remedy, Status, VerdictReason};
-use haldane_judges::{CheckedConfig, Judgement};
+use haldane_judges::{CheckedConfig, JudgeName, Judgement, Period};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::align::clocks::{self, Pair};
+use super::align::resolution::{self, Coarse};
+use super::align::tail::{self, Tail};
 use super::arms::{self, Asked, PairedArms};
 use super::fetch::{FetchError, Fetched, fetch};
 use super::pairing::Labels;
-use super::plan::{MetricPlan, Plan, PlannedQuery, SeriesRule, learns_from_history};
+use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule, learns_from_history};
 use super::population;
 use super::{
     ArmSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard, Statistics, WindowSpan,
 };
-use crate::source::cache::{CacheCounts, CachedSource, ReplyCache};
+use crate::source::cache::{CachedSource, ReplyCache};
 use crate::source::{Advice, InvalidSource, Source, SourceError, SourceSettings, Window};
 
 /// Bounds of one analysis.
@@ -36,7 +42,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_points: 11_000, max_inline_points: 100_000, concurrent_queries: 16 }
+        Self { max_points: 11_000, max_inline_points: 100_000, concurrent_queries: 64 }
     }
 }
 
@@ -49,6 +55,15 @@ pub struct Account {
     pub source: CachedSource,
 }
 
+impl Account {
+    /// How long after its end a window may still gain samples, in seconds.
+    #[must_use]
+    pub fn settle_seconds(&self) -> i64 {
+        let settle = self.source.settle();
+        i64::try_from(settle.as_secs()).unwrap_or(i64::MAX).saturating_add(i64::from(settle.subsec_nanos() > 0))
+    }
+}
+
 /// The configured metric stores, by name.
 #[derive(Debug, Default)]
 pub struct Accounts {
@@ -57,12 +72,11 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Makes every store ready.
+    /// Makes every store ready, behind one cache.
     ///
     /// # Errors
     /// [`InvalidSource`] for the first whose settings do not work.
-    pub fn open(settings: &BTreeMap<String, SourceSettings>) -> Result<Self, InvalidSource> {
-        let cache = ReplyCache::default();
+    pub fn open(settings: &BTreeMap<String, SourceSettings>, cache: ReplyCache) -> Result<Self, InvalidSource> {
         let accounts = settings
             .iter()
             .map(|(name, settings)| {
@@ -92,10 +106,10 @@ impl Accounts {
         self.accounts.values()
     }
 
-    /// How often replies were at hand.
+    /// The replies that are kept.
     #[must_use]
-    pub fn cache_counts(&self) -> CacheCounts {
-        self.cache.counts()
+    pub fn cache(&self) -> &ReplyCache {
+        &self.cache
     }
 }
 
@@ -198,8 +212,10 @@ impl Analyst {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Scorecard, AnalysisError> {
         let plan = Plan::of(request, &self.accounts, self.limits)?;
-        let mut replies = self.fetch_all(&plan, deadline, progress).await;
-        let population_replies = replies.split_off(plan.metrics.len()).pop().unwrap_or_default();
+        // Before anything is read: a point that settles meanwhile is still called young.
+        let asked_at = Timestamp::now().as_second();
+        let mut replies = self.fetch_all(&plan, request, deadline, progress).await;
+        let population_replies = replies.split_off(plan.metrics.len()).pop().unwrap_or_default().replies;
         let names = || plan.config.metrics.iter().map(|metric| &metric.name);
         if !population_replies.iter().any(|fetched| fetched.reply.is_ok()) {
             nothing_fetched(&plan, &replies, names())?;
@@ -212,11 +228,18 @@ impl Analyst {
             .flat_map(|((name, planned), replies)| assemble(name, planned, replies, request, &plan, &mut room))
             .collect();
         let config = judged_config(&plan.config, &mut assembled)?;
-        let evidence = evidence(request, &plan, &config, &mut assembled, members(&plan, &population));
+        let ends = ends_apart(&config, &assembled);
+        let (young_tail, young_seconds) = leave_out_young(request, &plan, &config, &mut assembled, asked_at);
+        let population_members = members(&plan, &population, |window| plan.young_points(window, asked_at));
+        let evidence = evidence(request, &plan, &config, &mut assembled, population_members, young_seconds);
         let digest = digest(&config, &evidence);
         let judge = request.judge;
+        let steps: Vec<Option<u32>> = assembled.iter().map(Assembled::concurrent_step).collect();
         let judging = tokio::task::spawn_blocking(move || {
-            let judgement = haldane_judges::judge(judge, &config, &evidence);
+            let mut judgement = haldane_judges::judge(judge, &config, &evidence);
+            judgement.warnings.extend(young_tail);
+            judgement.warnings.extend(ends);
+            judgement.warnings.extend(arms_apart(&evidence, &steps));
             (judgement, evidence)
         });
         let (mut judgement, evidence) = judging.await.map_err(|error| AnalysisError::Broken(error.to_string()))?;
@@ -256,42 +279,133 @@ impl Analyst {
         Ok(Scorecard { id: None, judged_at: Timestamp::now(), rerun: false, judgement, data })
     }
 
-    /// Asks every query, a bounded number at a time. The result has an entry for each metric, and one for the population, with one for
-    /// each of its queries.
-    async fn fetch_all(&self, plan: &Plan<'_>, deadline: Instant, progress: &(dyn Fn(Progress) + Sync)) -> Vec<Vec<Fetched>> {
+    /// Asks every query, a bounded number at a time. The result has an entry for each metric, and one for the population.
+    async fn fetch_all(&self, plan: &Plan<'_>, request: &Request, deadline: Instant, progress: &(dyn Fn(Progress) + Sync)) -> Vec<Read> {
         let asked: Vec<&[PlannedQuery]> = plan.metrics.iter().map(MetricPlan::queries).chain([plan.population.as_slice()]).collect();
-        let mut waiting: Vec<usize> = asked.iter().map(|queries| queries.len()).collect();
-        let total = waiting.iter().filter(|queries| **queries > 0).count();
+        let total = asked.iter().filter(|queries| !queries.is_empty()).count();
         let mut done = 0;
         progress(Progress { done, total });
-        let mut replies: Vec<Vec<Option<Fetched>>> = waiting.iter().map(|queries| vec![None; *queries]).collect();
-        if let Some(account) = plan.account {
-            // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
-            let mut jobs = Vec::new();
-            for (i, queries) in asked.iter().enumerate() {
-                for (j, planned) in queries.iter().enumerate() {
-                    jobs.push(async move { (i, j, fetch(&account.source, planned, deadline).await) });
-                }
-            }
-            let mut fetching = stream::iter(jobs).buffer_unordered(self.limits.concurrent_queries.max(1));
-            while let Some((i, j, fetched)) = fetching.next().await {
-                replies[i][j] = Some(fetched);
-                waiting[i] -= 1;
-                if waiting[i] == 0 {
-                    done += 1;
-                    progress(Progress { done, total });
-                }
-            }
+        let mut read: Vec<Read> = asked.iter().map(|_| Read::default()).collect();
+        let Some(account) = plan.account else { return read };
+        let permits = Semaphore::new(self.limits.concurrent_queries.max(1));
+        let asking = Asking { account, permits: &permits, deadline };
+        // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
+        let mut jobs = FuturesUnordered::new();
+        for (i, queries) in asked.iter().enumerate().filter(|(_, queries)| !queries.is_empty()) {
+            let asking = &asking;
+            jobs.push(async move { (i, self.read(i, queries, plan, request, asking).await) });
         }
-        replies.into_iter().map(|metric| metric.into_iter().map(|reply| reply.unwrap_or_else(Fetched::late)).collect()).collect()
+        while let Some((i, one)) = jobs.next().await {
+            read[i] = one;
+            done += 1;
+            progress(Progress { done, total });
+        }
+        read
+    }
+
+    /// Asks a metric's queries, and once more at a larger step where its points are further apart than was asked for.
+    async fn read(&self, i: usize, queries: &[PlannedQuery], plan: &Plan<'_>, request: &Request, asking: &Asking<'_>) -> Read {
+        let replies = asking.all(queries).await;
+        let mut read = Read { replies, again: None, warnings: Vec::new() };
+        // Kayenta's judge is given what Kayenta would give it.
+        let is_metric = queries.iter().all(|planned| planned.part != Part::Population);
+        // A store that gave less than it was asked for is not asked for more.
+        let complete = read.replies.iter().all(|fetched| fetched.reply.is_ok() && fetched.without_history.is_none());
+        if request.judge == JudgeName::NetflixAca || !is_metric || !complete {
+            return read;
+        }
+        // Events that mean none where they are missing come when they come.
+        let sparse = plan.config.metrics.get(i).is_some_and(|metric| metric.absent_means_zero);
+        let stride = |(planned, fetched): (&PlannedQuery, &Fetched)| {
+            let told = !sparse || planned.part == Part::Denominator;
+            told.then(|| fetched.stride()).flatten()
+        };
+        let strides: Vec<Option<usize>> = queries.iter().zip(&read.replies).map(stride).collect();
+        let asked = queries.iter().zip(&strides).map(|(planned, stride)| (planned.arm, planned.query.window, *stride));
+        let Some(coarse) = Coarse::of(asked) else { return read };
+        let found = coarse.describe();
+        let Some(step) = coarse.step_seconds() else {
+            read.warnings.push(format!("{found}, and no step fits both; judged as they came"));
+            return read;
+        };
+        let again = match plan.at_step(i, step, request, self.limits) {
+            Ok(again) => again,
+            Err(why) => {
+                read.warnings.push(format!("{found}, and could not be read every {step} s: {why}; judged as they came"));
+                return read;
+            }
+        };
+        let replies = asking.all(&again).await;
+        let failure = again.iter().zip(&replies).find_map(|(planned, fetched)| Some(fetched.reply.as_ref().err()?.failure(planned.arm)));
+        if let Some(failure) = failure {
+            let why = failure.message;
+            read.warnings.push(format!("{found}; asked again every {step} s, the {} failed ({why}); judged as they came", failure.arm));
+            return read;
+        }
+        let emptier = queries.iter().zip(&strides).zip(read.replies.iter().zip(&replies)).find(|((planned, stride), (before, after))| {
+            let distance = u64::from(planned.query.window.step_seconds).saturating_mul(stride.unwrap_or(1) as u64);
+            !resolution::is_as_full(before.places(), distance, after.places(), step)
+        });
+        if let Some(((planned, _), (before, after))) = emptier {
+            let (arm, before, after) = (planned.arm, before.places(), after.places());
+            read.warnings.push(format!(
+                "{found}; asked again every {step} s, the {arm} has {after} points where it had {before}; judged as they came"
+            ));
+            return read;
+        }
+        let forgetful = again
+            .iter()
+            .zip(read.replies.iter().zip(&replies))
+            .find(|(_, (before, after))| before.history_points > 0 && after.history_points == 0);
+        if let Some((planned, _)) = forgetful {
+            let arm = planned.arm;
+            read.warnings.push(format!("{found}; asked again every {step} s, the {arm} came without its history; judged as they came"));
+            return read;
+        }
+        let at_once = Period::from_seconds(u64::from(step));
+        read.warnings.push(format!("{found}; both were read every {step} s; set `step: {at_once}` to ask for it at once"));
+        Read { replies, again: Some(again), ..read }
+    }
+}
+
+/// One metric as it was read.
+#[derive(Default)]
+struct Read {
+    /// One for each query.
+    replies: Vec<Fetched>,
+    /// The queries that took the place of the planned ones, at another step.
+    again: Option<Vec<PlannedQuery>>,
+    /// What is to be said of its resolution.
+    warnings: Vec<String>,
+}
+
+/// How the queries of one analysis are asked.
+struct Asking<'a> {
+    account: &'a Account,
+    permits: &'a Semaphore,
+    deadline: Instant,
+}
+
+impl Asking<'_> {
+    async fn one(&self, planned: &PlannedQuery) -> Fetched {
+        let _permit = self.permits.acquire().await;
+        fetch(&self.account.source, planned, self.deadline).await
+    }
+
+    async fn all(&self, queries: &[PlannedQuery]) -> Vec<Fetched> {
+        let mut asked = Vec::with_capacity(queries.len());
+        for planned in queries {
+            asked.push(self.one(planned));
+        }
+        join_all(asked).await
     }
 }
 
 /// Fails when every metric was to be fetched and for each the store itself failed: then there is nothing to judge.
-fn nothing_fetched<'a>(plan: &Plan<'_>, replies: &[Vec<Fetched>], names: impl Iterator<Item = &'a String>) -> Result<(), AnalysisError> {
+fn nothing_fetched<'a>(plan: &Plan<'_>, read: &[Read], names: impl Iterator<Item = &'a String>) -> Result<(), AnalysisError> {
     let mut first = None;
-    for ((name, planned), replies) in names.zip(&plan.metrics).zip(replies) {
-        let failure = replies.iter().find_map(|fetched| match &fetched.reply {
+    for ((name, planned), read) in names.zip(&plan.metrics).zip(read) {
+        let failure = read.replies.iter().find_map(|fetched| match &fetched.reply {
             Err(FetchError::Source(error)) => Some(error),
             _ => None,
         });
@@ -312,21 +426,29 @@ struct Assembled {
     provenance: MetricProvenance,
     warnings: Vec<String>,
     advice: Vec<Advice>,
+    /// The baseline's window and the canary's; `None` where the samples came with the request.
+    windows: Option<(Window, Window)>,
 }
 
 impl Assembled {
     fn new(provenance: MetricProvenance, observation: Option<Observation>) -> Self {
-        Self { observation, provenance, warnings: Vec::new(), advice: Vec::new() }
+        Self { observation, provenance, warnings: Vec::new(), advice: Vec::new(), windows: None }
+    }
+
+    /// The step at which both arms were asked over one window; `None` where they were not.
+    fn concurrent_step(&self) -> Option<u32> {
+        self.windows.filter(|(baseline, canary)| baseline == canary).map(|(_, canary)| canary.step_seconds)
     }
 }
 
 /// What a metric's replies come to: one entry, or one for each pair of its series. `room` is how many more than one each there may be.
-fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Request, plan: &Plan<'_>, room: &mut usize) -> Vec<Assembled> {
+fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, plan: &Plan<'_>, room: &mut usize) -> Vec<Assembled> {
     let mut provenance = MetricProvenance {
         name: name.to_owned(),
         series_of: None,
         labels: Labels::new(),
         from: INLINE.to_owned(),
+        step_seconds: None,
         queries: Vec::new(),
         statistics: None,
         samples: None,
@@ -337,19 +459,29 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
             let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns));
             return vec![Assembled::new(provenance, observation)];
         }
-        MetricPlan::Fetch { series, queries } => (series, queries),
+        MetricPlan::Fetch { series, queries } => (series, read.again.as_deref().unwrap_or(queries)),
     };
-    let (mut warnings, mut advice) = (Vec::new(), Vec::new());
+    let replies = &read.replies;
+    let (mut warnings, mut advice) = (read.warnings.clone(), Vec::new());
+    let window = |arm: Arm| queries.iter().find(|planned| planned.arm == arm).map(|planned| planned.query.window);
+    let windows = window(Arm::Baseline).zip(window(Arm::Canary));
+    let own_step = windows.filter(|_| read.again.is_some()).map(|(_, canary)| canary.step_seconds);
+    provenance.step_seconds = own_step;
     if let Some(account) = plan.account {
         account.source.kind().clone_into(&mut provenance.from);
+        let metric = plan.config.metrics.iter().find(|metric| metric.name == name);
         for planned in queries.iter().filter(|planned| planned.arm == Arm::Canary) {
-            advice.extend(account.source.advise(&planned.query));
+            let of_query = account.source.advise(&planned.query);
+            advice.extend(of_query.into_iter().filter(|advice| metric.is_none_or(|metric| advice.concerns(metric))));
         }
         if learns && queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text)) {
             warnings.push("judged without history: the query's points depend on the range over which it is asked".to_owned());
         }
     }
     let asked: Vec<Asked<'_>> = queries.iter().zip(replies).collect();
+    if request.judge != JudgeName::NetflixAca {
+        advice.extend(repeated(&asked));
+    }
     for (planned, fetched) in &asked {
         provenance.queries.push(query_provenance((planned, fetched)));
         for warning in fetched.reply.iter().flat_map(|reply| &reply.warnings) {
@@ -369,11 +501,13 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         if without_history {
             (baseline.history, canary.history) = (None, None);
         }
-        Observation::Sampled { baseline, canary }
+        let step = own_step.map(f64::from);
+        Observation::Sampled { baseline: baseline.with_step(step), canary: canary.with_step(step) }
     };
     let assembled = |observation| Assembled {
         warnings: warnings.clone(),
         advice: advice.clone(),
+        windows,
         ..Assembled::new(provenance.clone(), Some(observation))
     };
     if let SeriesRule::Pairs(pair_by) = series {
@@ -402,6 +536,92 @@ fn assemble(name: &str, planned: &MetricPlan, replies: &[Fetched], request: &Req
         (Ok(baseline), Ok(canary)) => sampled(baseline, canary),
         (Err(failure), _) | (_, Err(failure)) => Observation::Failed(failure),
     })]
+}
+
+/// Advice on arms that repeat each value for several steps: their neighbouring points are one.
+fn repeated(asked: &[Asked<'_>]) -> Option<Advice> {
+    let of = |arm: Arm| -> Option<u64> {
+        let repeats = |(planned, fetched): &Asked<'_>| {
+            let found = fetched.reporting().into_iter().filter_map(|series| resolution::repeats(fetched.window_of(series))).min()?;
+            (found > 1).then(|| u64::from(planned.query.window.step_seconds).saturating_mul(found as u64))
+        };
+        asked.iter().filter(|(planned, _)| planned.arm == arm).filter_map(repeats).max()
+    };
+    let who = match (of(Arm::Baseline), of(Arm::Canary)) {
+        (Some(baseline), Some(canary)) if baseline == canary => format!("the values of both arms change every {canary} s only"),
+        (Some(baseline), Some(canary)) => {
+            format!("the baseline's values change every {baseline} s only, and the canary's every {canary} s")
+        }
+        (Some(one), None) => format!("the baseline's values change every {one} s only"),
+        (None, Some(one)) => format!("the canary's values change every {one} s only"),
+        (None, None) => return None,
+    };
+    let sentence =
+        format!("{who} and are repeated in between: a scrape or a recording rule is slower than the step; ask at a step as long");
+    Some(Advice { sentence, about_shifts: false, unless: None })
+}
+
+/// Ends both arms of every metric before the first point that either lacks and that may still arrive, and says how young the tail was, and
+/// by how many seconds the shortest metric ends before the window does. A metric that would lose too much of it is not judged.
+///
+/// Kayenta's judge is given every point, as Kayenta would give it.
+fn leave_out_young(
+    request: &Request,
+    plan: &Plan<'_>,
+    config: &CheckedConfig,
+    assembled: &mut [Assembled],
+    now: i64,
+) -> (Option<String>, i64) {
+    let Some(account) = plan.account else { return (None, 0) };
+    let mut left_out = Vec::new();
+    let mut youngest: Option<Window> = None;
+    let mut longest = 0;
+    for (one, metric) in assembled.iter_mut().zip(&config.metrics) {
+        let Some((baseline, canary)) = one.windows else { continue };
+        for window in [baseline, canary] {
+            if plan.young_points(window, now) > 0 && youngest.is_none_or(|other| other.end < window.end) {
+                youngest = Some(window);
+            }
+        }
+        let Some(observation) = one.observation.as_mut().filter(|_| request.judge != JudgeName::NetflixAca) else { continue };
+        let window = |arm| if arm == Arm::Baseline { baseline } else { canary };
+        match tail::leave_out_missing(observation, metric.absent_means_zero, |arm| plan.young_points(window(arm), now)) {
+            Tail::LeftOut(0) => {}
+            Tail::LeftOut(points) => {
+                left_out.push(one.provenance.name.as_str());
+                let seconds = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(i64::from(canary.step_seconds));
+                longest = longest.max(seconds);
+            }
+            Tail::Unjudged(arm, points) => {
+                *observation = Observation::Failed(tail::failure(arm, points, window(arm), account.settle_seconds()));
+            }
+        }
+    }
+    let warning = youngest.and_then(|window| tail::warning(window, account.settle_seconds(), now, &account.name, &left_out));
+    (warning, longest)
+}
+
+/// Says where one arm begins later or ends earlier than the other, over all metrics that were read over one window.
+fn ends_apart(config: &CheckedConfig, assembled: &[Assembled]) -> Vec<String> {
+    let told = assembled.iter().zip(&config.metrics).filter_map(|(one, metric)| {
+        let Observation::Sampled { baseline, canary } = one.observation.as_ref()? else { return None };
+        // Where no point is a zero, it says nothing of when an arm began.
+        let step_seconds = i64::from(one.concurrent_step().filter(|_| !metric.absent_means_zero)?);
+        Some(Pair { baseline: &baseline.points, canary: &canary.points, step_seconds })
+    });
+    clocks::ends_apart(&told.collect::<Vec<_>>())
+}
+
+/// Says where one arm's points follow the other's, over the metrics that were read over one window at one step, which most of them have.
+fn arms_apart(evidence: &Evidence, steps: &[Option<u32>]) -> Option<String> {
+    let mut of_step: BTreeMap<u32, Vec<Pair<'_>>> = BTreeMap::new();
+    for (observation, step) in evidence.observations.iter().zip(steps) {
+        let (Observation::Sampled { baseline, canary }, Some(step)) = (observation, *step) else { continue };
+        let pair = Pair { baseline: &baseline.points, canary: &canary.points, step_seconds: i64::from(step) };
+        of_step.entry(step).or_default().push(pair);
+    }
+    let (step, pairs) = of_step.into_iter().max_by_key(|(step, pairs)| (pairs.len(), Reverse(*step)))?;
+    clocks::lag(&pairs).map(|lag| lag.warning(i64::from(step)))
 }
 
 /// The config with a metric for each pair of series; each of them is named after its labels.
@@ -460,14 +680,14 @@ fn query_provenance((planned, fetched): Asked<'_>) -> QueryProvenance {
 }
 
 /// Who runs what, where the config asks.
-fn members(plan: &Plan<'_>, asked: &[Asked<'_>]) -> Option<Result<Population, FetchFailure>> {
+fn members(plan: &Plan<'_>, asked: &[Asked<'_>], young: impl Fn(Window) -> usize) -> Option<Result<Population, FetchFailure>> {
     let check = plan.config.population.as_ref()?;
     if plan.population.is_empty() {
         let message =
             "the samples came with the request, which says no window over which to ask who runs which version; give one".to_owned();
         return Some(Err(FetchFailure { arm: Arm::Canary, reason: "no_query".to_owned(), message }));
     }
-    Some(population::read(check, asked))
+    Some(population::read(check, asked, young))
 }
 
 fn evidence(
@@ -476,6 +696,7 @@ fn evidence(
     config: &CheckedConfig,
     assembled: &mut [Assembled],
     population: Option<Result<Population, FetchFailure>>,
+    young_seconds: i64,
 ) -> Evidence {
     let mut observations: Vec<Observation> = assembled
         .iter_mut()
@@ -486,15 +707,16 @@ fn evidence(
             })
         })
         .collect();
-    if let (Some(window), Some(released)) = (request.window, request.released_at) {
-        // The steps between the release and the window are the new version's own.
-        let since = window.start.saturating_sub(released.as_second()).max(0);
-        let step = i64::from(window.step_seconds.max(1));
-        let steps = usize::try_from(since.saturating_add(step - 1) / step).unwrap_or(usize::MAX);
-        let fetched = observations.iter_mut().zip(assembled.iter()).filter(|(_, one)| one.provenance.from != INLINE);
-        fetched.for_each(|(observation, _)| arms::forget_newest(observation, steps));
+    if let Some(released) = request.released_at {
+        for (observation, one) in observations.iter_mut().zip(assembled.iter()) {
+            let Some((_, window)) = one.windows else { continue };
+            // The steps between the release and the window are the new version's own.
+            let since = window.start.saturating_sub(released.as_second()).max(0);
+            let step = i64::from(window.step_seconds.max(1));
+            arms::forget_newest(observation, usize::try_from(since.saturating_add(step - 1) / step).unwrap_or(usize::MAX));
+        }
     }
-    arms::trim_histories(config, &mut observations);
+    arms::trim_histories(config, &mut observations, f64::from(plan.step_seconds));
     let longest = observations.iter().map(|observation| match observation {
         Observation::Sampled { canary, .. } => canary.points.len(),
         Observation::Failed(_) => 0,
@@ -506,6 +728,8 @@ fn evidence(
         Some(window) => window.seconds() as f64,
         None => longest.max().unwrap_or(0) as f64 * step_seconds,
     };
+    // What was left out of its end was not observed.
+    let observed_seconds = (observed_seconds - young_seconds as f64).max(0.0);
     let own = request.queries.values().map(|queries| (Some(queries.baseline.window), Some(queries.canary.window)));
     let apart = own.chain([(request.baseline_window(), request.window)]).any(|(baseline, canary)| baseline != canary);
     // Inline samples have no windows that could differ.
@@ -548,6 +772,9 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
             vector(&metric.name, &[]);
             continue;
         };
+        if let Some(step) = canary.step_seconds {
+            vector("\0step", &[step]);
+        }
         for arm in [baseline, canary] {
             all(&arm.points, &mut |values| vector(&metric.name, values));
             for instance in &arm.instances {

@@ -33,7 +33,8 @@ impl Finding {
         finding.result.baseline_coverage = baseline;
         finding.result.canary_coverage = canary;
         finding.result.warnings.append(&mut cleaned.warnings);
-        if cleaned.canary.seen == 0.0 && canary.infinite == 0 && cleaned.baseline.reports() && !metric.may_be_absent {
+        let expected = cleaned.baseline.reports() && !metric.may_be_absent && !cleaned.up_at_other_step;
+        if cleaned.canary.seen == 0.0 && canary.infinite == 0 && expected {
             let sentence = format!("is reported by the baseline ({}) and not at all by the canary", points(baseline));
             finding.decide(Status::Regressed, Reason::Silent, Mode::None, sentence);
             return Err(Box::new(finding.result));

@@ -79,7 +79,9 @@ pub(crate) fn judge_metrics(
         .metrics
         .iter()
         .zip(cleaned)
-        .map(|(metric, cleaned)| {
+        .enumerate()
+        .map(|(i, (metric, cleaned))| {
+            let context = Context { step_seconds: evidence.step_seconds_of(i), ..context };
             let to_confirm = cleaned.as_ref().ok().filter(|_| metric.confirm > 1).cloned();
             let result = judge_one(metric, cleaned, context);
             let result = match to_confirm {
