@@ -95,7 +95,7 @@ struct When {
     /// The window's start, such as 2026-01-31T10:00:00Z.
     #[arg(long, value_name = "TIME", conflicts_with = "last")]
     start: Option<Timestamp>,
-    /// The window's end. Default: now.
+    /// The window's end. Default: when its samples have arrived, `settle` of the source ago (60s).
     #[arg(long, value_name = "TIME")]
     end: Option<Timestamp>,
     /// The window's length, up to its end.
@@ -299,8 +299,8 @@ impl Reply {
 async fn in_process(args: &Args, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
     let (accounts, configs) = store::open(&args.whence.store)?;
     let analyst = Analyst::new(accounts, Limits::default());
-    let request =
-        crate::api::translate(body, &configs, &BodyLimits::default(), Timestamp::now()).map_err(|problem| client::refusal(&problem))?;
+    let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.accounts(), Timestamp::now())
+        .map_err(|problem| client::refusal(&problem))?;
     let waiting = Waiting::start("fetching");
     let scorecard = analyst.run(&request, Instant::now() + wait, &|progress| waiting.fetched(progress)).await;
     scorecard.map_err(|error| match error {

@@ -173,12 +173,18 @@ impl Unit {
     /// The unit of a metric's values. Ratios are shown in percent, and their differences in percentage points.
     #[must_use]
     pub fn of(metric: &MetricResult) -> Self {
+        let counted = metric.counts.is_some() || metric.threshold.as_ref().is_some_and(|t| t.rate_interval.is_some());
+        Self::named(metric.kind, metric.unit.as_deref(), counted)
+    }
+
+    /// The unit of values of this kind, by the name that a config gives it; `counted` says that they are rates of events out of totals.
+    #[must_use]
+    pub fn named(kind: Kind, unit: Option<&str>, counted: bool) -> Self {
         let plain = |factor, suffix: &str| Self { factor, suffix: suffix.to_owned(), point: "", bytes: false };
-        let unit = metric.unit.as_deref().unwrap_or_default();
+        let unit = unit.unwrap_or_default();
         let is_percent = matches!(unit, "percent" | "%");
-        if metric.kind == Kind::Ratio {
+        if kind == Kind::Ratio {
             // Counts are fractions whatever the unit says; a pre-divided ratio is a fraction unless it is in percent.
-            let counted = metric.counts.is_some() || metric.threshold.as_ref().is_some_and(|t| t.rate_interval.is_some());
             return Self { point: "pp", ..plain(if counted || !is_percent { 100.0 } else { 1.0 }, "%") };
         }
         match unit {
@@ -204,6 +210,13 @@ impl Unit {
     pub fn value(&self, value: f64) -> String {
         let (divisor, suffix) = self.scale(value.abs());
         with_suffix(number(value / divisor), suffix)
+    }
+
+    /// Values of a table on one scale, and the unit for all of them, which may be empty.
+    #[must_use]
+    pub fn table(&self, values: &[f64]) -> (Vec<String>, String) {
+        let (divisor, suffix) = self.scale(values.iter().fold(0.0, |largest, value| value.abs().max(largest)));
+        (values.iter().map(|value| number(value / divisor)).collect(), suffix.to_owned())
     }
 
     /// Two values, the unit once: `412 → 585 ms`.

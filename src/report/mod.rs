@@ -7,11 +7,13 @@ pub mod format;
 mod html;
 mod junit;
 mod markdown;
+mod page;
 mod terminal;
 mod view;
 
 pub use html::html;
 pub use junit::{UnwritableReport, junit};
 pub use markdown::markdown;
+pub(crate) use page::Page;
 pub use terminal::{Terminal, terminal};
 pub use view::{Drawn, Row, View};

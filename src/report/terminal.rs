@@ -3,10 +3,11 @@
 use anstyle::{AnsiColor, Style};
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
-use textwrap::Options;
+use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
 use super::format::truncate;
+use super::page::Page;
 use super::view::{Row, View};
 use crate::analysis::Scorecard;
 
@@ -37,41 +38,17 @@ const GAP: &str = "  ";
 #[must_use]
 pub fn terminal(card: &Scorecard, terminal: Terminal) -> String {
     let view = View::new(card);
-    let mut page = Page { out: String::new(), width: terminal.width.clamp(NARROWEST, WIDEST), colour: terminal.colour };
+    let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::HyphenSplitter);
     page.head(&view);
     page.table(&view.rows);
     for row in view.rows.iter().filter(|row| !row.is_plain_pass()) {
         page.metric(row);
     }
     page.foot(&view);
-    page.out
-}
-
-struct Page {
-    out: String,
-    width: usize,
-    colour: bool,
+    page.into_text()
 }
 
 impl Page {
-    fn paint(&self, style: Style, text: &str) -> String {
-        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
-    }
-
-    fn line(&mut self, text: &str) {
-        self.out.push_str(text.trim_end());
-        self.out.push('\n');
-    }
-
-    /// Wrapped text; the first line starts with `first`, the others are indented as far.
-    fn wrapped(&mut self, first: &str, text: &str) {
-        let indent = " ".repeat(first.width());
-        let options = Options::new(self.width).initial_indent(first).subsequent_indent(&indent);
-        for line in textwrap::wrap(text, options) {
-            self.line(&line);
-        }
-    }
-
     fn heading(&mut self, text: &str) {
         let heading = self.paint(Style::new().bold(), text);
         self.line("");

@@ -1,0 +1,56 @@
+//! Text for a terminal as it grows, line by line.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use anstyle::Style;
+use textwrap::{Options, WordSplitter};
+use unicode_width::UnicodeWidthStr;
+
+use super::Terminal;
+
+/// What was written so far, and what its lines may be like.
+pub(crate) struct Page {
+    out: String,
+    /// Columns of a line.
+    pub(crate) width: usize,
+    colour: bool,
+    /// Where words may be broken.
+    splitter: WordSplitter,
+}
+
+impl Page {
+    /// An empty page as wide as the terminal, within these widths; a narrower terminal wraps the lines itself.
+    pub(crate) fn new(terminal: Terminal, widths: RangeInclusive<usize>, splitter: WordSplitter) -> Self {
+        let width = terminal.width.clamp(*widths.start(), *widths.end());
+        Self { out: String::new(), width, colour: terminal.colour, splitter }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.out
+    }
+
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
+        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    pub(crate) fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
+    }
+
+    /// Wrapped text; the first line starts with `first`, the others are indented as far.
+    pub(crate) fn wrapped(&mut self, first: &str, text: &str) {
+        for line in self.wrap(first, text) {
+            self.line(&line);
+        }
+    }
+
+    /// The lines of the same.
+    pub(crate) fn wrap(&self, first: &str, text: &str) -> Vec<String> {
+        let indent = " ".repeat(first.width());
+        let options = Options::new(self.width).word_splitter(self.splitter.clone());
+        let lines = textwrap::wrap(text, options.initial_indent(first).subsequent_indent(&indent));
+        lines.into_iter().map(Cow::into_owned).collect()
+    }
+}
