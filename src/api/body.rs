@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::analysis::{InlineArm, InlineSamples, Request, Scope};
+use crate::analysis::{Account, Accounts, InlineArm, InlineSamples, Request, Scope};
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
 
@@ -128,13 +128,16 @@ struct CanaryBody {
     variables: BTreeMap<String, String>,
 }
 
-/// The time to judge: `start` and `end`, or a `duration` that ends at `end` or, without one, now.
+/// The time to judge: `start` and `end`, or a `duration` that ends at `end`. Without an `end` the window ends as late as its samples have
+/// arrived: `settle` of the account ago, 60 s unless its settings say otherwise.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WindowBody {
     /// Start (RFC 3339); rounded up to a multiple of the step.
     start: Option<Time>,
-    /// End (RFC 3339); rounded down to a multiple of the step. Default: now.
+    /// End (RFC 3339); rounded down to a multiple of the step. Default: `settle` of the account ago, so that every sample has arrived. One
+    /// that is younger is judged as it is, with a warning which points may still come or change. A canary that is judged from its `start` on
+    /// can therefore first pass at `start` + `min_observation` + `settle` + one step.
     end: Option<Time>,
     /// Length, such as `30m`, instead of `start`.
     duration: Option<Period>,
@@ -225,11 +228,12 @@ impl JsonSchema for Time {
 
 /// Translates a body into what is analysed: the config resolved, times absolute and aligned to the step.
 ///
-/// What depends on the configured stores is left to [`Analyst::check`](crate::analysis::Analyst::check).
+/// Of the configured stores only `settle` counts here, by which a window without an end lies back; the rest is left to
+/// [`Analyst::check`](crate::analysis::Analyst::check).
 ///
 /// # Errors
 /// A [`Problem`] that points at the offending field.
-pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: Timestamp) -> Result<Request, Problem> {
+pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accounts: &Accounts, now: Timestamp) -> Result<Request, Problem> {
     if !body.is_object() {
         return Err(Problem::invalid("", "the body is a JSON object with at least `config`; see /openapi.json for an example"));
     }
@@ -271,6 +275,8 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
     let window_body = body.window.unwrap_or_default();
     let all_inline = config.metrics.iter().all(|metric| samples.contains_key(&metric.name));
     let timeless = window_body.start.is_none() && window_body.end.is_none() && window_body.duration.is_none();
+    // How much earlier than the judgement the window ends for its samples to arrive, and a word on that.
+    let (mut settling, mut waiting_for) = (0, String::new());
     let (window, step_seconds) = if timeless && all_inline {
         let step = match (window_body.step, config.step) {
             (Some(step), _) => checked_step(step)?,
@@ -279,7 +285,12 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
         };
         (None, u32::try_from(step).map_err(|_| Problem::invalid("/window/step", "is too long; give at most `1d`"))?)
     } else {
-        let window = align(&window_body, config.step, limits.max_points, now)?;
+        // Samples that are given need no time to arrive, and an account that does not exist is refused later.
+        let account = accounts.choose(body.source.as_deref()).ok().filter(|_| !all_inline);
+        let settle = account.map_or(0, Account::settle_seconds);
+        settling = if window_body.ends_by_itself() { settle } else { 0 };
+        waiting_for = waiting(&window_body, settle);
+        let window = align(&window_body, config.step, limits.max_points, settle, now)?;
         (Some(window), window.step_seconds)
     };
     let baseline_offset_seconds = u32::try_from(offset).map_err(|_| Problem::invalid("/baseline/offset", "is too long"))?;
@@ -308,15 +319,13 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, now: T
     if let (Some(released), Some(window)) = (released_at, window)
         && released.as_second() >= window.end
     {
-        return Err(Problem::invalid(
-            "/released_at",
-            format!("{released} is not before the window's end: nothing of the release is in it"),
-        ));
+        let detail = format!("{released} is not before the window's end ({}): nothing of the release is in it", written(window.end));
+        return Err(Problem::invalid("/released_at", detail + &waiting_for));
     }
     // A window whose start is not stated slides, and does not grow: it is no look of a plan.
     let from_planned_end = || {
         stated_start?;
-        planned_looks(window?, planned_end?.as_second(), config.min_observation, body.early_pass)
+        planned_looks(window?, settling, planned_end?.as_second(), config.min_observation, body.early_pass)
     };
     let plan = stated_look.or_else(from_planned_end);
 
@@ -359,13 +368,14 @@ impl LooksBody {
     }
 }
 
-/// The look that a window is, of a plan that ends at `end` (Unix seconds); `None` where the plan has only one.
-fn planned_looks(window: Window, end: i64, min_observation: Period, early_pass: bool) -> Option<Looks> {
+/// The look that a window is, of a plan that ends at `end` (Unix seconds) and is judged so long after the window's; `None` where the plan has
+/// only one.
+fn planned_looks(window: Window, settling: i64, end: i64, min_observation: Period, early_pass: bool) -> Option<Looks> {
     let length = end.max(window.end).saturating_sub(window.start).max(1);
     let apart = i64::try_from(min_observation.seconds()).unwrap_or(i64::MAX).max(i64::from(window.step_seconds));
     let looks = length.div_ceil_positive(apart).clamp(1, i64::from(MOST_LOOKS));
     let apart = apart.max(length.div_ceil_positive(looks));
-    let last = window.end.saturating_add(i64::from(window.step_seconds)) > end;
+    let last = window.end.saturating_add(settling).saturating_add(i64::from(window.step_seconds)) > end;
     // A plan that has not ended has a look left.
     let look = if last { looks } else { window.seconds().div_ceil_positive(apart).clamp(1, (looks - 1).max(1)) };
     let count = |n: i64| u32::try_from(n).unwrap_or(MOST_LOOKS);
@@ -437,24 +447,32 @@ fn checked_step(step: Period) -> Result<u64, Problem> {
     }
 }
 
-/// The window on the step grid.
-fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, now: Timestamp) -> Result<Window, Problem> {
+impl WindowBody {
+    /// Whether nothing says when the window ends.
+    fn ends_by_itself(&self) -> bool {
+        self.end.is_none() && (self.start.is_none() || self.duration.is_none())
+    }
+}
+
+/// The window on the step grid. Without an end it ends so many seconds ago.
+fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, settle: i64, now: Timestamp) -> Result<Window, Problem> {
     let now = now.as_second();
     let end_of_request = body.end.map(|end| end.0.as_second());
     if let Some(Time(end)) = body.end
         && end.as_second() > now.saturating_add(CLOCK_SKEW)
     {
-        let at = Timestamp::from_second(now).map(|now| now.to_string()).unwrap_or_default();
-        return Err(Problem::invalid("/window/end", format!("{end} lies in the future (it is {at}); leave it out to judge up to now")));
+        let detail = format!("{end} lies in the future (it is {}); leave it out to judge what has arrived", written(now));
+        return Err(Problem::invalid("/window/end", detail));
     }
+    let settled = now.saturating_sub(settle);
     let period = |period: Period| i64::try_from(period.seconds()).unwrap_or(i64::MAX);
     let (start, end) = match (body.start.map(|start| start.0.as_second()), end_of_request, body.duration.map(period)) {
         (Some(_), Some(_), Some(_)) => {
             return Err(Problem::invalid("/window/duration", "start and end say how long the window is; leave one of the three out"));
         }
-        (Some(start), end, None) => (start, end.unwrap_or(now)),
+        (Some(start), end, None) => (start, end.unwrap_or(settled)),
         (None, end, Some(duration)) => {
-            let end = end.unwrap_or(now);
+            let end = end.unwrap_or(settled);
             (end.saturating_sub(duration), end)
         }
         (Some(start), None, Some(duration)) => {
@@ -474,9 +492,9 @@ fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, now:
     };
     let end = end.min(now);
     if end <= start {
-        let shown = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
         let pointer = if body.duration.is_some() { "/window/duration" } else { "/window/end" };
-        return Err(Problem::invalid(pointer, format!("the window ends ({}) before or when it starts ({})", shown(end), shown(start))));
+        let detail = format!("the window ends ({}) before or when it starts ({})", written(end), written(start));
+        return Err(Problem::invalid(pointer, detail + &waiting(body, settle)));
     }
     let length = end.saturating_sub(start);
     let step = match (body.step, config_step) {
@@ -485,12 +503,14 @@ fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, now:
         (None, None) if length <= DEFAULT_STEP_UP_TO => DEFAULT_STEP,
         (None, None) => round_up(length.div_ceil_positive(POINTS_OF_A_FITTED_STEP), DEFAULT_STEP),
     };
-    let aligned_start = round_up(start, step);
     let aligned_end = end.saturating_sub(end.rem_euclid(step));
+    // A duration alone is that long, on whichever grid its end comes to lie.
+    let start = if body.start.is_none() && body.end.is_none() { aligned_end.saturating_sub(length) } else { start };
+    let aligned_start = round_up(start, step);
     let written_step = Period::from_seconds(step.unsigned_abs());
     if aligned_end <= aligned_start {
         let detail = format!("the window holds not one whole step of {written_step}; give a longer window or a shorter step");
-        return Err(Problem::invalid("/window", detail));
+        return Err(Problem::invalid("/window", detail + &waiting(body, settle)));
     }
     let window = u32::try_from(step).map(|step_seconds| Window { start: aligned_start, end: aligned_end, step_seconds });
     let window = window.map_err(|_| Problem::invalid("/window/step", format!("{written_step} is longer than a step may be")))?;
@@ -505,6 +525,20 @@ fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, now:
         return Err(Problem::invalid("/window/step", detail));
     }
     Ok(window)
+}
+
+/// A time in Unix seconds, as callers write it.
+fn written(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// Why a window that states no end ends before now, for who wonders.
+fn waiting(body: &WindowBody, settle: i64) -> String {
+    if body.ends_by_itself() && settle > 0 {
+        format!("; without an `end` the window ends {settle} s ago, when its samples have arrived, and on a whole step")
+    } else {
+        String::new()
+    }
 }
 
 /// The smallest multiple of `step`, which is above 0, that is not below `value`.
@@ -647,6 +681,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::source::cache::ReplyCache;
 
     fn now() -> Timestamp {
         "2026-11-21T12:00:30Z".parse().unwrap()
@@ -657,7 +692,7 @@ mod tests {
     }
 
     fn read(body: Value) -> Result<Request, Problem> {
-        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), now())
+        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &Accounts::default(), now())
     }
 
     fn refused(body: Value) -> (String, String) {
@@ -675,8 +710,85 @@ mod tests {
         let window = read(with_window(json!({ "duration": "30m" }))).unwrap().window.unwrap();
         let end: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         assert_eq!((window.end, window.step_seconds), (end.as_second(), 60));
-        // 11:30:30 is rounded up.
-        assert_eq!(window.len(), 29);
+        assert_eq!(window.len(), 30, "as long as it says, whatever the time is");
+    }
+
+    /// Read where one account settles after a minute, and another after ten.
+    fn settled(body: Value) -> Result<Request, Problem> {
+        let account =
+            |settle: &str| serde_json::from_value(json!({ "kind": "prometheus", "url": "http://127.0.0.1:1", "settle": settle })).unwrap();
+        let settings = BTreeMap::from([("main".to_owned(), account("60s")), ("slow".to_owned(), account("10m"))]);
+        let accounts = Accounts::open(&settings, ReplyCache::default()).unwrap();
+        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &accounts, now())
+    }
+
+    fn ends(window: Value, source: Value) -> String {
+        let end = settled(json!({ "config": config(), "window": window, "source": source })).unwrap().window.unwrap().end;
+        Timestamp::from_second(end).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_window_without_an_end_ends_where_its_account_has_settled() {
+        // It is 12:00:30.
+        assert_eq!(ends(json!({ "duration": "30m" }), json!("main")), "2026-11-21T11:59:00Z");
+        assert_eq!(ends(json!({ "start": "2026-11-21T11:00:00Z" }), json!("main")), "2026-11-21T11:59:00Z");
+        assert_eq!(ends(json!({ "duration": "30m", "step": "15s" }), json!("main")), "2026-11-21T11:59:30Z");
+        assert_eq!(ends(json!({ "duration": "30m" }), json!("slow")), "2026-11-21T11:50:00Z");
+        assert_eq!(ends(json!({ "duration": "30m" }), json!(null)), "2026-11-21T12:00:00Z", "which account is asked is not known");
+    }
+
+    #[test]
+    fn an_end_that_is_stated_is_kept() {
+        assert_eq!(ends(json!({ "duration": "30m", "end": "2026-11-21T12:00:10Z" }), json!("main")), "2026-11-21T12:00:00Z");
+        assert_eq!(ends(json!({ "start": "2026-11-21T11:30:00Z", "duration": "30m" }), json!("main")), "2026-11-21T12:00:00Z");
+    }
+
+    #[test]
+    fn given_samples_need_no_time_to_arrive() {
+        let samples = json!({ "latency": { "baseline": [1], "canary": [1] }, "a/b": { "baseline": [1], "canary": [1] } });
+        let request = settled(json!({ "config": config(), "window": { "duration": "30m" }, "source": "main", "samples": samples }));
+        assert_eq!(request.unwrap().window.unwrap().end % 3600, 0);
+    }
+
+    #[test]
+    fn a_window_without_an_end_that_is_refused_says_why_it_ends_before_now() {
+        // It is 12:00:30, and such a window ends at 11:59:00.
+        for (window, released_at, pointer) in [
+            (json!({ "start": "2026-11-21T11:59:40Z" }), json!(null), "/window/end"),
+            (json!({ "start": "2026-11-21T11:58:40Z" }), json!(null), "/window"),
+            (json!({ "duration": "40s" }), json!(null), "/window"),
+            (json!({ "duration": "10m" }), json!("2026-11-21T11:59:30Z"), "/released_at"),
+            (json!({ "start": "2026-11-21T11:50:00Z" }), json!("2026-11-21T11:59:00Z"), "/released_at"),
+        ] {
+            let body = json!({ "config": config(), "window": window, "source": "main", "released_at": released_at });
+            let problem = settled(body).unwrap_err();
+            assert_eq!(problem.pointer.as_deref(), Some(pointer), "{problem}");
+            let why = "; without an `end` the window ends 60 s ago, when its samples have arrived, and on a whole step";
+            assert!(problem.detail.ends_with(why), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_states_its_end_is_refused_without_a_word_on_others() {
+        let ended = json!({ "duration": "10m", "end": "2026-11-21T11:59:00Z" });
+        let body = json!({ "config": config(), "window": ended, "source": "main", "released_at": "2026-11-21T11:59:30Z" });
+        let problem = settled(body).unwrap_err();
+        let detail = "2026-11-21T11:59:30Z is not before the window's end (2026-11-21T11:59:00Z): nothing of the release is in it";
+        assert_eq!((problem.pointer.as_deref(), problem.detail.as_str()), (Some("/released_at"), detail));
+    }
+
+    #[test]
+    fn the_judgement_at_the_planned_end_is_the_last_look_although_its_window_ends_earlier() {
+        let look = |planned: &str| {
+            let config = json!({ "name": "c", "min_observation": "5m", "metrics": [{ "name": "latency" }] });
+            let window = json!({ "start": "2026-11-21T11:00:00Z" });
+            settled(json!({ "config": config, "window": window, "source": "main", "planned_end": planned }))
+                .unwrap()
+                .looks
+                .map(|plan| (plan.look, plan.looks))
+        };
+        assert_eq!(look("2026-11-21T12:00:00Z"), Some((12, 12)));
+        assert_eq!(look("2026-11-21T12:05:00Z"), Some((12, 13)));
     }
 
     #[test]
@@ -858,7 +970,7 @@ mod tests {
             let time = |seconds| Time(Timestamp::from_second(seconds).unwrap());
             let end = start + length as i64;
             let body = WindowBody { start: Some(time(start)), end: Some(time(end)), duration: None, step: step.map(Period::from_seconds) };
-            if let Ok(window) = align(&body, None, 11_000, Timestamp::from_second(4_000_000_000).unwrap()) {
+            if let Ok(window) = align(&body, None, 11_000, 60, Timestamp::from_second(4_000_000_000).unwrap()) {
                 let step = i64::from(window.step_seconds);
                 prop_assert!(start <= window.start && window.start < window.end && window.end <= end);
                 prop_assert!(window.start % step == 0 && window.end % step == 0);

@@ -11,8 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::analysis::Scorecard;
 use crate::analysis::execution::{Failure, Found};
+use crate::analysis::{Accounts, Scorecard};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -51,6 +51,11 @@ struct QueryLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FoundLabel {
     answered: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountLabel {
+    account: String,
 }
 
 /// The service's own metrics. Clones count together.
@@ -158,11 +163,43 @@ impl Metrics {
         self.lookups.get_or_create(&FoundLabel { answered }).inc();
     }
 
-    /// The metrics as text.
-    pub(crate) fn exposition(&self, unfinished: usize) -> Result<String, std::fmt::Error> {
+    /// The metrics as text, with those that the accounts keep themselves.
+    pub(crate) fn exposition(&self, unfinished: usize, accounts: &Accounts) -> Result<String, std::fmt::Error> {
         self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
         let mut out = String::new();
-        text::encode(&mut out, &self.registry)?;
+        text::encode_registry(&mut out, &self.registry)?;
+        text::encode_registry(&mut out, &of_accounts(accounts))?;
+        text::encode_eof(&mut out)?;
         Ok(out)
     }
+}
+
+/// What the accounts count: the cache's work, and the requests to each store.
+fn of_accounts(accounts: &Accounts) -> Registry {
+    let mut registry = Registry::with_prefix("haldane");
+    let counted = || Family::<AccountLabel, Counter>::default();
+    let (hits, misses, requests, retries, throttled) = (counted(), counted(), counted(), counted(), counted());
+    let under_way = Family::<AccountLabel, Gauge>::default();
+    let cached = Gauge::<i64>::default();
+    let level = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    for account in accounts.iter() {
+        let label = AccountLabel { account: account.name.clone() };
+        let counts = account.source.counts();
+        hits.get_or_create(&label).inc_by(counts.hits);
+        misses.get_or_create(&label).inc_by(counts.misses);
+        let Some(traffic) = account.source.traffic() else { continue };
+        requests.get_or_create(&label).inc_by(traffic.requests);
+        retries.get_or_create(&label).inc_by(traffic.retries);
+        throttled.get_or_create(&label).inc_by(traffic.throttled);
+        under_way.get_or_create(&label).set(level(traffic.under_way));
+    }
+    cached.set(level(accounts.cache().bytes()));
+    registry.register("cache_hits", "Queries answered by a kept reply, or by a request of another judgement", hits);
+    registry.register("cache_misses", "Queries that became a request to a metric store", misses);
+    registry.register("cache_bytes", "Memory that kept replies take, about", cached);
+    registry.register("upstream_requests", "HTTP requests to metric stores, each try counted", requests);
+    registry.register("upstream_retries", "HTTP requests to metric stores that were tries after the first", retries);
+    registry.register("upstream_throttled", "HTTP requests that waited for a rate limit", throttled);
+    registry.register("upstream_under_way", "HTTP requests to metric stores that are under way", under_way);
+    registry
 }

@@ -160,8 +160,11 @@ impl From<&AnalysisError> for Problem {
                 SourceError::Template(_) | SourceError::Refused(_) | SourceError::TooManySeries(_) => {
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "query-refused", "The metric store refused every query", error)
                 }
-                SourceError::TimedOut(_) => {
+                SourceError::GaveUp(_) | SourceError::TimedOut { .. } => {
                     Self::new(StatusCode::GATEWAY_TIMEOUT, "source-timeout", "The metric store did not answer in time", error)
+                }
+                SourceError::RateLimited(_) => {
+                    Self::new(StatusCode::BAD_GATEWAY, "source-rate-limited", "The metric store allows no more requests now", error)
                 }
                 SourceError::Unreachable(_) => {
                     Self::new(StatusCode::BAD_GATEWAY, "source-unreachable", "The metric store cannot be reached", error)
