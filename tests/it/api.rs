@@ -508,7 +508,7 @@ fn the_examples_in_the_openapi_document_are_understood() {
     let mut read = 0;
     for (name, example) in examples.as_object().unwrap() {
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
-        let translated = haldane::api::translate(example["value"].clone(), &configs, &BodyLimits::default(), now);
+        let translated = haldane::api::translate(example["value"].clone(), &configs, &BodyLimits::default(), &Default::default(), now);
         assert!(translated.is_ok(), "{name}: {translated:?}");
         read += 1;
     }

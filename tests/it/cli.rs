@@ -315,16 +315,17 @@ fn lint_finds_what_is_wrong_and_what_is_doubtful() {
     );
     let doubtful = run(&["lint", &folder.path("doubtful.yaml")]);
     assert_eq!(code(&doubtful), 0);
-    assert!(out(&doubtful).contains("/metrics/0/muted: warning:"), "{}", out(&doubtful));
+    assert!(out(&doubtful).contains("  warning  /metrics/0/muted\n"), "{}", out(&doubtful));
     assert_eq!(code(&run(&["lint", "--strict", &folder.path("doubtful.yaml")])), 2);
     folder.write("bad.yaml", "name: BAD\nmetrics:\n- {name: a, limits: {min: 2, max: 1}}\n- {name: a, tolerance: {relative: -1}}\n");
     let bad = run(&["lint", &folder.path("bad.yaml"), &folder.path("canary.yaml")]);
     assert_eq!(code(&bad), 2);
     for part in [
-        "/name: error:",
-        "/metrics/0/limits/min: error:",
-        "/metrics/1/tolerance/relative: error:",
-        "/metrics/1/name: error:",
+        "bad.yaml\n",
+        "  error    /name\n",
+        "  error    /metrics/0/limits/min\n",
+        "  error    /metrics/1/tolerance/relative\n",
+        "  error    /metrics/1/name\n",
         "2 files, 4 errors",
     ] {
         assert!(out(&bad).contains(part), "{part}: {}", out(&bad));
@@ -416,9 +417,10 @@ async fn a_prometheus_is_judged_in_process_and_its_queries_are_tried() {
     let tried = run(&[&["lint", &config], arms.as_slice()].concat());
     assert_eq!(code(&tried), 2, "{}{}", out(&tried), err(&tried));
     for part in [
-        "/metrics/0/queries/prometheus: note: canary: 1 series, 30 of 30 points, 0 missing",
-        "/metrics/1/queries/prometheus: error: baseline: the metric store refused the query",
-        "/metrics/2/queries/prometheus: warning: canary: no series came back",
+        "  error    broken, both arms  /metrics/1/queries/prometheus\n           the metric store refused the query",
+        "  warning  gone, both arms  /metrics/2/queries/prometheus\n           no series came back",
+        "  latency  in ms, a rise is worse\n    baseline  ",
+        "    canary     30/30  none     1m  160     165  170 ",
     ] {
         assert!(out(&tried).contains(part), "{part}: {}", out(&tried));
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haldane::analysis::{Accounts, Analyst, Limits, Request, Scorecard};
+use haldane::source::cache::ReplyCache;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use serde_json::{Value, json};
@@ -107,7 +108,7 @@ impl Store {
         let mut settings = json!({ "kind": "prometheus", "url": self.server.uri() });
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = BTreeMap::from([("main".to_owned(), serde_json::from_value(settings).unwrap())]);
-        Analyst::new(Accounts::open(&settings).unwrap(), Limits::default())
+        Analyst::new(Accounts::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -248,7 +249,7 @@ fn refusals() -> Vec<(&'static str, ResponseTemplate, Value)> {
         ("samples", said(422, "execution", "query processing would load too many samples into memory in query execution"), json!({})),
         ("time", said(503, "timeout", "query timed out in expression evaluation"), json!({})),
         ("length", long, json!({ "max_reply_bytes": 20_000 })),
-        ("patience", slow, json!({ "timeout": "1s" })),
+        ("patience", slow, json!({ "timeout": "1s", "connection": { "retries": 0 } })),
     ]
 }
 

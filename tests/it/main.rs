@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
+mod align;
 mod api;
 mod cli;
+mod client;
+mod datadog;
 mod deploy;
+mod faults;
 mod history;
 mod kayenta;
+mod lint;
+mod load;
 mod prometheus;
 mod real_prometheus;
 mod replay;

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use haldane::source::cache::{CachedSource, ReplyCache};
-use haldane::source::http::{BasicSettings, HeaderSettings, SecretSettings};
+use haldane::source::http::{BasicSettings, ConnectionSettings, HeaderSettings, SecretSettings};
 use haldane::source::prometheus::{Prometheus, PrometheusSettings};
 use haldane::source::{MetricSource as _, Query, Reply, Source, SourceError, SourceSettings, Window};
 use haldane_judges::config::Period;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use wiremock::matchers::{body_string, body_string_contains, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -33,7 +34,14 @@ fn settings(url: &str) -> PrometheusSettings {
         ca_file: None,
         max_reply_bytes: None,
         max_concurrent: None,
+        settle: None,
+        // Each reply is to be seen once; retries have tests of their own.
+        connection: ConnectionSettings { retries: Some(0), ..ConnectionSettings::default() },
     }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
 }
 
 fn query() -> Query {
@@ -41,7 +49,7 @@ fn query() -> Query {
 }
 
 async fn fetch(settings: &PrometheusSettings) -> Result<Reply, SourceError> {
-    Prometheus::open(settings).unwrap().fetch(&query()).await
+    Prometheus::open("main", settings).unwrap().fetch(&query(), soon()).await
 }
 
 /// What the adapter makes of one reply.
@@ -194,13 +202,18 @@ async fn missing_credentials_and_wrong_addresses_say_which_setting_to_look_at() 
 
 #[tokio::test]
 async fn a_store_in_trouble_is_told_from_a_bad_query() {
-    let slow = unreachable(read(json(503, include_str!("../../fixtures/prometheus/error-503-timeout.json"))).await);
-    assert_eq!(slow, "503 Service Unavailable: timeout: query timed out in expression evaluation");
+    let slow = read(json(503, include_str!("../../fixtures/prometheus/error-503-timeout.json"))).await;
+    let said = "503 Service Unavailable: timeout: query timed out in expression evaluation";
+    assert_eq!(slow, Err(SourceError::GaveUp(said.to_owned())));
     let gateway = unreachable(read(ResponseTemplate::new(502).set_body_raw("<html>\r\nBad Gateway</html>", "text/html")).await);
     assert_eq!(gateway, "502 Bad Gateway: `<html>\\r\\nBad Gateway</html>`");
-    assert!(unreachable(read(json(429, "{}")).await).contains("429 Too Many Requests"));
-    let timeout = unreachable(read(json(200, r#"{"status":"error","errorType":"timeout","error":"slow"}"#)).await);
-    assert_eq!(timeout, "timeout: slow");
+    let limited = read(json(429, "{}")).await.unwrap_err();
+    assert_eq!(
+        (limited.reason(), limited.to_string().as_str()),
+        ("rate_limited", "the metric store's rate limit: 429 Too Many Requests: `{}`")
+    );
+    let timeout = read(json(200, r#"{"status":"error","errorType":"timeout","error":"slow"}"#)).await;
+    assert_eq!(timeout, Err(SourceError::GaveUp("timeout: slow".to_owned())));
 }
 
 #[tokio::test]
@@ -247,33 +260,34 @@ async fn a_proxy_that_takes_no_post_is_asked_by_get() {
         .expect(2)
         .mount(&server)
         .await;
-    let source = Prometheus::open(&settings(&server.uri())).unwrap();
+    let source = Prometheus::open("main", &settings(&server.uri())).unwrap();
     for _ in 0..2 {
-        assert_eq!(source.fetch(&query()).await.unwrap().series.len(), 2);
+        assert_eq!(source.fetch(&query(), soon()).await.unwrap().series.len(), 2);
     }
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_its_query_is_not_shown() {
-    let location = "https://login.example/start?token=hunter2";
-    let message = unreachable(read(ResponseTemplate::new(302).insert_header("location", location)).await);
-    assert!(message.contains("https://login.example/start,") && !message.contains("hunter2"), "{message}");
+    let location = "https://login.example:8443/start?token=hunter2";
+    let message = turned_away(read(ResponseTemplate::new(302).insert_header("location", location)).await);
+    assert!(message.contains("https://login.example:8443/start,") && !message.contains("hunter2"), "{message}");
 }
 
 #[tokio::test]
 async fn a_window_of_too_many_points_or_none_is_not_asked_for() {
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(json(200, MATRIX)).expect(1).mount(&server).await;
-    let source = Prometheus::open(&settings(&server.uri())).unwrap();
+    let empty = include_str!("../../fixtures/prometheus/prometheus-2.42-empty.json");
+    Mock::given(method("POST")).respond_with(json(200, empty)).expect(1).mount(&server).await;
+    let source = Prometheus::open("main", &settings(&server.uri())).unwrap();
     let mut query = query();
-    query.window = Window { start: 0, end: 11_000 * 60, step_seconds: 60 };
-    assert!(source.fetch(&query).await.is_ok());
+    query.window = Window { start: WINDOW.end - 11_000 * 60, ..WINDOW };
+    assert!(source.fetch(&query, soon()).await.is_ok());
     query.window.end += 60;
-    assert!(refused(source.fetch(&query).await).contains("11001 points"));
+    assert!(refused(source.fetch(&query, soon()).await).contains("11001 points"));
     query.window.step_seconds = 0;
-    assert!(refused(source.fetch(&query).await).contains("no point"));
+    assert!(refused(source.fetch(&query, soon()).await).contains("no point"));
     query.window = Window { start: 60, end: 0, step_seconds: 60 };
-    assert!(refused(source.fetch(&query).await).contains("no point"));
+    assert!(refused(source.fetch(&query, soon()).await).contains("no point"));
 }
 
 #[tokio::test]
@@ -301,15 +315,15 @@ async fn credentials_tenant_and_headers_are_sent() {
         ("X-Env".to_owned(), HeaderSettings::Env("CARGO_PKG_NAME".to_owned())),
         ("X-File".to_owned(), HeaderSettings::File(token.clone())),
     ]);
-    let source = Prometheus::open(&with_token).unwrap();
-    assert!(source.fetch(&query()).await.is_ok());
+    let source = Prometheus::open("main", &with_token).unwrap();
+    assert!(source.fetch(&query(), soon()).await.is_ok());
 
     // A token that is rotated in place counts from the next request.
     std::fs::write(&token, "rotated").unwrap();
     Mock::given(header("authorization", "Bearer rotated")).respond_with(json(200, MATRIX)).expect(1).mount(&server).await;
-    assert!(source.fetch(&query()).await.is_ok());
+    assert!(source.fetch(&query(), soon()).await.is_ok());
     std::fs::remove_file(&token).unwrap();
-    let gone = unreachable(source.fetch(&query()).await);
+    let gone = unreachable(source.fetch(&query(), soon()).await);
     assert!(gone.contains("secret file") && !gone.contains("rotated"), "{gone}");
 
     let basic = MockServer::start().await;
@@ -326,10 +340,10 @@ async fn a_ca_file_that_is_none_is_refused_by_name() {
     let file = folder.path().join("ca.pem");
     let mut with_ca = settings("https://127.0.0.1:1");
     with_ca.ca_file = Some(file.clone());
-    assert!(Prometheus::open(&with_ca).unwrap_err().contains("cannot be read"));
+    assert!(Prometheus::open("main", &with_ca).unwrap_err().contains("cannot be read"));
     for text in ["not a certificate", "", "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&file, text).unwrap();
-        let error = Prometheus::open(&with_ca).unwrap_err();
+        let error = Prometheus::open("main", &with_ca).unwrap_err();
         assert!(error.starts_with("ca_file: ") && error.contains("ca.pem"), "{error}");
     }
 }
@@ -391,10 +405,11 @@ async fn a_slow_store_is_given_up_after_the_timeout() {
         }
     })
     .await;
-    for url in [silent, dripping] {
+    for (url, stage) in [(silent, "no reply had begun"), (dripping, "its reply was not complete")] {
         let mut hasty = settings(&url);
         hasty.timeout = Some(Period::from_seconds(1));
-        assert_eq!(fetch(&hasty).await, Err(SourceError::TimedOut(Duration::from_secs(1))));
+        let error = fetch(&hasty).await.unwrap_err();
+        assert!(error.reason() == "timeout" && error.to_string().contains(stage), "{error}");
     }
 }
 
@@ -476,15 +491,15 @@ async fn an_account_opened_from_settings_is_cached_and_bounded() {
     }))
     .unwrap();
     let source = Source::open("main", &settings).unwrap();
-    assert_eq!((source.kind(), source.max_concurrent()), ("prometheus", 1));
+    assert_eq!(source.kind(), "prometheus");
     let cache = ReplyCache::default();
     let source = CachedSource::new("main".to_owned(), source, &cache);
     let other = Query { text: "down".to_owned(), window: WINDOW };
-    let replies = futures::future::join_all([&query(), &other, &query(), &other].map(|query| source.fetch(query))).await;
+    let replies = futures::future::join_all([&query(), &other, &query(), &other].map(|query| source.fetch(query, soon()))).await;
     for reply in replies {
         assert_eq!(reply.unwrap().series.len(), 2);
     }
-    assert_eq!((cache.counts().hits, cache.counts().misses), (2, 2));
+    assert_eq!((source.counts().hits, source.counts().misses), (2, 2));
 }
 
 #[test]

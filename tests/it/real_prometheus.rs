@@ -443,7 +443,10 @@ async fn a_real_prometheus_understands_every_shipped_query() {
                 let at = format!("{}, {}", config.name, metric.name);
                 let text = source.resolve(&Template { text, variables: &variables, window }).unwrap_or_else(|e| panic!("{at}: {e}"));
                 let query = Query { text, window };
-                source.fetch(&query).await.unwrap_or_else(|e| panic!("{at}: {e}"));
+                source
+                    .fetch(&query, tokio::time::Instant::now() + std::time::Duration::from_secs(60))
+                    .await
+                    .unwrap_or_else(|e| panic!("{at}: {e}"));
                 let advice = source.advise(&query);
                 // That of histograms holds for any quantile read from one.
                 assert!(advice.iter().all(|advice| advice.sentence.contains("histogram_quantile")), "{at}: {advice:?}");

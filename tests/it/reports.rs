@@ -166,6 +166,7 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         series_of: None,
         labels: std::collections::BTreeMap::new(),
         statistics: None,
+        step_seconds: None,
         name: name.to_owned(),
         from: "prometheus".to_owned(),
         queries: vec![query(Arm::Baseline, "shop-stable"), query(Arm::Canary, "shop-canary")],

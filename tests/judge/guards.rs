@@ -136,3 +136,36 @@ fn the_guards_find_the_same_in_every_unit() {
         }
     }
 }
+
+/// `errors` every five minutes where a missing point means none, and `requests` every minute, over an hour. The baseline has all of both;
+/// the canary has requests in the minutes that `up` picks, and errors at those of its places that `failed` picks.
+fn errors_at_another_step(up: impl Fn(usize) -> bool, failed: impl Fn(usize) -> bool) -> MetricResult {
+    let config = json!({ "name": "c", "min_observation": "0s", "metrics": [
+        { "name": "errors", "direction": "increase", "absent_means_zero": true }, { "name": "requests" }
+    ] });
+    let where_present = |n: usize, present: &dyn Fn(usize) -> bool| -> Vec<f64> {
+        (0..n).map(|i| if present(i) { 5.0 + (i % 3) as f64 } else { f64::NAN }).collect()
+    };
+    let errors = |present: &dyn Fn(usize) -> bool| ArmPoints::values(where_present(12, present)).with_step(Some(300.0));
+    let requests = |present: &dyn Fn(usize) -> bool| ArmPoints::values(where_present(60, present));
+    let observations = vec![
+        Observation::Sampled { baseline: errors(&|_| true), canary: errors(&failed) },
+        Observation::Sampled { baseline: requests(&|_| true), canary: requests(&up) },
+    ];
+    let evidence = Evidence { observations, observed_seconds: 3600.0, ..Evidence::default() };
+    judge(JudgeName::HaldaneV1, &CheckedConfig::from_value(config).unwrap(), &evidence).metrics.remove(0)
+}
+
+#[test]
+fn points_of_another_step_do_not_vouch_for_absent_errors() {
+    // No error since it began, in minute 15: nothing to blame it for.
+    let young = errors_at_another_step(|minute| minute >= 15, |_| false);
+    assert!(young.status != Status::Regressed && young.reason != Reason::Silent, "{young:?}");
+    // Dead since minute 14: that no errors are reported after that is no good sign.
+    for failed in [0, 1, 2] {
+        let dead = errors_at_another_step(|minute| minute < 14, |place| place < failed);
+        assert!(dead.status != Status::Pass, "{dead:?}");
+    }
+    // Nothing of it anywhere is silence all the same.
+    assert_eq!(errors_at_another_step(|_| false, |_| false).reason, Reason::Silent);
+}

@@ -241,7 +241,7 @@ const RULES: &[Rule] = &[
                 [root, source, store, ..] if root == "crate" && source == "source" => Some(store.clone()),
                 _ => None,
             };
-            // Files beside the stores (`http.rs`, `cache.rs`) are shared by them; a store is a folder.
+            // What lies beside the stores (`http/`, `cache.rs`) is shared by them; a store is a folder with a wire format.
             let Some(own) = source.file.strip_prefix("src/source/").and_then(|rest| rest.split_once('/')).map(|(own, _)| own) else {
                 return Vec::new();
             };
@@ -394,7 +394,7 @@ fn root() -> PathBuf {
 
 /// Whether `src/source/<name>/` exists, or is one of the stores that rules are tried with.
 fn is_store(name: &str) -> bool {
-    root().join("src/source").join(name).is_dir()
+    root().join("src/source").join(name).join("wire.rs").is_file()
 }
 
 fn sources(folder: &Path, found: &mut Vec<Source>) {

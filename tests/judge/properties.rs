@@ -188,7 +188,7 @@ proptest! {
         b in prop::collection::vec((any_point(), any_point()), 0..40),
         c in prop::collection::vec((any_point(), any_point()), 0..40),
     ) {
-        let arm = |v: &[(f64, f64)]| ArmPoints { points: Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() }, instances: Vec::new(), history: None };
+        let arm = |v: &[(f64, f64)]| ArmPoints { points: Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() }, instances: Vec::new(), history: None, step_seconds: None };
         let judgement = judge(JudgeName::HaldaneV1, &ratio_config(), &evidence(arm(&b), arm(&c)));
         let text = serde_json::to_string(&judgement).unwrap();
         prop_assert!(serde_json::from_str::<Judgement>(&text).is_ok(), "does not read back: {text}");
@@ -204,7 +204,7 @@ proptest! {
         concurrent in any::<bool>(),
     ) {
         let points = |v: &[(f64, f64)]| Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() };
-        let arm = |v: &[(f64, f64)], past: bool| ArmPoints { points: points(v), instances: Vec::new(), history: past.then(|| points(&before)) };
+        let arm = |v: &[(f64, f64)], past: bool| ArmPoints { points: points(v), instances: Vec::new(), history: past.then(|| points(&before)), step_seconds: None };
         let mut evidence = evidence(arm(&b, true), arm(&c, before_too));
         evidence.looks = Some(Looks { look, looks: look + more, early_pass: false });
         evidence.comparison = if concurrent { Comparison::Concurrent } else { Comparison::BeforeAfter };
@@ -301,6 +301,7 @@ impl Arm {
             points: Points::Values(scaled(&points)),
             instances: self.instances.iter().enumerate().map(instance).collect(),
             history: self.history.as_ref().map(|history| Points::Values(scaled(history))),
+            step_seconds: None,
         }
     }
 }

@@ -8,7 +8,7 @@ mod referee;
 mod refusals;
 mod remote;
 mod replicas;
-mod service;
+pub(crate) mod service;
 mod standalone;
 mod store;
 mod translate;

@@ -20,12 +20,12 @@ pub(super) const POINTS: usize = 61;
 /// The points that `gappy` lacks in both arms.
 pub(super) const GAP: std::ops::Range<usize> = 20..25;
 /// The name of the judge that is Kayenta's own.
-pub(super) const KAYENTAS: &str = "NetflixACAJudge-v1.0";
+pub(crate) const KAYENTAS: &str = "NetflixACAJudge-v1.0";
 /// Longer than any test polls.
 const HELD: Duration = Duration::from_secs(120);
 
 /// A service and the metric store it asks.
-pub(super) struct Service {
+pub(crate) struct Service {
     address: SocketAddr,
     client: Client,
     _stop: oneshot::Sender<()>,
@@ -53,12 +53,21 @@ impl Service {
     }
 
     /// One with these settings that asks the metric store at `url`.
-    pub(super) async fn over(mut settings: Settings, url: &str) -> Self {
+    pub(super) async fn over(settings: Settings, url: &str) -> Self {
+        Self::asking(settings, "prom-main", json!({ "kind": "prometheus", "url": url })).await
+    }
+
+    /// One whose only account has this name and these settings.
+    pub(crate) async fn with_source(account: &str, source: Value) -> Self {
+        Self::asking(Settings::default(), account, source).await
+    }
+
+    async fn asking(mut settings: Settings, account: &str, source: Value) -> Self {
         static PROVIDER: Once = Once::new();
         // The client wants one although nothing here speaks TLS.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-        let source = serde_json::from_value(json!({ "kind": "prometheus", "url": url })).unwrap();
-        settings.sources = [("prom-main".to_owned(), source)].into();
+        let source = serde_json::from_value(source).unwrap();
+        settings.sources = [(account.to_owned(), source)].into();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -71,7 +80,7 @@ impl Service {
         self.address
     }
 
-    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
@@ -79,7 +88,7 @@ impl Service {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Response {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
         self.request(Method::POST, path).json(body).send().await.unwrap()
     }
 
@@ -88,7 +97,7 @@ impl Service {
     }
 
     /// What is at a path, which must be there.
-    pub(super) async fn found(&self, path: &str) -> Value {
+    pub(crate) async fn found(&self, path: &str) -> Value {
         success(self.get(path).await, 200).await
     }
 
@@ -99,7 +108,7 @@ impl Service {
     }
 
     /// Starts an execution and polls it to its end.
-    pub(super) async fn ended(&self, query: &str, body: &Value) -> Value {
+    pub(crate) async fn ended(&self, query: &str, body: &Value) -> Value {
         let id = self.begun(query, body).await;
         self.end_of(&id).await
     }
@@ -119,7 +128,7 @@ impl Service {
 
 /// The JSON of a reply with this status.
 #[track_caller]
-pub(super) fn success(response: Response, status: u16) -> impl Future<Output = Value> {
+pub(crate) fn success(response: Response, status: u16) -> impl Future<Output = Value> {
     let caller = std::panic::Location::caller();
     async move {
         let found = response.status().as_u16();
@@ -157,7 +166,7 @@ pub(super) fn no_null(document: &Value) -> Result<(), String> {
 }
 
 /// Noise of a fixed pattern around a level, without two equal neighbours.
-pub(super) fn points(level: f64, n: usize) -> Vec<f64> {
+pub(crate) fn points(level: f64, n: usize) -> Vec<f64> {
     (0..n).map(|i| level * (1.0 + 0.03 * ((i * 7919 % 101) as f64 / 101.0 - 0.5))).collect()
 }
 
@@ -220,7 +229,7 @@ pub(super) fn zones() -> Value {
 }
 
 /// A canary config, with weights that are shared equally.
-pub(super) fn config(judge: &str, metrics: &[Value]) -> Value {
+pub(crate) fn config(judge: &str, metrics: &[Value]) -> Value {
     let weight = 100.0 / metrics.len() as f64;
     let weights: serde_json::Map<String, Value> =
         metrics.iter().map(|metric| (metric["groups"][0].as_str().unwrap().to_owned(), weight.into())).collect();
@@ -232,7 +241,7 @@ pub(super) fn config(judge: &str, metrics: &[Value]) -> Value {
 }
 
 /// A request for the hour from 10:00, as Orca writes one.
-pub(super) fn execution(pass: u32, marginal: u32) -> Value {
+pub(crate) fn execution(pass: u32, marginal: u32) -> Value {
     execution_until("2026-03-01T11:00:00Z", pass, marginal)
 }
 
@@ -253,7 +262,7 @@ pub(super) fn execution_until(end: &str, pass: u32, marginal: u32) -> Value {
 }
 
 /// The body of `POST /canary`.
-pub(super) fn ad_hoc(config: Value, execution: Value) -> Value {
+pub(crate) fn ad_hoc(config: Value, execution: Value) -> Value {
     json!({ "canaryConfig": config, "executionRequest": execution })
 }
 

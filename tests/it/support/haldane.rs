@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+/// Held by tests that keep the whole machine busy, or that would fail where another does.
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A command that runs it.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haldane"));

@@ -48,6 +48,13 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
+    /// The most memory that it has had so far, in bytes; `None` where the system does not say.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    }
+
     /// False when the program ended instead.
     fn becomes_ready(&mut self, path: &str) -> bool {
         let start = Instant::now();

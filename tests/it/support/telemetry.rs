@@ -175,11 +175,11 @@ fn record(arm: &Arm, families: &mut Families) -> std::fmt::Result {
 }
 
 /// SplitMix64 (Steele, Lea & Flood 2014): the same numbers for ever, which no crate promises of its default generator.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Seeded by a name (FNV-1a), so that each arm has numbers of its own.
-    fn seeded(name: &str) -> Self {
+    pub(crate) fn seeded(name: &str) -> Self {
         Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
     }
 
@@ -197,7 +197,7 @@ impl Random {
     }
 
     /// Standard normal, by Box and Muller.
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
