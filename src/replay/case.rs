@@ -298,6 +298,7 @@ impl CaseMetric {
                 points: points(values, totals.as_ref()),
                 instances: instances.as_ref().filter(|_| full).map(Instances::named).unwrap_or_default(),
                 history: history.as_ref().filter(|_| known).map(|history| points(history, past_totals.as_ref())),
+                step_seconds: None,
             }
         };
         Observation::Sampled {
