@@ -36,8 +36,13 @@ pub(super) struct Asked {
 
 /// What can be asked several formulas at once.
 pub(super) trait AskTogether: Send + Sync + 'static {
-    /// The answers in order, or why there is none at all.
-    fn ask_together(&self, asked: &[Asked], deadline: Instant) -> impl Future<Output = Result<Vec<Answer>, SourceError>> + Send;
+    /// The answers in order, or why there is none at all. `splits` says that a failure is answered by asking for fewer at once.
+    fn ask_together(
+        &self,
+        asked: &[Asked],
+        deadline: Instant,
+        splits: bool,
+    ) -> impl Future<Output = Result<Vec<Answer>, SourceError>> + Send;
 }
 
 /// What a request gives for one of its formulas.
@@ -170,14 +175,19 @@ fn is_trouble(answers: &Result<Vec<Answer>, SourceError>) -> bool {
     matches!(answers, Err(SourceError::Unreachable(_) | SourceError::TimedOut { .. }))
 }
 
+/// Asks for several at once, or with all patience for one alone.
 async fn ask<S: AskTogether>(store: &S, waiting: &[Waiting]) -> Result<Vec<Answer>, SourceError> {
-    let Some(deadline) = waiting.iter().map(|waiting| waiting.asked.deadline).max() else { return Ok(Vec::new()) };
-    let asked: Vec<Asked> = waiting.iter().map(|waiting| waiting.asked.clone()).collect();
-    store.ask_together(&asked, deadline).await
+    ask_so(store, waiting, waiting.len() > 1).await
 }
 
-/// Tells each caller its answer. Those whose failure may be another's fault are asked again in halves, until the bad one is alone or the
-/// store itself is seen to fail.
+async fn ask_so<S: AskTogether>(store: &S, waiting: &[Waiting], splits: bool) -> Result<Vec<Answer>, SourceError> {
+    let Some(deadline) = waiting.iter().map(|waiting| waiting.asked.deadline).max() else { return Ok(Vec::new()) };
+    let asked: Vec<Asked> = waiting.iter().map(|waiting| waiting.asked.clone()).collect();
+    store.ask_together(&asked, deadline, splits).await
+}
+
+/// Tells each caller its answer. Those whose failure may be another's fault are asked again in halves, until the bad one is alone, or
+/// the store itself is seen to fail: then all together once more, with the retries that were left out so far.
 fn tell<S: AskTogether>(store: &S, waiting: Vec<Waiting>, answers: Result<Vec<Answer>, SourceError>) -> BoxFuture<'_, ()> {
     async move {
         let several = waiting.len() > 1;
@@ -205,11 +215,17 @@ fn tell<S: AskTogether>(store: &S, waiting: Vec<Waiting>, answers: Result<Vec<An
         }
         let second = again.split_off(again.len() / 2);
         let (of_first, of_second) = join(ask(store, &again), ask(store, &second)).await;
-        if !again.is_empty() && is_trouble(&of_first) && is_trouble(&of_second) {
-            for (waiting, answers) in [(again, of_first), (second, of_second)] {
-                if let Err(error) = answers {
-                    waiting.into_iter().for_each(|waiting| drop(waiting.answer.send(Err(error.clone()))));
-                }
+        if is_trouble(&of_first) && is_trouble(&of_second) {
+            // No query's fault: all of them once more, and now with patience.
+            again.extend(second);
+            let answers = ask_so(store, &again, false).await;
+            let error = answers.as_ref().err().cloned().unwrap_or(error);
+            let answers = answers.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+            for (waiting, answer) in again.into_iter().zip(answers) {
+                drop(waiting.answer.send(match answer {
+                    Some(Answer::Own(answer)) => answer,
+                    Some(Answer::Unclear) | None => Err(error.clone()),
+                }));
             }
             return;
         }
@@ -242,7 +258,7 @@ mod tests {
     }
 
     impl AskTogether for Fussy {
-        async fn ask_together(&self, asked: &[Asked], _: Instant) -> Result<Vec<Answer>, SourceError> {
+        async fn ask_together(&self, asked: &[Asked], _: Instant, _: bool) -> Result<Vec<Answer>, SourceError> {
             self.requests.fetch_add(1, Ordering::Relaxed);
             self.formulas.fetch_add(asked.len(), Ordering::Relaxed);
             if asked.iter().flat_map(|asked| &asked.formula.queries).any(|query| query.contains("bad")) {
@@ -290,7 +306,7 @@ mod tests {
         let all: Vec<String> = texts(&(0..40).collect::<Vec<_>>());
         let answers = join_all(all.iter().map(|text| batches.ask(&store, asked(text)))).await;
         assert!(answers.iter().all(|answer| matches!(answer, Err(SourceError::Unreachable(_)))));
-        assert_eq!(store.requests.load(Ordering::Relaxed), 3);
+        assert_eq!(store.requests.load(Ordering::Relaxed), 4, "all, both halves, and all with patience");
     }
 
     #[tokio::test(start_paused = true)]

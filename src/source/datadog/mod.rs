@@ -310,7 +310,7 @@ impl Store {
             requests.push(async move {
                 let (from, to) = (part.start.to_string(), part.end.to_string());
                 let parameters = [("from", from.as_str()), ("to", &to), ("query", text)];
-                let request = Request { method: Method::GET, url: &self.query, content: Content::Query(&parameters) };
+                let request = Request { method: Method::GET, url: &self.query, content: Content::Query(&parameters), splits: false };
                 self.client.ask(&request, asked.deadline, |reply| read(reply, wire::parse_v1)).await.map(|raw| (raw, part))
             });
         }
@@ -324,7 +324,7 @@ impl Store {
     }
 
     async fn page(&self, parameters: &[(&str, &str)], deadline: Instant) -> Result<Names, SourceError> {
-        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(parameters) };
+        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(parameters), splits: false };
         let parse = match self.api {
             ApiVersion::V2 => wire::parse_names_v2,
             ApiVersion::V1 => wire::parse_names_v1,
@@ -334,14 +334,14 @@ impl Store {
 }
 
 impl AskTogether for Store {
-    async fn ask_together(&self, asked: &[Asked], deadline: Instant) -> Result<Vec<Answer>, SourceError> {
+    async fn ask_together(&self, asked: &[Asked], deadline: Instant, splits: bool) -> Result<Vec<Answer>, SourceError> {
         let Some(first) = asked.first() else { return Ok(Vec::new()) };
         let parts = parts(first.window, first.interval_seconds);
         let mut requests = Vec::new();
         for part in parts {
             requests.push(async move {
                 let document = document(asked, part, first.interval_seconds);
-                let request = Request { method: Method::POST, url: &self.query, content: Content::Json(&document) };
+                let request = Request { method: Method::POST, url: &self.query, content: Content::Json(&document), splits };
                 let read = |reply: &HttpReply| read(reply, |body| wire::parse_v2(body, asked.len()));
                 self.client.ask(&request, deadline, read).await.map(|raw| (raw, part))
             });

@@ -81,6 +81,9 @@ pub struct Request<'a> {
     pub url: &'a Url,
     /// What is asked.
     pub content: Content<'a>,
+    /// Whether who asks answers a failure of the store or the network by asking for less. Then it is told of the first; otherwise the
+    /// same is asked again. Rate limits are waited for either way.
+    pub splits: bool,
 }
 
 /// What a request asks.
@@ -348,6 +351,7 @@ impl Client {
             let again = failed.error.is_transient()
                 && !failed.unsent
                 && tries <= self.retries
+                && (!request.splits || matches!(failed.error, SourceError::RateLimited(_)))
                 && timeouts <= RETRIES_AFTER_TIMEOUT
                 && Instant::now() < deadline;
             let (pause, too_late) = self.pause_before(tries, failed.retry_after, deadline);

@@ -144,7 +144,7 @@ impl Prometheus {
     async fn ask(&self, parameters: &[(&str, &str)], window: Window, deadline: Instant) -> Result<Reply, SourceError> {
         let url = &self.query_range;
         if !self.get_only.load(Ordering::Relaxed) {
-            let post = Request { method: Method::POST, url, content: Content::Form(parameters) };
+            let post = Request { method: Method::POST, url, content: Content::Form(parameters), splits: false };
             let taken = |reply: &HttpReply| match reply.status {
                 StatusCode::METHOD_NOT_ALLOWED => Ok(None),
                 _ => read(reply, window).map(Some),
@@ -153,7 +153,7 @@ impl Prometheus {
                 return Ok(reply);
             }
         }
-        let get = Request { method: Method::GET, url, content: Content::Query(parameters) };
+        let get = Request { method: Method::GET, url, content: Content::Query(parameters), splits: false };
         let reply = self.client.ask(&get, deadline, |reply| read(reply, window)).await?;
         self.get_only.store(true, Ordering::Relaxed);
         Ok(reply)
@@ -190,7 +190,7 @@ impl MetricSource for Prometheus {
     }
 
     async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
-        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(&[]) };
+        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(&[]), splits: false };
         let names = |reply: &HttpReply| {
             if reply.status != StatusCode::OK {
                 return Err(failed(reply));

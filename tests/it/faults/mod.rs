@@ -371,7 +371,9 @@ impl Suite {
                     // A request of many queries that times out is asked in parts, for as long as there is time.
                     let reason = metric.reason == Reason::Fetch || self.together && metric.reason == Reason::Deadline;
                     claim(metric.status == Status::Error && reason, &|| format!("is {now}"));
-                    claim(says(sentence, words), &|| format!("does not name the cause: {sentence}"));
+                    // Then what was waited for at the end is the cause.
+                    let late = self.together && says(sentence, &["the time for the analysis ran out"]);
+                    claim(late || says(sentence, words), &|| format!("does not name the cause: {sentence}"));
                 }
                 Expected::NotPassed(words) => {
                     claim(!matches!(metric.status, Status::Error | Status::Pass), &|| format!("is {now}"));
