@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -64,6 +64,8 @@ struct Told {
     limit: Option<u64>,
     period: Option<Duration>,
     name: Option<String>,
+    /// Held by whoever is next, so that those who came first go first.
+    line: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The limits of one account.
@@ -139,25 +141,32 @@ impl Limits {
     /// [`SourceError::RateLimited`] at once where the turn is later than that, and [`SourceError::TimedOut`] where all places stay taken.
     pub(super) async fn turn(&self, endpoint: &str, deadline: Instant, again: bool) -> Result<SemaphorePermit<'_>, SourceError> {
         let began = Instant::now();
+        let too_late = || match self.used_up_until(endpoint) {
+            Some(until) => self.used_up(endpoint, until, deadline),
+            None => SourceError::TimedOut {
+                after: began.elapsed(),
+                stage: format!(
+                    "the account's {} concurrent requests were all taken; ask for less at once, or raise `max_concurrent`",
+                    self.max_concurrent
+                ),
+            },
+        };
+        if self.used_up_until(endpoint).is_some_and(|until| until > deadline) {
+            return Err(too_late());
+        }
+        let line = self.with_told(endpoint, |told, _| Arc::clone(&told.line));
+        let Ok(_first) = timeout_at(deadline, line.lock()).await else { return Err(too_late()) };
         let mut waited = false;
         // Whoever waits for the limit holds no place: others would be told of places that are taken, in place of the limit.
         let place = loop {
             if let Some(until) = self.used_up_until(endpoint) {
                 if until > deadline {
-                    return Err(self.used_up(endpoint, until, deadline));
+                    return Err(too_late());
                 }
                 waited = true;
                 sleep_until(until).await;
             }
-            let Ok(Ok(place)) = timeout_at(deadline, self.places.acquire()).await else {
-                return Err(SourceError::TimedOut {
-                    after: began.elapsed(),
-                    stage: format!(
-                        "the account's {} concurrent requests were all taken; ask for less at once, or raise `max_concurrent`",
-                        self.max_concurrent
-                    ),
-                });
-            };
+            let Ok(Ok(place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(too_late()) };
             if self.take(endpoint) {
                 break place;
             }
@@ -309,6 +318,27 @@ mod tests {
         drop(held);
         assert!(limits.take("/query"));
         assert!(!limits.take("/query"), "the other that was under way has taken the second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_came_first_goes_first() {
+        let limits = Arc::new(limits(8));
+        limits.note("/query", &said(0, 5));
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let callers: Vec<_> = (0..8)
+            .map(|i| {
+                let (limits, order) = (Arc::clone(&limits), Arc::clone(&order));
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(i)).await;
+                    drop(limits.turn("/query", Instant::now() + Duration::from_secs(600), false).await.unwrap());
+                    order.lock().unwrap().push(i);
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), (0..8).collect::<Vec<_>>());
     }
 
     #[tokio::test(start_paused = true)]
