@@ -1,7 +1,7 @@
 //! Datadog: the metrics APIs v2 `timeseries` and v1 `query`.
 //!
-//! The queries of a metric set are one request of v2 ([`batch`]); v1 takes one at a time. Datadog answers with at most about 1,500 points a
-//! series and makes them coarser where there would be more, so each query says its resolution by `.rollup()` ([`query`]), and a
+//! The queries of a metric set are one request of v2 (`batch.rs`); v1 takes one at a time. Datadog answers with at most about 1,500 points a
+//! series and makes them coarser where there would be more, so each query says its resolution by `.rollup()` (`query.rs`), and a
 //! longer window is asked for in parts.
 
 use std::collections::BTreeMap;
