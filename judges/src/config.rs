@@ -189,6 +189,8 @@ pub enum Kind {
     /// Events out of a total: errors of requests, conversions of visits. Give numerator and denominator wherever possible;
     /// with a single pre-divided `query` the counts, and with them the exact tests, are lost.
     Ratio,
+    /// Events without a total: panics, restarts, errors logged. Each interval's number of them, nearly always 0 while all is well.
+    Events,
 }
 
 /// Which change is worse.
@@ -250,11 +252,15 @@ pub struct Metric {
     /// compared as if each had received half.
     #[serde(default)]
     pub traffic: bool,
+    /// What the metric is per. `request`: it follows the traffic (errors a second, bytes sent), so that it is divided by the metric with
+    /// `traffic: true` in each interval of each arm before the arms are compared. Left out: it does not follow the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
     /// Smallest shift worth acting on.
     #[serde(default, skip_serializing_if = "Tolerance::is_default")]
     pub tolerance: Tolerance,
-    /// Limits applied when there is too little data for statistics, and by `threshold-v1` always.
-    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    /// Limits of the metric itself. They always hold, whatever the baseline does, unless `enforce` is off.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
     /// Fewest points an arm needs for a statistical pass. Default 3.
     #[serde(default = "default_min_points")]
@@ -306,6 +312,14 @@ impl Metric {
     }
 }
 
+/// What a metric that follows the traffic is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// The metric that measures the arm's traffic.
+    Request,
+}
+
 /// Group of metrics that name none.
 pub const DEFAULT_GROUP: &str = "metrics";
 
@@ -350,8 +364,9 @@ impl Tolerance {
     }
 }
 
-/// Limits of threshold mode. At least one is needed for the metric to be decided there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Limits of a metric. `max` and `min` always hold, and with too little data for statistics they alone decide; `max_ratio` is used there
+/// only.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Highest acceptable value, in the metric's unit; for ratios with counts a fraction.
@@ -364,12 +379,26 @@ pub struct Limits {
     /// level is the baseline's divided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ratio: Option<f64>,
+    /// Whether `max` and `min` hold where there is enough data for statistics too. Default true; false where the baseline itself stands
+    /// past them.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enforce: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max: None, min: None, max_ratio: None, enforce: true }
+    }
 }
 
 impl Limits {
     /// Whether no limit is declared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        self.max.is_none() && self.min.is_none() && self.max_ratio.is_none()
+    }
+
+    fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -383,11 +412,14 @@ pub struct History {
     /// Lengths of the window that are read before it. Default 20.
     #[schemars(range(min = 5, max = 100))]
     pub windows: u32,
+    /// Whether the same clock time of yesterday and of a week ago is read too (default `auto`), so that what the time of day does is not
+    /// held against the canary.
+    pub clock: HistoryMode,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { mode: HistoryMode::Auto, windows: 20 }
+        Self { mode: HistoryMode::Auto, windows: 20, clock: HistoryMode::Auto }
     }
 }
 
@@ -408,6 +440,13 @@ pub enum HistoryMode {
     Off,
 }
 
+fn yes() -> bool {
+    true
+}
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
 fn default_confirm() -> u32 {
     1
 }

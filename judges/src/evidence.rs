@@ -162,22 +162,43 @@ pub struct ArmPoints {
     /// The arm's points before the window, oldest first, on the same grid and ending where the window starts; `None` where they
     /// were not asked for. Placebo windows are cut from them.
     pub history: Option<Points>,
+    /// The arm's points at the same clock time of earlier days; empty where they were not asked for or do not exist.
+    pub earlier: Vec<Earlier>,
+    /// Upper bounds of the histogram buckets that the values are interpolated in, in the metric's unit, rising; empty where the values
+    /// are no quantiles of a histogram, or where that is not known.
+    pub bounds: Vec<f64>,
     /// Distance between the points, in seconds, above 0, where it is not the evidence's: where a metric store has fewer points than were
     /// asked for. Both arms of a metric have the same.
     pub step_seconds: Option<f64>,
 }
 
+/// An arm's points some days ago, on the same grid moved back by whole days.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Earlier {
+    /// How many days ago; 1 or more.
+    pub days: u32,
+    /// One entry for each interval, `NaN` where missing, oldest first, ending exactly that many days before the window's end and so
+    /// holding that day's window and as much of what lay before it as was read.
+    pub points: Points,
+}
+
 impl ArmPoints {
+    /// An arm of which only the window's points are known.
+    #[must_use]
+    pub fn of(points: Points) -> Self {
+        Self { points, instances: Vec::new(), history: None, earlier: Vec::new(), bounds: Vec::new(), step_seconds: None }
+    }
+
     /// An arm that is one series.
     #[must_use]
     pub fn values(values: Vec<f64>) -> Self {
-        Self { points: Points::Values(values), instances: Vec::new(), history: None, step_seconds: None }
+        Self::of(Points::Values(values))
     }
 
     /// An arm that is events out of totals.
     #[must_use]
     pub fn counts(events: Vec<f64>, totals: Vec<f64>) -> Self {
-        Self { points: Points::Counts { events, totals }, instances: Vec::new(), history: None, step_seconds: None }
+        Self::of(Points::Counts { events, totals })
     }
 
     /// An arm whose points are the mean of its instances, interval by interval, over those that report. All end with the window: one
@@ -196,13 +217,27 @@ impl ArmPoints {
             }
         }
         let mean = |(sum, count): (f64, u32)| if count == 0 { f64::NAN } else { sum / f64::from(count) };
-        Self { points: Points::Values(sums.into_iter().zip(counts).map(mean).collect()), instances, history: None, step_seconds: None }
+        Self { instances, ..Self::values(sums.into_iter().zip(counts).map(mean).collect()) }
     }
 
     /// The same arm with the points before its window.
     #[must_use]
     pub fn with_history(mut self, history: Option<Points>) -> Self {
         self.history = history;
+        self
+    }
+
+    /// The same arm with its points at the same clock time of earlier days.
+    #[must_use]
+    pub fn with_earlier(mut self, earlier: Vec<Earlier>) -> Self {
+        self.earlier = earlier;
+        self
+    }
+
+    /// The same arm with the bounds of the buckets that its values are interpolated in.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: Vec<f64>) -> Self {
+        self.bounds = bounds;
         self
     }
 
@@ -220,7 +255,7 @@ pub struct FetchFailure {
     /// The arm whose query failed.
     pub arm: Arm,
     /// Stable word: `refused`, `unreachable`, `timeout`, `deadline`, `unreadable`, `too_large`, `many_series`, `no_query`,
-    /// `young`.
+    /// `young`, `partial` (the store calls its reply incomplete), `same_query` (both arms ask for one and the same thing).
     pub reason: String,
     /// What happened, with the metric store's own words where it gave any.
     pub message: String,

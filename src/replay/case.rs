@@ -295,10 +295,9 @@ impl CaseMetric {
             // A past without totals says nothing about counts.
             let known = full && totals.is_some() == past_totals.is_some();
             ArmPoints {
-                points: points(values, totals.as_ref()),
                 instances: instances.as_ref().filter(|_| full).map(Instances::named).unwrap_or_default(),
                 history: history.as_ref().filter(|_| known).map(|history| points(history, past_totals.as_ref())),
-                step_seconds: None,
+                ..ArmPoints::of(points(values, totals.as_ref()))
             }
         };
         Observation::Sampled {

@@ -188,7 +188,7 @@ proptest! {
         b in prop::collection::vec((any_point(), any_point()), 0..40),
         c in prop::collection::vec((any_point(), any_point()), 0..40),
     ) {
-        let arm = |v: &[(f64, f64)]| ArmPoints { points: Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() }, instances: Vec::new(), history: None, step_seconds: None };
+        let arm = |v: &[(f64, f64)]| ArmPoints::of(Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() });
         let judgement = judge(JudgeName::HaldaneV1, &ratio_config(), &evidence(arm(&b), arm(&c)));
         let text = serde_json::to_string(&judgement).unwrap();
         prop_assert!(serde_json::from_str::<Judgement>(&text).is_ok(), "does not read back: {text}");
@@ -204,7 +204,7 @@ proptest! {
         concurrent in any::<bool>(),
     ) {
         let points = |v: &[(f64, f64)]| Points::Counts { events: v.iter().map(|p| p.0).collect(), totals: v.iter().map(|p| p.1).collect() };
-        let arm = |v: &[(f64, f64)], past: bool| ArmPoints { points: points(v), instances: Vec::new(), history: past.then(|| points(&before)), step_seconds: None };
+        let arm = |v: &[(f64, f64)], past: bool| ArmPoints::of(points(v)).with_history(past.then(|| points(&before)));
         let mut evidence = evidence(arm(&b, true), arm(&c, before_too));
         evidence.looks = Some(Looks { look, looks: look + more, early_pass: false });
         evidence.comparison = if concurrent { Comparison::Concurrent } else { Comparison::BeforeAfter };
@@ -298,10 +298,9 @@ impl Arm {
         let points: Vec<f64> = if self.instances.is_empty() { self.points.clone() } else { (0..self.points.len()).map(mean).collect() };
         let instance = |(i, values): (usize, &Vec<f64>)| Instance { name: format!("pod-{i}"), values: scaled(values) };
         ArmPoints {
-            points: Points::Values(scaled(&points)),
             instances: self.instances.iter().enumerate().map(instance).collect(),
             history: self.history.as_ref().map(|history| Points::Values(scaled(history))),
-            step_seconds: None,
+            ..ArmPoints::values(scaled(&points))
         }
     }
 }

@@ -49,8 +49,6 @@ const MAX_PAGES: usize = 20;
 const PAGE: &str = "10000";
 /// How long ago a metric may have had a value to be named by v1.
 const NAMES_SECONDS: u64 = 24 * 3600;
-/// How much of a reply that is not Datadog's is shown, in characters.
-const MAX_EXCERPT: usize = 120;
 /// Datadog's sites; the API of each is at `api.` before it (<https://docs.datadoghq.com/getting_started/site/>).
 const SITES: [&str; 9] = [
     "datadoghq.com",
@@ -418,13 +416,7 @@ fn read<T>(reply: &HttpReply, parse: impl Fn(&[u8]) -> Result<T, WireError>) -> 
         return Err(failed(reply));
     }
     parse(&reply.body).map_err(|error| match error {
-        WireError::Json(error) => SourceError::Unreadable(format!(
-            "{}, content type `{}`: {}; it begins `{}`",
-            reply.status.as_u16(),
-            escaped(&reply.content_type, 60),
-            escaped(&error.to_string(), 200),
-            reply.beginning(MAX_EXCERPT)
-        )),
+        WireError::Json(error) => reply.unreadable(&error),
         other => refused(other),
     })
 }
@@ -442,29 +434,18 @@ fn refused(error: WireError) -> SourceError {
 /// Makes an error of a reply whose status is not 200.
 fn failed(reply: &HttpReply) -> SourceError {
     let failure = wire::failure(&reply.body);
-    let text = match &failure {
-        Some(text) => text.clone(),
-        None if reply.body.is_empty() => "no text".to_owned(),
-        None => format!("`{}`", reply.beginning(MAX_EXCERPT).trim()),
-    };
+    let is_datadogs = failure.is_some();
+    let text = reply.words(failure);
     let status = reply.status;
     match status.as_u16() {
-        400 | 413 | 422 if failure.is_some() => SourceError::Refused(text),
+        400 | 413 | 422 if is_datadogs => SourceError::Refused(text),
         401 => SourceError::Account(format!("{status}: check `api_key` and `app_key`, and that `site` is theirs; it says {text}")),
         403 => SourceError::Account(format!(
             "{status}: check `api_key` and `app_key`, that `site` is theirs, and that the application key may query time series \
              (timeseries_query); it says {text}"
         )),
         404 => SourceError::Account(format!("{status}: no such API at this address; check the account's `site` or `url`; it says {text}")),
-        300..=399 => SourceError::Account(format!(
-            "{status}: it points to {}, and redirects are not followed; check the account's `site` or `url`",
-            reply.redirect.as_deref().unwrap_or("nowhere")
-        )),
-        429 => SourceError::RateLimited(format!("{status}: {text}")),
-        504 => SourceError::GaveUp(format!("{status}: {text}")),
-        408 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
-        400..=499 => SourceError::Refused(format!("{status}: {text}")),
-        _ => SourceError::Unreadable(format!("{status}, content type `{}`; it says {text}", escaped(&reply.content_type, 60))),
+        _ => reply.failure(&text, "`site` or `url`"),
     }
 }
 

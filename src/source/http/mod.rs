@@ -52,6 +52,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(8);
 const IDLE_CONNECTION: Duration = Duration::from_secs(45);
 /// What is read of a reply that reports a failure; its text is shortened further before anyone sees it.
 const MAX_ERROR_BYTES: usize = 64 << 10;
+/// How much of a reply that is not the store's is shown, in characters.
+const MAX_EXCERPT: usize = 120;
 /// How far a store's clock may differ from ours before it is worth a word.
 const CLOCK_TOLERANCE_SECONDS: i64 = 30;
 
@@ -187,6 +189,45 @@ impl HttpReply {
         // Four bytes are the longest character; a cut one at the end becomes U+FFFD and is cut off by `take`.
         let head = self.body.get(..characters.saturating_mul(4)).unwrap_or(&self.body);
         escaped(&String::from_utf8_lossy(head), characters)
+    }
+
+    /// The words of a reply that reports a failure: what its store read out of it, or its beginning.
+    #[must_use]
+    pub fn words(&self, read: Option<String>) -> String {
+        match read {
+            Some(text) => text,
+            None if self.body.is_empty() => "no text".to_owned(),
+            None => format!("`{}`", self.beginning(MAX_EXCERPT).trim()),
+        }
+    }
+
+    /// The error of a reply whose body is not the store's JSON.
+    #[must_use]
+    pub fn unreadable(&self, error: &serde_json::Error) -> SourceError {
+        SourceError::Unreadable(format!(
+            "{}, content type `{}`: {}; it begins `{}`",
+            self.status.as_u16(),
+            escaped(&self.content_type, 60),
+            escaped(&error.to_string(), 200),
+            self.beginning(MAX_EXCERPT)
+        ))
+    }
+
+    /// The error of a status that says nothing special of this store, with the reply's words; `setting` names where its address is set.
+    #[must_use]
+    pub fn failure(&self, text: &str, setting: &str) -> SourceError {
+        let status = self.status;
+        match status.as_u16() {
+            300..=399 => SourceError::Account(format!(
+                "{status}: it points to {}, and redirects are not followed; put the final address into the account's {setting}",
+                self.redirect.as_deref().unwrap_or("nowhere")
+            )),
+            429 => SourceError::RateLimited(format!("{status}: {text}")),
+            504 => SourceError::GaveUp(format!("{status}: {text}")),
+            408 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
+            400..=499 => SourceError::Refused(format!("{status}: {text}")),
+            _ => SourceError::Unreadable(format!("{status}, content type `{}`; it says {text}", escaped(&self.content_type, 60))),
+        }
     }
 }
 

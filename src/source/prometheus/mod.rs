@@ -31,8 +31,6 @@ pub use template::{push_escaped, variables_of};
 pub const MAX_POINTS: usize = 11_000;
 /// Longest text of the store that is carried into a message, in characters.
 const MAX_TEXT: usize = 500;
-/// How much of a reply that is not Prometheus' is shown, in characters.
-const MAX_EXCERPT: usize = 120;
 /// The header by which Mimir, Cortex, Thanos and Loki tell tenants apart.
 const TENANT_HEADER: &str = "X-Scope-OrgID";
 
@@ -195,7 +193,7 @@ impl MetricSource for Prometheus {
             if reply.status != StatusCode::OK {
                 return Err(failed(reply));
             }
-            wire::parse_names(&reply.body).map_err(|error| unreadable(reply, &error))
+            wire::parse_names(&reply.body).map_err(|error| reply.unreadable(&error))
         };
         self.client.ask(&request, deadline, names).await
     }
@@ -210,19 +208,8 @@ fn read(reply: &HttpReply, window: Window) -> Result<Reply, SourceError> {
         wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
         wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
         wire::WireError::Shape(message) => SourceError::Unreadable(message),
-        wire::WireError::Json(error) => unreadable(reply, &error),
+        wire::WireError::Json(error) => reply.unreadable(&error),
     })
-}
-
-/// Makes an error of a reply that is no JSON.
-fn unreadable(reply: &HttpReply, error: &serde_json::Error) -> SourceError {
-    SourceError::Unreadable(format!(
-        "{}, content type `{}`: {}; it begins `{}`",
-        reply.status.as_u16(),
-        escaped(&reply.content_type, 60),
-        escaped(&error.to_string(), 200),
-        reply.beginning(MAX_EXCERPT)
-    ))
 }
 
 /// The store's own words.
@@ -243,11 +230,7 @@ fn by_kind(kind: &str, text: String) -> SourceError {
 /// Makes an error of a reply whose status is not 200.
 fn failed(reply: &HttpReply) -> SourceError {
     let failure: Option<wire::Failure> = serde_json::from_slice(&reply.body).ok();
-    let text = match &failure {
-        Some(failure) => said(failure.kind.as_deref().unwrap_or_default(), &failure.error),
-        None if reply.body.is_empty() => "no text".to_owned(),
-        None => format!("`{}`", reply.beginning(MAX_EXCERPT).trim()),
-    };
+    let text = reply.words(failure.as_ref().map(|failure| said(failure.kind.as_deref().unwrap_or_default(), &failure.error)));
     let status = reply.status;
     match status.as_u16() {
         400 | 422 if failure.is_some() => SourceError::Refused(text),
@@ -257,17 +240,9 @@ fn failed(reply: &HttpReply) -> SourceError {
         404 if failure.is_none() => {
             SourceError::Account(format!("{status}: no query API at this address; check the account's `url`; it says {text}"))
         }
-        300..=399 => SourceError::Account(format!(
-            "{status}: it points to {}, and redirects are not followed; put the final address into the account's `url`",
-            reply.redirect.as_deref().unwrap_or("nowhere")
-        )),
-        429 => SourceError::RateLimited(format!("{status}: {text}")),
-        504 => SourceError::GaveUp(format!("{status}: {text}")),
         500..=599 if failure.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("timeout")) => {
             SourceError::GaveUp(format!("{status}: {text}"))
         }
-        408 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
-        400..=499 => SourceError::Refused(format!("{status}: {text}")),
-        _ => SourceError::Unreadable(format!("{status}, content type `{}`; it says {text}", escaped(&reply.content_type, 60))),
+        _ => reply.failure(&text, "`url`"),
     }
 }
