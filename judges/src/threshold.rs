@@ -67,7 +67,7 @@ pub(crate) fn baseline_level(cleaned: &Cleaned) -> Option<f64> {
 
 /// The limits in the metric's unit, `max_ratio` resolved against the baseline's level; a level of 0 has no multiples.
 pub(crate) fn resolve(metric: &Metric, level: Option<f64>) -> (Option<f64>, Option<f64>) {
-    let Limits { max, min, max_ratio } = metric.limits;
+    let Limits { max, min, max_ratio, .. } = metric.limits;
     let multiple = max_ratio.zip(level.filter(|level| *level != 0.0));
     let (mut highest, mut lowest) = (max, min);
     if let Some((ratio, level)) = multiple {
