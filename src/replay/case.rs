@@ -185,9 +185,8 @@ impl Case {
             let is_rate = metric.role == "error_rate";
             let is_percent = is_rate && metric.name.contains("pct");
             let unit = metric.unit.as_deref().or(is_percent.then_some("percent"));
-            let percent_or_more =
-                Limits { max: Some(if metric.baseline_totals.is_some() { 0.01 } else { 1.0 }), min: None, max_ratio: None };
-            let quarter = Limits { max: None, min: None, max_ratio: Some(1.25) };
+            let percent_or_more = Limits { max: Some(if metric.baseline_totals.is_some() { 0.01 } else { 1.0 }), ..Limits::default() };
+            let quarter = Limits { max_ratio: Some(1.25), ..Limits::default() };
             let is_threshold = rule == Rule::ThresholdV1;
             let counted = metric.baseline_totals.is_some();
             let limits = if !is_threshold {
