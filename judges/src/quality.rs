@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{CheckedConfig, Kind, Metric};
-use crate::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Instance, Observation, Points};
+use crate::evidence::{ArmPoints, Comparison, Earlier, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
 use crate::scorecard::Coverage;
 
@@ -39,6 +39,10 @@ pub(crate) struct CleanArm {
     pub(crate) instances: Vec<Instance>,
     /// The points before the window; `None` without any.
     pub(crate) history: Option<Points>,
+    /// The points of earlier days, where they are known.
+    pub(crate) earlier: Vec<Earlier>,
+    /// Bounds of the buckets that the values are interpolated in, in the unit; empty where they are not known.
+    pub(crate) bounds: Vec<f64>,
     pub(crate) coverage: Coverage,
     /// Share of the intervals in which the target was seen at all: for counts those with a total.
     pub(crate) seen: f64,
@@ -67,6 +71,9 @@ impl CleanArm {
         Self {
             instances: self.instances.iter().map(|one| Instance { name: one.name.clone(), values: cut(&one.values) }).collect(),
             history: self.history.clone(),
+            // They end with the window, and say nothing of a part of it.
+            earlier: if to < 1.0 { Vec::new() } else { self.earlier.clone() },
+            bounds: self.bounds.clone(),
             // How many of its points were infinite or zeros filled in is known of the whole window alone, and decides nothing.
             coverage: Coverage { present, expected, infinite: 0, filled_with_zero: 0, fraction },
             seen: crate::quality::share(up, expected).max(fraction),
@@ -143,13 +150,13 @@ fn split(evidence: &Evidence) -> Option<f64> {
 
 /// Metrics that could differ at all and are not muted (m).
 pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>]) -> usize {
-    count_live(config, cleaned, |_| true)
+    count_live(config, cleaned, |_, _| true)
 }
 
 /// Those of them that a condition picks.
-pub(crate) fn count_live(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>], wanted: impl Fn(&Metric) -> bool) -> usize {
+pub(crate) fn count_live(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>], wanted: impl Fn(&Metric, &Cleaned) -> bool) -> usize {
     let pairs = config.metrics.iter().zip(cleaned);
-    pairs.filter(|(metric, c)| !metric.muted && wanted(metric) && c.as_ref().is_ok_and(Cleaned::is_live)).count()
+    pairs.filter(|(metric, c)| !metric.muted && c.as_ref().is_ok_and(|c| c.is_live() && wanted(metric, c))).count()
 }
 
 /// Cleans every metric of a config. The result has one entry for each, in the config's order.
@@ -320,8 +327,8 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
             let present = values.iter().filter(|v| v.is_finite()).count();
             (Points::Values(values), present)
         }
-        Points::Counts { .. } if metric.kind == Kind::Value => {
-            return Err(Unjudged::Mismatch("events and totals came for a metric of kind `value`; set `kind: ratio`".to_owned()));
+        Points::Counts { .. } if metric.kind != Kind::Ratio => {
+            return Err(Unjudged::Mismatch("events and totals came for a metric that is no ratio; set `kind: ratio`".to_owned()));
         }
         Points::Counts { events, totals } if events.len() != totals.len() => {
             let message =
@@ -359,8 +366,11 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
     }
     let fraction = share(present, expected);
     let seen = share(seen.unwrap_or(present), expected);
-    let history = clean_history(metric, arm);
-    Ok(CleanArm { points, instances, history, coverage: Coverage { present, expected, infinite, filled_with_zero, fraction }, seen })
+    let history = arm.history.as_ref().and_then(|history| clean_past(metric, arm, history));
+    let past = |one: &Earlier| Some(Earlier { days: one.days, points: clean_past(metric, arm, &one.points)? });
+    let earlier = arm.earlier.iter().filter_map(past).collect();
+    let bounds = arm.bounds.clone();
+    Ok(CleanArm { points, instances, history, earlier, bounds, coverage: Coverage { present, expected, infinite, filled_with_zero, fraction }, seen })
 }
 
 /// Makes counts consistent: zeros for absent events where those mean zero, both missing where either is or is negative, and never more
@@ -387,10 +397,10 @@ fn settle_counts(events: &mut [f64], totals: &mut [f64], absent_means_zero: bool
     (filled, negative, excess)
 }
 
-/// An arm's points before the window; `None` where there are none of the window's kind.
-fn clean_history(metric: &Metric, arm: &ArmPoints) -> Option<Points> {
+/// An arm's points of another time; `None` where there are none of the window's kind.
+fn clean_past(metric: &Metric, arm: &ArmPoints, past: &Points) -> Option<Points> {
     let finite = |values: &[f64], largest: f64| values.iter().map(|v| if v.abs() > largest { f64::NAN } else { *v }).collect::<Vec<f64>>();
-    match (&arm.points, arm.history.as_ref()?) {
+    match (&arm.points, past) {
         (Points::Values(_), Points::Values(values)) => {
             let values = finite(values, LARGEST);
             values.iter().any(|v| v.is_finite()).then_some(Points::Values(values))

@@ -3,11 +3,11 @@
 use crate::config::Metric;
 use crate::explain;
 use crate::scorecard::Remedy;
-use crate::stats::binomial::conditional_power;
-use crate::stats::power::{requests_for_lower_bound, requests_for_power, requests_for_upper_bound};
+use crate::stats::Z_95;
+use crate::stats::power::{requests_for_lower_bound, requests_for_upper_bound};
 
-/// Fewest events of the worse arm for a regression, without which the test has no power either.
-pub(crate) const LEAST_EVENTS: u64 = 4;
+/// Most requests that are worth proposing.
+const MOST_REQUESTS: f64 = 1e8;
 /// Longest extension that is proposed, as a multiple of what was observed.
 const LONGEST_EXTENSION: f64 = 50.0;
 /// Extensions up to this multiple of what was observed are proposed first.
@@ -39,70 +39,102 @@ fn extend(seconds: f64, why: &str) -> Remedy {
     Remedy::Extend { minutes, sentence: format!("observe {} longer, {why}", explain::count(minutes, "minute")) }
 }
 
-/// The traffic that a ratio saw, and what its guard asks for.
+/// The traffic that a ratio saw, and what a pass asks for. Rates are in the reading in which the ratio is judged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RatioTraffic {
     pub(crate) canary_total: f64,
+    /// Rate of the canary as the metric reports it.
     pub(crate) canary_rate: f64,
     pub(crate) baseline_total: f64,
-    pub(crate) baseline_rate: f64,
-    /// Rate of the regression that must be detectable.
-    pub(crate) regressed_rate: f64,
+    /// Variances of one request of the canary, were it as much worse as must be excluded, and of the baseline.
+    pub(crate) variances: (f64, f64),
+    /// How much further from the shift seen the shift that must be excluded lies; not above 0 where more of the same would not exclude it.
+    pub(crate) room: f64,
+    /// How much more than independent requests the events vary.
+    pub(crate) inflation: f64,
+    /// Rate that must be excluded, as the metric reports it.
+    pub(crate) detectable_rate: f64,
     /// Whether a rise is worse.
     pub(crate) rises: bool,
     /// The declared limit on the worse side.
     pub(crate) limit: Option<f64>,
     pub(crate) observed_seconds: f64,
+    /// Intervals that lack for any pass.
+    pub(crate) missing_intervals: usize,
+    pub(crate) step_seconds: f64,
 }
 
-impl RatioTraffic {
-    /// Power to find the regression with so many requests in each arm.
-    pub(crate) fn power(&self, canary_total: u64, baseline_total: u64) -> f64 {
-        let (canary, baseline) = ((canary_total, self.regressed_rate), (baseline_total, self.baseline_rate));
-        let (worse, better) = if self.rises { (canary, baseline) } else { (baseline, canary) };
-        conditional_power(worse, better, 0.05, LEAST_EVENTS)
-    }
-
-    /// Requests that bring the bound of the canary's rate within the limit.
-    fn for_limit(&self) -> Option<u64> {
-        let limit = self.limit?;
-        if self.rises { requests_for_upper_bound(self.canary_rate, limit) } else { requests_for_lower_bound(self.canary_rate, limit) }
-    }
-}
-
-/// A number of canary requests, and what it would do.
+/// What so many canary requests would do.
 struct Needed {
-    requests: u64,
+    requests: f64,
     would: String,
 }
 
-/// Remedies for a ratio: the requests that give the exact test its power, or that bring the rate's bound within the limit.
-pub(crate) fn for_ratio(metric: &Metric, traffic: &RatioTraffic) -> Vec<Remedy> {
-    let seen = traffic.canary_total.round().max(0.0) as u64;
-    let baseline_seen = traffic.baseline_total.round().max(0.0) as u64;
-    // The limit alone decides in threshold mode, whatever the baseline saw.
-    let by_limit = traffic.for_limit().zip(traffic.limit);
-    let needed = |most: u64, baseline: &dyn Fn(u64) -> u64| {
-        let by_power = requests_for_power(most, |requests| traffic.power(requests, baseline(requests))).map(|n| n.max(metric.min_requests));
-        let show = || format!("show a change to {}", explain::rate(traffic.regressed_rate));
-        match (by_power, by_limit) {
-            (Some(power), Some((requests, limit))) if requests < power => {
-                Some(Needed { requests, would: format!("settle the limit of {}", explain::rate(limit)) })
-            }
-            (Some(requests), _) => Some(Needed { requests, would: show() }),
-            (None, Some((requests, limit))) => Some(Needed { requests, would: format!("settle the limit of {}", explain::rate(limit)) }),
-            (None, None) => None,
+impl RatioTraffic {
+    /// Largest variance of the difference of the rates at which the shift is excluded; `None` where none is small enough.
+    fn variance_allowed(&self) -> Option<f64> {
+        (self.room > 0.0).then(|| (self.room / Z_95).powi(2) / self.inflation.max(1.0))
+    }
+
+    fn excludes(&self, requests: f64) -> Needed {
+        Needed { requests, would: format!("exclude a rate of {}", explain::rate(self.detectable_rate)) }
+    }
+
+    /// The cheaper of excluding the shift and of settling the declared limit, which the canary's requests alone decide.
+    fn cheaper(&self, excluding: Option<f64>, least: u64) -> Option<Needed> {
+        let limit = self.limit.and_then(|limit| {
+            let requests = if self.rises { requests_for_upper_bound(self.canary_rate, limit) } else { requests_for_lower_bound(self.canary_rate, limit) };
+            Some(Needed { requests: requests? as f64, would: format!("settle the limit of {}", explain::rate(limit)) })
+        });
+        let excluding = excluding.map(|requests| self.excludes(requests.max(least as f64)));
+        [excluding, limit].into_iter().flatten().min_by(|a, b| a.requests.total_cmp(&b.requests)).filter(|one| one.requests > self.canary_total)
+    }
+
+    /// Canary requests with which, the baseline growing alike, the shift would be excluded.
+    fn at_the_current_rate(&self) -> Option<f64> {
+        let allowed = self.variance_allowed()?;
+        let over = |variance: f64, total: f64| if total > 0.0 { variance / total } else { f64::INFINITY };
+        let growth = (over(self.variances.0, self.canary_total) + over(self.variances.1, self.baseline_total)) / allowed;
+        Some(growth.max(1.0) * self.canary_total).filter(|requests| requests.is_finite())
+    }
+
+    /// Share of the traffic with which the same requests in all would exclude it: the smaller root of
+    /// `a / (f N) + b / ((1 - f) N) = allowed`. More than half would leave the baseline with less than the canary.
+    fn share(&self, least: u64) -> Option<f64> {
+        let all = self.canary_total + self.baseline_total;
+        let scaled = self.variance_allowed()? * all;
+        let (a, b) = self.variances;
+        let middle = scaled + a - b;
+        let root = middle * middle - 4.0 * scaled * a;
+        if root < 0.0 || scaled <= 0.0 {
+            return None;
         }
-        .filter(|needed| needed.requests > seen)
-    };
+        let share = ((middle - root.sqrt()) / (2.0 * scaled)).max(least as f64 / all);
+        // Rounded up to whole per cent, so that the share named is enough.
+        let share = (100.0 * share).ceil() / 100.0;
+        (share > self.canary_total / all && share <= 0.5).then_some(share)
+    }
+
+    /// Canary requests with which the shift would be excluded, the baseline's being what they are.
+    fn alone(&self) -> Option<f64> {
+        let left = self.variance_allowed()? - self.variances.1 / self.baseline_total.max(1.0);
+        (left > 0.0).then(|| self.variances.0 / left)
+    }
+}
+
+/// Remedies for a ratio: the requests that would exclude what must be excluded for a pass, or that bring the rate's bound within the
+/// limit. Each in closed form, however large the traffic.
+pub(crate) fn for_ratio(metric: &Metric, traffic: &RatioTraffic) -> Vec<Remedy> {
     let mut remedies = Vec::new();
     let mut late = None;
-    if seen > 0 {
-        let per_canary = traffic.baseline_total / traffic.canary_total;
-        if let Some(needed) = needed(u64::MAX, &|requests| (requests as f64 * per_canary).round() as u64) {
-            let growth = needed.requests as f64 / traffic.canary_total;
-            let requests = explain::count(needed.requests, "canary request");
-            let sentence = format!("at the current rate; {requests} would {}, {seen} were seen", needed.would);
+    if traffic.missing_intervals > 0 {
+        remedies.push(extend(traffic.missing_intervals as f64 * traffic.step_seconds, "for the intervals that are missing"));
+    }
+    if traffic.canary_total > 0.0 {
+        if let Some(needed) = traffic.cheaper(traffic.at_the_current_rate(), metric.min_requests) {
+            let growth = needed.requests / traffic.canary_total;
+            let requests = explain::count(needed.requests.ceil() as u64, "canary request");
+            let sentence = format!("at the current rate; {requests} would {}, {} were seen", needed.would, traffic.canary_total.round());
             let remedy = extend((growth - 1.0) * traffic.observed_seconds, &sentence);
             if growth <= SHORT_EXTENSION {
                 remedies.push(remedy);
@@ -110,21 +142,22 @@ pub(crate) fn for_ratio(metric: &Metric, traffic: &RatioTraffic) -> Vec<Remedy> 
                 late = Some(remedy);
             }
         }
-        let both = seen + baseline_seen;
-        // More than half would leave the baseline with less than the canary.
-        if let Some(needed) = needed(both / 2, &|requests| both - requests.min(both)).filter(|needed| needed.requests <= both / 2) {
-            // Rounded up to whole per cent, so that the share named is enough.
-            let percent = (needed.requests as f64 / both as f64 * 100.0).ceil();
-            let sentence =
-                format!("raise the canary's share to {percent} %: {} requests in the same time would {}", needed.requests, needed.would);
-            remedies.push(Remedy::RaiseShare { share: percent / 100.0, sentence });
+        if let Some(share) = traffic.share(metric.min_requests) {
+            let requests = (share * (traffic.canary_total + traffic.baseline_total)).round();
+            let sentence = format!(
+                "raise the canary's share to {} %: {requests} requests in the same time would {}",
+                (100.0 * share).round(),
+                traffic.excludes(requests).would
+            );
+            remedies.push(Remedy::RaiseShare { share, sentence });
         }
     }
-    if let Some(needed) = needed(u64::MAX, &|_| baseline_seen) {
-        let requests = needed.requests - seen;
+    if let Some(needed) = traffic.cheaper(traffic.alone(), metric.min_requests).filter(|needed| needed.requests < MOST_REQUESTS) {
+        let all = needed.requests.ceil();
+        let requests = (all - traffic.canary_total).ceil().max(1.0) as u64;
         let synthetic = explain::count(requests, "synthetic request");
-        let condition = if traffic.rises { "if none of them fails" } else { "at the rate seen so far" };
-        let sentence = format!("send the canary {synthetic}: {} in all would {} {condition}", needed.requests, needed.would);
+        let condition = if traffic.rises { "if they fail no more often" } else { "at the rate seen so far" };
+        let sentence = format!("send the canary {synthetic}: {all} in all would {} {condition}", needed.would);
         remedies.push(Remedy::SendRequests { requests, sentence });
     }
     remedies.extend(late);

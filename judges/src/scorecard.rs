@@ -71,24 +71,46 @@ impl fmt::Display for Status {
 pub enum Reason {
     /// The canary's level moved in the worse direction.
     Shift,
-    /// The canary's values are worse nearly throughout and by at least the baseline's level.
-    Gross,
+    /// Its mean moved in the worse direction, though its typical point did not move as much.
+    Mean,
+    /// It is worse at the end of the window.
+    Recent,
+    /// It was worse at first, and no longer is at the end of the window.
+    Healed,
+    /// A minority of its points is far worse.
+    Minority,
+    /// More intervals have events.
+    Events,
+    /// It rose from a baseline that is 0 throughout.
+    FromNothing,
+    /// Undecided by what is usual, and what there is speaks against the canary.
+    UndecidedAgainst,
+    /// Worse beyond the tolerance; events come in bursts that could explain it, and chance could not.
+    Bursts,
     /// It grows away from the baseline over the window.
     Leak,
     /// One of the canary's instances behaves unlike all others.
     Instance,
-    /// Regressed in this look; the config, or a plan of looks in its first half, asks for more that say so.
+    /// Some of the canary's instances stopped reporting.
+    InstancesSilent,
+    /// One of the canary's instances reads 0 where every other is above.
+    InstanceDead,
+    /// Regressed in this look; the config asks for more that say so.
     Unconfirmed,
     /// The canary stopped reporting what the baseline reports.
     Silent,
+    /// The canary stopped reporting before the window ended.
+    Ended,
     /// The canary reports clearly less often than the baseline.
     DataAsymmetry,
     /// Decided by a declared limit.
     Limit,
-    /// Decided in threshold mode by an exact comparison with the baseline's counts.
-    Counts,
-    /// Both arms are the same.
+    /// Both arms are one constant, so that nothing could differ.
     Identical,
+    /// Both arms are one and the same series, so that nothing is compared.
+    SameSeries,
+    /// It follows the traffic, and the arms' traffic differs.
+    FollowsTraffic,
     /// No worse than the tolerance allows.
     WithinTolerance,
     /// Too little data for statistics, and no limit decided.
@@ -97,6 +119,10 @@ pub enum Reason {
     LowCoverage,
     /// The metric store could not be read.
     Fetch,
+    /// The metric store calls its reply incomplete.
+    Partial,
+    /// Both arms ask for one and the same thing.
+    SameQuery,
     /// The time for the analysis ran out before the data arrived.
     Deadline,
     /// The samples are of a kind that the metric's config does not have.
@@ -111,14 +137,27 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Shift => "shift",
-            Self::Gross => "gross",
+            Self::Mean => "mean",
+            Self::Recent => "recent",
+            Self::Healed => "healed",
+            Self::Minority => "minority",
+            Self::Events => "events",
+            Self::FromNothing => "from_nothing",
+            Self::UndecidedAgainst => "undecided_against",
+            Self::Bursts => "bursts",
+            Self::InstancesSilent => "instances_silent",
+            Self::InstanceDead => "instance_dead",
+            Self::Ended => "ended",
+            Self::SameSeries => "same_series",
+            Self::FollowsTraffic => "follows_traffic",
+            Self::Partial => "partial",
+            Self::SameQuery => "same_query",
             Self::Leak => "leak",
             Self::Instance => "instance",
             Self::Unconfirmed => "unconfirmed",
             Self::Silent => "silent",
             Self::DataAsymmetry => "data_asymmetry",
             Self::Limit => "limit",
-            Self::Counts => "counts",
             Self::Identical => "identical",
             Self::WithinTolerance => "within_tolerance",
             Self::InsufficientEvidence => "insufficient_evidence",
@@ -146,6 +185,40 @@ pub enum Mode {
     None,
 }
 
+/// Who looked at a metric.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Examiner {
+    /// Is it worse than the baseline, beyond the tolerance and what is usual?
+    #[default]
+    Level,
+    /// Does it still report?
+    Silence,
+    /// Is a declared limit broken?
+    Limits,
+    /// Is it worse at the end of the window?
+    Recent,
+    /// Are some of its points far worse?
+    Minority,
+    /// Does what accumulates grow away?
+    Leak,
+    /// Is one instance unlike all others?
+    Instance,
+}
+
+/// What an examiner found beside what stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExaminerFinding {
+    /// Who.
+    pub examiner: Examiner,
+    /// What it supports by itself.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// The finding in a sentence.
+    pub sentence: String,
+}
+
 /// A guard that kept a metric from being passed by statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -156,8 +229,6 @@ pub enum Guard {
     CouldNotDetect,
     /// Fewer requests in the canary than required.
     FewRequests,
-    /// The traffic seen gives the exact test less than 80 % power.
-    LowPower,
 }
 
 /// A guard and what it saw.
@@ -238,7 +309,7 @@ pub struct Interval {
     pub high: Option<f64>,
 }
 
-/// The numbers of the rank comparison. Shifts are canary minus baseline, turned so that more is worse; JUDGE notation in brackets.
+/// The numbers of the rank comparison. Shifts are canary minus baseline, turned so that more is worse; METHOD's notation in brackets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Numbers {
     /// Points in the baseline.
@@ -249,17 +320,46 @@ pub struct Numbers {
     pub baseline: f64,
     /// Median of the canary; the mean, for ratios without counts. In the unit.
     pub canary: f64,
-    /// Size of the baseline's level (L), in the unit.
+    /// Size of the baseline's level (L), in the unit: its distance from `mirrored_at` where that is given.
     pub level: f64,
-    /// Shift (s), in the unit; above 0 is worse.
+    /// The bound from which the metric is judged, where its level is nearer to that than to 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrored_at: Option<f64>,
+    /// Hodges-Lehmann shift, in the unit; the difference of means, for ratios without counts. Above 0 is worse.
     pub shift: f64,
-    /// Shift as a fraction of the level (r); absent where the level is 0.
+    /// The same as a fraction of the level; absent where that is 0.
     pub relative_shift: Option<f64>,
-    /// Interval of the shift, in the unit, widened for autocorrelation.
+    /// 90 % sampling interval of the shift, in the unit, widened for autocorrelation; from the same clock time of earlier days where
+    /// that decides.
     pub shift_interval: Option<Interval>,
-    /// Scatter within the arms (noise), in the unit.
+    /// The estimate that decides (E): the relative shift, against that of the same clock time of earlier days where that decides; in the
+    /// unit for ratios without counts.
+    #[serde(default)]
+    pub effect: f64,
+    /// Its standard error (sigma): how far it strays while nothing is released.
+    #[serde(default)]
+    pub sigma: Option<f64>,
+    /// `effect` less and plus t(.95) sigma, the interval that decides.
+    #[serde(default)]
+    pub effect_interval: Option<Interval>,
+    /// Part of sigma that is the baseline's own drift in this window.
+    #[serde(default)]
+    pub drift: Option<f64>,
+    /// Part of sigma that is sampling error.
+    #[serde(default)]
+    pub sampling: Option<f64>,
+    /// Part of sigma that is the spread of fresh instances.
+    #[serde(default)]
+    pub pods: Option<f64>,
+    /// The same estimate of means, where there is a past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_effect: Option<f64>,
+    /// Its standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_sigma: Option<f64>,
+    /// Scatter within the arms, in the unit.
     pub noise: f64,
-    /// Shift in units of noise (g); absent where the noise is 0 or the metric is a ratio.
+    /// Shift in units of that; absent where it is 0 or the metric is a ratio.
     pub shift_in_noise: Option<f64>,
     /// Mann-Whitney U of the canary, in the worse direction.
     pub u: f64,
@@ -267,13 +367,9 @@ pub struct Numbers {
     pub cles: f64,
     /// Normal score of U, corrected for ties and continuity (z).
     pub z: f64,
-    /// One-sided Mann-Whitney p-value.
+    /// One-sided Mann-Whitney p-value, exact for small samples.
     pub p: f64,
-    /// The same over all looks of the plan so far (p_seq), which then decides; absent without a plan, and where nothing else would
-    /// flag the metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p_looks: Option<f64>,
-    /// The same with the variance inflated for autocorrelation (p_ess).
+    /// The same with the variance inflated for autocorrelation.
     pub p_ess: f64,
     /// Variance inflation (V).
     pub variance_inflation: f64,
@@ -281,10 +377,6 @@ pub struct Numbers {
     pub rho_baseline: f64,
     /// Lag-1 autocorrelation of the canary.
     pub rho_canary: f64,
-    /// Relative shift that could not be ruled out, at one-sided 95 % (r_hi); absent where it is unbounded.
-    pub not_ruled_out: Option<f64>,
-    /// Relative shift that this much data finds with 80 % power at one-sided 5 % (MDE); absent where it is unbounded.
-    pub detectable: Option<f64>,
     /// Paired comparison, where the arms' timestamps align. Evidence only; nothing is decided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paired: Option<Paired>,
@@ -321,33 +413,57 @@ pub struct CountNumbers {
     pub baseline: ArmCounts,
     /// The canary's counts.
     pub canary: ArmCounts,
-    /// Difference of the rates, above 0 is worse (s).
+    /// Difference of the rates, standardised to the same intervals (s); above 0 is worse.
     pub shift: f64,
-    /// Difference as a fraction of the baseline's rate (r); absent where that rate is 0.
+    /// Difference as a fraction of the baseline's rate, or of what is left of it to 1 where that is less; absent where that is 0.
     pub relative_shift: Option<f64>,
-    /// One-sided p-value that decides.
+    /// Whether the arms were compared interval by interval.
+    #[serde(default)]
+    pub aligned: bool,
+    /// Normal deviate of the stratified exact test (z).
+    #[serde(default)]
+    pub z: f64,
+    /// One-sided p-value with bursts and drift allowed for, which decides.
     pub p: f64,
-    /// Exact conditional mid-p of the pooled counts.
-    pub p_pooled: f64,
-    /// The same as `p` with bursts allowed for that the counts are too few to show; a regression needs both.
+    /// The same if requests were independent.
     #[serde(default = "one")]
-    pub p_bursts: f64,
-    /// The larger of `p` and `p_bursts` over all looks of the plan so far, which then decides; absent without a plan.
+    pub p_independent: f64,
+    /// `p` over all looks of the plan so far, which then decides; absent without a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_looks: Option<f64>,
-    /// Share of the intervals in which the canary's rate is worse, ties counting half.
-    pub worse_share: f64,
-    /// Chance of events this bursty if they were independent; at most 0.3 switches to a test that allows for bursts.
-    pub p_dispersion: Option<f64>,
-    /// The test that gave `p`.
-    pub test: String,
-    /// Power, at one-sided 5 %, to find the regression that the guard asks for.
-    pub power: f64,
-    /// Rate of that regression.
-    pub power_at_rate: f64,
+    /// How much more than independent requests the events vary (T), the posterior median.
+    #[serde(default = "one")]
+    pub inflation: f64,
+    /// p-value that the canary's rate is `detectable_rate`.
+    #[serde(default = "one")]
+    pub p_detectable: f64,
+    /// Rate of the canary that must be excluded for a pass.
+    #[serde(default)]
+    pub detectable_rate: f64,
 }
 
-/// What no evidence says, for scorecards written before a p-value was in them.
+/// The numbers of the comparison of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventNumbers {
+    /// Intervals of the baseline that have any.
+    pub intervals_baseline: usize,
+    /// Intervals of the canary that have any.
+    pub intervals_canary: usize,
+    /// Mean of the baseline, an interval.
+    pub mean_baseline: f64,
+    /// Mean of the canary, an interval.
+    pub mean_canary: f64,
+    /// Difference of the means as a fraction of the baseline's, above 0 is worse; absent where that is 0.
+    pub relative_shift: Option<f64>,
+    /// One-sided exact p-value that so many of the canary's intervals have any.
+    pub p: f64,
+    /// The same with runs allowed for.
+    pub p_dependent: f64,
+    /// One-sided p-value of the difference of the means.
+    pub p_sum: f64,
+}
+
+/// What no evidence says, for scorecards written before a number was in them.
 fn one() -> f64 {
     1.0
 }
@@ -359,13 +475,14 @@ pub struct AppliedLimit {
     pub relative: f64,
     /// Shift from which it is, in the unit.
     pub absolute: f64,
-    /// Where the relative limit comes from: `default`, `config`, `instances` or `history`.
+    /// Where the relative limit comes from: `default`, `config` or `history`.
     pub from: String,
     /// p-value at or below which it is.
     pub p: f64,
-    /// Shift in units of noise from which it is; absent for ratios.
-    pub shift_in_noise: Option<f64>,
-    /// Largest relative shift of one baseline instance against the others, where instances are read.
+    /// Estimate from which that is so, where it is told by a standard error.
+    #[serde(default)]
+    pub proved_from: Option<f64>,
+    /// Standard deviation between fresh instances that was allowed for, as a fraction of the level, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_spread: Option<f64>,
 }
@@ -377,18 +494,16 @@ pub struct HistoryNumbers {
     pub windows: usize,
     /// Points in each.
     pub window_points: usize,
-    /// Whether both arms have a past; otherwise the windows are cut from one series before and after.
-    pub both_arms: bool,
-    /// Quantile of their shifts (Q): as a fraction of the level, or in the unit for ratios; absent where it is unbounded.
-    pub quantile: Option<f64>,
-    /// Their centre, a standing difference of the arms (b0), likewise.
-    pub centre: f64,
-    /// The limit that they support, likewise; absent where it is unbounded, or with fewer than five windows.
-    pub limit: Option<f64>,
+    /// Standard deviation of their shifts (Q): as a fraction of the level, in the unit for ratios, of the deviates for counts; absent
+    /// where it is unbounded.
+    pub spread: Option<f64>,
+    /// Shift of this clock time on earlier days, as a fraction of the level, where the comparison is with those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<f64>,
 }
 
 impl HistoryNumbers {
-    /// Fewest placebo windows that a limit is learnt from.
+    /// Fewest placebo windows from which the past decides.
     pub const ENOUGH_WINDOWS: usize = 5;
 }
 
@@ -469,8 +584,14 @@ pub struct MetricResult {
     pub reason: Reason,
     /// How it was decided.
     pub mode: Mode,
+    /// Whose finding it is.
+    #[serde(default)]
+    pub examiner: Examiner,
     /// The finding in a sentence, in the metric's unit.
     pub sentence: String,
+    /// What other examiners found that speaks against the canary too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<ExaminerFinding>,
     /// Completeness of the baseline.
     pub baseline_coverage: Coverage,
     /// Completeness of the canary.
@@ -481,6 +602,9 @@ pub struct MetricResult {
     /// The count comparison, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<CountNumbers>,
+    /// The comparison of events, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventNumbers>,
     /// The tolerances that applied, where statistics were tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<AppliedLimit>,

@@ -136,7 +136,7 @@ fn undeclared(metric: &Metric) -> String {
     }
 }
 
-fn limit_words(metric: &Metric, max: Option<f64>, min: Option<f64>, counted: bool) -> String {
+pub(crate) fn limit_words(metric: &Metric, max: Option<f64>, min: Option<f64>, counted: bool) -> String {
     let shown = |value: f64| if counted { explain::rate(value) } else { explain::quantity(metric, value) };
     match (max, min) {
         (Some(max), Some(min)) => format!("{} to {}", shown(min), shown(max)),

@@ -11,7 +11,7 @@ use super::score::{Scored, Summary, SummaryReason, summary};
 use crate::config::{CheckedConfig, Metric};
 use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
-use crate::scorecard::{
+use crate::scorecard::{Examiner, 
     Action, Coverage, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict, VerdictCause,
     VerdictReason,
 };
@@ -96,11 +96,14 @@ fn result(metric: &Metric, observation: Option<&Observation>) -> (MetricResult, 
         status,
         reason,
         mode,
+        examiner: Examiner::Level,
         sentence,
+        findings: Vec::new(),
         baseline_coverage: coverages.0,
         canary_coverage: coverages.1,
         numbers: None,
         counts: None,
+        events: None,
         limit: None,
         history: None,
         trend: None,

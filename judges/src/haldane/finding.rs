@@ -3,23 +3,30 @@
 use crate::config::Metric;
 use crate::explain;
 use crate::quality::{self, Cleaned, Unjudged};
-use crate::scorecard::{Coverage, Guard, GuardFinding, MetricResult, Mode, Reason, Status};
+use crate::scorecard::{Coverage, Examiner, Guard, GuardFinding, MetricResult, Mode, Reason, Status};
 
 /// A result under way.
 pub(crate) struct Finding {
     pub(crate) result: MetricResult,
     /// The canary reports clearly less often than the baseline.
     asymmetric: bool,
+    /// An arm has too few points for its level to be judged.
+    lacks_data: bool,
 }
 
 impl Finding {
-    /// Starts a result. What data quality decides alone comes back closed: unreadable, silent, without data.
+    /// Starts a result. What cannot be examined at all comes back closed: unreadable, or silent throughout.
     pub(crate) fn of(metric: &Metric, cleaned: Result<Cleaned, Unjudged>) -> Result<(Self, Cleaned), Box<MetricResult>> {
-        let mut finding = Self { result: blank(metric), asymmetric: false };
+        let mut finding = Self { result: blank(metric), asymmetric: false, lacks_data: false };
         let mut cleaned = match cleaned {
             Ok(cleaned) => cleaned,
             Err(Unjudged::Failed(failure)) => {
-                let reason = if failure.reason == "deadline" { Reason::Deadline } else { Reason::Fetch };
+                let reason = match failure.reason.as_str() {
+                    "deadline" => Reason::Deadline,
+                    "partial" => Reason::Partial,
+                    "same_query" => Reason::SameQuery,
+                    _ => Reason::Fetch,
+                };
                 let sentence = format!("the {}'s samples could not be had: {}", failure.arm, failure.message);
                 finding.decide(Status::Error, reason, Mode::None, sentence);
                 return Err(Box::new(finding.result));
@@ -37,6 +44,7 @@ impl Finding {
         if cleaned.canary.seen == 0.0 && canary.infinite == 0 && expected {
             let sentence = format!("is reported by the baseline ({}) and not at all by the canary", points(baseline));
             finding.decide(Status::Regressed, Reason::Silent, Mode::None, sentence);
+            finding.result.examiner = Examiner::Silence;
             return Err(Box::new(finding.result));
         }
         finding.asymmetric = !metric.may_be_absent && cleaned.baseline.seen - cleaned.canary.seen > quality::ASYMMETRY + 1e-12;
@@ -47,9 +55,14 @@ impl Finding {
             let hint = if unseen { "; requests were reported without events: set absent_means_zero if that means none" } else { "" };
             let sentence = format!("too few points: the baseline has {}, the canary {}{rest}{hint}", points(baseline), points(canary));
             finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, sentence);
-            return Err(Box::new(finding.close()));
+            finding.lacks_data = true;
         }
         Ok((finding, cleaned))
+    }
+
+    /// Whether an arm has too few points for its level to be judged; what there is may speak all the same.
+    pub(crate) fn lacks_data(&self) -> bool {
+        self.lacks_data
     }
 
     pub(crate) fn decide(&mut self, status: Status, reason: Reason, mode: Mode, sentence: String) {
@@ -71,6 +84,7 @@ impl Finding {
             self.result.warnings.push(format!("without that the metric would be {}: {}", self.result.status, self.result.sentence));
             let mode = self.result.mode;
             self.decide(Status::Suspect, Reason::DataAsymmetry, mode, sentence);
+            self.result.examiner = Examiner::Silence;
         }
         self.result
     }
@@ -97,11 +111,14 @@ fn blank(metric: &Metric) -> MetricResult {
         status: Status::Error,
         reason: Reason::Fetch,
         mode: Mode::None,
+        examiner: Examiner::Level,
         sentence: String::new(),
+        findings: Vec::new(),
         baseline_coverage: Coverage::default(),
         canary_coverage: Coverage::default(),
         numbers: None,
         counts: None,
+        events: None,
         limit: None,
         history: None,
         trend: None,

@@ -1,64 +1,92 @@
-//! The judge `haldane-v1`.
+//! The judge `haldane-v1`: fail is proved, pass is earned, all else is open. `docs/METHOD.md` states the rule in formulas.
 //!
-//! A metric is regressed when its shift is large in two units at once, against the baseline's level and against its scatter, and a
-//! rank test confirms it; ratios with counts take an exact test in place of the scatter. A metric that is not flagged passes only
-//! if a regression would have shown; otherwise its declared limits decide.
+//! *Examiners* look at one metric, each at what the others do not see, and each with the signature [`Examine`]. An examiner reduces
+//! its data to a `Claim`, and the ladder (`ladder.rs`) alone makes a status of it. The gravest finding stands, and no examiner acquits
+//! what another convicts: a pass takes that none speaks and that the `level` could have seen a regression.
 //!
-//! Where the time before the window was read (`history.rs`), placebo windows say what is usual, and take the place of the scatter and of
-//! the allowance for autocorrelation. `looks.rs` is about judging one canary again and again.
+//! | examiner | its question |
+//! | --- | --- |
+//! | `silence` | does it still report, as a whole, at the end, instance by instance? |
+//! | `limits` | is a declared limit provably broken? |
+//! | `level` | is it worse than the baseline, beyond the tolerance and what is usual here? |
+//! | `recent` | is it worse now, if not over the whole window? |
+//! | `minority` | are some of its points far worse, if not the typical one? |
+//! | `leak` | does what accumulates grow away? |
+//! | `instance` | is one instance unlike all others? |
 //!
-//! Two guards look at what a level hides: `trend.rs` for what grows over the window, `instances.rs` for one instance unlike all others.
+//! `past.rs` learns from the time before the window, `looks.rs` is about judging one canary again and again, `rule.rs` has the constants.
 
 pub(crate) mod finding;
-mod history;
-mod instances;
+mod instance;
+mod ladder;
+mod leak;
+mod level;
+mod limits;
 mod looks;
-mod ratio;
-mod trend;
-mod value;
+mod minority;
+mod past;
+mod recent;
+mod rule;
+mod silence;
+mod subject;
 
 use crate::config::{CheckedConfig, Kind, Metric};
 use crate::evidence::{Evidence, Looks};
 use crate::quality::{self, Cleaned, Unjudged};
-use crate::scorecard::{MetricResult, Mode, Reason, Status};
+use crate::scorecard::{Examiner, ExaminerFinding, MetricResult, Mode, Reason, Status};
 use crate::threshold::Decision;
 use finding::Finding;
+use ladder::Rung;
+use subject::Subject;
 
 /// What is the same for every metric of one canary.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     /// Metrics that could differ at all (m).
     pub(crate) live: usize,
-    /// Ratio metrics among them (m_ratio).
+    /// Ratios with counts among them, and ratios of any kind.
+    pub(crate) live_counts: usize,
     pub(crate) live_ratios: usize,
     /// Metrics among them that accumulate.
     pub(crate) live_accumulating: usize,
     pub(crate) step_seconds: f64,
     pub(crate) observed_seconds: f64,
-    /// The plan of looks, where there is one.
+    /// The plan of looks, where there is one of several.
     pub(crate) looks: Option<Looks>,
 }
 
 impl Context {
-    /// How many chances a healthy canary has of being flagged: its metrics, each once a look.
-    pub(crate) fn chances(&self) -> f64 {
-        self.chances_of(self.live)
+    /// Looks at which a healthy canary may be flagged.
+    pub(crate) fn looks(&self) -> f64 {
+        self.looks.map_or(1.0, |plan| f64::from(plan.looks.max(1)))
     }
 
-    /// The same for its ratio metrics alone.
-    pub(crate) fn chances_of_ratios(&self) -> f64 {
-        self.chances_of(self.live_ratios)
+    /// How many chances a healthy canary has of being flagged by so many metrics: each once a look.
+    pub(crate) fn chances_of(&self, metrics: usize) -> f64 {
+        metrics.max(1) as f64 * self.looks()
     }
 
-    /// The same for those that accumulate.
-    pub(crate) fn chances_of_leaks(&self) -> f64 {
-        self.chances_of(self.live_accumulating)
-    }
-
-    fn chances_of(&self, metrics: usize) -> f64 {
-        metrics.max(1) as f64 * self.looks.map_or(1.0, |plan| f64::from(plan.looks.max(1)))
+    /// Looks at which a healthy canary may pass.
+    pub(crate) fn passing_looks(&self) -> f64 {
+        self.looks.filter(|plan| plan.early_pass && plan.look < plan.looks).map_or(1.0, |plan| f64::from(plan.looks))
     }
 }
+
+/// What one examiner says beside the level.
+pub(crate) struct Observation {
+    pub(crate) examiner: Examiner,
+    pub(crate) rung: Rung,
+    pub(crate) reason: Reason,
+    pub(crate) mode: Mode,
+    pub(crate) sentence: String,
+}
+
+/// An examiner: what it has to say of a metric whose level was looked at; nothing where nothing speaks against the canary. It may leave
+/// its numbers in the result.
+type Examine = fn(&Subject<'_>, &mut MetricResult) -> Option<Observation>;
+
+/// The examiners around the level, in the order in which findings of one gravity stand.
+const EXAMINERS: [Examine; 6] = [silence::examine, limits::examine, recent::examine, minority::examine, leak::examine, instance::examine];
 
 /// Judges every metric. The result has one entry for each, in the config's order.
 pub(crate) fn judge_metrics(
@@ -67,13 +95,15 @@ pub(crate) fn judge_metrics(
     live: usize,
     cleaned: Vec<Result<Cleaned, Unjudged>>,
 ) -> Vec<MetricResult> {
+    let counted = |metric: &Metric, cleaned: &Cleaned| metric.kind == Kind::Ratio && cleaned.is_counted();
     let context = Context {
         live,
-        live_ratios: quality::count_live(config, &cleaned, |metric| metric.kind == Kind::Ratio),
-        live_accumulating: quality::count_live(config, &cleaned, |metric| metric.accumulating),
+        live_counts: quality::count_live(config, &cleaned, counted),
+        live_ratios: quality::count_live(config, &cleaned, |metric, _| metric.kind == Kind::Ratio),
+        live_accumulating: quality::count_live(config, &cleaned, |metric, _| metric.accumulating),
         step_seconds: evidence.step_seconds,
         observed_seconds: evidence.observed_seconds,
-        looks: evidence.looks,
+        looks: evidence.looks.filter(|plan| plan.looks > 1),
     };
     config
         .metrics
@@ -84,49 +114,57 @@ pub(crate) fn judge_metrics(
             let context = Context { step_seconds: evidence.step_seconds_of(i), ..context };
             let to_confirm = cleaned.as_ref().ok().filter(|_| metric.confirm > 1).cloned();
             let result = judge_one(metric, cleaned, context);
-            let result = match to_confirm {
+            match to_confirm {
                 Some(cleaned) => looks::confirmed(result, metric, &cleaned, context),
                 None => result,
-            };
-            looks::held_back_early(result, context)
+            }
         })
         .collect()
 }
 
 /// Judges a metric by this look alone.
 fn judge_one(metric: &Metric, cleaned: Result<Cleaned, Unjudged>, context: Context) -> MetricResult {
-    match Finding::of(metric, cleaned) {
-        Ok((finding, cleaned)) if cleaned.is_counted() => ratio::judge(finding, metric, &cleaned, context),
-        Ok((finding, cleaned)) => {
-            let level = value::judge(finding, metric, &cleaned, context);
-            instances::check(trend::check(level, metric, &cleaned, context), metric, &cleaned, context)
-        }
-        Err(closed) => *closed,
+    let (finding, cleaned) = match Finding::of(metric, cleaned) {
+        Ok(open) => open,
+        Err(closed) => return *closed,
+    };
+    let subject = Subject::of(metric, &cleaned, context);
+    let mut result = if finding.lacks_data() { finding.close() } else { level::judge(finding, &subject) };
+    let observations: Vec<Observation> = EXAMINERS.iter().filter_map(|examine| examine(&subject, &mut result)).collect();
+    for observation in observations {
+        stand(&mut result, observation);
+    }
+    result
+}
+
+/// How grave a status is: what an examiner may replace.
+fn gravity(status: Status) -> u8 {
+    match status {
+        Status::Regressed => 2,
+        Status::Suspect => 1,
+        Status::Pass | Status::Inconclusive | Status::NoData | Status::Error => 0,
     }
 }
 
-/// Fraction of a stated relative tolerance from which a metric is suspect.
-const SUSPECT_FRACTION: f64 = 0.4;
-/// Relative tolerances where the config states none: regressed, suspect.
-const DEFAULT_RELATIVE: (f64, f64) = (0.25, 0.10);
-
-/// The relative tolerances of a metric: regressed, suspect, and where they come from.
-fn relative_tolerances(metric: &Metric) -> (f64, f64, &'static str) {
-    match metric.tolerance.relative {
-        Some(stated) => (stated, SUSPECT_FRACTION * stated, "config"),
-        None => (DEFAULT_RELATIVE.0, DEFAULT_RELATIVE.1, "default"),
+/// Lets an examiner's finding stand where it is graver than what was found before; what does not stand is listed beside.
+fn stand(result: &mut MetricResult, observation: Observation) {
+    let status = match observation.rung {
+        Rung::Regressed => Status::Regressed,
+        Rung::Suspect => Status::Suspect,
+        Rung::Acquitted | Rung::Open => return,
+    };
+    let Observation { examiner, reason, mode, sentence, .. } = observation;
+    if gravity(status) <= gravity(result.status) {
+        result.findings.push(ExaminerFinding { examiner, status, reason, sentence });
+        return;
     }
-}
-
-/// The same with enough history, where what is usual is known.
-const SUSPECT_FRACTION_HISTORY: f64 = 0.5;
-const DEFAULT_RELATIVE_HISTORY: (f64, f64) = (0.10, 0.05);
-
-fn relative_tolerances_with_history(metric: &Metric) -> (f64, f64, &'static str) {
-    match metric.tolerance.relative {
-        Some(stated) => (stated, SUSPECT_FRACTION_HISTORY * stated, "config"),
-        None => (DEFAULT_RELATIVE_HISTORY.0, DEFAULT_RELATIVE_HISTORY.1, "default"),
+    if gravity(result.status) > 0 {
+        let sentence = std::mem::take(&mut result.sentence);
+        result.findings.push(ExaminerFinding { examiner: result.examiner, status: result.status, reason: result.reason, sentence });
     }
+    (result.status, result.examiner, result.reason, result.mode, result.sentence) = (status, examiner, reason, mode, sentence);
+    result.guards.clear();
+    result.remedies.clear();
 }
 
 /// Takes over what threshold mode decided, saying which guard led there.
@@ -138,24 +176,6 @@ fn fall_back(finding: &mut Finding, decision: Decision) {
     if decision.status != Status::Inconclusive {
         finding.result.remedies.clear();
     }
-}
-
-/// Lets a further guard's finding replace what was found before where it is graver; what was found then follows it in the sentence.
-fn overrule(result: &mut MetricResult, status: Status, reason: Reason, sentence: &str) {
-    let gravity = |status: Status| match status {
-        Status::Regressed => 2,
-        Status::Suspect => 1,
-        Status::Pass | Status::Inconclusive | Status::NoData | Status::Error => 0,
-    };
-    if gravity(status) <= gravity(result.status) {
-        return;
-    }
-    result.sentence = match result.status {
-        Status::Suspect => format!("{sentence}; {}", result.sentence),
-        _ => sentence.to_owned(),
-    };
-    (result.status, result.reason, result.mode) = (status, reason, Mode::Statistical);
-    result.remedies.clear();
 }
 
 /// `value / unit`, where a unit of 0 makes anything but 0 infinite.

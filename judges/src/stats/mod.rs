@@ -4,9 +4,9 @@
 //! (the rank test) is ours because statrs' is wrong for `n1 <= n2` and exponential for small samples.
 
 pub mod binomial;
-pub mod counts;
 pub mod dependence;
 pub mod differences;
+pub mod hypergeometric;
 pub mod mann_whitney;
 pub mod multiplicity;
 pub mod paired;
@@ -15,6 +15,8 @@ pub mod prediction;
 pub mod ranks;
 mod sample;
 pub mod sequential;
+pub mod strata;
+pub mod student;
 pub mod trend;
 
 pub use sample::{Sample, median_of_sorted, pooled_scatter, quantile_of_sorted};

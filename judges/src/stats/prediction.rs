@@ -54,6 +54,15 @@ pub fn student_quantile(probability: f64, degrees: f64) -> f64 {
     }
 }
 
+/// Upper tail of Student's t distribution; 1 with less than one degree of freedom.
+#[must_use]
+pub fn student_sf(t: f64, degrees: f64) -> f64 {
+    match StudentsT::new(0.0, 1.0, degrees) {
+        Ok(student) if degrees >= 1.0 && !t.is_nan() => student.sf(t.clamp(-1e150, 1e150)),
+        _ => 1.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::student_quantile;

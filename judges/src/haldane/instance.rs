@@ -1,24 +1,27 @@
-//! The bad-instance guard: one of the canary's instances that behaves unlike all others, which an average over the arm hides.
+//! One bad instance: one of the canary's that behaves unlike all others, which an average over the arm hides.
 //!
-//! h of an instance is the median over time of log(value) less the mean of the baseline's logs in the same interval, so that what
+//! h of an instance is the median over time of its value over the mean of the baseline's instances in the same interval, so that what
 //! moves all instances cancels out. An instance's h is tested against those of all other instances, of both arms where they are
 //! observed over the same intervals (`stats::prediction`). It is regressed when p <= .05 / (m k), k being the canary's instances,
 //! and when it differs by the metric's tolerance, relative (25 % unless the config states one, at least 10 %) and absolute: hosts
 //! differ by 10 % for no reason. On real hosts of one service 4.2 % of healthy metrics have an instance that differs by 10 % at
 //! this p-value, and 0.5 % one that differs by 25 %.
 
-use super::{Context, finite, overrule};
+use super::ladder::{Claim, Rung, Size, walk};
+use super::rule::Levels;
+use super::subject::Subject;
+use super::{Observation, finite};
 use crate::config::{Direction, Metric};
 use crate::evidence::Instance;
 use crate::explain;
 use crate::quality::Cleaned;
-use crate::scorecard::{InstanceNumbers, MetricResult, Reason, Status};
+use crate::scorecard::{Examiner, InstanceNumbers, MetricResult, Mode, Reason, Status};
 use crate::stats::prediction::prediction_test;
 use crate::stats::{Sample, median_of_sorted};
 
 /// Instances that the canary needs.
 const FEWEST: usize = 3;
-/// Values above 0 that an instance needs, beside half of its points.
+/// Points that an instance needs, beside half of the window's.
 const FEWEST_POINTS: usize = 3;
 /// Relative tolerance where the config states none, and the smallest one.
 const TOLERANCE: f64 = 0.25;
@@ -33,7 +36,7 @@ const LONGEST_NAME: usize = 100;
 /// Where one instance stands.
 struct Stand {
     name: String,
-    /// Median distance from the reference, in logs.
+    /// Median of its values over the reference.
     height: f64,
     /// Standard error of that median.
     error: f64,
@@ -57,26 +60,34 @@ impl Apart {
     }
 }
 
-pub(super) fn check(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned, context: Context) -> MetricResult {
-    if matches!(result.status, Status::NoData | Status::Error) {
-        return result;
-    }
-    let (canary, apart) = compare(metric, cleaned);
-    let p_limit = P / (context.chances() * canary.max(1) as f64);
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+    let (metric, context) = (subject.metric, subject.context);
+    let (canary, apart) = compare(metric, subject.cleaned);
+    let instances = canary.max(1) as f64;
+    let p_limit = P / (context.chances_of(context.live) * instances);
     let relative = metric.tolerance.relative.unwrap_or(TOLERANCE).max(LEAST_TOLERANCE);
     let absolute = metric.tolerance.absolute.unwrap_or(0.0);
     if let Some(worst) = apart.first() {
         let numbers = InstanceNumbers { name: worst.name.clone(), relative: worst.worse(), p: worst.p, p_limit };
         result.worst_instance = finite(numbers.relative).map(|_| numbers);
     }
-    let is_bad = |one: &&Apart| one.p <= p_limit && one.worse() >= relative && one.sign * (one.levels.0 - one.levels.1) >= absolute;
-    let bad: Vec<&Apart> = apart.iter().filter(is_bad).collect();
-    let Some(worst) = bad.first() else { return result };
+    let rung = |one: &Apart| {
+        let large = one.worse() >= relative && one.sign * (one.levels.0 - one.levels.1) >= absolute;
+        walk(&Claim {
+            p: one.p,
+            p_alone: one.p * instances,
+            levels: Levels { regressed: (P / instances, 1.0), suspect: (P, 1.0) },
+            chances: context.chances_of(context.live),
+            ..Claim::certain(Size::of(large, large))
+        })
+    };
+    let graded: Vec<(Rung, &Apart)> = apart.iter().map(|one| (rung(one), one)).filter(|(rung, _)| *rung >= Rung::Suspect).collect();
+    let (rung, worst) = *graded.iter().max_by(|a, b| a.0.cmp(&b.0).then(b.1.p.total_cmp(&a.1.p)))?;
     // Where most of its instances are unlike the rest it is the canary as a whole.
-    if result.status == Status::Regressed && 2 * bad.len() > canary {
-        return result;
+    if result.status == Status::Regressed && 2 * graded.len() > canary {
+        return None;
     }
-    let others: Vec<String> = bad[1..].iter().map(|one| one.name.clone()).collect();
+    let others: Vec<String> = graded.iter().filter(|(_, one)| one.name != worst.name).map(|(_, one)| one.name.clone()).collect();
     let likewise = if others.is_empty() { String::new() } else { format!("; likewise {}", explain::names(&others)) };
     let tolerated = (absolute > 0.0).then(|| explain::difference(metric, absolute));
     let sentence = format!(
@@ -87,14 +98,13 @@ pub(super) fn check(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned
         explain::change(worst.relative),
         explain::limit(worst.sign, relative, tolerated)
     );
-    if result.status == Status::Regressed {
+    if result.status == Status::Regressed && rung == Rung::Regressed {
         // The arm moved because of it: the instance is what to look at first.
         result.sentence = format!("{sentence}; the canary as a whole {}", result.sentence);
-        result.reason = Reason::Instance;
-    } else {
-        overrule(&mut result, Status::Regressed, Reason::Instance, &sentence);
+        (result.reason, result.examiner) = (Reason::Instance, Examiner::Instance);
+        return None;
     }
-    result
+    Some(Observation { examiner: Examiner::Instance, rung, reason: Reason::Instance, mode: Mode::Statistical, sentence })
 }
 
 /// The number of the canary's instances that can be compared, and how each stands apart, the least likely first.
@@ -124,35 +134,35 @@ fn compare(metric: &Metric, cleaned: &Cleaned) -> (usize, Vec<Apart>) {
                 Direction::Decrease => (-1.0, test.p.less),
                 Direction::Either => (1f64.copysign(test.difference), test.p.two_sided),
             };
-            let levels = ((level + canary[i].height).exp(), (level + canary[i].height - test.difference).exp());
-            Some(Apart { name: canary[i].name.clone(), relative: test.difference.exp_m1(), levels, sign, p })
+            let usual = canary[i].height - test.difference;
+            let relative = super::ratio_to(test.difference, usual.abs());
+            Some(Apart { name: canary[i].name.clone(), relative, levels: (level * canary[i].height, level * usual), sign, p })
         })
         .collect();
     apart.sort_by(|a, b| a.p.total_cmp(&b.p).then(b.worse().total_cmp(&a.worse())).then(a.name.cmp(&b.name)));
     (canary.len(), apart)
 }
 
-/// Whether an instance has values above 0 in at least half of the window's intervals.
+/// Whether an instance has points in at least half of the window's intervals.
 fn is_usable(instance: &Instance, length: usize) -> bool {
-    let positive = instance.values.iter().filter(|v| **v > 0.0 && v.is_finite()).count();
-    instance.values.len() == length && positive >= FEWEST_POINTS && 2 * positive >= length
+    let present = instance.values.iter().filter(|v| v.is_finite()).count();
+    instance.values.len() == length && present >= FEWEST_POINTS && 2 * present >= length
 }
 
-/// Mean of the logs in each interval, over the instances that have a value above 0; NaN where none has.
+/// Mean in each interval over the instances that have a point; NaN where none has, or where it is not above 0.
 fn reference(instances: &[&Instance], length: usize) -> Vec<f64> {
     let mean = |t: usize| {
-        let logs = || instances.iter().map(|i| i.values[t]).filter(|v| *v > 0.0 && v.is_finite()).map(f64::ln);
-        logs().sum::<f64>() / logs().count() as f64
+        let (sum, n) = instances.iter().map(|i| i.values[t]).filter(|v| v.is_finite()).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
+        if n > 0.0 && sum > 0.0 { sum / n } else { f64::NAN }
     };
     (0..length).map(mean).collect()
 }
 
 fn stand(instance: &Instance, reference: &[f64]) -> Option<Stand> {
-    let positive = |v: f64| if v > 0.0 { v.ln() } else { f64::NAN };
-    let distances: Vec<f64> = instance.values.iter().zip(reference).map(|(v, reference)| positive(*v) - reference).collect();
-    let distances = Sample::of_present(&distances).ok()?;
-    let (n, mean) = (distances.len() as f64, distances.mean());
-    let variance = distances.sorted().iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    let over: Vec<f64> = instance.values.iter().zip(reference).map(|(v, reference)| v / reference).collect();
+    let over = Sample::of_present(&over).ok()?;
+    let (n, mean) = (over.len() as f64, over.mean());
+    let variance = over.sorted().iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
     let name = instance.name.chars().take(LONGEST_NAME).collect();
-    Some(Stand { name, height: distances.median(), error: MEDIAN_ERROR * (variance / n).sqrt() })
+    Some(Stand { name, height: over.median(), error: MEDIAN_ERROR * (variance / n).sqrt() })
 }

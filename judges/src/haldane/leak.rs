@@ -1,4 +1,4 @@
-//! The trend guard: what grows over the window and away from the baseline, such as a leak, before its level shows it.
+//! Leaks: what grows over the window and away from the baseline, such as a leak, before its level shows it.
 //!
 //! Two series are looked at, both as fractions of the baseline's level: the canary's values, and their distance from the baseline's,
 //! paired by position (by moment, where the arms are concurrent). The drift of each is its Theil-Sen slope over the window, and a
@@ -9,17 +9,20 @@
 //! also half of the absolute one. With m the live metrics that accumulate, times the looks:
 //!
 //! * With five placebo windows or more, each drift must also reach 1.25 + 0.5 log2 m times the 90 % quantile of its own placebo
-//!   drifts, which say how far this metric drifts anyway. Then it is suspect, and regressed (`leak`) where p <= .05.
-//! * Without, it is suspect where p <= .05 / m, and never regressed: healthy memory grows too.
+//!   drifts, which say how far this metric drifts anyway. Then it is regressed (`leak`) where p <= .05; with m = 1 it is suspect.
+//! * Without, it is suspect where p <= .05 over the metrics that accumulate, and never regressed: healthy memory grows too.
 //!
 //! Of 17 recorded canaries with a leak to +10 %, 94 % are found (65 % regressed), and of the same ones without it none.
 
-use super::history::{ENOUGH_WINDOWS, both_arms};
-use super::{Context, overrule};
+use super::ladder::{Claim, Rung, Size, walk};
+use super::past::both_arms;
+use super::rule::{self, ENOUGH_WINDOWS, Levels};
+use super::subject::Subject;
+use super::Observation;
 use crate::config::{Direction, Metric};
 use crate::explain;
 use crate::quality::Cleaned;
-use crate::scorecard::{MetricResult, Reason, Status, TrendNumbers};
+use crate::scorecard::{Examiner, MetricResult, Mode, Reason, TrendNumbers};
 use crate::stats::trend::{theil_sen, trend};
 use crate::stats::{Sample, median_of_sorted, quantile_of_sorted};
 
@@ -41,17 +44,18 @@ const RESOLUTION: f64 = 1e-12;
 /// Drifts beyond this are as good as infinite.
 const LARGEST_DRIFT: f64 = 1e6;
 
-pub(super) fn check(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned, context: Context) -> MetricResult {
-    if !metric.accumulating || matches!(result.status, Status::NoData | Status::Error) {
-        return result;
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+    let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
+    if !metric.accumulating || cleaned.is_counted() {
+        return None;
     }
     let (baseline, canary) = (cleaned.baseline.values(), cleaned.canary.values());
-    let Some(level) = level(&baseline).filter(|level| *level > 0.0 && baseline.len() == canary.len()) else { return result };
+    let level = level(&baseline).filter(|level| *level > 0.0 && baseline.len() == canary.len())?;
     let [own, distance] = series(&baseline, &canary, level);
     if !is_enough(&own) || !is_enough(&distance) {
-        return result;
+        return None;
     }
-    let (Ok(trend_own), Ok(trend)) = (trend(&own), trend(&distance)) else { return result };
+    let (Ok(trend_own), Ok(trend)) = (trend(&own), trend(&distance)) else { return None };
     let (drift_own, drift) = (drift(trend_own.slope, &own), drift(trend.slope, &distance));
     let sign = match metric.direction {
         Direction::Increase => 1.0,
@@ -62,9 +66,10 @@ pub(super) fn check(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned
     let p = worse(trend.test.p).max(worse(trend_own.test.p));
     let placebos = placebo_drifts(cleaned);
     let enough = placebos.len() >= ENOUGH_WINDOWS;
-    let chances = context.chances_of_leaks();
+    let metrics = context.live_accumulating.max(1) as f64;
+    let chances = context.chances_of(context.live_accumulating);
     let tolerance = PART * metric.tolerance.relative.unwrap_or(TOLERANCE);
-    let limit = |which: usize| {
+    let limit = |which: usize, chances: f64| {
         let mut sizes: Vec<f64> = placebos.iter().map(|drifts| drifts[which].abs()).collect();
         sizes.sort_unstable_by(f64::total_cmp);
         let factor = FACTOR.0 + FACTOR.1 * chances.log2();
@@ -73,37 +78,41 @@ pub(super) fn check(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned
     };
     let numbers = TrendNumbers {
         drift: sign * drift,
-        limit: limit(1),
+        limit: limit(1, chances),
         drift_of_canary: sign * drift_own,
-        limit_of_canary: limit(0),
+        limit_of_canary: limit(0, chances),
         p,
         p_limit: if enough { P } else { P / chances },
         windows: placebos.len(),
     };
     let absolute = PART * metric.tolerance.absolute.unwrap_or(0.0);
-    let grows = numbers.drift > 0.0
-        && numbers.drift_of_canary > 0.0
-        && numbers.drift >= numbers.limit
-        && numbers.drift_of_canary >= numbers.limit_of_canary
-        && numbers.drift * level >= absolute;
-    let status = match (enough, p <= numbers.p_limit) {
-        (true, true) if grows => Some(Status::Regressed),
-        (true, false) | (false, true) if grows => Some(Status::Suspect),
-        _ => None,
+    let grows = |chances: f64| {
+        numbers.drift > 0.0
+            && numbers.drift_of_canary > 0.0
+            && numbers.drift >= limit(1, chances)
+            && numbers.drift_of_canary >= limit(0, chances)
+            && numbers.drift * level >= absolute
     };
-    if let Some(status) = status {
-        let absolute = (absolute > 0.0).then(|| explain::difference(metric, absolute));
-        let sentence = format!(
-            "{} over the window while the baseline {} ({} against it); {}",
-            growth(metric, &canary),
-            growth(metric, &baseline),
-            explain::change(drift),
-            explain::limit(sign, numbers.limit, absolute)
-        );
-        overrule(&mut result, status, Reason::Leak, &sentence);
-    }
+    let claim = Claim {
+        size: Size::of(grows(1.0), grows(chances)),
+        p,
+        // With a past its drifts are the evidence of a suspicion.
+        p_alone: if enough { 0.0 } else { p * metrics },
+        levels: Levels { regressed: (P, 1.0), suspect: (rule::P_SUSPECT, 1.0) },
+        admissible: enough,
+        ..Claim::certain(Size::Small)
+    };
+    let rung = walk(&claim);
+    let absolute = (absolute > 0.0).then(|| explain::difference(metric, absolute));
+    let sentence = format!(
+        "{} over the window while the baseline {} ({} against it); {}",
+        growth(metric, &canary),
+        growth(metric, &baseline),
+        explain::change(drift),
+        explain::limit(sign, numbers.limit, absolute)
+    );
     result.trend = Some(numbers);
-    result
+    (rung >= Rung::Suspect).then_some(Observation { examiner: Examiner::Leak, rung, reason: Reason::Leak, mode: Mode::Statistical, sentence })
 }
 
 /// Size of an arm's level; `None` without points.

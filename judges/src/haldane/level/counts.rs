@@ -1,0 +1,493 @@
+//! Ratios with counts: errors out of requests, conversions out of visits. The unit of observation is a request, the stratum an interval.
+
+use super::tolerances;
+use crate::config::{Direction, Metric};
+use crate::evidence::{Looks, Points};
+use crate::explain;
+use crate::haldane::finding::Finding;
+use crate::haldane::ladder::{self, Claim, Rung, Size};
+use crate::haldane::past::{both_arms, one_series};
+use crate::haldane::rule::{self, Levels};
+use crate::haldane::subject::Subject;
+use crate::haldane::{fall_back, finite, ratio_to};
+use crate::quality::{CleanArm, Cleaned};
+use crate::remedy::{self, RatioTraffic};
+use crate::scorecard::{AppliedLimit, ArmCounts, CountNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, Reason, Status};
+use crate::stats::binomial::{RateBounds, clopper_pearson};
+use crate::stats::sequential::sequential_p;
+use crate::stats::strata::{Comparison, Stratum, deviate, standardised_rates};
+use crate::stats::normal_isf;
+use crate::threshold::{self, sum};
+
+/// Looks back at a growing window; of a plan with more of them, so many evenly spread ones.
+const MOST_LOOKS: u32 = 24;
+/// Placebo windows of counts, which do not overlap.
+const MOST_WINDOWS: usize = rule::MOST_WINDOWS;
+
+/// One arm, pooled over the window.
+pub(in crate::haldane) struct Pooled {
+    pub(in crate::haldane) events: f64,
+    pub(in crate::haldane) total: f64,
+    pub(in crate::haldane) rate: f64,
+    pub(in crate::haldane) bounds: RateBounds,
+    pub(in crate::haldane) intervals: usize,
+}
+
+impl Pooled {
+    pub(in crate::haldane) fn of(arm: &CleanArm) -> Self {
+        let (events, totals) = arm.counted();
+        let (x, m) = (sum(&events), sum(&totals));
+        let rate = if m > 0.0 { x / m } else { 0.0 };
+        let bounds = clopper_pearson(x.min(m), m, rule::P_SUSPECT).unwrap_or(RateBounds { low: 0.0, high: 1.0 });
+        Self { events: x, total: m, rate, bounds, intervals: events.len() }
+    }
+
+    fn numbers(&self) -> ArmCounts {
+        let interval = Interval { level: 0.9, low: Some(self.bounds.low), high: Some(self.bounds.high) };
+        ArmCounts { events: self.events, total: self.total, rate: self.rate, interval }
+    }
+
+    fn words(&self) -> String {
+        format!("{} ({} of {})", explain::rate(self.rate), explain::digits(self.events), explain::digits(self.total))
+    }
+}
+
+/// How events are read: the rarer of events and non-events, and whether the canary's having more of them is worse. So a success rate is
+/// judged as the error rate that it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::haldane) struct Reading {
+    complement: bool,
+    more_is_worse: bool,
+}
+
+impl Reading {
+    pub(in crate::haldane) fn of(direction: Direction, baseline: (f64, f64), canary: (f64, f64)) -> Self {
+        let rate = |(x, m): (f64, f64)| if m > 0.0 { x / m } else { 0.0 };
+        let rises = match direction {
+            Direction::Increase => true,
+            Direction::Decrease => false,
+            Direction::Either => rate(canary) >= rate(baseline),
+        };
+        let complement = 2.0 * (baseline.0 + canary.0) > baseline.1 + canary.1;
+        Self { complement, more_is_worse: rises != complement }
+    }
+
+    /// Whether non-events are read.
+    pub(in crate::haldane) fn is_complement(self) -> bool {
+        self.complement
+    }
+
+    /// Whether a rise of the rate as it was reported is worse.
+    fn rises(self) -> bool {
+        self.more_is_worse != self.complement
+    }
+
+    /// Strata of two arms' (events, totals), entry by entry; what is missing has no traffic.
+    fn strata(self, baseline: (&[f64], &[f64]), canary: (&[f64], &[f64])) -> Vec<Stratum> {
+        let length = baseline.0.len().max(canary.0.len());
+        let at = |(events, totals): (&[f64], &[f64]), i: usize| match (events.get(i), totals.get(i)) {
+            (Some(x), Some(m)) if x.is_finite() && m.is_finite() && *m > 0.0 => (if self.complement { m - x } else { *x }, *m),
+            _ => (0.0, 0.0),
+        };
+        (0..length)
+            .map(|i| {
+                let (b, c) = (at(baseline, i), at(canary, i));
+                let ((events, total), (other_events, other_total)) = if self.more_is_worse { (c, b) } else { (b, c) };
+                Stratum { events, total, other_events, other_total }
+            })
+            .collect()
+    }
+
+    /// Rates of baseline and canary in this reading from those of the asked arm and the other.
+    fn arms(self, (asked, other): (f64, f64)) -> (f64, f64) {
+        if self.more_is_worse { (other, asked) } else { (asked, other) }
+    }
+}
+
+/// The level that a change of a rate is measured against: the rate, or what is left of it to 1 where that is less.
+fn level_of(rate: f64) -> f64 {
+    rate.min(1.0 - rate).max(0.0)
+}
+
+/// The estimate of one comparison.
+pub(in crate::haldane) struct Measured {
+    pub(in crate::haldane) compared: Comparison,
+    /// Standardised rates of baseline and canary, in the reading.
+    pub(in crate::haldane) rates: (f64, f64),
+    /// Shift of the rate, above 0 is worse.
+    pub(in crate::haldane) shift: f64,
+    pub(in crate::haldane) level: f64,
+    /// Events of the arm that has more where it is worse, and its intervals with some.
+    pub(in crate::haldane) events: f64,
+    pub(in crate::haldane) intervals: usize,
+    pub(in crate::haldane) reading: Reading,
+}
+
+impl Measured {
+    pub(in crate::haldane) fn of(strata: &[Stratum], reading: Reading, aligned: bool, placebos: &[f64]) -> Self {
+        let compared = if aligned { Comparison::aligned(strata, placebos) } else { Comparison::unaligned(strata, placebos) };
+        let standardised = if aligned { standardised_rates(strata) } else { pooled_rates(strata) };
+        let rates = reading.arms(standardised);
+        let shift = if reading.more_is_worse { rates.1 - rates.0 } else { rates.0 - rates.1 };
+        Self {
+            compared,
+            rates,
+            shift,
+            level: level_of(rates.0),
+            events: strata.iter().map(|one| one.events).sum(),
+            intervals: strata.iter().filter(|one| one.events > 0.0 && (!aligned || one.other_total > 0.0)).count(),
+            reading,
+        }
+    }
+
+    pub(in crate::haldane) fn relative(&self) -> f64 {
+        ratio_to(self.shift, self.level)
+    }
+
+    pub(in crate::haldane) fn size(&self, tolerance: super::Tolerances, absolute: f64) -> Size {
+        let reaches = |relative: f64| {
+            let shift = self.shift * rule::REACHES;
+            shift > 0.0 && shift >= absolute && shift >= relative * self.level
+        };
+        Size::of(reaches(tolerance.suspect), reaches(tolerance.regressed))
+    }
+}
+
+fn pooled_rates(strata: &[Stratum]) -> (f64, f64) {
+    let sums = strata.iter().fold([0.0; 4], |s, one| [s[0] + one.events, s[1] + one.total, s[2] + one.other_events, s[3] + one.other_total]);
+    let rate = |x: f64, m: f64| if m > 0.0 { x / m } else { 0.0 };
+    (rate(sums[0], sums[1]), rate(sums[2], sums[3]))
+}
+
+pub(in crate::haldane) const LEVELS: Levels = Levels { regressed: (rule::P_COUNTS, 1.0), suspect: (rule::P_SUSPECT, 1.0) };
+
+/// Smallest absolute shift worth acting on, as a fraction.
+pub(in crate::haldane) fn absolute_tolerance(metric: &Metric) -> f64 {
+    metric.tolerance.absolute.unwrap_or(0.0).max(rule::RATE_POINTS * 0.01)
+}
+
+/// The counts of an arm as slices (events, totals).
+fn slices(points: &Points) -> (&[f64], &[f64]) {
+    match points {
+        Points::Counts { events, totals } => (events, totals),
+        Points::Values(_) => (&[], &[]),
+    }
+}
+
+/// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have.
+fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
+    let shared = strata.iter().filter(|one| one.total > 0.0 && one.other_total > 0.0).count();
+    let seen = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count();
+    cleaned.is_aligned() && shared * 2 >= seen(&|one| one.total).max(seen(&|one| one.other_total))
+}
+
+/// Strata of both arms' intervals between two places, counted from the window's start.
+pub(in crate::haldane) fn strata_of(cleaned: &Cleaned, reading: Reading, baseline: std::ops::Range<usize>, canary: std::ops::Range<usize>) -> Vec<Stratum> {
+    let cut = |points: &'_ Points, range: std::ops::Range<usize>| -> (Vec<f64>, Vec<f64>) {
+        let (events, totals) = slices(points);
+        let range = range.start.min(events.len())..range.end.min(events.len());
+        (events[range.clone()].to_vec(), totals[range].to_vec())
+    };
+    let (b, c) = (cut(&cleaned.baseline.points, baseline), cut(&cleaned.canary.points, canary));
+    reading.strata((&b.0, &b.1), (&c.0, &c.1))
+}
+
+/// Deviates of placebo windows, which do not overlap.
+fn placebos(cleaned: &Cleaned, reading: Reading, aligned: bool) -> Vec<f64> {
+    let Some(baseline) = cleaned.baseline.history.as_ref() else { return Vec::new() };
+    let none = Points::Counts { events: Vec::new(), totals: Vec::new() };
+    let canary = cleaned.canary.history.as_ref().unwrap_or(&none);
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    let (b, c) = (slices(baseline), slices(canary));
+    let both = both_arms((b.0.len(), c.0.len()), n);
+    let (pairs, c) = if both.is_empty() && !cleaned.is_concurrent() { (one_series(b.0.len(), n), b) } else { (both, c) };
+    let mut last = usize::MAX;
+    pairs
+        .into_iter()
+        .filter(|pair| {
+            let apart = pair.canary.end <= last;
+            if apart {
+                last = pair.canary.start;
+            }
+            apart
+        })
+        .take(MOST_WINDOWS)
+        .filter_map(|pair| {
+            let cut = |arm: (&'_ [f64], &'_ [f64]), range: std::ops::Range<usize>| (arm.0[range.clone()].to_vec(), arm.1[range].to_vec());
+            let (b, c) = (cut(b, pair.baseline), cut(c, pair.canary));
+            let strata = reading.strata((&b.0, &b.1), (&c.0, &c.1));
+            let traffic = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count() * 2 >= strata.len();
+            let seen = traffic(&|one| one.total) && traffic(&|one| one.other_total);
+            seen.then(|| if aligned { deviate(&strata) } else { Comparison::unaligned(&strata, &[]).z })
+        })
+        .collect()
+}
+
+/// p-value of a regression over all looks of the plan so far; the look's own without a plan.
+fn p_over_looks(cleaned: &Cleaned, reading: Reading, aligned: bool, learnt: &[f64], plan: Option<Looks>, own: f64) -> f64 {
+    let Some(plan) = plan else { return own };
+    let (look, looks) = (plan.look.max(1), plan.looks.max(plan.look).max(1));
+    let every = look.div_ceil(MOST_LOOKS).max(1);
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    let part = |length: usize, i: u32| (length as f64 * f64::from(i) / f64::from(look)).round() as usize;
+    // Counted back from this look, which is always among them.
+    let seen = (0..look.div_ceil(every)).map(|back| look - back * every).map(|i| {
+        let p = if i == look {
+            own
+        } else {
+            let strata = strata_of(cleaned, reading, 0..if cleaned.grows_along() { part(n.0, i) } else { n.0 }, 0..part(n.1, i));
+            let compared = if aligned { Comparison::aligned(&strata, learnt) } else { Comparison::unaligned(&strata, learnt) };
+            compared.p()
+        };
+        (normal_isf(p.clamp(1e-300, 1.0 - 1e-12)), f64::from(i) / f64::from(looks))
+    });
+    sequential_p(seen)
+}
+
+pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+    let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
+    let (baseline, canary) = (Pooled::of(&cleaned.baseline), Pooled::of(&cleaned.canary));
+    let reading = Reading::of(metric.direction, (baseline.events, baseline.total), (canary.events, canary.total));
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    let strata = strata_of(cleaned, reading, 0..n.0, 0..n.1);
+    let aligned = pairs_up(cleaned, &strata);
+    let learnt = placebos(cleaned, reading, aligned);
+    let m = Measured::of(&strata, reading, aligned, &learnt);
+    let (p, p_independent) = (m.compared.p(), m.compared.p_independent());
+    let tolerance = tolerances(metric, learnt.len());
+    let absolute = absolute_tolerance(metric);
+    let size = m.size(tolerance, absolute);
+    let p_regressed = if size == Size::Beyond { p_over_looks(cleaned, reading, aligned, &learnt, context.looks, p) } else { p };
+    let intervals = baseline.intervals.min(canary.intervals);
+    let needed = rule::FEWEST.max(metric.min_points as usize);
+    let healed = size == Size::Beyond && has_healed(subject, &m, tolerance);
+    let excluded = excluded(metric, &m, (&baseline, &canary));
+    let enough = canary.total >= metric.min_requests as f64 && baseline.total > 0.0 && intervals >= needed;
+    let p_detectable = excluded.p(&m);
+    let chances = (context.live_counts as f64 / rule::FREE_RATIOS).max(1.0);
+    let claim = Claim {
+        size,
+        p: p_regressed,
+        p_alone: p,
+        p_dependent: 0.0,
+        levels: LEVELS,
+        chances,
+        neighbours: 1.0,
+        admissible: m.intervals >= rule::FEW_INTERVALS && intervals >= rule::FEWEST && !healed,
+        visible: m.events >= rule::FEW_EVENTS,
+        unexplained: size == Size::Beyond && p_independent <= rule::P_UNEXPLAINED,
+        p_detectable: enough.then_some(p_detectable),
+        p_pass: rule::P_PASS / context.passing_looks(),
+    };
+    let inflation = m.compared.inflation();
+    finding.result.counts = Some(CountNumbers {
+        baseline: baseline.numbers(),
+        canary: canary.numbers(),
+        shift: m.shift,
+        relative_shift: finite(m.relative()),
+        aligned,
+        z: m.compared.z,
+        p,
+        p_independent,
+        p_looks: context.looks.filter(|_| size == Size::Beyond).map(|_| p_regressed),
+        inflation,
+        p_detectable,
+        detectable_rate: excluded.original(reading),
+    });
+    finding.result.history = (!learnt.is_empty()).then(|| HistoryNumbers {
+        windows: learnt.len(),
+        window_points: n.0.max(n.1),
+        spread: finite(learnt.iter().map(|z| z * z).sum::<f64>() / learnt.len() as f64).map(f64::sqrt),
+        clock: None,
+    });
+    finding.result.limit = Some(AppliedLimit {
+        relative: tolerance.regressed,
+        absolute,
+        from: tolerance.from.to_owned(),
+        p: rule::P_COUNTS / chances,
+        proved_from: None,
+        instance_spread: None,
+    });
+    let what = moved(&m, (&baseline, &canary), tolerance.regressed, absolute);
+    match ladder::walk(&claim) {
+        Rung::Regressed => {
+            let sentence = format!("{what}; p {} over {intervals} intervals, bursts allowed for", p_words(p_regressed));
+            finding.decide(Status::Regressed, Reason::Shift, Mode::Counts, sentence);
+            return finding.close();
+        }
+        Rung::Suspect => {
+            let (reason, sentence) = suspicion(&what, &m, &claim, &strata, healed);
+            finding.decide(Status::Suspect, reason, Mode::Counts, sentence);
+            return finding.close();
+        }
+        Rung::Acquitted => {
+            let wanted = explain::rate(excluded.original(reading));
+            let sentence = if baseline.events + canary.events == 0.0 {
+                let seen = [baseline.total, canary.total].map(explain::digits);
+                format!("no events seen in either arm ({} and {} requests), where a rate of {wanted} would have shown", seen[0], seen[1])
+            } else {
+                format!("{what}: p {}, and a rate of {wanted} would have shown", p_words(p))
+            };
+            finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Counts, sentence);
+            return finding.close();
+        }
+        Rung::Open => {}
+    }
+    if intervals < needed {
+        finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(intervals as u64, "interval")));
+    }
+    if canary.total < metric.min_requests as f64 {
+        let seen = explain::count(canary.total.round() as u64, "canary request");
+        finding.guard(Guard::FewRequests, format!("{seen} where {} are needed", metric.min_requests));
+    }
+    if finding.result.guards.is_empty() || p_detectable > claim.p_pass {
+        let bursts = if inflation >= 2.0 {
+            format!("; events come in bursts here (they vary {} times as much as independent ones)", explain::digits(inflation))
+        } else {
+            String::new()
+        };
+        let sentence = format!(
+            "{} (of {}) and {} (of {}) leave open whether the rate is {}{bursts}",
+            explain::rate(baseline.rate),
+            explain::digits(baseline.total),
+            explain::rate(canary.rate),
+            explain::digits(canary.total),
+            explain::rate(excluded.original(reading))
+        );
+        finding.guard(Guard::CouldNotDetect, sentence);
+    }
+    let (max, min) = threshold::resolve(metric, (baseline.total > 0.0).then_some(baseline.rate));
+    let traffic = RatioTraffic {
+        canary_total: canary.total,
+        canary_rate: canary.rate,
+        baseline_total: baseline.total,
+        variances: (excluded.rate * (1.0 - excluded.rate), excluded.baseline * (1.0 - excluded.baseline)),
+        room: excluded.distance - m.shift,
+        inflation,
+        detectable_rate: excluded.original(reading),
+        rises: reading.rises(),
+        limit: if reading.rises() { max } else { min },
+        observed_seconds: context.observed_seconds,
+        missing_intervals: needed.saturating_sub(intervals),
+        step_seconds: context.step_seconds,
+    };
+    finding.result.remedies = remedy::for_ratio(metric, &traffic);
+    let level = (baseline.total > 0.0).then_some(baseline.rate);
+    let decision = threshold::decide_ratio(metric, canary.events, canary.total, level);
+    fall_back(&mut finding, decision);
+    finding.close()
+}
+
+/// The worsening that must be excluded for a pass, in the reading.
+struct Excluded {
+    /// The baseline's rate.
+    baseline: f64,
+    /// The canary's rate were it so much worse.
+    rate: f64,
+    /// How far that is.
+    distance: f64,
+    totals: (f64, f64),
+}
+
+/// A rise by `detectable`, at least a point; a fall of a rare rate to what a rise of the same factor comes from.
+fn excluded(metric: &Metric, m: &Measured, (baseline, canary): (&Pooled, &Pooled)) -> Excluded {
+    let rate = m.rates.0;
+    let (at, distance) = if m.reading.more_is_worse {
+        let distance = (metric.detectable * m.level).max(rule::DETECTABLE_RATE);
+        ((rate + distance).min(1.0), distance)
+    } else {
+        let distance = (rate * metric.detectable / (1.0 + metric.detectable)).max(rule::DETECTABLE_RATE);
+        ((rate - distance).max(0.0), distance)
+    };
+    Excluded { baseline: rate, rate: at, distance, totals: (baseline.total, canary.total) }
+}
+
+impl Excluded {
+    /// p-value that the canary is that much worse.
+    fn p(&self, m: &Measured) -> f64 {
+        let over = |rate: f64, total: f64| if total > 0.0 { rate * (1.0 - rate) / total } else { 0.0 };
+        let error = (over(self.rate, self.totals.1) + over(self.baseline, self.totals.0)).sqrt();
+        if error > 0.0 { m.compared.p_of((self.distance - m.shift) / error) } else { 1.0 }
+    }
+
+    /// The rate as the metric is reported.
+    fn original(&self, reading: Reading) -> f64 {
+        if reading.complement { 1.0 - self.rate } else { self.rate }
+    }
+}
+
+/// Whether the last third of the canary shows less than half of the tolerance, against the whole baseline and, where the arms align, the
+/// same intervals of it.
+fn has_healed(subject: &Subject<'_>, m: &Measured, tolerance: super::Tolerances) -> bool {
+    let cleaned = subject.cleaned;
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    if n.1 < rule::RECENT.2 {
+        return false;
+    }
+    let k = n.1.div_ceil(rule::HEALED.0);
+    let less = |baseline: std::ops::Range<usize>| {
+        let rates = m.reading.arms(pooled_rates(&strata_of(cleaned, m.reading, baseline, n.1 - k..n.1)));
+        let shift = if m.reading.more_is_worse { rates.1 - rates.0 } else { rates.0 - rates.1 };
+        shift < rule::HEALED.1 * (tolerance.regressed * m.level).max(absolute_tolerance(subject.metric))
+    };
+    less(0..n.0) && (!cleaned.is_aligned() || less(n.0 - k..n.0))
+}
+
+fn suspicion(what: &str, m: &Measured, claim: &Claim, strata: &[Stratum], healed: bool) -> (Reason, String) {
+    if healed {
+        return (Reason::Healed, format!("was worse at first, no longer: {what}"));
+    }
+    let p_independent = m.compared.p_independent();
+    if claim.p_alone > rule::P_SUSPECT {
+        let sentence = format!(
+            "{what}; chance alone cannot explain it (p {} if requests are independent), bursts could (p {}): {}",
+            p_words(p_independent),
+            p_words(claim.p_alone),
+            concentration(m, strata)
+        );
+        return (Reason::Bursts, sentence);
+    }
+    if claim.size == Size::Beyond && !claim.admissible {
+        let events = if m.intervals == 1 { "one interval".to_owned() } else { explain::count(m.intervals as u64, "interval") };
+        return (Reason::Shift, format!("{what}; all of it in {events}, which proves nothing (p {})", p_words(claim.p_alone)));
+    }
+    let why = if claim.size == Size::Beyond {
+        format!("p {} where {} would prove it", p_words(claim.p), p_words(claim.levels.regressed.0 / claim.chances))
+    } else {
+        format!("beyond the smaller tolerance (p {})", p_words(claim.p_alone))
+    };
+    (Reason::Shift, format!("{what}; {why}"))
+}
+
+/// "71 % of the excess lies in 3 of 30 intervals".
+fn concentration(m: &Measured, strata: &[Stratum]) -> String {
+    let (asked, other) = (m.rates.0.min(m.rates.1), strata.len());
+    let mut excess: Vec<f64> = strata.iter().map(|one| (one.events - asked * one.total).max(0.0)).collect();
+    excess.sort_unstable_by(|a, b| b.total_cmp(a));
+    let all: f64 = excess.iter().sum();
+    let most = excess.iter().take(rule::FEW_INTERVALS).sum::<f64>();
+    let share = if all > 0.0 { most / all } else { 0.0 };
+    format!("{} % of the excess lies in {} of {other} intervals", explain::digits(100.0 * share), rule::FEW_INTERVALS.min(other))
+}
+
+fn p_words(p: f64) -> String {
+    if p < 1e-300 { "below 1e-300".to_owned() } else { explain::digits(p) }
+}
+
+/// "rose 1.4 pp (+72 %), 1.9 % (19 of 1000) in the baseline, 3.3 % (33 of 1000) in the canary; limit +25 % and 0.1 pp".
+fn moved(m: &Measured, (baseline, canary): (&Pooled, &Pooled), relative: f64, absolute: f64) -> String {
+    let levels = format!("{} in the baseline, {} in the canary", baseline.words(), canary.words());
+    let rises = m.reading.rises();
+    if m.shift == 0.0 {
+        return format!("did not move: {levels}");
+    }
+    let verb = if (m.shift > 0.0) == rises { "rose" } else { "fell" };
+    let points = explain::digits(m.shift.abs() * 100.0);
+    // The percentage is of the rarer of events and non-events, which is named where it is not what the rate counts.
+    let sign = if m.reading.more_is_worse { 1.0 } else { -1.0 };
+    let of = if m.reading.complement { " of what is left to 100 %" } else { "" };
+    let change = explain::change(sign * m.relative());
+    let reported = if rises { 1.0 } else { -1.0 };
+    let allowed = explain::limit(reported, relative, Some(format!("{} pp", explain::digits(100.0 * absolute))));
+    format!("{verb} {points} pp ({change}{of}), {levels}; {allowed}")
+}

@@ -1,0 +1,45 @@
+//! The level: is the canary worse than the baseline, beyond the tolerance and beyond what is usual here?
+//!
+//! Each kind of metric reduces its data to one estimate with one standard error; all walk the same ladder.
+
+pub(super) mod counts;
+mod events;
+pub(super) mod value;
+
+use super::finding::Finding;
+use super::rule;
+use super::subject::Subject;
+use crate::config::{Kind, Metric};
+use crate::scorecard::MetricResult;
+
+/// Judges the level of a metric.
+pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
+    match subject.metric.kind {
+        _ if subject.cleaned.is_counted() => counts::judge(finding, subject),
+        Kind::Events => events::judge(finding, subject),
+        Kind::Value | Kind::Ratio => value::judge(finding, subject),
+    }
+}
+
+/// The relative tolerances that apply.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tolerances {
+    /// For a regression, as a fraction of the level.
+    pub(super) regressed: f64,
+    /// For a suspicion.
+    pub(super) suspect: f64,
+    /// Where the first comes from: `config`, `history` or `default`.
+    pub(super) from: &'static str,
+}
+
+/// The tolerances of a metric with so many placebo windows: what the config states, or a default that the past narrows.
+pub(super) fn tolerances(metric: &Metric, windows: usize) -> Tolerances {
+    let past = (windows as f64 / rule::FULL_PAST as f64).min(1.0);
+    let between = |(without, with): (f64, f64)| without + past * (with - without);
+    let (regressed, from) = match metric.tolerance.relative {
+        Some(stated) => (stated, "config"),
+        None if past > 0.0 => (between(rule::TOLERANCE), "history"),
+        None => (between(rule::TOLERANCE), "default"),
+    };
+    Tolerances { regressed, suspect: between(rule::SUSPECT_PART) * regressed, from }
+}

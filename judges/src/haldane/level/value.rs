@@ -1,0 +1,730 @@
+//! Values: gauges, percentiles, rates, and ratios of which only the quotient is known.
+
+use super::tolerances;
+use crate::config::Direction;
+use crate::explain;
+use crate::haldane::finding::Finding;
+use crate::haldane::ladder::{self, Claim, Rung, Size};
+use crate::haldane::past::{Learnt, Past, Usual, factor, window_sample};
+use crate::haldane::rule::{self, Levels};
+use crate::haldane::subject::Subject;
+use crate::haldane::{fall_back, finite, ratio_to};
+use crate::remedy;
+use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, Paired, Reason, Status};
+use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation, variance_inflation};
+use crate::stats::differences::{hodges_lehmann, shift_interval_90};
+use crate::stats::mann_whitney::{RankTest, mann_whitney};
+use crate::stats::paired::paired_rank_test;
+use crate::stats::student::{t4_isf, t4_sf};
+use crate::stats::{Sample, Z_95, median_of_sorted, normal_sf, pooled_scatter};
+use crate::threshold::{self, present};
+
+/// Asymptotic variance of a Hodges-Lehmann shift of normal samples, in those of a difference of means.
+const HODGES: f64 = std::f64::consts::FRAC_PI_3;
+
+/// Two windows to compare, and what is known of the time before them.
+pub(in crate::haldane) struct Arms<'a> {
+    pub(in crate::haldane) baseline: &'a [f64],
+    pub(in crate::haldane) canary: &'a [f64],
+    pub(in crate::haldane) past: &'a Past,
+    pub(in crate::haldane) direction: Direction,
+    pub(in crate::haldane) concurrent: bool,
+    /// Shifts are in the unit, between means.
+    pub(in crate::haldane) rate: bool,
+    /// Variance between fresh instances, as a fraction of the level squared.
+    pub(in crate::haldane) pods: f64,
+}
+
+/// Everything the ladder needs to know of two windows of values, turned so that more is worse.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::haldane) struct Measured {
+    pub(in crate::haldane) n: (usize, usize),
+    /// +1 where a rise of the series is worse, else -1.
+    pub(in crate::haldane) sign: f64,
+    /// The estimate (E): the shift as a fraction of the level, against the same clock time where that decides; in the unit for rates.
+    pub(in crate::haldane) effect: f64,
+    /// The shift as it is, in the unit.
+    pub(in crate::haldane) shift: f64,
+    /// Size of the baseline's level (L), in the unit.
+    pub(in crate::haldane) level: f64,
+    /// What the effect is a fraction of: the level, and 1 for rates.
+    pub(in crate::haldane) unit: f64,
+    /// Its standard error (sigma), and the parts of it that are not the past's.
+    pub(in crate::haldane) sigma: f64,
+    pub(in crate::haldane) drift: f64,
+    pub(in crate::haldane) sampling: f64,
+    pub(in crate::haldane) pods: f64,
+    pub(in crate::haldane) usual: Usual,
+    /// The same estimate of means, with a past only.
+    pub(in crate::haldane) means: Option<(f64, f64)>,
+    /// Scatter within the arms, in the unit.
+    pub(in crate::haldane) noise: f64,
+    pub(in crate::haldane) test: RankTest,
+    pub(in crate::haldane) p_ess: f64,
+    pub(in crate::haldane) inflation: f64,
+    pub(in crate::haldane) rho: (f64, f64),
+    /// 90 % sampling interval of the shift, in the unit, from the same clock time where that decides.
+    pub(in crate::haldane) interval: (f64, f64),
+    pub(in crate::haldane) rate: bool,
+}
+
+/// Measures two windows that have points; `None` where an arm has none.
+pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
+    let (b, c) = (Sample::of_present(arms.baseline).ok()?, Sample::of_present(arms.canary).ok()?);
+    let rate = arms.rate;
+    let shift = location_shift(rate, &c, &b);
+    let level = level_of(rate, &b, &arms.past.baseline);
+    let unit = if rate { 1.0 } else { level };
+    let compare = |canary: &[f64], baseline: &[f64]| {
+        let (c, b) = (window_sample(canary)?, window_sample(baseline)?);
+        Some((location_shift(rate, &c, &b), location(rate, &b).abs()))
+    };
+    let n = (arms.baseline.len(), arms.canary.len());
+    let learnt = Learnt::of(arms.past, n, arms.concurrent, rate, location(rate, &b).abs(), &compare);
+    let usual = learnt.usual();
+    let raw = if unit > 0.0 { shift / unit } else { 0.0 };
+    let at_clock = |shift: f64| usual.clock.map_or(shift, |earlier| factor(shift) / factor(earlier) - 1.0);
+    let effect = at_clock(raw);
+
+    let rho = (lag1_autocorrelation(arms.baseline), lag1_autocorrelation(arms.canary));
+    // Dependence as the baseline has it, so that no move of the canary widens its own allowance; rates have no other.
+    let inflation =
+        if rate { pooled_inflation(rho.1, c.len(), rho.0, b.len()) } else { variance_inflation(rho.0, b.len()) };
+    let (mut drift, mut sampling, mut pods) = (0.0, 0.0, 0.0);
+    if !rate && unit > 0.0 {
+        let few = b.len().min(c.len());
+        let own = scatter(&b);
+        let noise = if few >= rule::BASELINE_SCATTER_FROM { correction(b.len()) * own } else { correction(few) * pooled_scatter(&c, &b) };
+        drift = correction(b.len()) * own / unit;
+        sampling = (HODGES * inflation * (1.0 / c.len() as f64 + 1.0 / b.len() as f64)).sqrt() * noise / unit;
+        if arms.concurrent && !usual.is_enough() {
+            pods = arms.pods.sqrt();
+        }
+    }
+    let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
+    let sign = sign_of(arms.direction, effect);
+    let means = (usual.is_enough() && !rate).then(|| means(arms, (&b, &c), level, inflation)).flatten();
+    let test = if sign < 0.0 { mann_whitney(&c.negated(), &b.negated()) } else { mann_whitney(&c, &b) };
+    let (mut low, mut high) = if rate {
+        let error = (variance_of_mean(&c) + variance_of_mean(&b)).sqrt() * inflation.sqrt();
+        (shift - Z_95 * error, shift + Z_95 * error)
+    } else {
+        let interval = shift_interval_90(&c, &b, inflation);
+        (interval.low, interval.high)
+    };
+    if usual.clock.is_some() && unit > 0.0 {
+        let seen = |bound: f64| if bound.is_finite() { unit * at_clock(bound / unit) } else { bound };
+        (low, high) = (seen(low), seen(high));
+    }
+    let interval = if sign < 0.0 { (-high, -low) } else { (low, high) };
+    Some(Measured {
+        n: (b.len(), c.len()),
+        sign,
+        effect: sign * effect,
+        shift: sign * shift,
+        level,
+        unit,
+        sigma,
+        drift,
+        sampling,
+        pods,
+        usual,
+        means: means.map(|(effect, sigma)| (sign * effect, sigma)),
+        noise: pooled_scatter(&c, &b),
+        p_ess: normal_sf(test.z / inflation.sqrt()),
+        test,
+        inflation,
+        rho,
+        interval,
+        rate,
+    })
+}
+
+/// +1 where a rise is worse, -1 where a fall is; the sign of the effect where either is.
+fn sign_of(direction: Direction, effect: f64) -> f64 {
+    match direction {
+        Direction::Increase => 1.0,
+        Direction::Decrease => -1.0,
+        Direction::Either => {
+            if effect < 0.0 {
+                -1.0
+            } else {
+                1.0
+            }
+        }
+    }
+}
+
+/// What a scatter of so few points understates.
+fn correction(n: usize) -> f64 {
+    if n > 1 { n as f64 / (n as f64 - 1.0) } else { 1.0 }
+}
+
+/// 1.4826 times the median distance from the median.
+fn scatter(sample: &Sample) -> f64 {
+    let median = sample.median();
+    let mut distances: Vec<f64> = sample.sorted().iter().map(|v| (v - median).abs()).collect();
+    distances.sort_unstable_by(f64::total_cmp);
+    1.4826 * median_of_sorted(&distances)
+}
+
+fn variance_of_mean(sample: &Sample) -> f64 {
+    let n = sample.len() as f64;
+    if n < 2.0 {
+        return f64::INFINITY;
+    }
+    let mean = sample.mean();
+    sample.sorted().iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) / n
+}
+
+/// This window's own standard error together with the placebo windows' spread: the former counts as so many windows.
+fn with_past(own: f64, usual: Usual) -> f64 {
+    let k = usual.windows as f64;
+    ((rule::OWN_WINDOWS * own * own + k * usual.spread * usual.spread) / (rule::OWN_WINDOWS + k)).sqrt()
+}
+
+/// Hodges-Lehmann shift; the difference of means for a rate, whose values are mostly zero.
+fn location_shift(rate: bool, c: &Sample, b: &Sample) -> f64 {
+    if rate { c.mean() - b.mean() } else { hodges_lehmann(c, b) }
+}
+
+fn location(rate: bool, sample: &Sample) -> f64 {
+    if rate { sample.mean() } else { sample.median() }
+}
+
+/// Size of the baseline's level, floored by the mean size of its values and of those before them.
+fn level_of(rate: bool, b: &Sample, past: &[f64]) -> f64 {
+    let size = |values: &mut dyn Iterator<Item = f64>| {
+        let (sum, n) = values.filter(|v| v.is_finite()).fold((0.0, 0.0), |(sum, n), v| (sum + v.abs(), n + 1.0));
+        if n > 0.0 { sum / n } else { 0.0 }
+    };
+    let own = size(&mut b.sorted().iter().copied());
+    let before = size(&mut past.iter().copied());
+    location(rate, b).abs().max(rule::LEVEL_FLOOR * own).max(rule::LEVEL_FLOOR * before)
+}
+
+/// The difference of means and its standard error, as fractions of the level: bursts inside a window move the mean, and not the ranks.
+fn means(arms: &Arms<'_>, (b, c): (&Sample, &Sample), level: f64, inflation: f64) -> Option<(f64, f64)> {
+    if level <= 0.0 {
+        return None;
+    }
+    let compare = |canary: &[f64], baseline: &[f64]| {
+        let (c, b) = (window_sample(canary)?, window_sample(baseline)?);
+        Some((c.mean() - b.mean(), b.median().abs()))
+    };
+    let n = (arms.baseline.len(), arms.canary.len());
+    let learnt = Learnt::of(arms.past, n, arms.concurrent, false, b.median().abs(), &compare);
+    let usual = learnt.usual();
+    if !usual.is_enough() {
+        return None;
+    }
+    let raw = (c.mean() - b.mean()) / level;
+    let effect = usual.clock.map_or(raw, |earlier| factor(raw) / factor(earlier) - 1.0);
+    let sd = |sample: &Sample| (variance_of_mean(sample) * sample.len() as f64).sqrt();
+    let own = if b.len() > 1 {
+        let sampling = variance_of_mean(b) * b.len() as f64 * inflation * (1.0 / b.len() as f64 + 1.0 / c.len() as f64);
+        (sd(b).powi(2) + sampling).sqrt() / level
+    } else {
+        return None;
+    };
+    Some((effect, with_past(own, usual)))
+}
+
+/// What a shift must reach, from the tolerances and the past.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::haldane) struct Bar {
+    pub(in crate::haldane) tolerance: super::Tolerances,
+    /// In the unit.
+    pub(in crate::haldane) absolute: f64,
+    /// Both relative tolerances in units of the effect.
+    relative: (f64, f64),
+    /// The effect that must be excluded for a pass.
+    detectable: f64,
+}
+
+impl Bar {
+    pub(in crate::haldane) fn of(subject: &Subject<'_>, m: &Measured) -> Self {
+        let tolerance = tolerances(subject.metric, m.usual.windows);
+        let absolute = subject.absolute_tolerance();
+        let scale = if m.rate { m.level } else { 1.0 };
+        let detectable = subject.metric.detectable * scale;
+        let detectable = if m.rate {
+            // A rate that is told to a point is told.
+            let point = rule::RATE_DETECTABLE * subject.metric.percentage_point();
+            if m.usual.is_enough() { detectable.max(m.effect + point) } else { f64::INFINITY }
+        } else if absolute > 0.0 && m.unit > 0.0 {
+            detectable.max(absolute / m.unit)
+        } else {
+            detectable
+        };
+        Self { tolerance, absolute, relative: (tolerance.regressed * scale, tolerance.suspect * scale), detectable }
+    }
+
+    /// The shift, in the unit, that is beyond the tolerance.
+    pub(in crate::haldane) fn beyond(&self, m: &Measured) -> f64 {
+        (self.tolerance.regressed * m.level).max(self.absolute)
+    }
+
+    /// How large an effect is, and what the past and the sample's dependence ask of rates.
+    pub(in crate::haldane) fn size(&self, m: &Measured, effect: f64) -> Size {
+        let effect = effect * rule::REACHES;
+        let evident = !m.rate || m.usual.is_enough() || m.p_ess <= rule::P_RATE;
+        let large = effect > 0.0 && effect * m.unit >= self.absolute && evident;
+        Size::of(large && effect >= self.relative.1, large && effect >= self.relative.0)
+    }
+}
+
+/// p-value of an effect of that standard error, by four degrees of freedom: shifts of healthy metrics have heavy tails.
+fn p_of(effect: f64, sigma: f64) -> f64 {
+    if sigma > 0.0 {
+        t4_sf(effect / sigma)
+    } else if effect > 0.0 {
+        0.0
+    } else {
+        1.0
+    }
+}
+
+const LEVELS: Levels = Levels { regressed: (rule::P_VALUE, 1.0), suspect: (rule::P_SUSPECT, 1.0) };
+
+/// What the ladder is asked of the ranks, and of the means.
+pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f64, healed: bool) -> (Claim, Option<Claim>) {
+    let bar = Bar::of(subject, m);
+    let history = m.usual.is_enough();
+    let few = m.n.0.min(m.n.1);
+    let beyond_by_sample = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(m);
+    let noisy = !m.rate && !history && few < rule::FEW_NOISY.0 && m.noise > rule::FEW_NOISY.1 * m.level && !is_gross(m);
+    let proved = m.test.p.greater <= rule::P_RANK;
+    let p = p_of(m.effect * rule::REACHES, m.sigma);
+    let against = m.unit > 0.0
+        && m.effect >= subject.metric.detectable * if m.rate { m.level } else { 1.0 }
+        && m.test.p.greater <= rule::AGAINST.1
+        && m.shift >= rule::AGAINST.2 * m.noise
+        && m.effect >= rule::AGAINST.0 * t4_isf(rule::P_SUSPECT) * m.sigma;
+    let enough = few >= rule::FEWEST.max(subject.metric.min_points as usize) && (!m.rate || history || few >= rule::FEWEST_RATE);
+    let ranks = Claim {
+        size: bar.size(m, m.effect),
+        p,
+        p_alone: p,
+        p_dependent: 0.0,
+        levels: LEVELS,
+        chances,
+        neighbours: subject.rivals() as f64,
+        admissible: proved && !healed && !noisy,
+        visible: few >= rule::FEWEST,
+        unexplained: beyond_by_sample && !history || against,
+        // With a past, what is certainly beyond the tolerance and usual all the same is neither suspect nor acquitted.
+        p_detectable: (enough && !beyond_by_sample).then(|| p_of((bar.detectable - m.effect) * rule::REACHES, m.sigma)),
+        p_pass: rule::P_PASS / subject.context.passing_looks(),
+    };
+    let means = m.means.map(|(effect, sigma)| {
+        let p = p_of(effect * rule::REACHES, sigma);
+        Claim { size: bar.size(m, effect), p, p_alone: p, unexplained: false, p_detectable: None, ..ranks }
+    });
+    (ranks, means)
+}
+
+fn is_gross(m: &Measured) -> bool {
+    m.effect >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && m.shift >= rule::GROSS.2 * m.noise
+}
+
+/// Variance of the difference of an arm of fresh instances from the baseline's: a prior and what the baseline's own instances show, each
+/// left out once, in squared fractions of the level.
+pub(in crate::haldane) fn pod_variance(subject: &Subject<'_>) -> f64 {
+    let length = subject.baseline.len();
+    let turn = |v: f64| subject.mirror.map_or(v, |bound| bound - v);
+    let usable = |values: &Vec<f64>| present(values).len() >= (length / 2).max(2) && values.len() == length;
+    let instances: Vec<Vec<f64>> = subject
+        .cleaned
+        .baseline
+        .instances
+        .iter()
+        .map(|instance| instance.values.iter().map(|v| turn(*v)).collect())
+        .filter(usable)
+        .collect();
+    let k = instances.len();
+    let (mut variance, mut degrees) = (0.0, 0.0);
+    if k >= 2 {
+        let sums: Vec<(f64, f64)> = (0..length)
+            .map(|t| instances.iter().map(|one| one[t]).filter(|v| v.is_finite()).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0)))
+            .collect();
+        let compared: Vec<(f64, f64)> = instances
+            .iter()
+            .take(rule::MOST_INSTANCES)
+            .filter_map(|one| {
+                let others: Vec<f64> = one
+                    .iter()
+                    .zip(&sums)
+                    .map(|(v, (sum, n))| if v.is_finite() { (sum - v) / (n - 1.0) } else { sum / n })
+                    .collect();
+                let (one, others) = (window_sample(one)?, window_sample(&others)?);
+                Some((hodges_lehmann(&one, &others), others.median().abs()))
+            })
+            .collect();
+        let mut levels: Vec<f64> = compared.iter().map(|(_, level)| *level).collect();
+        levels.sort_unstable_by(f64::total_cmp);
+        let floor = rule::LEVEL_FLOOR * median_of_sorted(&levels);
+        let apart: Vec<f64> = compared
+            .iter()
+            .map(|(shift, level)| ratio_to(*shift, level.max(floor)).abs().min(rule::LARGEST_SHIFT))
+            .collect();
+        let n = apart.len() as f64;
+        if n >= 2.0 {
+            // An instance's distance from the others' mean is n / (n - 1) times that from the mean of all.
+            variance = apart.iter().map(|r| (r * (n - 1.0) / n).powi(2)).sum::<f64>() / (n - 1.0);
+            degrees = n - 1.0;
+        }
+    }
+    let of_canary = subject.cleaned.canary.instances.iter().filter(|one| !present(&one.values).is_empty()).count().max(1) as f64;
+    let (sd, worth) = rule::POD;
+    (worth * sd * sd + degrees * variance) / (worth + degrees) * (1.0 / of_canary + 1.0 / k.max(1) as f64)
+}
+
+/// The arms of the whole window.
+pub(in crate::haldane) fn whole<'a>(subject: &'a Subject<'_>) -> Arms<'a> {
+    Arms {
+        baseline: &subject.baseline,
+        canary: &subject.canary,
+        past: &subject.past,
+        direction: subject.direction,
+        concurrent: subject.cleaned.is_concurrent(),
+        rate: subject.is_rate(),
+        pods: pod_variance(subject),
+    }
+}
+
+pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+    let metric = subject.metric;
+    let Some(m) = measure(&whole(subject)) else {
+        // Coverage of at least half leaves a point in each arm, unless the window has none at all.
+        finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
+        return finding.close();
+    };
+    let few = m.n.0.min(m.n.1);
+    if few >= rule::FEWEST.max(metric.min_points as usize)
+        && let Some(same) = sameness(subject)
+    {
+        return same_arms(finding, subject, same);
+    }
+    let bar = Bar::of(subject, &m);
+    let healed = crate::haldane::recent::has_healed(subject, &m, &bar);
+    let (ranks, means) = claims(subject, &m, subject.chances(), healed);
+    let by_ranks = if m.unit > 0.0 { ladder::walk(&ranks) } else { ladder::walk(&from_nothing(subject, &m)) };
+    let by_means = means.as_ref().map(ladder::walk).filter(|rung| *rung >= Rung::Suspect && *rung > by_ranks);
+    finding.result.numbers = Some(numbers(subject, &m));
+    finding.result.limit = Some(applied(&m, &bar, ranks.chances));
+    finding.result.history = history_numbers(&m);
+    let said = Said { subject, m: &m, bar: &bar, claim: &ranks };
+    match by_means.unwrap_or(by_ranks) {
+        rung @ (Rung::Regressed | Rung::Suspect) => {
+            let status = if rung == Rung::Regressed { Status::Regressed } else { Status::Suspect };
+            let (reason, sentence) = said.against(by_means.is_some(), healed, rung);
+            finding.decide(status, reason, Mode::Statistical, sentence);
+            return finding.close();
+        }
+        Rung::Acquitted => {
+            finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Statistical, said.acquitted());
+            return finding.close();
+        }
+        Rung::Open => {}
+    }
+    raise_guards(&mut finding, &said);
+    let certainly_worse = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(&m);
+    let mut decision = threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
+    if certainly_worse && decision.status == Status::Pass {
+        decision.status = Status::Inconclusive;
+        decision.reason = Reason::InsufficientEvidence;
+    }
+    fall_back(&mut finding, decision);
+    finding.close()
+}
+
+/// In what the arms are the same.
+enum Same {
+    /// One constant.
+    Constant,
+    /// One and the same series that varies: the query tells the arms apart by nothing.
+    Series,
+}
+
+fn sameness(subject: &Subject<'_>) -> Option<Same> {
+    let (b, c) = (&subject.baseline, &subject.canary);
+    let (bs, cs) = (Sample::of_present(b).ok()?, Sample::of_present(c).ok()?);
+    if bs.is_constant() && cs.is_constant() && bs.min() == cs.min() {
+        return Some(Same::Constant);
+    }
+    let equal = b.len() == c.len() && b.iter().zip(c).all(|(b, c)| b == c || b.is_nan() && c.is_nan());
+    (equal && subject.cleaned.is_concurrent()).then_some(Same::Series)
+}
+
+fn same_arms(mut finding: Finding, subject: &Subject<'_>, same: Same) -> MetricResult {
+    match same {
+        Same::Constant => {
+            let value = present(&subject.cleaned.baseline.values()).first().copied().unwrap_or(0.0);
+            let sentence = format!("both arms are the same throughout ({}), so that nothing could differ", explain::quantity(subject.metric, value));
+            finding.decide(Status::Pass, Reason::Identical, Mode::None, sentence);
+        }
+        Same::Series => {
+            let sentence = "both arms are one and the same series, point by point, so that nothing is compared; does the query tell them apart?";
+            finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
+        }
+    }
+    finding.close()
+}
+
+/// Nothing but zeros in the baseline and before it: no fraction can be told, so that a stated absolute tolerance decides, and any rise is
+/// suspect without one.
+fn from_nothing(subject: &Subject<'_>, m: &Measured) -> Claim {
+    let absolute = subject.absolute_tolerance();
+    let rises = m.shift > 0.0;
+    let any = subject.canary.iter().any(|v| v.is_finite() && m.sign * v > 0.0);
+    let large = rises && (absolute == 0.0 || m.shift * rule::REACHES >= absolute);
+    Claim {
+        admissible: absolute > 0.0 && m.interval.0 > 0.0,
+        neighbours: 1.0,
+        p_detectable: (!rises && !any || absolute > 0.0 && m.interval.1 < absolute).then_some(0.0),
+        ..Claim::certain(Size::of(large, large))
+    }
+}
+
+fn applied(m: &Measured, bar: &Bar, chances: f64) -> AppliedLimit {
+    AppliedLimit {
+        relative: bar.tolerance.regressed,
+        absolute: bar.absolute,
+        from: bar.tolerance.from.to_owned(),
+        p: rule::P_VALUE / chances.max(1.0),
+        proved_from: finite(t4_isf(rule::P_VALUE / chances.max(1.0)) * m.sigma),
+        instance_spread: (m.pods > 0.0).then_some(m.pods).and_then(finite),
+    }
+}
+
+fn history_numbers(m: &Measured) -> Option<HistoryNumbers> {
+    (m.usual.windows > 0).then(|| HistoryNumbers {
+        windows: m.usual.windows,
+        window_points: m.n.0.max(m.n.1),
+        spread: finite(m.usual.spread).filter(|spread| *spread < rule::LARGEST_SHIFT),
+        clock: m.usual.clock.and_then(finite),
+    })
+}
+
+fn numbers(subject: &Subject<'_>, m: &Measured) -> Numbers {
+    let at = |values: &[f64]| Sample::of_present(values).map_or(0.0, |sample| subject.original(location(m.rate, &sample)));
+    let usual = t4_isf(rule::P_SUSPECT) * m.sigma;
+    Numbers {
+        n_baseline: m.n.0,
+        n_canary: m.n.1,
+        baseline: at(&subject.baseline),
+        canary: at(&subject.canary),
+        level: m.level,
+        mirrored_at: subject.mirror,
+        shift: m.shift,
+        relative_shift: finite(ratio_to(m.shift, m.level)),
+        shift_interval: Some(Interval { level: 0.9, low: finite(m.interval.0), high: finite(m.interval.1) }),
+        effect: m.effect,
+        sigma: finite(m.sigma),
+        effect_interval: Some(Interval { level: 0.9, low: finite(m.effect - usual), high: finite(m.effect + usual) }),
+        drift: finite(m.drift),
+        sampling: finite(m.sampling),
+        pods: finite(m.pods),
+        mean_effect: m.means.and_then(|(effect, _)| finite(effect)),
+        mean_sigma: m.means.and_then(|(_, sigma)| finite(sigma)),
+        noise: m.noise,
+        shift_in_noise: if m.rate { None } else { finite(ratio_to(m.shift, m.noise)) },
+        u: m.test.u,
+        cles: m.test.cles,
+        z: m.test.z,
+        p: m.test.p.greater,
+        p_ess: m.p_ess,
+        variance_inflation: m.inflation,
+        rho_baseline: m.rho.0,
+        rho_canary: m.rho.1,
+        paired: if subject.cleaned.is_aligned() { paired(subject, m.sign) } else { None },
+    }
+}
+
+fn paired(subject: &Subject<'_>, sign: f64) -> Option<Paired> {
+    let both = |(b, c): &(&f64, &f64)| b.is_finite() && c.is_finite();
+    let pairs = subject.baseline.iter().zip(&subject.canary).filter(both);
+    let (b, c): (Vec<f64>, Vec<f64>) = pairs.map(|(b, c)| (sign * b, sign * c)).unzip();
+    let test = paired_rank_test(&c, &b).ok()?;
+    Some(Paired { pairs: b.len(), effective: test.effective, p: test.p })
+}
+
+fn raise_guards(finding: &mut Finding, said: &Said<'_>) {
+    let (metric, m, context) = (said.subject.metric, said.m, said.subject.context);
+    let few = m.n.0.min(m.n.1);
+    let least = if m.rate && !m.usual.is_enough() { rule::FEWEST_RATE } else { rule::FEWEST };
+    let needed = (metric.min_points as usize).max(least);
+    if few < needed {
+        let sentence = format!("{} where {needed} are needed", explain::count(few as u64, "point"));
+        finding.guard(Guard::FewPoints, sentence);
+        finding.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
+        return;
+    }
+    finding.guard(Guard::CouldNotDetect, said.open());
+    // Only the sampling error shrinks with more points; what the arms and the past scatter anyway stays.
+    let share = rule::OWN_WINDOWS / (rule::OWN_WINDOWS + m.usual.windows as f64);
+    let stays = m.sigma * m.sigma - share * m.sampling * m.sampling;
+    let room = ((said.bar.detectable - m.effect) / t4_isf(said.claim.p_pass)).max(0.0);
+    let growth = share * m.sampling * m.sampling / (room * room - stays).max(0.0);
+    let growth = if m.unit > 0.0 { growth.max(1.0) } else { f64::INFINITY };
+    finding.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
+}
+
+/// The sentences of one metric.
+struct Said<'a> {
+    subject: &'a Subject<'a>,
+    m: &'a Measured,
+    bar: &'a Bar,
+    claim: &'a Claim,
+}
+
+impl Said<'_> {
+    /// +1 where a rise of the values as they were reported is worse.
+    fn sign(&self) -> f64 {
+        self.m.sign * self.subject.original_sign()
+    }
+
+    /// A relative effect as people read it: "+68 %", or in points for rates.
+    fn effect(&self, effect: f64) -> String {
+        if self.m.rate {
+            let points = explain::difference(self.subject.metric, effect.abs());
+            format!("{}{points}", if self.sign() * effect < 0.0 { "-" } else { "+" })
+        } else {
+            explain::change(self.sign() * effect)
+        }
+    }
+
+    /// "rose 828 ms (+68 %), median 1,217 ms in the baseline, 2,045 ms in the canary".
+    fn moved(&self) -> String {
+        let (metric, m) = (self.subject.metric, self.m);
+        let at = |values: &[f64]| Sample::of_present(values).map_or(0.0, |sample| self.subject.original(location(m.rate, &sample)));
+        let (from, to) = (at(&self.subject.baseline), at(&self.subject.canary));
+        let middle = if m.rate { "mean" } else { "median" };
+        let levels = format!("{middle} {} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
+        if m.shift == 0.0 {
+            return format!("the typical point did not move ({levels})");
+        }
+        let verb = if self.sign() * m.shift > 0.0 { "rose" } else { "fell" };
+        let of = match self.subject.mirror {
+            Some(_) => format!(" of what is left to {}", explain::quantity(metric, self.subject.original(0.0))),
+            None => String::new(),
+        };
+        let change = if m.unit > 0.0 && m.level > 0.0 {
+            format!(" ({}{of})", explain::change(if self.subject.mirror.is_some() { m.shift / m.level } else { self.sign() * m.shift / m.level }))
+        } else {
+            String::new()
+        };
+        format!("{verb} {}{change}, {levels}", explain::difference(metric, m.shift.abs()))
+    }
+
+    /// "here +-31 % is usual".
+    fn usual(&self) -> String {
+        let m = self.m;
+        let size = t4_isf(rule::P_SUSPECT) * m.sigma;
+        if size == 0.0 {
+            return String::new();
+        }
+        let size = if m.rate { explain::difference(self.subject.metric, size) } else { format!("{} %", explain::digits(100.0 * size)) };
+        let clock = if let Some(earlier) = m.usual.clock {
+            format!("; {} than at this hour on earlier days, which differed by {}", self.effect(m.effect), explain::change(self.sign() * m.sign * earlier))
+        } else {
+            String::new()
+        };
+        let by = if m.usual.is_enough() {
+            format!(" by {} windows before", m.usual.windows)
+        } else if m.pods * m.pods > m.drift * m.drift + m.sampling * m.sampling {
+            " between fresh instances; run the canary's on the old version for 30 minutes first, and their own spread is known".to_owned()
+        } else {
+            String::new()
+        };
+        format!("; here +-{size} is usual{by}{clock}")
+    }
+
+    fn limit(&self) -> String {
+        let absolute = (self.bar.absolute > 0.0).then(|| explain::difference(self.subject.metric, self.bar.absolute));
+        explain::limit(self.sign(), self.bar.tolerance.regressed, absolute)
+    }
+
+    fn against(&self, by_means: bool, healed: bool, rung: Rung) -> (Reason, String) {
+        let m = self.m;
+        let moved = if by_means {
+            let effect = m.means.map_or(0.0, |(effect, _)| effect);
+            format!("its mean moved by {} while the typical point moved by {}", self.effect(effect), self.effect(m.effect))
+        } else {
+            self.moved()
+        };
+        let what = format!("{moved}{}; {}", self.usual(), self.limit());
+        if rung == Rung::Regressed {
+            return (if by_means { Reason::Mean } else { Reason::Shift }, what);
+        }
+        if m.unit == 0.0 {
+            let sentence = "and the baseline was never above 0, so that no fraction can be told; state tolerance.absolute";
+            return (Reason::FromNothing, format!("{moved}, {sentence}"));
+        }
+        let (claim, chances) = (self.claim, self.claim.chances);
+        if by_means || claim.size < Size::Near || claim.p_alone > rule::P_SUSPECT {
+            if by_means {
+                return (Reason::Mean, what);
+            }
+            let why = if claim.size == Size::Beyond || !m.usual.is_enough() {
+                "the points lie wholly beyond the tolerance, which scatter does not explain"
+            } else {
+                "undecided, and what there is speaks against it"
+            };
+            return (Reason::UndecidedAgainst, format!("{what}; {why}"));
+        }
+        let why = if healed {
+            return (Reason::Healed, format!("was worse at first, no longer: {what}"));
+        } else if claim.size < Size::Beyond {
+            let near = explain::limit(self.sign(), self.bar.tolerance.suspect, None);
+            format!("beyond the smaller tolerance ({})", near.trim_start_matches("limit "))
+        } else if m.test.p.greater > rule::P_RANK {
+            format!("too few points for a rank test to prove it (p {})", explain::digits(m.test.p.greater))
+        } else if !claim.admissible {
+            format!("{} points that scatter by {} % prove nothing", m.n.0.min(m.n.1), explain::digits(100.0 * ratio_to(m.noise, m.level)))
+        } else {
+            let among = explain::count(self.subject.rivals() as u64, "metric");
+            let looks = if chances > self.subject.rivals() as f64 { " and the plan's looks" } else { "" };
+            let chance = t4_isf(rule::P_VALUE / chances) * m.sigma;
+            format!("among {among}{looks} one of {} comes by chance", self.effect(chance))
+        };
+        (Reason::Shift, format!("{what}; {why}"))
+    }
+
+    fn acquitted(&self) -> String {
+        let m = self.m;
+        let excluded = if m.rate || m.unit == 0.0 {
+            String::new()
+        } else {
+            let size = t4_isf(rule::P_SUSPECT) * m.sigma;
+            let wanted = self.effect(self.bar.detectable);
+            let ends = [self.effect(m.effect - size), self.effect(m.effect + size)];
+            format!("; {} ({} to {}), where {wanted} would have shown", self.effect(m.effect), ends[0], ends[1])
+        };
+        let judged = if m.shift <= 0.0 { "not worse" } else { "within the tolerance or what is usual" };
+        format!("{}: {judged}{excluded}; {}", self.moved(), self.limit())
+    }
+
+    fn open(&self) -> String {
+        let m = self.m;
+        if m.unit == 0.0 {
+            return "the baseline is 0 throughout, so that nothing can be said relative to it".to_owned();
+        }
+        let size = t4_isf(self.claim.p_pass) * m.sigma;
+        if self.claim.p_detectable.is_none() {
+            let usual = explain::change(self.sign() * t4_isf(rule::P_SUSPECT) * m.sigma);
+            return format!("{}: the points lie beyond the tolerance, but changes of {usual} are usual here", self.moved());
+        }
+        let high = m.effect + size;
+        if m.usual.is_enough() && !m.rate {
+            return format!(
+                "changes of {} are usual here by its own history: one of {} could not be ruled out, where {} must be",
+                self.effect(t4_isf(rule::P_SUSPECT) * m.sigma),
+                self.effect(high),
+                self.effect(self.bar.detectable)
+            );
+        }
+        format!("a change of {} could not be ruled out, where one of {} must be", self.effect(high), self.effect(self.bar.detectable))
+    }
+}

@@ -1,0 +1,72 @@
+//! Declared limits: is one provably broken? They hold whatever the baseline does.
+
+use super::ladder::{Claim, Rung, Size, walk};
+use super::level::counts::Pooled;
+use super::minority::{count_test, indicator};
+use super::subject::Subject;
+use super::{Observation, rule};
+use crate::explain;
+use crate::scorecard::{Examiner, MetricResult, Mode, Reason, ThresholdNumbers};
+use crate::threshold;
+
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+    let limits = &subject.metric.limits;
+    if !limits.enforce || limits.max.is_none() && limits.min.is_none() {
+        return None;
+    }
+    let (rung, sentence) = if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) };
+    (rung >= Rung::Suspect).then_some(Observation { examiner: Examiner::Limits, rung, reason: Reason::Limit, mode: Mode::Threshold, sentence })
+}
+
+/// Points that most of a window must have past a limit.
+fn most(n: usize) -> usize {
+    if n < rule::FEWEST { n } else { rule::FEWEST.max((rule::LIMIT_SHARES.0 * n as f64).ceil() as usize) }
+}
+
+/// What the points past a limit say, with those of the baseline. Used by the judge of limits alone as well.
+pub(crate) fn of_points(baseline: &[f64], canary: &[f64], past: impl Fn(f64) -> bool) -> (Rung, usize, usize) {
+    let test = count_test(&indicator(baseline, &past), &indicator(canary, &past));
+    let (nb, nc) = test.n;
+    if nc == 0 {
+        return (Rung::Open, 0, 0);
+    }
+    let rung = if test.asked >= most(nc) && test.asked > 0 {
+        let both = nb > 0 && test.other >= most(nb) && test.other > 0;
+        walk(&Claim::certain(if both { Size::Near } else { Size::Beyond }))
+    } else {
+        let at_least = |share: f64| test.asked >= rule::FEW_INTERVALS.max((share * nc as f64).ceil() as usize);
+        let size = Size::of(at_least(rule::LIMIT_SHARES.2), at_least(rule::LIMIT_SHARES.1));
+        walk(&Claim { p: test.p, p_alone: test.p, p_dependent: test.p_dependent, ..Claim::certain(size) })
+    };
+    (rung, test.asked, nc)
+}
+
+fn of_values(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String) {
+    let limits = subject.metric.limits;
+    let (baseline, canary) = (subject.cleaned.baseline.values(), subject.cleaned.canary.values());
+    let past = |v: f64| limits.max.is_some_and(|max| v > max) || limits.min.is_some_and(|min| v < min);
+    let (rung, points, n) = of_points(&baseline, &canary, past);
+    let there = baseline.iter().filter(|v| v.is_finite() && past(**v)).count();
+    if rung >= Rung::Suspect && result.threshold.is_none() {
+        result.threshold = Some(ThresholdNumbers { max: limits.max, min: limits.min, points_past: Some(points), points: Some(n), rate_interval: None });
+    }
+    let limit = threshold::limit_words(subject.metric, limits.max, limits.min, false);
+    let both = if there > 0 { format!("; so are {there} of the baseline's") } else { String::new() };
+    (rung, format!("{points} of {} are past the limit ({limit}){both}", explain::count(n as u64, "point")))
+}
+
+fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
+    let limits = subject.metric.limits;
+    let (b, c) = (Pooled::of(&subject.cleaned.baseline), Pooled::of(&subject.cleaned.canary));
+    let past = |arm: &Pooled| limits.max.is_some_and(|max| arm.bounds.low > max) || limits.min.is_some_and(|min| arm.bounds.high < min);
+    let (events, totals) = subject.cleaned.canary.counted();
+    let worse = events.iter().zip(&totals).filter(|(x, m)| {
+        **m > 0.0 && (limits.max.is_some_and(|max| **x > max * **m) || limits.min.is_some_and(|min| **x < min * **m))
+    });
+    let proved = c.total > 0.0 && past(&c) && worse.count() >= rule::FEW_INTERVALS;
+    let both = b.total > 0.0 && past(&b);
+    let limit = threshold::limit_words(subject.metric, limits.max, limits.min, true);
+    let so = if both { format!("; the baseline's {} is past it too", explain::rate(b.rate)) } else { String::new() };
+    let between = format!("the rate lies between {} and {}", explain::rate(c.bounds.low), explain::rate(c.bounds.high));
+    (walk(&Claim::certain(Size::of(proved, proved && !both))), format!("{between}, past the limit ({limit}){so}"))
+}

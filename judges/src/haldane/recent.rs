@@ -1,0 +1,152 @@
+//! The end of the window: is the canary worse now, if not over the whole of it? And has what was worse healed?
+
+use super::ladder::{Claim, Rung, Size, walk};
+use super::level::counts::{self, Reading};
+use super::level::tolerances;
+use super::level::value::{self, Arms, Bar, Measured};
+use super::subject::Subject;
+use super::{Observation, ratio_to, rule};
+use crate::config::Kind;
+use crate::explain;
+use crate::scorecard::{Examiner, MetricResult, Mode, Reason, Status};
+use crate::stats::Sample;
+
+/// Points of the view of a window of `n`; `None` where it is too short for one.
+fn view(n: usize) -> Option<usize> {
+    let k = n.div_ceil(rule::RECENT.0).max(rule::RECENT.1);
+    (n >= rule::RECENT.2 && k < n).then_some(k)
+}
+
+/// The relative shift of the canary's last points against those of the baseline, turned so that more is worse.
+fn relative_shift(rate: bool, sign: f64, canary: &[f64], baseline: &[f64]) -> Option<f64> {
+    let (c, b) = (Sample::of_present(canary).ok()?, Sample::of_present(baseline).ok()?);
+    let shift = if rate { c.mean() - b.mean() } else { crate::stats::differences::hodges_lehmann(&c, &b) };
+    let level = if rate { b.mean() } else { b.median() }.abs();
+    Some(ratio_to(sign * shift, level))
+}
+
+/// Whether a worsening of the whole window shows less than half of the tolerance in its last third, against the whole baseline and, where
+/// the arms align, against the same intervals.
+pub(super) fn has_healed(subject: &Subject<'_>, m: &Measured, bar: &Bar) -> bool {
+    let n = subject.canary.len();
+    if n < rule::RECENT.2 {
+        return false;
+    }
+    let k = n.div_ceil(rule::HEALED.0);
+    let less = |baseline: &[f64]| {
+        let relative = relative_shift(m.rate, m.sign, &subject.canary[n - k..], baseline);
+        relative.is_some_and(|relative| relative < rule::HEALED.1 * bar.tolerance.regressed)
+    };
+    let same = subject.cleaned.is_aligned();
+    less(&subject.baseline) && (!same || less(&subject.baseline[subject.baseline.len() - k..]))
+}
+
+/// Looks at the last sixth: regressed there too by itself is suspect, and gross there is regressed.
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+    if result.status == Status::Regressed || subject.metric.kind == Kind::Events {
+        return None;
+    }
+    let k = view(subject.baseline.len().max(subject.canary.len()))?;
+    if subject.cleaned.is_counted() { of_counts(subject, k) } else { of_values(subject, k) }
+}
+
+fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> {
+    Some(Observation { examiner: Examiner::Recent, rung, reason: Reason::Recent, mode, sentence })
+}
+
+/// What two views together say: both must be regressed; gross in each is proof, else it is seen.
+fn together(rungs: &[Rung], gross: bool) -> Rung {
+    let all = rungs.iter().all(|rung| *rung == Rung::Regressed);
+    let claim = Claim::certain(Size::of(all, all && gross));
+    walk(&claim)
+}
+
+fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
+    let (baseline, canary) = (&subject.baseline, &subject.canary);
+    let present = |values: &[f64]| values.iter().filter(|v| v.is_finite()).count();
+    let recent = &canary[canary.len().saturating_sub(k)..];
+    let last = &baseline[baseline.len().saturating_sub(k)..];
+    let aligned = subject.cleaned.is_aligned();
+    if present(recent) < rule::FEWEST || aligned && present(last) < rule::FEWEST {
+        return None;
+    }
+    let chances = rule::RECENT_CHANCES * subject.chances();
+    let mut views = Vec::with_capacity(2);
+    for against in [&baseline[..], last].into_iter().take(if aligned { 2 } else { 1 }) {
+        let arms = Arms { baseline: against, canary: recent, ..value::whole(subject) };
+        // Most views show nothing, which costs one shift to see.
+        let tolerance = tolerances(subject.metric, rule::FULL_PAST).regressed;
+        let sign = match subject.direction {
+            crate::config::Direction::Increase => 1.0,
+            crate::config::Direction::Decrease => -1.0,
+            crate::config::Direction::Either => 0.0,
+        };
+        if sign != 0.0 && subject.past.has_no_clock() && relative_shift(arms.rate, sign, recent, against)? < tolerance.min(0.05) {
+            return None;
+        }
+        let m = value::measure(&arms)?;
+        let (claim, _) = value::claims(subject, &m, chances, false);
+        let gross = m.effect >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && (m.rate || m.shift >= rule::GROSS.2 * m.noise);
+        views.push((walk(&claim), gross, m));
+    }
+    let (rungs, gross): (Vec<Rung>, Vec<bool>) = views.iter().map(|(rung, gross, _)| (*rung, *gross)).unzip();
+    let rung = together(&rungs, gross.iter().all(|gross| *gross));
+    let (_, _, m) = views.first()?;
+    let sign = m.sign * subject.original_sign();
+    let change = explain::change(if subject.mirror.is_some() { 1.0 } else { sign } * ratio_to(m.shift, m.level));
+    let of = if subject.mirror.is_some() { " of what is left to the bound" } else { "" };
+    let sentence = format!(
+        "its last {} are worse than the baseline: {} {} ({change}{of})",
+        explain::count(k as u64, "point"),
+        if sign > 0.0 { "up by" } else { "down by" },
+        explain::difference(subject.metric, m.shift.abs())
+    );
+    if rung < Rung::Suspect { None } else { observation(rung, Mode::Statistical, sentence) }
+}
+
+fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
+    let cleaned = subject.cleaned;
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    let (b, c) = (counts::Pooled::of(&cleaned.baseline), counts::Pooled::of(&cleaned.canary));
+    let reading = Reading::of(subject.metric.direction, (b.events, b.total), (c.events, c.total));
+    let tolerance = tolerances(subject.metric, 0);
+    let absolute = counts::absolute_tolerance(subject.metric);
+    let chances = rule::RECENT_CHANCES * (subject.context.live_counts as f64 / rule::FREE_RATIOS).max(1.0) * subject.context.looks();
+    let recent = n.1.saturating_sub(k)..n.1;
+    let mut views = vec![(0..n.0, false)];
+    if cleaned.is_aligned() {
+        views.push((n.0.saturating_sub(k)..n.0, true));
+    }
+    let views: Vec<(Rung, counts::Measured)> = views
+        .into_iter()
+        .map(|(baseline, aligned)| {
+            let strata = counts::strata_of(cleaned, reading, baseline, recent.clone());
+            let m = counts::Measured::of(&strata, reading, aligned, &[]);
+            let p = m.compared.p();
+            let claim = Claim {
+                size: m.size(tolerance, absolute),
+                p,
+                p_alone: p,
+                p_dependent: 0.0,
+                levels: counts::LEVELS,
+                chances,
+                admissible: m.intervals >= rule::FEW_INTERVALS,
+                visible: m.events >= rule::FEW_EVENTS,
+                ..Claim::certain(Size::Small)
+            };
+            (walk(&claim), m)
+        })
+        .collect();
+    let gross = views.iter().all(|(_, m)| m.relative() >= rule::GROSS.0);
+    let rung = together(&views.iter().map(|(rung, _)| *rung).collect::<Vec<_>>(), gross);
+    let (_, m) = views.first()?;
+    let reported = |rate: f64| explain::rate(if reading.is_complement() { 1.0 - rate } else { rate });
+    let sentence = format!(
+        "its last {} are worse: {} where the baseline has {} (p {})",
+        explain::count(k as u64, "interval"),
+        reported(m.rates.1),
+        reported(m.rates.0),
+        explain::digits(m.compared.p())
+    );
+    if rung < Rung::Suspect { None } else { observation(rung, Mode::Counts, sentence) }
+}

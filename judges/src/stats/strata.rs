@@ -1,0 +1,361 @@
+//! Events out of totals, compared interval by interval: an exact stratified deviate, and how much more than independent events the sum
+//! varies.
+//!
+//! The unit of observation is a request, the stratum an interval. [`deviate`] is the normal score if requests are independent. What the
+//! scatter between intervals says about bursts and drift is a [`Spread`]: a posterior of the inflation of the variance, over which the
+//! p-value is averaged, so that nothing is switched on or off by it. [`Comparison`] takes the smaller p of two readings of that scatter.
+
+use super::{normal_isf, normal_sf};
+
+/// Points of the grid on which the standard deviation between intervals is averaged: `2^(j/2)` for `j` = -10..=41, in standard
+/// deviations of independent requests. Numerical, not a choice.
+const GRID: usize = 52;
+/// Scale of the half-Cauchy prior of that standard deviation.
+const EXCESS: f64 = 0.5;
+/// Autocorrelation of the excess before there is data, and the intervals that this belief is worth.
+const RHO: (f64, f64) = (0.5, 10.0);
+/// Largest autocorrelation of the excess.
+const RHO_MAX: f64 = 0.9;
+/// Newton steps of the saddlepoint; it converges in a few.
+const STEPS: usize = 60;
+
+/// The counts of one interval of both arms. `worse` is the arm that is asked about, the canary where more events are worse.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stratum {
+    /// Events of the arm that is asked about.
+    pub events: f64,
+    /// Its total, at least its events.
+    pub total: f64,
+    /// Events of the other arm.
+    pub other_events: f64,
+    /// Its total.
+    pub other_total: f64,
+}
+
+impl Stratum {
+    /// Share of the interval's requests that went to the arm that is asked about.
+    fn share(&self) -> f64 {
+        over(self.total, self.total + self.other_total)
+    }
+
+    fn compares(&self) -> bool {
+        self.total > 0.0 && self.other_total > 0.0
+    }
+
+    fn both(&self) -> (f64, f64) {
+        (self.events + self.other_events, self.total + self.other_total)
+    }
+}
+
+/// `a / b`, and 0 where `b` is not above 0.
+fn over(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 0.0 }
+}
+
+/// Rates of both arms, standardised to the same intervals by the weights `m_1 m_2 / (m_1 + m_2)`, the arm that is asked about first.
+///
+/// Their difference is the Mantel-Haenszel risk difference, their quotient the Mantel-Haenszel risk ratio, so that traffic shares which
+/// change within the window do no harm. Greenland & Robins 1985, doi:10.2307/2530643.
+#[must_use]
+pub fn standardised_rates(strata: &[Stratum]) -> (f64, f64) {
+    let (mut weight, mut events, mut others) = (0.0, 0.0, 0.0);
+    for stratum in strata {
+        let share = stratum.share();
+        weight += share * stratum.other_total;
+        events += stratum.events * (1.0 - share);
+        others += stratum.other_events * share;
+    }
+    (over(events, weight), over(others, weight))
+}
+
+/// Normal deviate of `P(sum of Binomial(y_i, q_i) >= s)`: Lugannani & Rice 1980 with the lattice correction of Daniels 1987.
+///
+/// `terms` holds `(y_i, q_i)`. Where `s` lies outside of what can be, the deviate is -40 or 40.
+fn tail(s: f64, terms: &[(f64, f64)]) -> f64 {
+    let total: f64 = terms.iter().map(|(y, _)| y).sum();
+    if s <= 0.0 {
+        return -40.0;
+    }
+    if s > total {
+        return 40.0;
+    }
+    let at = s - 0.5;
+    let at = if at > 0.0 && at < total { at } else { total / 2.0 };
+    let logit = |p: f64| (p / (1.0 - p)).ln();
+    let mean = over(terms.iter().map(|(y, q)| y * q).sum(), total).clamp(1e-9, 1.0 - 1e-9);
+    let mut t = (at.max(1e-9) / (total - at).max(1e-9)).ln() - logit(mean);
+    // Newton for K'(t) = s - 1/2; the tilted shares and their variance at t.
+    let tilted = |t: f64| {
+        let grown = t.exp();
+        terms.iter().fold((0.0, 0.0), |(first, second), (y, q)| {
+            // expit(t + logit q), by its own odds.
+            let odds = grown * q / (1.0 - q);
+            let share = if odds.is_finite() { odds / (1.0 + odds) } else { 1.0 };
+            (first + y * share, second + y * share * (1.0 - share))
+        })
+    };
+    for _ in 0..STEPS {
+        let (first, second) = tilted(t);
+        let step = over(first - at, second).clamp(-2.0, 2.0);
+        t = (t - step).clamp(-40.0, 40.0);
+        if step.abs() <= 1e-13 * t.abs().max(1.0) {
+            break;
+        }
+    }
+    let (_, curvature) = tilted(t);
+    let cumulant: f64 = terms.iter().map(|(y, q)| y * (q * t.exp_m1()).ln_1p()).sum();
+    let w = (2.0 * (t * at - cumulant)).max(0.0).sqrt().copysign(t) * f64::from(u8::from(t != 0.0));
+    let u = 2.0 * (t / 2.0).sinh() * curvature.sqrt();
+    if u.abs() < 0.02 {
+        let (variance, third) = terms.iter().fold((0.0, 0.0), |(variance, third), (y, q)| {
+            let v = y * q * (1.0 - q);
+            (variance + v, third + v * (1.0 - 2.0 * q))
+        });
+        return w + over(third, variance.max(1e-12).powf(1.5)) / 6.0;
+    }
+    w + (u / w).ln() / w
+}
+
+/// Normal deviate of the stratified exact test that the arm which is asked about has more events, mid-p; 0 without events.
+///
+/// Given an interval's events `X`, that arm's are Binomial(X, q), `q` being its share of the requests. Where events are the majority,
+/// non-events take their place; where the sum is below its mean, the arms are swapped, so that swapping them gives exactly the opposite.
+/// Scaled by `sqrt(V_binomial / V_hypergeometric)`, which is 1 for rare events. Intervals in which an arm has no traffic carry no weight.
+///
+/// Counts may be fractional, as extrapolated increases of counters are.
+#[must_use]
+pub fn deviate(strata: &[Stratum]) -> f64 {
+    let compared = || strata.iter().filter(|stratum| stratum.compares());
+    let (events, requests) = compared().map(Stratum::both).fold((0.0, 0.0), |sum, (x, n)| (sum.0 + x, sum.1 + n));
+    let flip = 2.0 * events > requests;
+    let mut terms = Vec::with_capacity(strata.len());
+    let (mut s, mut mean, mut total, mut hypergeometric) = (0.0, 0.0, 0.0, 0.0);
+    for stratum in compared() {
+        let (x, n) = stratum.both();
+        let (own, y) = if flip { (stratum.total - stratum.events, n - x) } else { (stratum.events, x) };
+        let q = stratum.share();
+        s += own;
+        total += y;
+        mean += y * q;
+        hypergeometric += y * over(n - y, n - 1.0) * q * (1.0 - q);
+        terms.push((y, q));
+    }
+    if total <= 0.0 {
+        return 0.0;
+    }
+    let less = s < mean;
+    if less {
+        s = total - s;
+        for (_, q) in &mut terms {
+            *q = 1.0 - *q;
+        }
+    }
+    let (left, right) = (tail(s, &terms), tail(s + 1.0, &terms));
+    let middle = f64::midpoint(normal_sf(left), normal_sf(right));
+    let z = if middle > 1e-200 && middle < 1.0 - 1e-12 {
+        normal_isf(middle)
+    } else if s >= total {
+        left
+    } else {
+        f64::midpoint(left, right)
+    };
+    let binomial: f64 = terms.iter().map(|(y, q)| y * q * (1.0 - q)).sum();
+    let z = z * if hypergeometric > 0.0 { (binomial / hypergeometric).sqrt() } else { 1.0 };
+    if flip != less { -z } else { z }
+}
+
+/// Residuals of one reading: `r` with variance `v` and fourth cumulant `k` if requests are independent.
+#[derive(Debug, Clone, Copy, Default)]
+struct Residual {
+    r: f64,
+    v: f64,
+    k: f64,
+}
+
+/// What the scatter between intervals says about how much more than independent requests a sum varies: a posterior on a grid.
+#[derive(Debug, Clone)]
+struct Spread {
+    /// Logarithm of the weight of each point of the grid.
+    log: [f64; GRID],
+    /// Inflation of the variance of the sum at each point.
+    inflation: [f64; GRID],
+    /// The same for a window that is compared at its own rates, as placebo windows are.
+    of_placebo: [f64; GRID],
+}
+
+impl Spread {
+    /// `series` are residuals in the order of time, one series or one an arm; `v0` is the variance of the sum if requests are independent.
+    fn of(series: &[Vec<Residual>], v0: f64) -> Self {
+        let all = || series.iter().flatten();
+        let variance: f64 = all().map(|one| one.v).sum();
+        let squares: f64 = all().map(|one| one.r * one.r).sum();
+        let arms = series.len() as f64;
+        let informative = all().filter(|one| one.v > 0.0).count() as f64;
+        let n = (informative / arms).max(1.0);
+        let lag: f64 = series.iter().flat_map(|one| one.windows(2)).map(|pair| pair[0].r * pair[1].r).sum();
+        let fourth: f64 = all().map(|one| (one.v * one.v + one.k / 2.0).max(0.0)).sum();
+        let effective = over(variance * variance, fourth).min(arms * n);
+        let phi = over(squares, variance) * over(n, n - 1.0);
+        let scale = if series.len() == 1 { over(variance, v0) } else { over(variance, v0).sqrt() };
+        let (mut log, mut inflation, mut of_placebo) = ([0.0; GRID], [1.0; GRID], [1.0; GRID]);
+        for j in 0..GRID {
+            let sd = 2f64.powf((j as f64 - 10.0) / 2.0);
+            let tau = sd * sd;
+            // The share of the excess in a residual's variance, of which alone the autocorrelation speaks.
+            let kappa = tau / (1.0 + tau);
+            let rho = (kappa * (n * over(lag, squares) + 1.0) + RHO.1 * RHO.0) / (kappa * kappa * n + RHO.1);
+            let rho = rho.clamp(0.0, RHO_MAX);
+            let lasting = (1.0 + rho) / (1.0 - rho);
+            let degrees = effective * (n - 1.0) / n / lasting;
+            let ratio = phi.max(1e-9) / (1.0 + tau);
+            let relative = sd / EXCESS;
+            log[j] = (relative / (1.0 + relative * relative)).ln() - degrees / 2.0 * (ratio - 1.0 - ratio.ln());
+            inflation[j] = 1.0 + tau * lasting * scale;
+            of_placebo[j] = 1.0 + tau * lasting;
+        }
+        Self { log, inflation, of_placebo }
+    }
+
+    /// Adds the deviates of windows in which nothing was released.
+    fn learn(&mut self, placebos: &[f64]) {
+        for (log, inflation) in self.log.iter_mut().zip(self.of_placebo) {
+            *log -= placebos.iter().map(|z| (inflation.ln() + z * z / inflation) / 2.0).sum::<f64>();
+        }
+    }
+
+    fn weights(&self) -> [f64; GRID] {
+        let largest = self.log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut weights = self.log.map(|log| (log - largest).exp());
+        let sum: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= sum);
+        weights
+    }
+}
+
+/// One arm's events against the other's.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Normal deviate if requests are independent ([`deviate`]).
+    pub z: f64,
+    readings: Vec<([f64; GRID], [f64; GRID])>,
+}
+
+impl Comparison {
+    /// Compares arms whose intervals align: one stratum an interval, in the order of time. `placebos` are the deviates of earlier
+    /// windows of the same length in which nothing was released.
+    #[must_use]
+    pub fn aligned(strata: &[Stratum], placebos: &[f64]) -> Self {
+        Self::of(strata, strata, true, placebos)
+    }
+
+    /// Compares arms that do not align: one table of both, and the scatter of each arm around its own rate. Entries of `strata` pair
+    /// what does not belong together; each arm's are in the order of time, with totals of 0 where one is shorter.
+    #[must_use]
+    pub fn unaligned(strata: &[Stratum], placebos: &[f64]) -> Self {
+        Self::of(&[pooled(strata)], strata, false, placebos)
+    }
+
+    fn of(tables: &[Stratum], strata: &[Stratum], aligned: bool, placebos: &[f64]) -> Self {
+        let v0: f64 = tables
+            .iter()
+            .map(|stratum| {
+                let ((x, n), q) = (stratum.both(), stratum.share());
+                x * over(n - x, n - 1.0) * q * (1.0 - q)
+            })
+            .sum();
+        let mut spreads: Vec<Spread> = if aligned { paired(strata).map(|series| Spread::of(&[series], v0)).into_iter().collect() } else { Vec::new() };
+        spreads.push(Spread::of(&unpaired(strata), v0));
+        let readings = spreads
+            .into_iter()
+            .map(|mut spread| {
+                spread.learn(placebos);
+                (spread.weights(), spread.inflation)
+            })
+            .collect();
+        Self { z: deviate(tables), readings }
+    }
+
+    /// One-sided p-value if requests are independent.
+    #[must_use]
+    pub fn p_independent(&self) -> f64 {
+        normal_sf(self.z)
+    }
+
+    /// One-sided p-value with bursts and drift allowed for.
+    #[must_use]
+    pub fn p(&self) -> f64 {
+        self.p_of(self.z)
+    }
+
+    /// The same of another deviate of these arms.
+    #[must_use]
+    pub fn p_of(&self, z: f64) -> f64 {
+        let of = |(weights, inflation): &([f64; GRID], [f64; GRID])| -> f64 {
+            // What has no weight adds nothing.
+            let terms = weights.iter().zip(inflation).filter(|(weight, _)| **weight > 1e-18);
+            terms.map(|(weight, inflation)| weight * normal_sf(z / inflation.sqrt())).sum()
+        };
+        self.readings.iter().map(of).fold(1.0, f64::min)
+    }
+
+    /// Posterior median of how much more than independent requests the sum varies; 1 or more.
+    #[must_use]
+    pub fn inflation(&self) -> f64 {
+        let median = |(weights, inflation): &([f64; GRID], [f64; GRID])| {
+            let mut below = 0.0;
+            let at = weights.iter().take_while(|weight| { below += **weight; below < 0.5 }).count();
+            inflation[at.min(GRID - 1)]
+        };
+        self.readings.iter().map(median).fold(f64::INFINITY, f64::min)
+    }
+}
+
+fn pooled(strata: &[Stratum]) -> Stratum {
+    strata.iter().fold(Stratum { events: 0.0, total: 0.0, other_events: 0.0, other_total: 0.0 }, |sum, one| Stratum {
+        events: sum.events + one.events,
+        total: sum.total + one.total,
+        other_events: sum.other_events + one.other_events,
+        other_total: sum.other_total + one.other_total,
+    })
+}
+
+/// Residuals around one rate ratio in all intervals, so that bursts and drift that both arms share cancel. `None` unless both arms have
+/// events in intervals with both arms' traffic: there is no ratio then.
+fn paired(strata: &[Stratum]) -> Option<Vec<Residual>> {
+    let (up, down) = strata.iter().fold((0.0, 0.0), |(up, down), one| {
+        let q = one.share();
+        (up + one.events * (1.0 - q), down + one.other_events * q)
+    });
+    if up <= 0.0 || down <= 0.0 {
+        return None;
+    }
+    let ratio = up / down;
+    let of = |one: &Stratum| {
+        let q = one.share();
+        let other = over(one.both().0, one.other_total + ratio * one.total).clamp(0.0, 1.0);
+        let own = (ratio * other).clamp(0.0, 1.0);
+        let (a, b) = ((1.0 - q) * (1.0 - q), (ratio * q) * (ratio * q));
+        let v_own = a * one.total * own * (1.0 - own);
+        let v_other = b * one.other_total * other * (1.0 - other);
+        Residual {
+            r: (1.0 - q) * one.events - ratio * q * one.other_events,
+            v: v_own + v_other,
+            k: a * v_own * (1.0 - 6.0 * own * (1.0 - own)) + b * v_other * (1.0 - 6.0 * other * (1.0 - other)),
+        }
+    };
+    Some(strata.iter().map(of).collect())
+}
+
+/// Residuals of each arm around its own rate: twice the degrees of freedom, but shared bursts do not cancel.
+fn unpaired(strata: &[Stratum]) -> [Vec<Residual>; 2] {
+    let all = pooled(strata);
+    let (q, own, other) = (all.share(), over(all.events, all.total), over(all.other_events, all.other_total));
+    let of = |weight: f64, rate: f64, events: f64, total: f64| {
+        let v = weight * weight * rate * (1.0 - rate) * total;
+        Residual { r: weight * (events - rate * total), v, k: weight * weight * v * (1.0 - 6.0 * rate * (1.0 - rate)) }
+    };
+    [
+        strata.iter().map(|one| of(1.0 - q, own, one.events, one.total)).collect(),
+        strata.iter().map(|one| of(q, other, one.other_events, one.other_total)).collect(),
+    ]
+}
