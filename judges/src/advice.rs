@@ -48,7 +48,10 @@ fn next_step(judgement: &mut Judgement, evidence: &Evidence) {
 /// Whether a metric was left open because the canary receives too few requests.
 fn lacks_traffic(metric: &MetricResult) -> bool {
     let by_guard = |guard: Guard| metric.guards.iter().any(|finding| finding.guard == guard);
-    !metric.muted && metric.status == Status::Inconclusive && metric.counts.is_some() && (by_guard(Guard::FewRequests) || by_guard(Guard::CouldNotDetect))
+    !metric.muted
+        && metric.status == Status::Inconclusive
+        && metric.counts.is_some()
+        && (by_guard(Guard::FewRequests) || by_guard(Guard::CouldNotDetect))
 }
 
 /// Names the step at which the metrics that lack traffic would have enough of it, or says that there is none.

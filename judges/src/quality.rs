@@ -154,7 +154,11 @@ pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Un
 }
 
 /// Those of them that a condition picks.
-pub(crate) fn count_live(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>], wanted: impl Fn(&Metric, &Cleaned) -> bool) -> usize {
+pub(crate) fn count_live(
+    config: &CheckedConfig,
+    cleaned: &[Result<Cleaned, Unjudged>],
+    wanted: impl Fn(&Metric, &Cleaned) -> bool,
+) -> usize {
     let pairs = config.metrics.iter().zip(cleaned);
     pairs.filter(|(metric, c)| !metric.muted && c.as_ref().is_ok_and(|c| c.is_live() && wanted(metric, c))).count()
 }
@@ -370,7 +374,15 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
     let past = |one: &Earlier| Some(Earlier { days: one.days, points: clean_past(metric, arm, &one.points)? });
     let earlier = arm.earlier.iter().filter_map(past).collect();
     let bounds = arm.bounds.clone();
-    Ok(CleanArm { points, instances, history, earlier, bounds, coverage: Coverage { present, expected, infinite, filled_with_zero, fraction }, seen })
+    Ok(CleanArm {
+        points,
+        instances,
+        history,
+        earlier,
+        bounds,
+        coverage: Coverage { present, expected, infinite, filled_with_zero, fraction },
+        seen,
+    })
 }
 
 /// Makes counts consistent: zeros for absent events where those mean zero, both missing where either is or is negative, and never more

@@ -83,11 +83,19 @@ impl RatioTraffic {
     /// The cheaper of excluding the shift and of settling the declared limit, which the canary's requests alone decide.
     fn cheaper(&self, excluding: Option<f64>, least: u64) -> Option<Needed> {
         let limit = self.limit.and_then(|limit| {
-            let requests = if self.rises { requests_for_upper_bound(self.canary_rate, limit) } else { requests_for_lower_bound(self.canary_rate, limit) };
+            let requests = if self.rises {
+                requests_for_upper_bound(self.canary_rate, limit)
+            } else {
+                requests_for_lower_bound(self.canary_rate, limit)
+            };
             Some(Needed { requests: requests? as f64, would: format!("settle the limit of {}", explain::rate(limit)) })
         });
         let excluding = excluding.map(|requests| self.excludes(requests.max(least as f64)));
-        [excluding, limit].into_iter().flatten().min_by(|a, b| a.requests.total_cmp(&b.requests)).filter(|one| one.requests > self.canary_total)
+        [excluding, limit]
+            .into_iter()
+            .flatten()
+            .min_by(|a, b| a.requests.total_cmp(&b.requests))
+            .filter(|one| one.requests > self.canary_total)
     }
 
     /// Canary requests with which, the baseline growing alike, the shift would be excluded.

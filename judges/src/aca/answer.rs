@@ -11,9 +11,9 @@ use super::score::{Scored, Summary, SummaryReason, summary};
 use crate::config::{CheckedConfig, Metric};
 use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
-use crate::scorecard::{Examiner, 
-    Action, Coverage, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict, VerdictCause,
-    VerdictReason,
+use crate::scorecard::{
+    Action, Coverage, Examiner, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict,
+    VerdictCause, VerdictReason,
 };
 
 /// Judges a canary as Kayenta does.

@@ -75,7 +75,7 @@ impl Claim {
 
 /// Where a claim ends up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rung {
+pub(crate) enum Rung {
     /// Nothing speaks, and nothing is acquitted.
     Open,
     /// A worsening that must be detectable is excluded.

@@ -14,11 +14,11 @@
 //!
 //! Of 17 recorded canaries with a leak to +10 %, 94 % are found (65 % regressed), and of the same ones without it none.
 
+use super::Observation;
 use super::ladder::{Claim, Rung, Size, walk};
 use super::past::both_arms;
 use super::rule::{self, ENOUGH_WINDOWS, Levels};
 use super::subject::Subject;
-use super::Observation;
 use crate::config::{Direction, Metric};
 use crate::explain;
 use crate::quality::Cleaned;
@@ -112,7 +112,13 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
         explain::limit(sign, numbers.limit, absolute)
     );
     result.trend = Some(numbers);
-    (rung >= Rung::Suspect).then_some(Observation { examiner: Examiner::Leak, rung, reason: Reason::Leak, mode: Mode::Statistical, sentence })
+    (rung >= Rung::Suspect).then_some(Observation {
+        examiner: Examiner::Leak,
+        rung,
+        reason: Reason::Leak,
+        mode: Mode::Statistical,
+        sentence,
+    })
 }
 
 /// Size of an arm's level; `None` without points.

@@ -15,7 +15,13 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
         return None;
     }
     let (rung, sentence) = if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) };
-    (rung >= Rung::Suspect).then_some(Observation { examiner: Examiner::Limits, rung, reason: Reason::Limit, mode: Mode::Threshold, sentence })
+    (rung >= Rung::Suspect).then_some(Observation {
+        examiner: Examiner::Limits,
+        rung,
+        reason: Reason::Limit,
+        mode: Mode::Threshold,
+        sentence,
+    })
 }
 
 /// Points that most of a window must have past a limit.
@@ -48,7 +54,8 @@ fn of_values(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String)
     let (rung, points, n) = of_points(&baseline, &canary, past);
     let there = baseline.iter().filter(|v| v.is_finite() && past(**v)).count();
     if rung >= Rung::Suspect && result.threshold.is_none() {
-        result.threshold = Some(ThresholdNumbers { max: limits.max, min: limits.min, points_past: Some(points), points: Some(n), rate_interval: None });
+        result.threshold =
+            Some(ThresholdNumbers { max: limits.max, min: limits.min, points_past: Some(points), points: Some(n), rate_interval: None });
     }
     let limit = threshold::limit_words(subject.metric, limits.max, limits.min, false);
     let both = if there > 0 { format!("; so are {there} of the baseline's") } else { String::new() };
@@ -60,9 +67,10 @@ fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
     let (b, c) = (Pooled::of(&subject.cleaned.baseline), Pooled::of(&subject.cleaned.canary));
     let past = |arm: &Pooled| limits.max.is_some_and(|max| arm.bounds.low > max) || limits.min.is_some_and(|min| arm.bounds.high < min);
     let (events, totals) = subject.cleaned.canary.counted();
-    let worse = events.iter().zip(&totals).filter(|(x, m)| {
-        **m > 0.0 && (limits.max.is_some_and(|max| **x > max * **m) || limits.min.is_some_and(|min| **x < min * **m))
-    });
+    let worse = events
+        .iter()
+        .zip(&totals)
+        .filter(|(x, m)| **m > 0.0 && (limits.max.is_some_and(|max| **x > max * **m) || limits.min.is_some_and(|min| **x < min * **m)));
     let proved = c.total > 0.0 && past(&c) && worse.count() >= rule::FEW_INTERVALS;
     let both = b.total > 0.0 && past(&b);
     let limit = threshold::limit_words(subject.metric, limits.max, limits.min, true);

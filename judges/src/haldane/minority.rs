@@ -1,6 +1,6 @@
 //! A minority of points: are some of the canary's far worse, if not the typical one?
 
-use super::ladder::{Claim, Size, walk, Rung};
+use super::ladder::{Claim, Rung, Size, walk};
 use super::past::both_arms;
 use super::rule;
 use super::subject::Subject;
@@ -108,18 +108,22 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
     let mut distances: Vec<f64> = b.iter().map(|v| (v - median_b).abs()).chain(c.iter().map(|v| (v - median_c).abs())).collect();
     distances.sort_unstable_by(f64::total_cmp);
     let in_noise = ratio_to(moved, 1.4826 * median_of_sorted(&distances));
-    let doublings = rule::EACH_DOUBLING * (2.0 * subject.chances()).log2();
     if relative < rule::MINORITY_SHIFT.0 {
         return None;
     }
-    let large = match usual(subject, sign) {
-        Some((centre, quantile)) => {
-            let needed = rule::MINORITY_SHIFT.0.max((rule::MINORITY_USUAL + doublings) * quantile);
-            times >= rule::MINORITY_TIMES.1 && in_noise >= rule::MINORITY_NOISE.1 && relative - centre >= needed
+    let usual = usual(subject, sign);
+    // A second look at the same points; only a regression knows how many metrics and looks there are.
+    let large = |chances: f64| {
+        let doublings = rule::EACH_DOUBLING * (2.0 * chances).log2();
+        match usual {
+            Some((centre, quantile)) => {
+                let needed = rule::MINORITY_SHIFT.0.max((rule::MINORITY_USUAL + doublings) * quantile);
+                times >= rule::MINORITY_TIMES.1 && in_noise >= rule::MINORITY_NOISE.1 && relative - centre >= needed
+            }
+            None => times >= rule::MINORITY_TIMES.0 && in_noise >= rule::MINORITY_NOISE.0 + doublings,
         }
-        None => times >= rule::MINORITY_TIMES.0 && in_noise >= rule::MINORITY_NOISE.0 + doublings,
     };
-    if !large {
+    if !large(1.0) {
         return None;
     }
     let mut pooled: Vec<f64> = b.iter().chain(&c).copied().collect();
@@ -133,7 +137,7 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
     // A start-up that healed is no proof.
     let tail = ascending(&subject.canary[subject.canary.len() - subject.canary.len().div_ceil(rule::HEALED.0)..], sign);
     let stays = !tail.is_empty() && worst_mean(&tail) - worst_b >= moved / 2.0;
-    let beyond = stays && relative >= rule::MINORITY_SHIFT.1 && times >= rule::MINORITY_TIMES.2;
+    let beyond = large(subject.chances()) && stays && relative >= rule::MINORITY_SHIFT.1 && times >= rule::MINORITY_TIMES.2;
     let claim = |test: &PointTest, size: Size| Claim {
         size,
         p: sides * test.p,

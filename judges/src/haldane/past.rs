@@ -119,10 +119,6 @@ pub(super) struct Learnt {
     earlier: Option<f64>,
     /// Windows that do not overlap, where the arms were observed over the same time.
     disjoint: Option<usize>,
-    /// Points of each window.
-    pub(super) points: usize,
-    /// Whether both arms have a past; otherwise the windows are cut from one series before and after.
-    pub(super) both_arms: bool,
 }
 
 /// What decides: the placebo windows' number and spread, and whether they are read at the same clock time.
@@ -148,7 +144,6 @@ impl Learnt {
     /// `rates` shifts are in the unit, and no clock is asked.
     pub(super) fn of(past: &Past, n: (usize, usize), concurrent: bool, rates: bool, level: f64, compare: Compare<'_>) -> Self {
         let pairs = both_arms((past.baseline.len(), past.canary.len()), n);
-        let points = pairs.first().map_or(0, |pair| pair.canary.len().max(pair.baseline.len()));
         let of = |pair: &Placebo| compare(&past.canary[pair.canary.clone()], &past.baseline[pair.baseline.clone()]);
         let shifts = relative(&pairs.iter().map(of).collect::<Vec<_>>(), rates);
         let known = shifts.iter().flatten().count();
@@ -159,11 +154,11 @@ impl Learnt {
             let alone = relative(&adjacent.iter().map(of).collect::<Vec<_>>(), rates);
             if alone.iter().flatten().count() > known {
                 let shifts = alone.into_iter().flatten().collect();
-                return Self { shifts, clock: Vec::new(), earlier: None, disjoint, points: n.1, both_arms: false };
+                return Self { shifts, clock: Vec::new(), earlier: None, disjoint };
             }
         }
         let (clock, earlier) = if rates { (Vec::new(), None) } else { at_the_same_clock(past, &pairs, &shifts, n, level, compare) };
-        Self { shifts: shifts.into_iter().flatten().collect(), clock, earlier, disjoint, points, both_arms: true }
+        Self { shifts: shifts.into_iter().flatten().collect(), clock, earlier, disjoint }
     }
 
     /// What decides. The same clock time does where it makes the spread smaller.

@@ -10,6 +10,7 @@ use crate::config::Kind;
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
+use crate::stats::mann_whitney::mann_whitney;
 
 /// Points of the view of a window of `n`; `None` where it is too short for one.
 fn view(n: usize) -> Option<usize> {
@@ -25,20 +26,27 @@ fn relative_shift(rate: bool, sign: f64, canary: &[f64], baseline: &[f64]) -> Op
     Some(ratio_to(sign * shift, level))
 }
 
-/// Whether a worsening of the whole window shows less than half of the tolerance in its last third, against the whole baseline and, where
-/// the arms align, against the same intervals.
-pub(super) fn has_healed(subject: &Subject<'_>, m: &Measured, bar: &Bar) -> bool {
+/// Whether a worsening of the whole window has provably gone: its last third shows less than half of the tolerance, against the whole
+/// baseline and, where the arms align, against the same intervals, and is better than what came before it by a rank test.
+///
+/// By means where the worsening is one of means. Not against other days' clock times, of which a third of a window says too little.
+pub(super) fn has_healed(subject: &Subject<'_>, m: &Measured, bar: &Bar, means: bool) -> bool {
     let n = subject.canary.len();
-    if n < rule::RECENT.2 {
+    if n < rule::RECENT.2 || m.usual.clock.is_some() {
         return false;
     }
-    let k = n.div_ceil(rule::HEALED.0);
+    let (before, last) = subject.canary.split_at(n - n.div_ceil(rule::HEALED.0));
     let less = |baseline: &[f64]| {
-        let relative = relative_shift(m.rate, m.sign, &subject.canary[n - k..], baseline);
+        let relative = relative_shift(m.rate || means, m.sign, last, baseline);
         relative.is_some_and(|relative| relative < rule::HEALED.1 * bar.tolerance.regressed)
     };
-    let same = subject.cleaned.is_aligned();
-    less(&subject.baseline) && (!same || less(&subject.baseline[subject.baseline.len() - k..]))
+    let turned = |values: &[f64]| Sample::of_present(values).map(|sample| if m.sign < 0.0 { sample.negated() } else { sample });
+    let better = || match (turned(before), turned(last)) {
+        (Ok(before), Ok(last)) => mann_whitney(&before, &last).p.greater <= rule::P_RANK,
+        _ => false,
+    };
+    let aligned = subject.cleaned.is_aligned();
+    less(&subject.baseline) && (!aligned || less(&subject.baseline[subject.baseline.len() - last.len()..])) && better()
 }
 
 /// Looks at the last sixth: regressed there too by itself is suspect, and gross there is regressed.
@@ -54,11 +62,16 @@ fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> 
     Some(Observation { examiner: Examiner::Recent, rung, reason: Reason::Recent, mode, sentence })
 }
 
-/// What two views together say: both must be regressed; gross in each is proof, else it is seen.
-fn together(rungs: &[Rung], gross: bool) -> Rung {
-    let all = rungs.iter().all(|rung| *rung == Rung::Regressed);
-    let claim = Claim::certain(Size::of(all, all && gross));
-    walk(&claim)
+/// What one view says by itself: whether it is seen, and whether it is proved.
+fn graded(claim: &Claim) -> (bool, bool) {
+    let is_regressed = |chances: f64| walk(&Claim { chances, ..*claim }) == Rung::Regressed;
+    (is_regressed(rule::RECENT_SUSPECT), is_regressed(claim.chances))
+}
+
+/// What all views together say: each must be seen, and proof takes that each is proved and gross.
+fn together(views: impl Iterator<Item = ((bool, bool), bool)>) -> Rung {
+    let (seen, proved) = views.fold((true, true), |(seen, proved), (view, gross)| (seen && view.0, proved && view.1 && gross));
+    walk(&Claim::certain(Size::of(seen, seen && proved)))
 }
 
 fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
@@ -85,12 +98,11 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
             return None;
         }
         let m = value::measure(&arms)?;
-        let (claim, _) = value::claims(subject, &m, chances, false);
+        let (claim, _) = value::claims(subject, &m, chances, [false; 2]);
         let gross = m.effect >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && (m.rate || m.shift >= rule::GROSS.2 * m.noise);
-        views.push((walk(&claim), gross, m));
+        views.push((graded(&claim), gross, m));
     }
-    let (rungs, gross): (Vec<Rung>, Vec<bool>) = views.iter().map(|(rung, gross, _)| (*rung, *gross)).unzip();
-    let rung = together(&rungs, gross.iter().all(|gross| *gross));
+    let rung = together(views.iter().map(|(seen, gross, _)| (*seen, *gross)));
     let (_, _, m) = views.first()?;
     let sign = m.sign * subject.original_sign();
     let change = explain::change(if subject.mirror.is_some() { 1.0 } else { sign } * ratio_to(m.shift, m.level));
@@ -117,7 +129,7 @@ fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     if cleaned.is_aligned() {
         views.push((n.0.saturating_sub(k)..n.0, true));
     }
-    let views: Vec<(Rung, counts::Measured)> = views
+    let views: Vec<((bool, bool), counts::Measured)> = views
         .into_iter()
         .map(|(baseline, aligned)| {
             let strata = counts::strata_of(cleaned, reading, baseline, recent.clone());
@@ -134,11 +146,10 @@ fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
                 visible: m.events >= rule::FEW_EVENTS,
                 ..Claim::certain(Size::Small)
             };
-            (walk(&claim), m)
+            (graded(&claim), m)
         })
         .collect();
-    let gross = views.iter().all(|(_, m)| m.relative() >= rule::GROSS.0);
-    let rung = together(&views.iter().map(|(rung, _)| *rung).collect::<Vec<_>>(), gross);
+    let rung = together(views.iter().map(|(seen, m)| (*seen, m.relative() >= rule::GROSS.0)));
     let (_, m) = views.first()?;
     let reported = |rate: f64| explain::rate(if reading.is_complement() { 1.0 - rate } else { rate });
     let sentence = format!(

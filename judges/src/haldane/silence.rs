@@ -50,7 +50,8 @@ fn at_the_end(subject: &Subject<'_>) -> Option<Observation> {
     }
     // Totals of 0 are no traffic, whatever the direction of the rate.
     let counted = subject.cleaned.is_counted();
-    let falls = subject.metric.direction != Direction::Increase && subject.metric.kind != Kind::Ratio && subject.metric.kind != Kind::Events;
+    let falls =
+        subject.metric.direction != Direction::Increase && subject.metric.kind != Kind::Ratio && subject.metric.kind != Kind::Events;
     let zero = (counted || falls) && !baseline.contains(&0.0);
     let dead = |values: &[f64]| values.iter().map(|v| !v.is_finite() || zero && *v == 0.0).collect::<Vec<bool>>();
     let (db, dc) = (dead(baseline), dead(canary));
@@ -63,7 +64,13 @@ fn at_the_end(subject: &Subject<'_>) -> Option<Observation> {
     let (near, least, share) = rule::ENDED;
     let size = Size::of(run >= near && extra >= near, extra >= least.max(dc.len().div_ceil(share)));
     let missing = canary[canary.len() - run..].iter().any(|v| !v.is_finite());
-    let what = if missing { "no points" } else if counted { "no traffic" } else { "nothing but 0" };
+    let what = if missing {
+        "no points"
+    } else if counted {
+        "no traffic"
+    } else {
+        "nothing but 0"
+    };
     let sentence = format!(
         "{what} in its last {} of {}, where the baseline reports; before, {} at most were missing in a row",
         explain::count(run as u64, "interval"),
@@ -96,7 +103,12 @@ fn instances_gone(subject: &Subject<'_>) -> Option<Observation> {
     let others = if baseline.is_empty() { 0.0 } else { baseline.iter().filter(is_gone).count() as f64 / baseline.len() as f64 };
     let more = share > 0.0 && others < 0.5 * share;
     let verb = if gone.len() == 1 { "has" } else { "have" };
-    let sentence = format!("{} of {}, {}, {verb} no points in the last third of the window", gone.len(), explain::count(canary.len() as u64, "instance"), named(&gone));
+    let sentence = format!(
+        "{} of {}, {}, {verb} no points in the last third of the window",
+        gone.len(),
+        explain::count(canary.len() as u64, "instance"),
+        named(&gone)
+    );
     observation(Size::of(more, more && share >= rule::HALF), Reason::InstancesSilent, sentence)
 }
 

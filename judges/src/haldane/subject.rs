@@ -94,6 +94,10 @@ fn upper_bound(metric: &Metric, baseline: &[f64], canary: &[f64]) -> Option<f64>
     }
     let mut values: Vec<f64> = baseline.iter().copied().filter(|v| v.is_finite()).collect();
     values.sort_unstable_by(f64::total_cmp);
-    let level = if metric.kind == Kind::Ratio { values.iter().sum::<f64>() / values.len().max(1) as f64 } else { crate::stats::median_of_sorted(&values) };
+    let level = if metric.kind == Kind::Ratio {
+        values.iter().sum::<f64>() / values.len().max(1) as f64
+    } else {
+        crate::stats::median_of_sorted(&values)
+    };
     (level > bound / 2.0).then_some(bound)
 }

@@ -22,9 +22,7 @@ pub fn hypergeometric_sf(x: u64, population: u64, marked: u64, draws: u64) -> f6
     let choose = |n: u64, k: u64| ln_gamma(n as f64 + 1.0) - ln_gamma(k as f64 + 1.0) - ln_gamma((n - k) as f64 + 1.0);
     let at = |k: u64| (choose(marked, k) + choose(population - marked, draws - k) - choose(population, draws)).exp();
     // P(k + 1) / P(k).
-    let up = |k: u64| {
-        ((marked - k) as f64 * (draws - k) as f64) / ((k + 1) as f64 * ((population - marked + k + 1) as f64 - draws as f64))
-    };
+    let up = |k: u64| ((marked - k) as f64 * (draws - k) as f64) / ((k + 1) as f64 * ((population - marked + k + 1) as f64 - draws as f64));
     let mean = draws as f64 * marked as f64 / population as f64;
     if x as f64 > mean {
         let (mut term, mut sum) = (at(x), 0.0);

@@ -263,7 +263,8 @@ impl Comparison {
                 x * over(n - x, n - 1.0) * q * (1.0 - q)
             })
             .sum();
-        let mut spreads: Vec<Spread> = if aligned { paired(strata).map(|series| Spread::of(&[series], v0)).into_iter().collect() } else { Vec::new() };
+        let mut spreads: Vec<Spread> =
+            if aligned { paired(strata).map(|series| Spread::of(&[series], v0)).into_iter().collect() } else { Vec::new() };
         spreads.push(Spread::of(&unpaired(strata), v0));
         let readings = spreads
             .into_iter()
@@ -303,7 +304,13 @@ impl Comparison {
     pub fn inflation(&self) -> f64 {
         let median = |(weights, inflation): &([f64; GRID], [f64; GRID])| {
             let mut below = 0.0;
-            let at = weights.iter().take_while(|weight| { below += **weight; below < 0.5 }).count();
+            let at = weights
+                .iter()
+                .take_while(|weight| {
+                    below += **weight;
+                    below < 0.5
+                })
+                .count();
             inflation[at.min(GRID - 1)]
         };
         self.readings.iter().map(median).fold(f64::INFINITY, f64::min)

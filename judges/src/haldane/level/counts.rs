@@ -14,9 +14,9 @@ use crate::quality::{CleanArm, Cleaned};
 use crate::remedy::{self, RatioTraffic};
 use crate::scorecard::{AppliedLimit, ArmCounts, CountNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, Reason, Status};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
+use crate::stats::normal_isf;
 use crate::stats::sequential::sequential_p;
 use crate::stats::strata::{Comparison, Stratum, deviate, standardised_rates};
-use crate::stats::normal_isf;
 use crate::threshold::{self, sum};
 
 /// Looks back at a growing window; of a plan with more of them, so many evenly spread ones.
@@ -154,7 +154,8 @@ impl Measured {
 }
 
 fn pooled_rates(strata: &[Stratum]) -> (f64, f64) {
-    let sums = strata.iter().fold([0.0; 4], |s, one| [s[0] + one.events, s[1] + one.total, s[2] + one.other_events, s[3] + one.other_total]);
+    let sums =
+        strata.iter().fold([0.0; 4], |s, one| [s[0] + one.events, s[1] + one.total, s[2] + one.other_events, s[3] + one.other_total]);
     let rate = |x: f64, m: f64| if m > 0.0 { x / m } else { 0.0 };
     (rate(sums[0], sums[1]), rate(sums[2], sums[3]))
 }
@@ -182,7 +183,12 @@ fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
 }
 
 /// Strata of both arms' intervals between two places, counted from the window's start.
-pub(in crate::haldane) fn strata_of(cleaned: &Cleaned, reading: Reading, baseline: std::ops::Range<usize>, canary: std::ops::Range<usize>) -> Vec<Stratum> {
+pub(in crate::haldane) fn strata_of(
+    cleaned: &Cleaned,
+    reading: Reading,
+    baseline: std::ops::Range<usize>,
+    canary: std::ops::Range<usize>,
+) -> Vec<Stratum> {
     let cut = |points: &'_ Points, range: std::ops::Range<usize>| -> (Vec<f64>, Vec<f64>) {
         let (events, totals) = slices(points);
         let range = range.start.min(events.len())..range.end.min(events.len());

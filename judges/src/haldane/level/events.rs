@@ -10,9 +10,9 @@ use crate::haldane::subject::Subject;
 use crate::haldane::{fall_back, finite, ratio_to};
 use crate::remedy;
 use crate::scorecard::{EventNumbers, Guard, MetricResult, Mode, Reason, Status};
+use crate::stats::Sample;
 use crate::stats::dependence::{lag1_autocorrelation, variance_inflation};
 use crate::stats::prediction::{student_quantile, student_sf};
-use crate::stats::Sample;
 use crate::threshold::{self, present};
 
 /// Events of one arm against the other's.
@@ -137,22 +137,37 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         Rung::Suspect => finding.decide(Status::Suspect, Reason::Events, Mode::Statistical, what),
         Rung::Acquitted => {
             let wanted = explain::quantity(metric, m.means.0 + detectable);
-            finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Statistical, format!("{what}; {wanted} an interval would have shown"));
+            finding.decide(
+                Status::Pass,
+                Reason::WithinTolerance,
+                Mode::Statistical,
+                format!("{what}; {wanted} an interval would have shown"),
+            );
         }
         Rung::Open => {
             if few < needed {
                 finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(few as u64, "interval")));
                 finding.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
             } else if none {
-                finding.guard(Guard::CouldNotDetect, format!("none seen in {few} intervals of either arm, which excludes no rate above {} an interval", explain::digits(3.0 / few as f64)));
+                finding.guard(
+                    Guard::CouldNotDetect,
+                    format!(
+                        "none seen in {few} intervals of either arm, which excludes no rate above {} an interval",
+                        explain::digits(3.0 / few as f64)
+                    ),
+                );
                 finding.result.remedies = remedy::for_values(metric, f64::INFINITY, context.observed_seconds, context.step_seconds);
             } else {
-                finding.guard(Guard::CouldNotDetect, format!("{what}; a rise to {} an interval could not be ruled out", explain::quantity(metric, m.means.0 + detectable)));
+                finding.guard(
+                    Guard::CouldNotDetect,
+                    format!("{what}; a rise to {} an interval could not be ruled out", explain::quantity(metric, m.means.0 + detectable)),
+                );
                 let room = (detectable - m.shift).max(0.0) / student_quantile(1.0 - claim.p_pass, m.degrees.max(1.0));
                 let growth = if room > 0.0 { (m.error / room).powi(2).max(1.0) } else { f64::INFINITY };
                 finding.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
             }
-            let mut decision = threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
+            let mut decision =
+                threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
             if none && decision.status != Status::Pass {
                 (decision.status, decision.reason) = (Status::Pass, Reason::Identical);
                 decision.sentence = "no events seen in either arm, so that nothing could differ".to_owned();

@@ -88,8 +88,7 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
 
     let rho = (lag1_autocorrelation(arms.baseline), lag1_autocorrelation(arms.canary));
     // Dependence as the baseline has it, so that no move of the canary widens its own allowance; rates have no other.
-    let inflation =
-        if rate { pooled_inflation(rho.1, c.len(), rho.0, b.len()) } else { variance_inflation(rho.0, b.len()) };
+    let inflation = if rate { pooled_inflation(rho.1, c.len(), rho.0, b.len()) } else { variance_inflation(rho.0, b.len()) };
     let (mut drift, mut sampling, mut pods) = (0.0, 0.0, 0.0);
     if !rate && unit > 0.0 {
         let few = b.len().min(c.len());
@@ -101,6 +100,8 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
             pods = arms.pods.sqrt();
         }
     }
+    // A rate has no scatter of its own to weigh a few windows by: until the past decides, the rank test does.
+    let usual = if rate && !usual.is_enough() { Usual { windows: 0, spread: 0.0, ..usual } } else { usual };
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
     let means = (usual.is_enough() && !rate).then(|| means(arms, (&b, &c), level, inflation)).flatten();
@@ -251,7 +252,7 @@ impl Bar {
         let detectable = if m.rate {
             // A rate that is told to a point is told.
             let point = rule::RATE_DETECTABLE * subject.metric.percentage_point();
-            if m.usual.is_enough() { detectable.max(m.effect + point) } else { f64::INFINITY }
+            if m.usual.is_enough() { detectable.max(m.effect + point) } else { detectable.max(point) }
         } else if absolute > 0.0 && m.unit > 0.0 {
             detectable.max(absolute / m.unit)
         } else {
@@ -288,38 +289,43 @@ fn p_of(effect: f64, sigma: f64) -> f64 {
 const LEVELS: Levels = Levels { regressed: (rule::P_VALUE, 1.0), suspect: (rule::P_SUSPECT, 1.0) };
 
 /// What the ladder is asked of the ranks, and of the means.
-pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f64, healed: bool) -> (Claim, Option<Claim>) {
+pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f64, healed: [bool; 2]) -> (Claim, Option<Claim>) {
     let bar = Bar::of(subject, m);
     let history = m.usual.is_enough();
     let few = m.n.0.min(m.n.1);
     let beyond_by_sample = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(m);
     let noisy = !m.rate && !history && few < rule::FEW_NOISY.0 && m.noise > rule::FEW_NOISY.1 * m.level && !is_gross(m);
-    let proved = m.test.p.greater <= rule::P_RANK;
+    // Ranks say little of rates, which are mostly zero: means are their estimate.
+    let proved = m.rate || m.test.p.greater <= rule::P_RANK;
     let p = p_of(m.effect * rule::REACHES, m.sigma);
+    let legs = if m.means.is_some() { rule::LEGS } else { 1.0 };
     let against = m.unit > 0.0
         && m.effect >= subject.metric.detectable * if m.rate { m.level } else { 1.0 }
         && m.test.p.greater <= rule::AGAINST.1
         && m.shift >= rule::AGAINST.2 * m.noise
         && m.effect >= rule::AGAINST.0 * t4_isf(rule::P_SUSPECT) * m.sigma;
     let enough = few >= rule::FEWEST.max(subject.metric.min_points as usize) && (!m.rate || history || few >= rule::FEWEST_RATE);
+    // A rate has no standard error without a past but that of its means.
+    let sampling = if m.rate && !history { m.sigma.max((m.shift - m.interval.0) / Z_95) } else { m.sigma };
     let ranks = Claim {
         size: bar.size(m, m.effect),
         p,
-        p_alone: p,
+        p_alone: if proved { legs * p } else { 1.0 },
         p_dependent: 0.0,
         levels: LEVELS,
         chances,
         neighbours: subject.rivals() as f64,
-        admissible: proved && !healed && !noisy,
+        admissible: proved && !healed[0] && !noisy,
         visible: few >= rule::FEWEST,
         unexplained: beyond_by_sample && !history || against,
         // With a past, what is certainly beyond the tolerance and usual all the same is neither suspect nor acquitted.
-        p_detectable: (enough && !beyond_by_sample).then(|| p_of((bar.detectable - m.effect) * rule::REACHES, m.sigma)),
+        p_detectable: (enough && !beyond_by_sample).then(|| p_of((bar.detectable - m.effect) * rule::REACHES, sampling)),
         p_pass: rule::P_PASS / subject.context.passing_looks(),
     };
     let means = m.means.map(|(effect, sigma)| {
-        let p = p_of(effect * rule::REACHES, sigma);
-        Claim { size: bar.size(m, effect), p, p_alone: p, unexplained: false, p_detectable: None, ..ranks }
+        let p = legs * p_of(effect * rule::REACHES, sigma);
+        let size = bar.size(m, effect);
+        Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy, unexplained: false, p_detectable: None, ..ranks }
     });
     (ranks, means)
 }
@@ -352,11 +358,8 @@ pub(in crate::haldane) fn pod_variance(subject: &Subject<'_>) -> f64 {
             .iter()
             .take(rule::MOST_INSTANCES)
             .filter_map(|one| {
-                let others: Vec<f64> = one
-                    .iter()
-                    .zip(&sums)
-                    .map(|(v, (sum, n))| if v.is_finite() { (sum - v) / (n - 1.0) } else { sum / n })
-                    .collect();
+                let others: Vec<f64> =
+                    one.iter().zip(&sums).map(|(v, (sum, n))| if v.is_finite() { (sum - v) / (n - 1.0) } else { sum / n }).collect();
                 let (one, others) = (window_sample(one)?, window_sample(&others)?);
                 Some((hodges_lehmann(&one, &others), others.median().abs()))
             })
@@ -364,10 +367,8 @@ pub(in crate::haldane) fn pod_variance(subject: &Subject<'_>) -> f64 {
         let mut levels: Vec<f64> = compared.iter().map(|(_, level)| *level).collect();
         levels.sort_unstable_by(f64::total_cmp);
         let floor = rule::LEVEL_FLOOR * median_of_sorted(&levels);
-        let apart: Vec<f64> = compared
-            .iter()
-            .map(|(shift, level)| ratio_to(*shift, level.max(floor)).abs().min(rule::LARGEST_SHIFT))
-            .collect();
+        let apart: Vec<f64> =
+            compared.iter().map(|(shift, level)| ratio_to(*shift, level.max(floor)).abs().min(rule::LARGEST_SHIFT)).collect();
         let n = apart.len() as f64;
         if n >= 2.0 {
             // An instance's distance from the others' mean is n / (n - 1) times that from the mean of all.
@@ -407,7 +408,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         return same_arms(finding, subject, same);
     }
     let bar = Bar::of(subject, &m);
-    let healed = crate::haldane::recent::has_healed(subject, &m, &bar);
+    let healed = [false, true].map(|means| crate::haldane::recent::has_healed(subject, &m, &bar, means));
     let (ranks, means) = claims(subject, &m, subject.chances(), healed);
     let by_ranks = if m.unit > 0.0 { ladder::walk(&ranks) } else { ladder::walk(&from_nothing(subject, &m)) };
     let by_means = means.as_ref().map(ladder::walk).filter(|rung| *rung >= Rung::Suspect && *rung > by_ranks);
@@ -418,7 +419,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     match by_means.unwrap_or(by_ranks) {
         rung @ (Rung::Regressed | Rung::Suspect) => {
             let status = if rung == Rung::Regressed { Status::Regressed } else { Status::Suspect };
-            let (reason, sentence) = said.against(by_means.is_some(), healed, rung);
+            let (reason, sentence) = said.against(by_means.is_some(), healed[usize::from(by_means.is_some())], rung);
             finding.decide(status, reason, Mode::Statistical, sentence);
             return finding.close();
         }
@@ -430,7 +431,8 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     }
     raise_guards(&mut finding, &said);
     let certainly_worse = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(&m);
-    let mut decision = threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
+    let mut decision =
+        threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
     if certainly_worse && decision.status == Status::Pass {
         decision.status = Status::Inconclusive;
         decision.reason = Reason::InsufficientEvidence;
@@ -461,11 +463,13 @@ fn same_arms(mut finding: Finding, subject: &Subject<'_>, same: Same) -> MetricR
     match same {
         Same::Constant => {
             let value = present(&subject.cleaned.baseline.values()).first().copied().unwrap_or(0.0);
-            let sentence = format!("both arms are the same throughout ({}), so that nothing could differ", explain::quantity(subject.metric, value));
+            let sentence =
+                format!("both arms are the same throughout ({}), so that nothing could differ", explain::quantity(subject.metric, value));
             finding.decide(Status::Pass, Reason::Identical, Mode::None, sentence);
         }
         Same::Series => {
-            let sentence = "both arms are one and the same series, point by point, so that nothing is compared; does the query tell them apart?";
+            let sentence =
+                "both arms are one and the same series, point by point, so that nothing is compared; does the query tell them apart?";
             finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
         }
     }
@@ -601,7 +605,8 @@ impl Said<'_> {
         let at = |values: &[f64]| Sample::of_present(values).map_or(0.0, |sample| self.subject.original(location(m.rate, &sample)));
         let (from, to) = (at(&self.subject.baseline), at(&self.subject.canary));
         let middle = if m.rate { "mean" } else { "median" };
-        let levels = format!("{middle} {} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
+        let levels =
+            format!("{middle} {} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
         if m.shift == 0.0 {
             return format!("the typical point did not move ({levels})");
         }
@@ -611,7 +616,10 @@ impl Said<'_> {
             None => String::new(),
         };
         let change = if m.unit > 0.0 && m.level > 0.0 {
-            format!(" ({}{of})", explain::change(if self.subject.mirror.is_some() { m.shift / m.level } else { self.sign() * m.shift / m.level }))
+            format!(
+                " ({}{of})",
+                explain::change(if self.subject.mirror.is_some() { m.shift / m.level } else { self.sign() * m.shift / m.level })
+            )
         } else {
             String::new()
         };
@@ -627,7 +635,11 @@ impl Said<'_> {
         }
         let size = if m.rate { explain::difference(self.subject.metric, size) } else { format!("{} %", explain::digits(100.0 * size)) };
         let clock = if let Some(earlier) = m.usual.clock {
-            format!("; {} than at this hour on earlier days, which differed by {}", self.effect(m.effect), explain::change(self.sign() * m.sign * earlier))
+            format!(
+                "; {} than at this hour on earlier days, which differed by {}",
+                self.effect(m.effect),
+                explain::change(self.sign() * m.sign * earlier)
+            )
         } else {
             String::new()
         };
