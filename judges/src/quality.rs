@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{CheckedConfig, Kind, Metric};
+use crate::config::{CheckedConfig, Direction, Kind, Metric, Per};
 use crate::evidence::{ArmPoints, Comparison, Earlier, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
 use crate::scorecard::Coverage;
@@ -220,6 +220,13 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         None => return Err(Unjudged::Mismatch("no samples were given for this metric".to_owned())),
     };
     let mut warnings = Vec::new();
+    let directed = directed_infinities(metric, (baseline, canary), &mut warnings);
+    let (baseline, canary) = directed.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
+    let followed = match metric.per {
+        Some(Per::Request) => Some(per_request(config, evidence, (baseline, canary))?),
+        None => None,
+    };
+    let (baseline, canary) = followed.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
     let warmup = warmup_points(config.warmup, evidence.step_seconds, evidence.step_seconds_of(i));
     let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(metric, arm, name, warmup, &mut warnings);
     let (clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
@@ -241,6 +248,72 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     }
     let concurrent = evidence.comparison == Comparison::Concurrent;
     Ok(Cleaned { baseline: clean_baseline, canary: clean_canary, concurrent, up_at_other_step: false, warnings })
+}
+
+/// An infinity on the worse side is a point, the worst there is: it is put at twice the size of the largest finite value of either arm.
+/// On the better side it stays infinite, and counts as missing. `None` where there is none on the worse side.
+fn directed_infinities(metric: &Metric, arms: (&ArmPoints, &ArmPoints), warnings: &mut Vec<String>) -> Option<(ArmPoints, ArmPoints)> {
+    let (Points::Values(b), Points::Values(c)) = (&arms.0.points, &arms.1.points) else { return None };
+    let worse = |v: f64| match metric.direction {
+        Direction::Increase => v == f64::INFINITY,
+        Direction::Decrease => v == f64::NEG_INFINITY,
+        Direction::Either => v.is_infinite(),
+    };
+    let count = b.iter().chain(c).filter(|v| worse(**v)).count();
+    if count == 0 {
+        return None;
+    }
+    let largest = b.iter().chain(c).filter(|v| v.abs() <= LARGEST / 4.0).fold(0.0_f64, |most, v| most.max(v.abs()));
+    let far = if largest > 0.0 { 2.0 * largest } else { 1.0 };
+    let place = |values: &[f64]| values.iter().map(|v| if worse(*v) { far.copysign(*v) } else { *v }).collect::<Vec<f64>>();
+    let arm = |arm: &ArmPoints, values: &[f64]| ArmPoints {
+        points: Points::Values(place(values)),
+        instances: arm.instances.iter().map(|one| Instance { name: one.name.clone(), values: place(&one.values) }).collect(),
+        ..arm.clone()
+    };
+    let values = explain::count(count as u64, "value");
+    warnings
+        .push(format!("{values} of both arms are infinite on the worse side; they count as the worst points, at {}", explain::digits(far)));
+    Some((arm(arms.0, b), arm(arms.1, c)))
+}
+
+/// Both arms of a metric that follows the traffic, divided by it in each interval; missing where there was none.
+fn per_request(config: &CheckedConfig, evidence: &Evidence, arms: (&ArmPoints, &ArmPoints)) -> Result<(ArmPoints, ArmPoints), Unjudged> {
+    let traffic = config.metrics.iter().zip(&evidence.observations).find(|(metric, _)| metric.traffic).map(|(_, observation)| observation);
+    let (baseline, canary) = match traffic {
+        Some(Observation::Sampled { baseline, canary }) => (baseline, canary),
+        Some(Observation::Failed(failure)) => return Err(Unjudged::Failed(failure.clone())),
+        None => return Err(Unjudged::Mismatch("it is `per: request`, and no metric has `traffic: true`".to_owned())),
+    };
+    let over = |values: &[f64], traffic: &[f64]| -> Vec<f64> {
+        // Both end together, however far back each reaches.
+        let lacks = values.len().saturating_sub(traffic.len());
+        let skip = traffic.len().saturating_sub(values.len());
+        let requests = std::iter::repeat_n(f64::NAN, lacks).chain(traffic[skip..].iter().copied());
+        values.iter().zip(requests).map(|(v, requests)| if requests > 0.0 { v / requests } else { f64::NAN }).collect()
+    };
+    let points = |points: &Points, traffic: &Points| match (points, traffic) {
+        (Points::Values(values), Points::Values(traffic)) => Some(Points::Values(over(values, traffic))),
+        _ => None,
+    };
+    let arm = |arm: &ArmPoints, traffic: &ArmPoints| {
+        if arm.step_seconds != traffic.step_seconds {
+            return Err(Unjudged::Mismatch(
+                "its points are of another step than those of the traffic that it is divided by; give both one step".to_owned(),
+            ));
+        }
+        let window = points(&arm.points, &traffic.points).ok_or_else(|| {
+            Unjudged::Mismatch("only values can be divided by the traffic; leave `per` out of a ratio with counts".to_owned())
+        })?;
+        let history = arm.history.as_ref().zip(traffic.history.as_ref()).and_then(|(history, traffic)| points(history, traffic));
+        let earlier = arm.earlier.iter().filter_map(|day| {
+            let traffic = traffic.earlier.iter().find(|one| one.days == day.days)?;
+            Some(Earlier { days: day.days, points: points(&day.points, &traffic.points)? })
+        });
+        // The traffic of one instance is not known.
+        Ok(ArmPoints { history, earlier: earlier.collect(), instances: Vec::new(), bounds: Vec::new(), points: window, ..arm.clone() })
+    };
+    Ok((arm(arms.0, baseline)?, arm(arms.1, canary)?))
 }
 
 impl Cleaned {

@@ -3,6 +3,7 @@
 use crate::config::{CheckedConfig, Direction, Limits, Metric};
 use crate::explain;
 use crate::haldane::finding::Finding;
+use crate::haldane::{self, Rung};
 use crate::quality::{Cleaned, Unjudged};
 use crate::scorecard::{Interval, MetricResult, Mode, Reason, Status, ThresholdNumbers};
 use crate::stats::binomial::clopper_pearson;
@@ -32,17 +33,44 @@ pub(crate) fn judge_metrics(config: &CheckedConfig, cleaned: Vec<Result<Cleaned,
                 Ok(open) => open,
                 Err(closed) => return *closed,
             };
+            if finding.lacks_data() {
+                return finding.close();
+            }
             let decision = if cleaned.is_counted() {
                 let (events, totals) = cleaned.canary.counted();
                 decide_ratio(metric, sum(&events), sum(&totals), baseline_level(&cleaned))
             } else {
-                decide_value(metric, &present(&cleaned.canary.values()), baseline_level(&cleaned))
+                let decision = decide_value(metric, &present(&cleaned.canary.values()), baseline_level(&cleaned));
+                beside_the_baseline(metric, &cleaned, decision)
             };
             finding.decide(decision.status, decision.reason, Mode::Threshold, decision.sentence);
             finding.result.threshold = Some(decision.numbers);
             finding.close()
         })
         .collect()
+}
+
+/// Points past a limit that are too few by themselves, and far more than the baseline has, decide all the same.
+fn beside_the_baseline(metric: &Metric, cleaned: &Cleaned, decision: Decision) -> Decision {
+    let (max, min) = (decision.numbers.max, decision.numbers.min);
+    if decision.status != Status::Inconclusive || max.is_none() && min.is_none() {
+        return decision;
+    }
+    let past = |v: f64| max.is_some_and(|max| v > max) || min.is_some_and(|min| v < min);
+    let (baseline, canary) = (cleaned.baseline.values(), cleaned.canary.values());
+    let status = match haldane::limit_by_points(&baseline, &canary, past) {
+        Rung::Regressed => Status::Regressed,
+        Rung::Suspect => Status::Suspect,
+        Rung::Acquitted | Rung::Open => return decision,
+    };
+    let there = baseline.iter().filter(|v| v.is_finite() && past(**v)).count();
+    let sentence = format!(
+        "{} of {} are past the limit ({}), where {there} of the baseline's are",
+        decision.numbers.points_past.unwrap_or(0),
+        explain::count(decision.numbers.points.unwrap_or(0) as u64, "point"),
+        limit_words(metric, max, min, false)
+    );
+    Decision { status, reason: Reason::Limit, sentence, ..decision }
 }
 
 pub(crate) fn present(values: &[f64]) -> Vec<f64> {

@@ -30,7 +30,7 @@ fn most(n: usize) -> usize {
 }
 
 /// What the points past a limit say, with those of the baseline. Used by the judge of limits alone as well.
-pub(crate) fn of_points(baseline: &[f64], canary: &[f64], past: impl Fn(f64) -> bool) -> (Rung, usize, usize) {
+pub(super) fn of_points(baseline: &[f64], canary: &[f64], past: impl Fn(f64) -> bool) -> (Rung, usize, usize) {
     let test = count_test(&indicator(baseline, &past), &indicator(canary, &past));
     let (nb, nc) = test.n;
     if nc == 0 {

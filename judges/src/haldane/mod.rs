@@ -36,7 +36,7 @@ use crate::quality::{self, Cleaned, Unjudged};
 use crate::scorecard::{Examiner, ExaminerFinding, MetricResult, Mode, Reason, Status};
 use crate::threshold::Decision;
 use finding::Finding;
-use ladder::Rung;
+pub(crate) use ladder::Rung;
 use subject::Subject;
 
 /// What is the same for every metric of one canary.
@@ -165,6 +165,11 @@ fn stand(result: &mut MetricResult, observation: Observation) {
     (result.status, result.examiner, result.reason, result.mode, result.sentence) = (status, examiner, reason, mode, sentence);
     result.guards.clear();
     result.remedies.clear();
+}
+
+/// What the points past a limit say beside those of the baseline; for the judge that knows limits alone.
+pub(crate) fn limit_by_points(baseline: &[f64], canary: &[f64], past: impl Fn(f64) -> bool) -> Rung {
+    limits::of_points(baseline, canary, past).0
 }
 
 /// Takes over what threshold mode decided, saying which guard led there.

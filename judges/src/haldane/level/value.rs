@@ -316,7 +316,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
         chances,
         neighbours: subject.rivals() as f64,
         admissible: proved && !healed[0] && !noisy,
-        visible: few >= rule::FEWEST,
+        visible: few >= rule::FEWEST && !in_one_bucket(subject),
         unexplained: beyond_by_sample && !history || against,
         // With a past, what is certainly beyond the tolerance and usual all the same is neither suspect nor acquitted.
         p_detectable: (enough && !beyond_by_sample).then(|| p_of((bar.detectable - m.effect) * rule::REACHES, sampling)),
@@ -328,6 +328,22 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
         Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy, unexplained: false, p_detectable: None, ..ranks }
     });
     (ranks, means)
+}
+
+/// Whether the typical points of both arms lie in one bucket of the histogram that they are interpolated in: what moved there may be the
+/// interpolation alone.
+fn in_one_bucket(subject: &Subject<'_>) -> bool {
+    bucket(subject).is_some()
+}
+
+/// That bucket, as it is bounded.
+fn bucket(subject: &Subject<'_>) -> Option<(f64, f64)> {
+    let bounds = [&subject.cleaned.baseline.bounds, &subject.cleaned.canary.bounds].into_iter().find(|bounds| !bounds.is_empty())?;
+    let median = |values: Vec<f64>| Sample::of_present(&values).map(|sample| sample.median());
+    let (b, c) = (median(subject.cleaned.baseline.values()).ok()?, median(subject.cleaned.canary.values()).ok()?);
+    let place = |v: f64| bounds.partition_point(|bound| *bound < v);
+    let at = place(b);
+    (at == place(c) && at < bounds.len()).then(|| (if at > 0 { bounds[at - 1] } else { 0.0 }, bounds[at]))
 }
 
 fn is_gross(m: &Measured) -> bool {
@@ -714,7 +730,14 @@ impl Said<'_> {
             let ends = [self.effect(m.effect - size), self.effect(m.effect + size)];
             format!("; {} ({} to {}), where {wanted} would have shown", self.effect(m.effect), ends[0], ends[1])
         };
-        let judged = if m.shift <= 0.0 { "not worse" } else { "within the tolerance or what is usual" };
+        let judged = match bucket(self.subject) {
+            Some((low, high)) if m.shift > 0.0 => {
+                let bound = |value: f64| explain::quantity(self.subject.metric, value);
+                format!("both lie in one bucket of the histogram ({} to {}), inside of which nothing can be told", bound(low), bound(high))
+            }
+            _ if m.shift <= 0.0 => "not worse".to_owned(),
+            _ => "within the tolerance or what is usual".to_owned(),
+        };
         format!("{}: {judged}{excluded}; {}", self.moved(), self.limit())
     }
 
