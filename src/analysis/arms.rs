@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use haldane_judges::CheckedConfig;
-use haldane_judges::evidence::{Arm, ArmPoints, FetchFailure, Instance, Observation, Points};
+use haldane_judges::evidence::{Arm, ArmPoints, Earlier, FetchFailure, Instance, Observation, Points};
 
 use super::fetch::Fetched;
 use super::pairing::{self, Labels};
 use super::plan::{Part, PlannedQuery};
-use super::{InlineArm, InlineSamples};
+use super::{InlineArm, InlineEarlier, InlineSamples};
 use crate::source::Series;
 
 /// A query and what it came to.
@@ -149,14 +149,23 @@ pub(super) fn pairs(pair_by: &[String], asked: &[Asked<'_>], most: usize) -> Res
     Ok(pairs.into_iter().map(one).collect())
 }
 
-/// Samples that came with the request; `with_history` says whether the points before the window are of use.
-pub(super) fn inline(samples: &InlineSamples, with_history: bool) -> Observation {
-    let arm = |points: &InlineArm, past: Option<&InlineArm>| {
-        inline_arm(points).with_history(past.filter(|_| with_history).map(|past| inline_arm(past).points))
+/// Samples that came with the request; `with_history` says whether the points before the window are of use, `with_clock` whether those of
+/// earlier days are.
+pub(super) fn inline(samples: &InlineSamples, with_history: bool, with_clock: bool) -> Observation {
+    let arm = |points: &InlineArm, past: Option<&InlineArm>, of_day: &dyn Fn(&InlineEarlier) -> Option<InlineArm>| {
+        let mut earlier: Vec<Earlier> = samples
+            .earlier
+            .iter()
+            .filter(|_| with_clock)
+            .filter_map(|day| Some(Earlier { days: day.days, points: inline_arm(&of_day(day)?).points }))
+            .collect();
+        earlier.sort_by_key(|day| day.days);
+        let history = past.filter(|_| with_history).map(|past| inline_arm(past).points);
+        inline_arm(points).with_history(history).with_earlier(earlier).with_bounds(samples.bucket_bounds.clone())
     };
     Observation::Sampled {
-        baseline: arm(&samples.baseline, samples.baseline_history.as_ref()),
-        canary: arm(&samples.canary, samples.canary_history.as_ref()),
+        baseline: arm(&samples.baseline, samples.baseline_history.as_ref(), &|day| day.baseline.clone()),
+        canary: arm(&samples.canary, samples.canary_history.as_ref(), &|day| day.canary.clone()),
     }
 }
 
@@ -248,7 +257,13 @@ mod tests {
 
     /// A query of which three points lie before the two of the window.
     fn planned(part: Part) -> PlannedQuery {
-        PlannedQuery { arm: Arm::Canary, part, query: Query { text: String::new(), window: WINDOW }, history_points: 3 }
+        PlannedQuery {
+            arm: Arm::Canary,
+            part,
+            query: Query { text: String::new(), window: WINDOW },
+            history_points: 3,
+            earlier: Vec::new(),
+        }
     }
 
     fn fetched(series: &[(&str, [f64; 5])]) -> Fetched {

@@ -616,6 +616,8 @@ fn without_history(scorecard: &Scorecard) -> Scorecard {
             canary: samples.canary.clone(),
             baseline_history: None,
             canary_history: None,
+            earlier: Vec::new(),
+            bucket_bounds: samples.bucket_bounds.clone(),
         });
     }
     recent
@@ -633,6 +635,7 @@ pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
         from: metric.from.clone(),
         step_seconds: metric.step_seconds,
         queries: metric.queries.clone(),
+        also_read: metric.also_read.clone(),
         statistics: metric.statistics,
         samples: None,
     };

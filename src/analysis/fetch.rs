@@ -15,7 +15,7 @@ use crate::source::{Query, Reply, Series, SourceError};
 const MARGIN: Duration = Duration::from_millis(250);
 
 /// The query for the window and its history may take one part in so many of the time that is left.
-const HISTORY_PART: u32 = 3;
+pub(super) const HISTORY_PART: u32 = 3;
 
 /// What one query came to.
 #[derive(Debug, Clone, PartialEq)]

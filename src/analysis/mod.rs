@@ -14,6 +14,7 @@ use crate::source::{Query, Window};
 
 mod align;
 mod arms;
+mod beside;
 pub mod execution;
 mod fetch;
 pub mod id;
@@ -118,9 +119,37 @@ pub struct InlineSamples {
     /// The canary's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_history: Option<InlineArm>,
+    /// Both arms' points at the same clock of earlier days.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<InlineEarlier>,
+    /// Upper bounds of the histogram buckets that the values are interpolated in, in the metric's unit; finite and rising.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bucket_bounds: Vec<f64>,
+}
+
+/// The points of a metric some days ago, of either arm or both, in the shape of the window's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InlineEarlier {
+    /// How many days ago, 1 to 14; each day is given once.
+    pub days: u32,
+    /// The baseline's: those that lie exactly so many days before its window, and what lay before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<InlineArm>,
+    /// The canary's, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<InlineArm>,
 }
 
 impl InlineArm {
+    /// Number of intervals.
+    fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Counts { events, totals } => events.len().max(totals.len()),
+            Self::Instances(instances) => instances.values().map(Vec::len).max().unwrap_or(0),
+        }
+    }
+
     /// The shape, in words.
     fn kind(&self) -> &'static str {
         match self {
@@ -223,6 +252,9 @@ pub struct MetricProvenance {
     /// The queries, as the store was asked them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queries: Vec<QueryProvenance>,
+    /// What else the store was asked for: the same clock of earlier days, and the bounds of histogram buckets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_read: Vec<AlsoRead>,
     /// What the samples of both arms are like; absent where they could not be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statistics: Option<MetricStatistics>,
@@ -299,6 +331,35 @@ pub struct QueryProvenance {
     pub history_points: Option<usize>,
 }
 
+/// A query for what is read beside a metric's window and its past. A judgement goes on without it where it fails.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AlsoRead {
+    /// The arm it selects.
+    pub arm: Arm,
+    /// `earlier` for the same clock of an earlier day, `buckets` for the bounds of the histogram buckets that the values are interpolated in.
+    pub part: String,
+    /// How many days ago its window ends, for `earlier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// Over which time it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowSpan>,
+    /// Text in the store's language.
+    pub query: String,
+    /// Series that came back; absent where the query failed, or its reply was partial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<usize>,
+    /// Points that came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<usize>,
+}
+
+/// A window as people read it; `None` where no calendar has it.
+fn span(window: Window) -> Option<WindowSpan> {
+    let (start, end) = (Timestamp::from_second(window.start).ok()?, Timestamp::from_second(window.end).ok()?);
+    Some(WindowSpan { start, end, points: window.len() })
+}
+
 /// Both arms' samples on the step grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricSamples {
@@ -312,6 +373,25 @@ pub struct MetricSamples {
     /// The canary's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_history: Option<ArmSamples>,
+    /// Both arms' at the same clock of earlier days, where they were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierSamples>,
+    /// Upper bounds of the histogram buckets that the values are interpolated in, in the metric's unit, rising; where they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bucket_bounds: Vec<f64>,
+}
+
+/// The samples of an earlier day, which end exactly so many days before the arm's window does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EarlierSamples {
+    /// How many days ago.
+    pub days: u32,
+    /// The baseline's: that day's window, and what lay before it as far as it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<ArmSamples>,
+    /// The canary's, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<ArmSamples>,
 }
 
 /// One arm's samples; `null` is a missing point.

@@ -9,7 +9,7 @@ use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName};
 use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
 use super::align::tail;
 use super::run::{Account, Accounts, AnalysisError, Limits};
-use super::{ArmQueries, InlineArm, Request, Scope};
+use super::{ArmQueries, InlineArm, InlineSamples, Request, Scope};
 use crate::source::{Query, Template, Window};
 
 /// Everything a run does, with every variable put in.
@@ -85,6 +85,8 @@ pub(super) struct PlannedQuery {
     pub(super) query: Query,
     /// Points before the window that are asked for with it.
     pub(super) history_points: usize,
+    /// How many days ago it is asked for too, at the same clock; each 1 or more.
+    pub(super) earlier: Vec<u32>,
 }
 
 impl PlannedQuery {
@@ -92,11 +94,40 @@ impl PlannedQuery {
     pub(super) fn with_history(&self) -> Query {
         Query { text: self.query.text.clone(), window: self.query.window.with_past(self.history_points) }
     }
+
+    /// The query over the window so many days ago, on its grid, and over a few windows before it where `history_points` hold them.
+    pub(super) fn days_ago(&self, days: u32, history_points: usize) -> Query {
+        let window = self.query.window;
+        let past = history_points.min(window.len().saturating_mul(WINDOWS_BEFORE_EARLIER));
+        Query { text: self.query.text.clone(), window: window.with_past(past).earlier(i64::from(days).saturating_mul(DAY_SECONDS)) }
+    }
+
+    /// Whether there is a window so many days ago that says what healthy looks like: on the grid, after 1970, apart from this one, and for
+    /// the canary before its version was released.
+    fn has_earlier(&self, days: u32, released_at: Option<jiff::Timestamp>) -> bool {
+        let window = self.query.window;
+        let earlier = self.days_ago(days, self.history_points).window;
+        let healthy = self.arm == Arm::Baseline || released_at.is_some_and(|released| earlier.end <= released.as_second());
+        let on_grid = DAY_SECONDS % i64::from(window.step_seconds.max(1)) == 0;
+        self.part == Part::Value && self.history_points > 0 && on_grid && earlier.start >= 0 && earlier.end <= window.start && healthy
+    }
 }
+
+/// A day of UTC: clocks that are put forward or back shift the hour, and the judge sees by how much that matters.
+const DAY_SECONDS: i64 = 86_400;
+/// The days on which the same clock is read, by how long ago they are: yesterday, and the same day of last week.
+const EARLIER_DAYS: [u32; 2] = [1, 7];
+/// Windows before that of an earlier day that are read with it, at most: placebo windows are compared with those.
+const WINDOWS_BEFORE_EARLIER: usize = 6;
 
 /// Whether a judge learns from the time before the window of a metric.
 pub(super) fn learns_from_history(judge: JudgeName, metric: &Metric) -> bool {
     judge == JudgeName::HaldaneV1 && metric.history.mode == HistoryMode::Auto
+}
+
+/// Whether it is to know what the metric did at the same clock of earlier days.
+pub(super) fn reads_the_clock(judge: JudgeName, metric: &Metric) -> bool {
+    learns_from_history(judge, metric) && metric.history.clock == HistoryMode::Auto
 }
 
 /// Points before a window that are read with it: whole windows, as many as the config asks for, `most` points in all allow, and
@@ -150,7 +181,13 @@ impl<'a> Plan<'a> {
                     return Ok(MetricPlan::Inline);
                 }
                 if let Some(ArmQueries { baseline, canary, pair_by }) = request.queries.get(&metric.name) {
-                    let planned = |arm, query: &Query| PlannedQuery { arm, part: Part::Value, query: query.clone(), history_points: 0 };
+                    let planned = |arm, query: &Query| PlannedQuery {
+                        arm,
+                        part: Part::Value,
+                        query: query.clone(),
+                        history_points: 0,
+                        earlier: Vec::new(),
+                    };
                     let queries = vec![planned(Arm::Baseline, baseline), planned(Arm::Canary, canary)];
                     let queries = with_history(queries, request, metric, account, limits);
                     return Ok(MetricPlan::Fetch { series: SeriesRule::Pairs(pair_by.clone()), queries });
@@ -210,7 +247,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// A metric's queries with the points before the window, where its judge learns from them and no query forbids it.
+/// A metric's queries with the points before the window, where its judge learns from them and no query forbids it, and with the days on
+/// which both arms are asked for the same clock.
 ///
 /// Where nobody says since when the canary's version runs, its past may be that version's own. Then only the baseline's is read, and that
 /// only where the arms lie apart: it says nothing about two arms over the same time.
@@ -231,6 +269,14 @@ fn with_history(
             planned.history_points = history_points(planned.query.window, metric.history.windows, limits.max_points);
         }
     }
+    // An edge's own queries may return several series, each of which is judged.
+    if reads_the_clock(request.judge, metric) && !request.queries.contains_key(&metric.name) {
+        let of_all = |days: &u32| queries.iter().all(|planned| planned.has_earlier(*days, request.released_at));
+        let days: Vec<u32> = EARLIER_DAYS.into_iter().filter(of_all).collect();
+        for planned in &mut queries {
+            planned.earlier.clone_from(&days);
+        }
+    }
     queries
 }
 
@@ -249,7 +295,13 @@ fn plan_population(
     let planned = |(arm, variables, window): &PlannedArm| {
         let text = account.source.resolve(&Template { text, variables, window: *window });
         let text = text.map_err(|error| missing_scope(request, *arm, &format!("/config/population/queries/{kind}"), error.to_string()))?;
-        Ok(PlannedQuery { arm: *arm, part: Part::Population, query: Query { text, window: *window }, history_points: 0 })
+        Ok(PlannedQuery {
+            arm: *arm,
+            part: Part::Population,
+            query: Query { text, window: *window },
+            history_points: 0,
+            earlier: Vec::new(),
+        })
     };
     arms.iter().map(planned).collect()
 }
@@ -282,7 +334,13 @@ fn plan_queries(account: &Account, query: &MetricQuery, arms: &[PlannedArm; 2]) 
         for (part, text) in &texts {
             let template = Template { text, variables, window: *window };
             let text = account.source.resolve(&template).map_err(|error| (*arm, error.to_string()))?;
-            queries.push(PlannedQuery { arm: *arm, part: *part, query: Query { text, window: *window }, history_points: 0 });
+            queries.push(PlannedQuery {
+                arm: *arm,
+                part: *part,
+                query: Query { text, window: *window },
+                history_points: 0,
+                earlier: Vec::new(),
+            });
         }
     }
     Ok(queries)
@@ -375,27 +433,76 @@ fn check_samples(request: &Request, config: &CheckedConfig, limits: Limits) -> R
                 return Err(invalid(pointer(&format!("{arm}_history")), message));
             }
         }
+        check_earlier(samples).map_err(|(field, message)| invalid(pointer(&field), message))?;
         let histories = [("baseline_history", samples.baseline_history.as_ref()), ("canary_history", samples.canary_history.as_ref())];
-        let histories = histories.into_iter().filter_map(|(field, points)| Some((field, points?)));
-        for (arm, points) in [("baseline", &samples.baseline), ("canary", &samples.canary)].into_iter().chain(histories) {
+        let histories = histories.into_iter().filter_map(|(field, points)| Some((field.to_owned(), points?)));
+        let earlier = samples.earlier.iter().enumerate().flat_map(|(i, day)| {
+            let arms = [("baseline", &day.baseline), ("canary", &day.canary)];
+            arms.into_iter().filter_map(move |(arm, points)| Some((format!("earlier/{i}/{arm}"), points.as_ref()?)))
+        });
+        let windows = [("baseline".to_owned(), &samples.baseline), ("canary".to_owned(), &samples.canary)];
+        for (arm, points) in windows.into_iter().chain(histories).chain(earlier) {
             let longest = match points {
                 InlineArm::Values(values) => values.len(),
                 InlineArm::Counts { events, totals } => {
                     if events.len() != totals.len() {
                         let message = format!("{} events and {} totals; give one of each an interval", events.len(), totals.len());
-                        return Err(invalid(pointer(arm), message));
+                        return Err(invalid(pointer(&arm), message));
                     }
                     events.len()
                 }
-                InlineArm::Instances(instances) => instances.values().map(Vec::len).max().unwrap_or(0),
+                InlineArm::Instances(_) => points.len(),
             };
             if longest > limits.max_inline_points {
                 let message = format!("{longest} points are more than {}; give fewer, further apart", limits.max_inline_points);
-                return Err(invalid(pointer(arm), message));
+                return Err(invalid(pointer(&arm), message));
             }
         }
     }
     Ok(())
+}
+
+/// Longest ago that samples of an earlier day may lie.
+const MOST_DAYS: u32 = 14;
+
+/// Checks the samples of earlier days, and the bounds of buckets; the field within the metric's samples with what is wrong.
+fn check_earlier(samples: &InlineSamples) -> Result<(), (String, String)> {
+    for (i, day) in samples.earlier.iter().enumerate() {
+        let field = |name: &str| format!("earlier/{i}/{name}");
+        if !(1..=MOST_DAYS).contains(&day.days) {
+            return Err((field("days"), format!("{} days ago is not read; give 1 to {MOST_DAYS}", day.days)));
+        }
+        if samples.earlier[..i].iter().any(|other| other.days == day.days) {
+            return Err((field("days"), format!("{} days ago is given twice; give each day once", day.days)));
+        }
+        if day.baseline.is_none() && day.canary.is_none() {
+            return Err((format!("earlier/{i}"), "has no points; give those of the baseline, the canary or both".to_owned()));
+        }
+        for (arm, points, window) in [("baseline", &day.baseline, &samples.baseline), ("canary", &day.canary, &samples.canary)] {
+            let Some(points) = points else { continue };
+            if points.kind() != window.kind() {
+                let message =
+                    format!("the points of an earlier day are {}, and those of the window {}; give the same", points.kind(), window.kind());
+                return Err((field(arm), message));
+            }
+            if points.len() < window.len() {
+                let message = format!(
+                    "{} points are fewer than the {} of the window; give that day's window, and what lay before it where it is known",
+                    points.len(),
+                    window.len()
+                );
+                return Err((field(arm), message));
+            }
+        }
+    }
+    let bounds = &samples.bucket_bounds;
+    match (0..bounds.len()).find(|i| !bounds[*i].is_finite() || *i > 0 && bounds[*i] <= bounds[i - 1]) {
+        Some(i) => Err((
+            format!("bucket_bounds/{i}"),
+            format!("{} does not continue finite bounds that rise; sort them and leave infinite ones out", bounds[i]),
+        )),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -536,6 +643,123 @@ mod tests {
         (request.baseline_offset_seconds, request.released_at) = (3600, None);
         let points: Vec<usize> = planned(&request, Limits::default()).into_iter().map(|(points, _)| points).collect();
         assert_eq!(points, [200, 0]);
+    }
+
+    /// The days on which each query is asked for too, and over which time.
+    fn earlier(request: &Request, limits: Limits) -> Vec<Vec<(u32, i64, i64)>> {
+        let accounts = accounts();
+        let plan = Plan::of(request, &accounts, limits).unwrap();
+        let of_query = |planned: &PlannedQuery| {
+            let window = |days: u32| planned.days_ago(days, planned.history_points).window;
+            planned.earlier.iter().map(|days| (*days, window(*days).start, window(*days).end)).collect()
+        };
+        plan.metrics.iter().flat_map(MetricPlan::queries).map(of_query).collect()
+    }
+
+    /// Ten minutes a fortnight after 1970 began.
+    const LATER: i64 = 15 * DAY_SECONDS;
+
+    fn later(change: &dyn Fn(&mut Request)) -> Request {
+        let mut request = request("up{app=\"${scope}\"}", "a", "b");
+        request.window = Some(Window { start: LATER, end: LATER + 600, step_seconds: 60 });
+        request.released_at = jiff::Timestamp::from_second(LATER).ok();
+        change(&mut request);
+        request
+    }
+
+    #[test]
+    fn the_same_clock_of_earlier_days_is_asked_for_with_a_few_windows_before_it() {
+        let day = |days: i64, windows: i64| (days as u32, LATER - days * DAY_SECONDS - 600 * windows, LATER - days * DAY_SECONDS + 600);
+        assert_eq!(earlier(&later(&|_| ()), Limits::default()), [[day(1, 6), day(7, 6)]; 2]);
+        let five = |request: &mut Request| request.config.metrics[0].history.windows = 5;
+        assert_eq!(earlier(&later(&five), Limits::default()), [[day(1, 5), day(7, 5)]; 2]);
+        let tight = Limits { max_points: 39, ..Limits::default() };
+        assert_eq!(earlier(&later(&|_| ()), tight), [[day(1, 2), day(7, 2)]; 2]);
+        // Each arm's own days.
+        let apart = earlier(&later(&|request| request.baseline_offset_seconds = 3600), Limits::default());
+        assert_eq!(apart[0], [day(1, 6), day(7, 6)].map(|(days, start, end)| (days, start - 3600, end - 3600)));
+        assert_eq!(apart[1], [day(1, 6), day(7, 6)]);
+    }
+
+    #[test]
+    fn no_earlier_day_is_asked_for_where_it_says_nothing_of_both_arms() {
+        let none = |change: &dyn Fn(&mut Request)| {
+            let found = earlier(&later(change), Limits::default());
+            assert!(found.iter().all(Vec::is_empty), "{found:?}");
+        };
+        none(&|r| r.config.metrics[0].history.clock = HistoryMode::Off);
+        none(&|r| r.config.metrics[0].history.mode = HistoryMode::Off);
+        none(&|r| r.judge = JudgeName::NetflixAca);
+        none(&|r| r.released_at = None);
+        none(&|r| (r.released_at, r.baseline_offset_seconds) = (None, 3600));
+        none(&|r| {
+            let text = "up{app=\"${scope}\"} @ end()".to_owned();
+            r.config.metrics[0].queries.insert("prometheus".to_owned(), MetricQuery::Single(text));
+        });
+        // Points a day ago lie between those that are asked for.
+        none(&|r| r.window = Some(Window { start: LATER - LATER % 420, end: LATER - LATER % 420 + 4200, step_seconds: 420 }));
+        // Longer than a day: yesterday is this window.
+        none(&|r| r.window = Some(Window { start: LATER - 8 * DAY_SECONDS, end: LATER, step_seconds: 3600 }));
+        none(&|r| r.window = Some(Window { start: DAY_SECONDS / 2, end: DAY_SECONDS / 2 + 600, step_seconds: 60 }));
+    }
+
+    #[test]
+    fn a_canary_that_was_released_a_day_ago_has_no_earlier_day_since() {
+        let days = |ago: i64| {
+            let found = earlier(&later(&|r| r.released_at = jiff::Timestamp::from_second(LATER + 600 - ago).ok()), Limits::default());
+            assert_eq!(found[0].len(), found[1].len());
+            found[0].iter().map(|(days, _, _)| *days).collect::<Vec<_>>()
+        };
+        assert_eq!(days(DAY_SECONDS), [1, 7]);
+        assert_eq!(days(DAY_SECONDS + 1), [7]);
+        assert_eq!(days(7 * DAY_SECONDS), [7]);
+        assert_eq!(days(8 * DAY_SECONDS), Vec::<u32>::new());
+    }
+
+    #[test]
+    fn counts_are_not_asked_for_on_earlier_days() {
+        let text = |name: &str| format!("sum(increase({name}{{app=\"${{scope}}\"}}[1m]))");
+        let config = json!({ "name": "c", "metrics": [{
+            "name": "m", "kind": "ratio", "queries": { "prometheus": { "numerator": text("x"), "denominator": text("y") } }
+        }] });
+        let request = later(&|request| request.config = serde_json::from_value::<CanaryConfig>(config.clone()).unwrap());
+        assert_eq!(planned(&request, Limits::default())[0].0, 200);
+        assert_eq!(earlier(&request, Limits::default()), [const { Vec::new() }; 4]);
+    }
+
+    #[test]
+    fn samples_of_earlier_days_are_checked() {
+        let refused = |earlier: serde_json::Value, bounds: serde_json::Value| {
+            let mut request = request("up", "a", "b");
+            let three = json!({ "values": [1, 2, 3] });
+            let samples = json!({ "baseline": three, "canary": three, "earlier": earlier, "bucket_bounds": bounds });
+            request.samples = BTreeMap::from([("m".to_owned(), serde_json::from_value(samples).unwrap())]);
+            match Plan::of(&request, &Accounts::default(), Limits { max_inline_points: 10, ..Limits::default() }) {
+                Err(AnalysisError::Invalid { pointer, message }) => format!("{pointer}: {message}"),
+                Err(other) => panic!("{other}"),
+                Ok(_) => String::new(),
+            }
+        };
+        let values = |n: usize| json!({ "values": vec![1.0; n] });
+        let day = |days: u32, n: usize| json!({ "days": days, "baseline": values(n), "canary": values(n) });
+        assert_eq!(refused(json!([day(1, 3), day(14, 9), { "days": 7, "canary": values(3) }]), json!([-1, 0.5, 2])), "");
+        for (earlier, bounds, expected) in [
+            (json!([day(0, 3)]), json!([]), "/samples/m/earlier/0/days: 0 days ago"),
+            (json!([day(15, 3)]), json!([]), "/samples/m/earlier/0/days: 15 days ago"),
+            (json!([day(1, 3), day(1, 3)]), json!([]), "/samples/m/earlier/1/days: 1 days ago is given twice"),
+            (json!([{ "days": 1 }]), json!([]), "/samples/m/earlier/0: has no points"),
+            (json!([day(1, 2)]), json!([]), "/samples/m/earlier/0/baseline: 2 points are fewer than the 3"),
+            (json!([day(1, 11)]), json!([]), "/samples/m/earlier/0/baseline: 11 points are more than 10"),
+            (
+                json!([{ "days": 1, "canary": { "instances": { "a": [1, 2, 3] } } }]),
+                json!([]),
+                "/samples/m/earlier/0/canary: the points of an earlier day are instances, and those of the window numbers",
+            ),
+            (json!([]), json!([1, 1]), "/samples/m/bucket_bounds/1: 1 does not continue"),
+        ] {
+            let said = refused(earlier, bounds);
+            assert!(said.starts_with(expected), "{said}");
+        }
     }
 
     #[test]

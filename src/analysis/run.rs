@@ -19,12 +19,14 @@ use super::align::clocks::{self, Pair};
 use super::align::resolution::{self, Coarse};
 use super::align::tail::{self, Tail};
 use super::arms::{self, Asked, PairedArms};
+use super::beside::Beside;
 use super::fetch::{FetchError, Fetched, fetch};
 use super::pairing::Labels;
-use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule, learns_from_history};
+use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule, learns_from_history, reads_the_clock};
 use super::population;
 use super::{
-    ArmSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard, Statistics, WindowSpan,
+    ArmSamples, EarlierSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard,
+    Statistics, span,
 };
 use crate::source::cache::{CachedSource, ReplyCache};
 use crate::source::{Advice, InvalidSource, Source, SourceError, SourceSettings, Window};
@@ -303,10 +305,18 @@ impl Analyst {
         read
     }
 
-    /// Asks a metric's queries, and once more at a larger step where its points are further apart than was asked for.
+    /// Reads a metric: its queries at one step, and then what is of use beside them.
     async fn read(&self, i: usize, queries: &[PlannedQuery], plan: &Plan<'_>, request: &Request, asking: &Asking<'_>) -> Read {
+        let read = self.read_window(i, queries, plan, request, asking).await;
+        let asked = (read.again.as_deref().unwrap_or(queries), read.replies.as_slice());
+        let beside = Beside::read(asking.account, asking.permits, asking.deadline, request.judge, asked).await;
+        Read { beside, ..read }
+    }
+
+    /// Asks a metric's queries, and once more at a larger step where its points are further apart than was asked for.
+    async fn read_window(&self, i: usize, queries: &[PlannedQuery], plan: &Plan<'_>, request: &Request, asking: &Asking<'_>) -> Read {
         let replies = asking.all(queries).await;
-        let mut read = Read { replies, again: None, warnings: Vec::new() };
+        let mut read = Read { replies, ..Read::default() };
         // Kayenta's judge is given what Kayenta would give it.
         let is_metric = queries.iter().all(|planned| planned.part != Part::Population);
         // A store that gave less than it was asked for is not asked for more.
@@ -377,6 +387,8 @@ struct Read {
     again: Option<Vec<PlannedQuery>>,
     /// What is to be said of its resolution.
     warnings: Vec<String>,
+    /// What was read beside its window and past.
+    beside: Beside,
 }
 
 /// How the queries of one analysis are asked.
@@ -450,13 +462,16 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
         from: INLINE.to_owned(),
         step_seconds: None,
         queries: Vec::new(),
+        also_read: read.beside.provenance(),
         statistics: None,
         samples: None,
     };
-    let learns = plan.config.metrics.iter().any(|metric| metric.name == name && learns_from_history(request.judge, metric));
+    let metric = plan.config.metrics.iter().find(|metric| metric.name == name);
+    let learns = metric.is_some_and(|metric| learns_from_history(request.judge, metric));
     let (series, queries) = match planned {
         MetricPlan::Inline => {
-            let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns));
+            let with_clock = metric.is_some_and(|metric| reads_the_clock(request.judge, metric));
+            let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns, with_clock));
             return vec![Assembled::new(provenance, observation)];
         }
         MetricPlan::Fetch { series, queries } => (series, read.again.as_deref().unwrap_or(queries)),
@@ -469,7 +484,6 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
     provenance.step_seconds = own_step;
     if let Some(account) = plan.account {
         account.source.kind().clone_into(&mut provenance.from);
-        let metric = plan.config.metrics.iter().find(|metric| metric.name == name);
         for planned in queries.iter().filter(|planned| planned.arm == Arm::Canary) {
             let of_query = account.source.advise(&planned.query);
             advice.extend(of_query.into_iter().filter(|advice| metric.is_none_or(|metric| advice.concerns(metric))));
@@ -501,8 +515,12 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
         if without_history {
             (baseline.history, canary.history) = (None, None);
         }
-        let step = own_step.map(f64::from);
-        Observation::Sampled { baseline: baseline.with_step(step), canary: canary.with_step(step) }
+        let (step, per_instance) = (own_step.map(f64::from), matches!(series, SeriesRule::Instances(_)));
+        let bounds = read.beside.bounds();
+        let with_all = |arm: Arm, points: ArmPoints| {
+            points.with_step(step).with_earlier(read.beside.earlier(arm, per_instance)).with_bounds(bounds.clone())
+        };
+        Observation::Sampled { baseline: with_all(Arm::Baseline, baseline), canary: with_all(Arm::Canary, canary) }
     };
     let assembled = |observation| Assembled {
         warnings: warnings.clone(),
@@ -784,6 +802,13 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
             if let Some(history) = &arm.history {
                 all(history, &mut |values| vector("\0history", values));
             }
+            for earlier in &arm.earlier {
+                let name = format!("\0{} days ago", earlier.days);
+                all(&earlier.points, &mut |values| vector(&name, values));
+            }
+            if !arm.bounds.is_empty() {
+                vector("\0bounds", &arm.bounds);
+            }
         }
     }
     if let Some(Ok(population)) = &evidence.population {
@@ -820,14 +845,18 @@ fn samples(observation: &Observation) -> Option<MetricSamples> {
             canary: arm(&canary.points),
             baseline_history: baseline.history.as_ref().map(arm),
             canary_history: canary.history.as_ref().map(arm),
+            earlier: earlier_samples(baseline, canary, arm),
+            bucket_bounds: baseline.bounds.clone(),
         }),
         Observation::Failed(_) => None,
     }
 }
 
-fn span(window: Window) -> Option<WindowSpan> {
-    let (start, end) = (Timestamp::from_second(window.start).ok()?, Timestamp::from_second(window.end).ok()?);
-    Some(WindowSpan { start, end, points: window.len() })
+/// Both arms' samples of earlier days, day by day.
+fn earlier_samples(baseline: &ArmPoints, canary: &ArmPoints, samples: impl Fn(&Points) -> ArmSamples) -> Vec<EarlierSamples> {
+    let of = |arm: &ArmPoints, days: u32| arm.earlier.iter().find(|earlier| earlier.days == days).map(|earlier| samples(&earlier.points));
+    let days: BTreeSet<u32> = baseline.earlier.iter().chain(&canary.earlier).map(|earlier| earlier.days).collect();
+    days.into_iter().map(|days| EarlierSamples { days, baseline: of(baseline, days), canary: of(canary, days) }).collect()
 }
 
 /// Says of an arm for which not one query returned a series what selected it: most likely it is misspelt.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::analysis::{Account, Accounts, InlineArm, InlineSamples, Request, Scope};
+use crate::analysis::{Account, Accounts, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
 
@@ -164,6 +164,30 @@ struct SamplesBody {
     #[serde(default)]
     #[schemars(schema_with = "arm_schema")]
     canary_history: Option<Value>,
+    /// The points at the same clock of earlier days, so that what the time of day does is not held against the canary.
+    #[serde(default)]
+    earlier: Vec<EarlierBody>,
+    /// Upper bounds of the histogram buckets that the values are interpolated in, in the metric's unit, finite and rising.
+    #[serde(default)]
+    bucket_bounds: Vec<f64>,
+}
+
+/// The points of a metric some days ago, of either arm or both, in the shape of the window's: as many as the window has, which lie
+/// exactly so many days before it, and before them what lay before those.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EarlierBody {
+    /// How many days ago; each day once.
+    #[schemars(range(min = 1, max = 14))]
+    days: u32,
+    /// The baseline's points, oldest first.
+    #[serde(default)]
+    #[schemars(schema_with = "arm_schema")]
+    baseline: Option<Value>,
+    /// The canary's points, oldest first.
+    #[serde(default)]
+    #[schemars(schema_with = "arm_schema")]
+    canary: Option<Value>,
 }
 
 fn config_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -578,7 +602,14 @@ fn read_samples(
         let (baseline, canary) = (arm("baseline", body.baseline)?, arm("canary", body.canary)?);
         let baseline_history = body.baseline_history.map(|value| arm("baseline_history", value)).transpose()?;
         let canary_history = body.canary_history.map(|value| arm("canary_history", value)).transpose()?;
-        samples.insert(name, InlineSamples { baseline, canary, baseline_history, canary_history });
+        let mut earlier = Vec::with_capacity(body.earlier.len());
+        for (i, EarlierBody { days, baseline, canary }) in body.earlier.into_iter().enumerate() {
+            let baseline = baseline.map(|value| arm(&format!("earlier/{i}/baseline"), value)).transpose()?;
+            let canary = canary.map(|value| arm(&format!("earlier/{i}/canary"), value)).transpose()?;
+            earlier.push(InlineEarlier { days, baseline, canary });
+        }
+        let bucket_bounds = body.bucket_bounds;
+        samples.insert(name, InlineSamples { baseline, canary, baseline_history, canary_history, earlier, bucket_bounds });
     }
     Ok(samples)
 }

@@ -164,7 +164,14 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[Pair]) -> Result<(Re
         let arm = |arm: &Arm| InlineArm::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
         samples.insert(
             metric.name.clone(),
-            InlineSamples { baseline: arm(&pair.control), canary: arm(&pair.experiment), baseline_history: None, canary_history: None },
+            InlineSamples {
+                baseline: arm(&pair.control),
+                canary: arm(&pair.experiment),
+                baseline_history: None,
+                canary_history: None,
+                earlier: Vec::new(),
+                bucket_bounds: Vec::new(),
+            },
         );
         config.metrics.push(metric);
         named.push(Named {

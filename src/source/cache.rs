@@ -12,7 +12,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Advice, MetricSource, Query, Reply, Source, SourceError, Template, Window};
+use super::{Advice, Buckets, MetricSource, Query, Reply, Source, SourceError, Template, Window};
 
 /// Bytes of replies that are kept, where settings give none.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
@@ -239,6 +239,12 @@ impl<S: MetricSource + 'static> CachedSource<S> {
     #[must_use]
     pub fn depends_on_range(&self, text: &str) -> bool {
         self.source.depends_on_range(text)
+    }
+
+    /// See [`MetricSource::buckets`].
+    #[must_use]
+    pub fn buckets(&self, query: &Query) -> Option<Buckets> {
+        self.source.buckets(query)
     }
 
     /// See [`MetricSource::metric_names`].

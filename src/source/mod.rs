@@ -150,6 +150,30 @@ impl Advice {
     }
 }
 
+/// How to ask which histogram buckets the values of a query are interpolated in: a query that returns a series for each of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Buckets {
+    /// The query, over a few points.
+    pub query: Query,
+    /// The label that holds a bucket's upper bound.
+    label: &'static str,
+    /// What a bound is multiplied by to be in the metric's unit; finite and above 0.
+    factor: f64,
+}
+
+impl Buckets {
+    /// The finite upper bounds, in the metric's unit, rising; none where the series name none.
+    #[must_use]
+    pub fn bounds(&self, reply: &Reply) -> Vec<f64> {
+        let of_series = |series: &Series| series.labels.get(self.label)?.parse::<f64>().ok();
+        let in_unit = reply.series.iter().filter_map(of_series).map(|bound| bound * self.factor);
+        let mut bounds: Vec<f64> = in_unit.filter(|bound| bound.is_finite()).collect();
+        bounds.sort_by(f64::total_cmp);
+        bounds.dedup();
+        bounds
+    }
+}
+
 /// Reads metrics over a window.
 ///
 /// Owns a store's language and wire format and nothing else: the cache, the deadline and the limit on concurrency wrap it.
@@ -166,6 +190,12 @@ pub trait MetricSource: Send + Sync {
     /// Whether a point of the query depends on the range over which it is asked, and not on its own time alone. Such a query cannot be
     /// asked over a longer range for its past.
     fn depends_on_range(&self, text: &str) -> bool;
+
+    /// How to ask which histogram buckets the values of a query are interpolated in; `None` where they are not, or that is not known.
+    fn buckets(&self, query: &Query) -> Option<Buckets> {
+        let _ = query;
+        None
+    }
 
     /// Reads the series of a query. After `deadline` nobody waits for them any more.
     fn fetch(&self, query: &Query, deadline: Instant) -> impl Future<Output = Result<Reply, SourceError>> + Send;
@@ -459,6 +489,15 @@ impl MetricSource for Source {
             Self::Datadog(source) => source.depends_on_range(text),
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.depends_on_range(text),
+        }
+    }
+
+    fn buckets(&self, query: &Query) -> Option<Buckets> {
+        match self {
+            Self::Prometheus(source) => source.buckets(query),
+            Self::Datadog(source) => source.buckets(query),
+            #[cfg(feature = "datasets")]
+            Self::Dataset(source) => source.buckets(query),
         }
     }
 

@@ -583,7 +583,7 @@ async fn a_judgement_over_datadog_is_one_request_and_says_what_was_asked() {
     let text = card.to_string();
     assert!(text.contains("avg:alike{arm:canary}.fill(null).rollup(avg, 60)"), "{text}");
     assert!(!text.contains(API_KEY) && !text.contains(APP_KEY));
-    // Both arms and their past.
+    // Both arms and their past; and, where they have one, the same clock of two days.
     assert_eq!(datadog.received_requests().await.unwrap().len(), 1);
 }
 

@@ -16,21 +16,21 @@ use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 use crate::support::relay::lock;
 
 /// The judged window: 20 points of a minute.
-const START: i64 = 1_772_359_200;
-const END: i64 = START + 20 * 60;
+pub(crate) const START: i64 = 1_772_359_200;
+pub(crate) const END: i64 = START + 20 * 60;
 /// Points before it, where all that the config asks for are read.
-const HISTORY: usize = 400;
+pub(crate) const HISTORY: usize = 400;
 
 /// Where the canary stands against the baseline in each twenty minutes, again and again; the window's are 0.3.
 const SWINGS: [f64; 10] = [0.3, 0.0, 0.4, -0.1, 0.36, 0.05, -0.35, 0.1, 0.38, -0.4];
 
 /// A query as the store saw it.
 #[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    query: String,
-    start: i64,
-    end: i64,
-    step: i64,
+pub(crate) struct Seen {
+    pub(crate) query: String,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) step: i64,
 }
 
 impl Seen {
@@ -41,19 +41,24 @@ impl Seen {
         Self { query: fields["query"].clone(), start: number("start"), end: number("end"), step: number("step") }
     }
 
-    fn is_longer(&self) -> bool {
+    pub(crate) fn is_longer(&self) -> bool {
         self.start < START
     }
 
+    /// Whether an earlier day is asked for.
+    pub(crate) fn is_earlier(&self) -> bool {
+        self.end < START
+    }
+
     /// A series of what `value` gives for each time.
-    fn series(&self, labels: &Value, value: impl Fn(i64) -> Option<f64>) -> Value {
+    pub(crate) fn series(&self, labels: &Value, value: impl Fn(i64) -> Option<f64>) -> Value {
         let times = (0..).map(|i| self.start + i * self.step).take_while(|time| *time <= self.end);
         let values: Vec<Value> = times.filter_map(|time| Some(json!([time, value(time)?.to_string()]))).collect();
         json!({ "metric": labels, "values": values })
     }
 }
 
-fn success(series: &[Value]) -> ResponseTemplate {
+pub(crate) fn success(series: &[Value]) -> ResponseTemplate {
     let series: Vec<&Value> = series.iter().filter(|one| one["values"] != json!([])).collect();
     ResponseTemplate::new(200).set_body_json(json!({ "status": "success", "data": { "resultType": "matrix", "result": series } }))
 }
@@ -65,7 +70,7 @@ fn noisy(level: f64, scope: &str, time: i64) -> f64 {
 }
 
 /// The level of the scope that a query names: the canary swings by as much as it does while nothing is released.
-fn level(query: &str, time: i64) -> f64 {
+pub(crate) fn level(query: &str, time: i64) -> f64 {
     if !query.contains("canary") {
         return noisy(100.0, query, time);
     }
@@ -74,12 +79,12 @@ fn level(query: &str, time: i64) -> f64 {
     noisy(100.0 * (1.0 + SWINGS[usize::try_from(block).unwrap() % SWINGS.len()] + worse), query, time)
 }
 
-fn answer(seen: &Seen) -> ResponseTemplate {
+pub(crate) fn answer(seen: &Seen) -> ResponseTemplate {
     success(&[seen.series(&json!({}), |time| Some(level(&seen.query, time)))])
 }
 
 /// A metric store that answers by `answer` and keeps what it was asked.
-struct Store {
+pub(crate) struct Store {
     server: MockServer,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
@@ -95,7 +100,7 @@ impl<F: Fn(&Seen) -> ResponseTemplate + Send + Sync> Respond for Answer<F> {
 }
 
 impl Store {
-    async fn start(answer: impl Fn(&Seen) -> ResponseTemplate + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> ResponseTemplate + Send + Sync + 'static) -> Self {
         let (server, seen) = (MockServer::start().await, Arc::default());
         let respond = Answer(answer, Arc::clone(&seen));
         Mock::given(path_regex(".*query_range$")).respond_with(respond).mount(&server).await;
@@ -103,7 +108,7 @@ impl Store {
     }
 
     /// An analyst that asks it, with more settings of the account.
-    fn analyst(&self, more: &Value) -> Analyst {
+    pub(crate) fn analyst(&self, more: &Value) -> Analyst {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut settings = json!({ "kind": "prometheus", "url": self.server.uri() });
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -111,17 +116,17 @@ impl Store {
         Analyst::new(Accounts::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut lock(&self.seen))
     }
 }
 
-fn metric(query: &str) -> Value {
+pub(crate) fn metric(query: &str) -> Value {
     json!({ "name": "m", "direction": "increase", "queries": { "prometheus": query } })
 }
 
 /// A request for the window, with the config's other fields in `more`.
-fn request(canary: &str, metrics: &[Value], more: &Value) -> Request {
+pub(crate) fn request(canary: &str, metrics: &[Value], more: &Value) -> Request {
     let mut config = json!({ "name": "c", "judge": "haldane-v1", "metrics": metrics });
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(json!({
@@ -133,16 +138,16 @@ fn request(canary: &str, metrics: &[Value], more: &Value) -> Request {
     .unwrap()
 }
 
-async fn judged(analyst: &Analyst, request: &Request) -> Scorecard {
+pub(crate) async fn judged(analyst: &Analyst, request: &Request) -> Scorecard {
     analyst.run(request, Instant::now() + Duration::from_secs(30), &|_| ()).await.unwrap()
 }
 
-fn only(card: &Scorecard) -> &MetricResult {
+pub(crate) fn only(card: &Scorecard) -> &MetricResult {
     assert_eq!(card.judgement.metrics.len(), 1);
     &card.judgement.metrics[0]
 }
 
-const QUERY: &str = "avg_over_time(m{app=\"${scope}\"}[${window}])";
+pub(crate) const QUERY: &str = "avg_over_time(m{app=\"${scope}\"}[${window}])";
 
 #[tokio::test]
 async fn one_query_an_arm_reads_the_window_and_its_history() {
@@ -150,6 +155,7 @@ async fn one_query_an_arm_reads_the_window_and_its_history() {
     let analyst = store.analyst(&json!({}));
     let card = judged(&analyst, &request("canary", &[metric(QUERY)], &json!({}))).await;
     let mut seen = store.seen();
+    seen.retain(|seen| !seen.is_earlier());
     seen.sort_by(|a, b| a.query.cmp(&b.query));
     let at = |scope: &str| Seen {
         // The text speaks of the judged window.
@@ -233,8 +239,9 @@ async fn canaries_that_share_a_baseline_ask_for_it_once() {
     let later = judged(&analyst, &requests[5]).await;
     assert!(at_once.iter().chain([&later]).all(|card| only(card).history.is_some()));
     let seen = store.seen();
-    assert_eq!(seen.iter().filter(|seen| seen.query.contains("\"base\"")).count(), 1, "{seen:?}");
-    assert_eq!(seen.len(), 7);
+    // The window with its past, yesterday and a week ago, each once.
+    assert_eq!(seen.iter().filter(|seen| seen.query.contains("\"base\"")).count(), 3, "{seen:?}");
+    assert_eq!(seen.len(), 3 * 7);
 }
 
 /// What a store says to a query over the history too, with the settings under which it does.
@@ -263,7 +270,7 @@ async fn a_store_that_cannot_give_the_history_is_asked_once_more_for_the_window(
         let card = judged(&store.analyst(&settings), &request("canary", &[metric(QUERY)], &json!({}))).await;
         let seen = store.seen();
         let asked = |scope: &str| seen.iter().filter(|seen| seen.query.contains(scope)).map(Seen::is_longer).collect::<Vec<_>>();
-        assert_eq!((asked("\"canary\""), asked("\"base\"")), (vec![true, false], vec![true]), "{name}");
+        assert_eq!((asked("\"canary\""), asked("\"base\"")), (vec![true, false], vec![true]), "{name}: and for no other day");
         let found = only(&card);
         assert_eq!((found.status, found.history.is_none()), (Status::Regressed, true), "{name}: as without history: {}", found.sentence);
         assert!(found.warnings.iter().any(|w| w.starts_with("canary: judged without history")), "{name}: {:?}", found.warnings);

@@ -4,6 +4,7 @@
 
 mod align;
 mod api;
+mod beside;
 mod cli;
 mod client;
 mod datadog;

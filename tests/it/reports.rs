@@ -169,12 +169,15 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         step_seconds: None,
         name: name.to_owned(),
         from: "prometheus".to_owned(),
+        also_read: Vec::new(),
         queries: vec![query(Arm::Baseline, "shop-stable"), query(Arm::Canary, "shop-canary")],
         samples: with_samples.then(|| MetricSamples {
             baseline: ArmSamples::Values(wave(400.0)),
             canary: ArmSamples::Values(wave(560.0)),
             baseline_history: None,
             canary_history: None,
+            earlier: Vec::new(),
+            bucket_bounds: Vec::new(),
         }),
     }
 }
@@ -587,6 +590,8 @@ fn a_scorecard_without_metrics_or_with_huge_samples_still_renders() {
         canary: ArmSamples::Counts { events: vec![Some(1.0), None, Some(1.0)], totals: vec![Some(0.0), Some(2.0), Some(4.0)] },
         baseline_history: None,
         canary_history: None,
+        earlier: Vec::new(),
+        bucket_bounds: Vec::new(),
     });
     for card in [empty, huge] {
         for (kind, text) in renderings(&card) {

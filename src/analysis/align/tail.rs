@@ -92,14 +92,19 @@ fn missing_from(arm: &ArmPoints, absent_means_zero: bool, young: usize) -> Missi
 
 fn cut(arm: &mut ArmPoints, n: usize) {
     let shorten = |values: &mut Vec<f64>| values.truncate(values.len().saturating_sub(n));
-    match &mut arm.points {
+    let shorten_points = |points: &mut Points| match points {
         Points::Values(values) => shorten(values),
         Points::Counts { events, totals } => {
             shorten(events);
             shorten(totals);
         }
-    }
+    };
+    shorten_points(&mut arm.points);
     arm.instances.iter_mut().for_each(|instance| shorten(&mut instance.values));
+    // They end where the window does, some days earlier.
+    for earlier in &mut arm.earlier {
+        shorten_points(&mut earlier.points);
+    }
 }
 
 /// What a scorecard says of a window with a young end, as it was read at `now`. `left_out` names the metrics of which points were.
@@ -139,7 +144,7 @@ pub(in crate::analysis) fn warning(window: Window, settle_seconds: i64, now: i64
 
 #[cfg(test)]
 mod tests {
-    use haldane_judges::evidence::{ABSENT, Instance};
+    use haldane_judges::evidence::{ABSENT, Earlier, Instance};
     use proptest::prelude::*;
 
     use super::*;
@@ -175,6 +180,18 @@ mod tests {
         assert_eq!((leave_out_missing(&mut late, false, |_| 2), lengths(&late)), (Tail::LeftOut(2), (8, 8)));
         let mut whole = observation(&ten(&[]), &ten(&[]));
         assert_eq!((leave_out_missing(&mut whole, false, |_| 2), lengths(&whole)), (Tail::LeftOut(0), (10, 10)));
+    }
+
+    #[test]
+    fn earlier_days_end_where_the_window_does() {
+        let earlier = |days: u32| Earlier { days, points: Points::Values((0..30).map(f64::from).collect()) };
+        let arm = |missing: &[usize]| ArmPoints::values(ten(missing)).with_earlier(vec![earlier(1), earlier(7)]);
+        let mut late = Observation::Sampled { baseline: arm(&[]), canary: arm(&[8]) };
+        assert_eq!((leave_out_missing(&mut late, false, |_| 2), lengths(&late)), (Tail::LeftOut(2), (8, 8)));
+        let Observation::Sampled { baseline, canary } = late else { panic!("sampled") };
+        for earlier in baseline.earlier.iter().chain(&canary.earlier) {
+            assert_eq!(earlier.points, Points::Values((0..28).map(f64::from).collect()));
+        }
     }
 
     #[test]

@@ -19,9 +19,10 @@ use super::http::{
     BasicSettings, Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic,
     escaped,
 };
-use super::{Advice, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template, Window};
+use super::{Advice, Buckets, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template, Window};
 
 mod advice;
+mod buckets;
 mod template;
 mod wire;
 
@@ -169,6 +170,10 @@ impl MetricSource for Prometheus {
 
     fn depends_on_range(&self, text: &str) -> bool {
         template::depends_on_range(text)
+    }
+
+    fn buckets(&self, query: &Query) -> Option<Buckets> {
+        buckets::buckets(query)
     }
 
     async fn fetch(&self, query: &Query, deadline: Instant) -> Result<Reply, SourceError> {
