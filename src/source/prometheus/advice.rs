@@ -9,7 +9,7 @@ use promql_parser::parser::{Expr, parse};
 use crate::source::{Advice, Query};
 
 /// Most words and signs of a query that is looked at. Its tree is walked, and dropped, recursively, and is at most so deep.
-const MAX_TOKENS: usize = 1000;
+pub(super) const MAX_TOKENS: usize = 1000;
 
 /// Functions that look at the last samples of their window alone, however long it is.
 const LAST_SAMPLES: [&str; 3] = ["idelta", "irate", "last_over_time"];
@@ -61,7 +61,7 @@ fn written(range: Duration) -> String {
 }
 
 /// An upper bound for the words and signs of a query, and so for the depth of its tree.
-fn tokens(text: &str) -> usize {
+pub(super) fn tokens(text: &str) -> usize {
     let mut in_word = false;
     text.chars()
         .filter(|c| {
