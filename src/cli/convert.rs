@@ -23,7 +23,8 @@ pub(super) struct Args {
 }
 
 fn label(text: &str) -> Result<String, String> {
-    let is_label = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_label =
+        text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if is_label { Ok(text.to_owned()) } else { Err("a label's name is letters, digits and `_`, such as `app`".to_owned()) }
 }
 
@@ -45,7 +46,9 @@ pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
     }
     for metric in &lost {
         let metric = clean(metric);
-        output::say(&format!("{shown}: `{metric}` is critical and has no query now, so that no canary passes; write one, or take the metric out"));
+        output::say(&format!(
+            "{shown}: `{metric}` is critical and has no query now, so that no canary passes; write one, or take the metric out"
+        ));
     }
     Ok(if lost.is_empty() { Outcome::Done } else { Outcome::Marginal })
 }

@@ -240,7 +240,9 @@ fn queries_are_read_without_a_store_as_a_judgement_will_read_them() {
         ("datadog", "logs(\"x\")", 2, "there is no query such as"),
         ("promtheus", r#"up{a="${scope}"}"#, 2, "did you mean `prometheus`?"),
     ] {
-        let yaml = format!("name: x\nmetrics:\n  - name: m\n    direction: increase\n    limits: {{max: 1}}\n    queries:\n      {store}: |-\n        {query}\n");
+        let yaml = format!(
+            "name: x\nmetrics:\n  - name: m\n    direction: increase\n    limits: {{max: 1}}\n    queries:\n      {store}: |-\n        {query}\n"
+        );
         let (found, text) = alone(&yaml);
         assert!(found == Some(code) && text.contains(said), "{query}: {found:?} {text}");
     }
@@ -248,7 +250,8 @@ fn queries_are_read_without_a_store_as_a_judgement_will_read_them() {
 
 #[test]
 fn a_query_that_a_store_refuses_is_shown_with_its_quotes_whole() {
-    let query = r#"sum by (le) (rate(http_server_request_duration_seconds_bucket{container="server ", pod=~"${scope}-[a-z0-9]+-[a-z0-9]{5}"}[5m])"#;
+    let query =
+        r#"sum by (le) (rate(http_server_request_duration_seconds_bucket{container="server ", pod=~"${scope}-[a-z0-9]+-[a-z0-9]{5}"}[5m])"#;
     let yaml = format!("name: x\nmetrics:\n  - name: m\n    limits: {{max: 1}}\n    queries:\n      prometheus: |-\n        {query}\n");
     let output = lint(&yaml, "shop-canary", &[]);
     let text = out(&output);
@@ -283,7 +286,8 @@ metrics:
     let report = document(&lint(&yaml, "shop-canary", &["--output", "json"]));
     let findings = report["files"][0]["findings"].as_array().unwrap();
     let said = |severity: &str, pointer: &str, part: &str| {
-        let found = |one: &&Value| one["severity"] == severity && one["pointer"] == pointer && one["message"].as_str().unwrap().contains(part);
+        let found =
+            |one: &&Value| one["severity"] == severity && one["pointer"] == pointer && one["message"].as_str().unwrap().contains(part);
         assert!(findings.iter().any(|one| found(&one)), "{pointer}: {findings:#?}");
     };
     said("warning", "/metrics/0/queries/prometheus/numerator", "use `increase(...[${step}])`");

@@ -38,7 +38,9 @@ pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mu
 fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Finding>) {
     let kayentas = judge == JudgeName::NetflixAca;
     if !kayentas {
-        findings.extend(units::of_config(metric).into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)));
+        findings.extend(
+            units::of_config(metric).into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)),
+        );
         bounded(at, metric, judge, findings);
     }
     let mut warn = |pointer: &str, message: &str| findings.push(Finding::new(Severity::Warning, format!("{at}{pointer}"), message));
@@ -126,7 +128,10 @@ fn follows_traffic(at: &str, config: &CheckedConfig, metric: &Metric, shapes: &[
     }
     let what = if is_rate(unit) { format!("a metric in {unit}") } else { "a sum of what a counter rises by".to_owned() };
     let is_traffic = metric.direction != Direction::Increase
-        && (unit.starts_with("req") || matches!(unit, "rps" | "qps" | "rpm") || metric.name.contains("throughput") || metric.name.contains("traffic"));
+        && (unit.starts_with("req")
+            || matches!(unit, "rps" | "qps" | "rpm")
+            || metric.name.contains("throughput")
+            || metric.name.contains("traffic"));
     let counted = config.metrics.iter().any(|other| other.traffic);
     let remedy = match (is_traffic && !counted, counted) {
         (true, _) => "if it measures the traffic say `traffic: true`, else make it `kind: ratio`".to_owned(),
@@ -141,7 +146,8 @@ fn follows_traffic(at: &str, config: &CheckedConfig, metric: &Metric, shapes: &[
 
 /// Whether a unit is so much in a time.
 fn is_rate(unit: &str) -> bool {
-    matches!(unit, "rps" | "qps" | "rpm" | "tps" | "ops") || ["/s", "/sec", "/second", "/min", "/minute"].iter().any(|per| unit.ends_with(per))
+    matches!(unit, "rps" | "qps" | "rpm" | "tps" | "ops")
+        || ["/s", "/sec", "/second", "/min", "/minute"].iter().any(|per| unit.ends_with(per))
 }
 
 #[cfg(test)]
@@ -212,7 +218,10 @@ population: {instance: pod, version: version, queries: {prometheus: "build_info{
 
     #[test]
     fn mistaken_units_are_errors_of_the_config_alone() {
-        let said = said_of("kind: ratio, tolerance: {absolute: 1}, queries: {prometheus: {numerator: 'a{b=\"${scope}\"}', denominator: 'c{b=\"${scope}\"}'}}", "");
+        let said = said_of(
+            "kind: ratio, tolerance: {absolute: 1}, queries: {prometheus: {numerator: 'a{b=\"${scope}\"}', denominator: 'c{b=\"${scope}\"}'}}",
+            "",
+        );
         assert!(said.len() == 1 && said[0].0 == Severity::Error && said[0].1 == "/metrics/0/tolerance/absolute", "{said:?}");
         // Kayenta's judge has its own rules.
         let yaml = "{name: x, judge: NetflixACAJudge-v1.0, metrics: [{name: m, tolerance: {relative: 20}}]}";
@@ -258,7 +267,11 @@ population: {instance: pod, version: version, queries: {prometheus: "build_info{
 
     #[test]
     fn a_share_that_does_not_say_so_is_advised_to() {
-        let yaml = |name: &str, settings: &str| format!("{{name: x, metrics: [{{name: {name}, limits: {{min: 0.9}}, {settings} queries: {{prometheus: 'a{{b=\"${{scope}}\"}}'}}}}]}}");
+        let yaml = |name: &str, settings: &str| {
+            format!(
+                "{{name: x, metrics: [{{name: {name}, limits: {{min: 0.9}}, {settings} queries: {{prometheus: 'a{{b=\"${{scope}}\"}}'}}}}]}}"
+            )
+        };
         let said = all(&yaml("success-rate", ""));
         assert!(said.len() == 1 && said[0].pointer == "/metrics/0/kind" && said[0].message.contains("`kind: ratio`"), "{said:?}");
         assert_eq!(all(&yaml("success-rate", "unit: percent,")), []);
@@ -270,8 +283,12 @@ population: {instance: pod, version: version, queries: {prometheus: "build_info{
         let counts = "queries: {prometheus: {numerator: 'a{b=\"${scope}\"}', denominator: 'c{b=\"${scope}\"}'}}";
         let yaml = |settings: &str| format!("{{name: x, metrics: [{{name: m, {settings}, tolerance: {{relative: 0.05}}, {counts}}}]}}");
         let said = all(&yaml("kind: ratio, direction: decrease, limits: {min: 0.99}"));
-        assert!(said.len() == 1 && said[0].severity == Severity::Note && said[0].message.ends_with("99 % it is 0.05 percentage points"), "{said:?}");
-        for settings in ["kind: ratio, direction: increase, limits: {max: 0.01}", "kind: ratio, direction: decrease, limits: {min: 0.005}"] {
+        assert!(
+            said.len() == 1 && said[0].severity == Severity::Note && said[0].message.ends_with("99 % it is 0.05 percentage points"),
+            "{said:?}"
+        );
+        for settings in ["kind: ratio, direction: increase, limits: {max: 0.01}", "kind: ratio, direction: decrease, limits: {min: 0.005}"]
+        {
             assert_eq!(all(&yaml(settings)), [], "{settings}");
         }
     }

@@ -815,9 +815,9 @@ mod tests {
 
     #[test]
     fn seconds_that_are_called_milliseconds_are_an_error_where_the_store_tells_the_level() {
-        let case = Case::of("unit: ms, tolerance: {absolute: 5}, limits: {max: 500}", one(around(0.4, 1)), one(around(0.4, 2)));
-        let begins = "the baseline's level is 0.4";
-        case.says(Severity::Error, &[], begins);
+        let seconds = |seed| one(around(100.0, seed).into_iter().map(|v| v / 250.0).collect());
+        let case = Case::of("unit: ms, tolerance: {absolute: 5}, limits: {max: 500}", seconds(1), seconds(2));
+        case.says(Severity::Error, &[], "the baseline's level is 0.40");
     }
 
     #[test]

@@ -222,7 +222,7 @@ mod tests {
     fn what_a_judgement_refuses_is_an_error() {
         use Severity::Error;
         says("prometheus", "up{${scope}}", Error, &["`scope`", "outside of a string", "put it in a label matcher"]);
-        says("prometheus", "up{a=\"${scope}\", b=\"${scope\"}", Error, &["is not closed"]);
+        says("prometheus", "up{a=\"${scope}\", b=\"${scope\"}", Error, &["is not a variable"]);
         says("prometheus", "rate(up{a=\"${scope}\"}[${be}])", Error, &["`be`", "`[${step}]`"]);
         says("prometheus", "up{a=“${scope}”}", Error, &["`“` is a typographic quote"]);
         says("datadog", "avg:foo{version:${scope}", Error, &["the brace at character 8"]);

@@ -265,12 +265,12 @@ fn broken(text: &str, width: usize) -> Vec<String> {
             lines.push(piece.to_owned());
         }
     };
-    for word in words(text) {
+    for (word, in_query) in words(text) {
         if word.width() <= width {
             push(word, true);
             continue;
         }
-        for (i, piece) in pieces(word).into_iter().enumerate() {
+        for (i, piece) in pieces(word, in_query).into_iter().enumerate() {
             let mut rest = piece;
             // What is no query may be broken anywhere.
             while rest.width() > width && !rest.contains(['"', '\'']) {
@@ -284,24 +284,24 @@ fn broken(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// What is between white space, of which that within a query's quotes is a part of the query.
-fn words(text: &str) -> Vec<&str> {
-    let (mut words, mut begun, mut quoting) = (Vec::new(), 0, Quoting::default());
+/// What is between white space, of which that within a query's quotes is a part of the query; and whether it begins within a query.
+fn words(text: &str) -> Vec<(&str, bool)> {
+    let (mut words, mut begun, mut quoting) = (Vec::new(), (0, false), Quoting::default());
     for (at, c) in text.char_indices() {
         quoting.read(c);
         if c.is_whitespace() && quoting.quote.is_none() {
-            words.push(&text[begun..at]);
-            begun = at + c.len_utf8();
+            words.push((&text[begun.0..at], begun.1));
+            begun = (at + c.len_utf8(), quoting.in_query);
         }
     }
-    words.push(&text[begun..]);
-    words.retain(|word| !word.is_empty());
+    words.push((&text[begun.0..], begun.1));
+    words.retain(|(word, _)| !word.is_empty());
     words
 }
 
 /// A word's parts between which a query may be broken: after commas, parentheses and braces outside of quotes.
-fn pieces(word: &str) -> Vec<&str> {
-    let (mut pieces, mut begun, mut quoting) = (Vec::new(), 0, Quoting::default());
+fn pieces(word: &str, in_query: bool) -> Vec<&str> {
+    let (mut pieces, mut begun, mut quoting) = (Vec::new(), 0, Quoting { in_query, ..Quoting::default() });
     for (at, c) in word.char_indices() {
         quoting.read(c);
         if quoting.quote.is_none() && matches!(c, ',' | '(' | ')' | '{' | '}') {

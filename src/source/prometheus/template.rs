@@ -505,7 +505,6 @@ mod tests {
             "${scope}",
             "up{${scope}}",
             "up{app=${scope}}",
-            "rate(up[${scope}])",
             "sum by (${scope}) (up)",
             r#"{"${scope}"}"#,
             r#"{"${scope}"="x"}"#,
