@@ -101,9 +101,10 @@ pub fn is_named_share(name: &str) -> bool {
     words.clone().any(shares) && !words.any(counted)
 }
 
-/// What a ratio is of all: 1, or 100 where its values are in percent; `None` for what is no ratio.
+/// What a ratio is of all: 1, or 100 where its values are in percent; `None` for what is no ratio. Samples that come with a request, for
+/// which there is no query, may be either, as the unit says.
 fn whole(metric: &Metric) -> Option<f64> {
-    let counted = metric.is_counted();
+    let counted = metric.is_counted() && !metric.queries.is_empty();
     (metric.kind == Kind::Ratio).then(|| if counted { 1.0 } else { metric.percentage_point() * 100.0 })
 }
 
@@ -253,6 +254,7 @@ mod tests {
         for settings in [
             "kind: ratio, limits: {max: 0.01}, tolerance: {absolute: 0.01, relative: 0}, queries: {prometheus: {numerator: a, denominator: b}}",
             "kind: ratio, unit: percent, limits: {max: 5, min: 0.5}, tolerance: {absolute: 1}, queries: {prometheus: a}",
+            "kind: ratio, unit: percent, tolerance: {absolute: 1}",
             // All must go well.
             "kind: ratio, direction: decrease, limits: {min: 1}",
             "unit: percent, limits: {max: 100}, tolerance: {absolute: 1, relative: 1.5}",

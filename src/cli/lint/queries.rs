@@ -87,7 +87,10 @@ impl<'a> Reader<'a> {
                 {
                     findings.push(Finding::error(at, error.to_string()));
                 }
-                findings.extend(left.iter().map(|leftover| Finding::warning(at, leftover.to_string())));
+                // The refusal may have named it.
+                let named = |text: &str| read.as_ref().is_err_and(|error| error.to_string().contains(&format!("`{text}`")));
+                let others = left.iter().filter(|leftover| !named(&leftover.text));
+                findings.extend(others.map(|leftover| Finding::warning(at, leftover.to_string())));
             }
         }
         explained.extend(left.into_iter().map(|leftover| leftover.text));
