@@ -597,6 +597,9 @@ impl CanaryConfig {
             for problem in &mut problems[first..] {
                 problem.pointer.insert_str(0, &at);
             }
+            if metric.per.is_some() {
+                self.check_per(metric, &at, &mut problems);
+            }
             if !self.groups.is_empty() && !self.is_kayentas() {
                 for group in metric.group_names() {
                     if !self.groups.contains_key(group) {
@@ -607,6 +610,26 @@ impl CanaryConfig {
             }
         }
         if problems.is_empty() { Ok(CheckedConfig(self)) } else { Err(InvalidConfig { problems }) }
+    }
+
+    /// Whether a metric that is divided by the traffic has one, and only one, to be divided by.
+    fn check_per(&self, metric: &Metric, at: &str, problems: &mut Vec<ConfigProblem>) {
+        let mut wrong = |message: String| problems.push(ConfigProblem::new(format!("{at}/per"), message));
+        if metric.traffic {
+            return wrong("request: the traffic is not divided by itself; leave `per` out, or `traffic: true`".to_owned());
+        }
+        if metric.kind == Kind::Ratio && metric.queries.values().any(|query| matches!(query, MetricQuery::Counts(_))) {
+            return wrong("request: a ratio of counts is of its own total already; leave `per` out".to_owned());
+        }
+        let traffic: Vec<&str> = self.metrics.iter().filter(|other| other.traffic).map(|other| other.name.as_str()).collect();
+        match traffic.as_slice() {
+            [_] => {}
+            [] => wrong("request: no metric measures the requests; say `traffic: true` on the one that does".to_owned()),
+            several => {
+                let names: Vec<String> = several.iter().take(4).map(|name| format!("`{}`", shown(name))).collect();
+                wrong(format!("request: {} metrics have `traffic: true` ({}); leave it to one", several.len(), names.join(", ")));
+            }
+        }
     }
 
     /// Whether Kayenta's judge decides, whose rules for weights and thresholds are wider.
@@ -739,6 +762,11 @@ impl Metric {
             if self.kind == Kind::Value && matches!(query, MetricQuery::Counts(_)) {
                 let message = "a numerator and a denominator make a ratio; set `kind: ratio` or give one query".to_owned();
                 wrong(&format!("/queries/{store}"), message);
+            }
+            if self.kind == Kind::Events && matches!(query, MetricQuery::Counts(_)) {
+                let message =
+                    "events have no total, so that a numerator and a denominator make a ratio; set `kind: ratio` or give one query";
+                wrong(&format!("/queries/{store}"), message.to_owned());
             }
             if self.per_instance.is_some() && matches!(query, MetricQuery::Counts(_)) {
                 let message = "counts are summed over instances in the query; leave `per_instance` out of a ratio".to_owned();

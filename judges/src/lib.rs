@@ -17,6 +17,7 @@ pub mod evidence;
 pub mod period;
 pub mod scorecard;
 pub mod stats;
+pub mod units;
 
 mod advice;
 mod explain;

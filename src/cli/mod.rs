@@ -146,7 +146,7 @@ async fn execute(command: Command) -> Result<Outcome, Failure> {
         Command::Judge(args) => return judge::command(*args).await,
         Command::Demo(args) => return demo::command(args).await,
         Command::Lint(args) => return lint::command(args).await,
-        Command::Convert(args) => convert::command(&args)?,
+        Command::Convert(args) => return convert::command(&args),
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
         Command::Openapi => output::print(&pretty(&crate::api::openapi_document())?)?,

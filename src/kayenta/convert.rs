@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haldane_judges::aca::Rules;
-use haldane_judges::config::{BUILT_IN_VARIABLES, MetricQuery, Thresholds, Variable};
+use haldane_judges::config::{BUILT_IN_VARIABLES, MAX_CONFIG_BYTES, MetricQuery, Thresholds, Variable};
 use haldane_judges::{CheckedConfig, JudgeName, document};
 use promql_parser::parser::{Expr, LabelModifier};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -29,20 +29,31 @@ pub struct Converted {
     pub yaml: String,
     /// What has no equal, each with its pointer into Kayenta's document.
     pub notes: Vec<String>,
+    /// The critical metrics that lost their query: without it every canary is marginal at best.
+    pub lost: Vec<String>,
 }
 
-/// Converts the JSON of a config, or of a request that holds one as `canaryConfig`.
+/// Converts a config in JSON or YAML, or a request that holds one as `canaryConfig`.
 ///
 /// # Errors
 /// [`Refusal`] for what is no config of Kayenta's, and for one that no judge here could use.
 pub fn convert(text: &[u8]) -> Result<Converted, Refusal> {
+    convert_with(text, None)
+}
+
+/// The same, where `${scope}` stands for label matchers, such as in `{job="shop",${scope}}`: there it becomes the value of `scope_label`.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_with(text: &[u8], scope_label: Option<&str>) -> Result<Converted, Refusal> {
     let config = read(text)?;
     let mut notes = Notes::default();
     let judge = judge(&config, &mut notes)?;
     let thresholds = thresholds(&config, &mut notes);
     let mut native = native_config(&config, thresholds, judge)?.into_inner();
     note_lost(&config, &mut notes);
-    let mut variables = Variables::default();
+    let mut variables = Variables { scope_label: scope_label.map(str::to_owned), ..Variables::default() };
+    let mut lost = Vec::new();
     for (i, (metric, native)) in config.metrics.iter().zip(&mut native.metrics).enumerate() {
         let at = format!("/metrics/{i}");
         if judge != JudgeName::NetflixAca {
@@ -59,7 +70,12 @@ pub fn convert(text: &[u8]) -> Result<Converted, Refusal> {
                 }
                 native.queries = BTreeMap::from([(metric.query.kind.clone(), MetricQuery::Single(text))]);
             }
-            None => notes.add(format!("{at}/query"), "the metric has no query now; add one to `queries`"),
+            None => {
+                notes.add(format!("{at}/query"), "the metric has no query now; add one to `queries`");
+                if metric.analysis_configurations.canary.critical {
+                    lost.push(metric.name.clone());
+                }
+            }
         }
     }
     native.variables = variables.declared;
@@ -69,7 +85,7 @@ pub fn convert(text: &[u8]) -> Result<Converted, Refusal> {
     if !CheckedConfig::from_yaml(&yaml).is_ok_and(|read| read == native) {
         return Err(Refusal::invalid("the config cannot be written as YAML that reads back the same"));
     }
-    Ok(Converted { config: native, yaml, notes: notes.0 })
+    Ok(Converted { config: native, yaml, notes: notes.0, lost })
 }
 
 /// The labels by which a query gives several series, as far as its text tells.
@@ -96,8 +112,29 @@ fn labels_of_series(metric: &MetricConfig, text: &str) -> Option<String> {
     }
 }
 
+/// A document in JSON, or in YAML as `kayentactl` takes it.
+fn document_of(text: &[u8]) -> Result<Value, Refusal> {
+    // Some editors and shells put a byte order mark before it.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if text.len() > MAX_CONFIG_BYTES {
+        let message = format!("{} bytes is longer than a canary config may be ({MAX_CONFIG_BYTES}); split it", text.len());
+        return Err(Refusal::at("", message));
+    }
+    let json = match serde_json::from_slice(text) {
+        Ok(document) => return Ok(document),
+        Err(error) => format!("is not JSON: {error}"),
+    };
+    let begins_as_json = text.trim_ascii_start().starts_with(b"{");
+    let text = std::str::from_utf8(text).map_err(|_| Refusal::at("", "is not UTF-8"))?;
+    match serde_saphyr::from_str::<Value>(text) {
+        Ok(document) if document.is_object() => Ok(document),
+        Err(error) if !begins_as_json => Err(Refusal::at("", format!("is neither JSON nor YAML: {error}"))),
+        _ => Err(Refusal::at("", json)),
+    }
+}
+
 fn read(text: &[u8]) -> Result<CanaryConfig, Refusal> {
-    let config = CanaryConfig::from_json(text)?;
+    let config = CanaryConfig::from_value(document_of(text)?)?;
     let (config, below) = match config.document().get("canaryConfig") {
         Some(inner) if config.metrics.is_empty() => {
             (CanaryConfig::from_value(inner.clone()).map_err(|refusal| refusal.below("/canaryConfig"))?, "/canaryConfig")
@@ -246,11 +283,13 @@ fn metric_is_either(metric: &MetricConfig) -> bool {
 }
 
 /// The variables that the queries use beside those that are built in.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Variables {
     declared: BTreeMap<String, Variable>,
     /// The name in Kayenta of each.
     names: BTreeMap<String, String>,
+    /// The label whose value `${scope}` is where it stands for label matchers.
+    scope_label: Option<String>,
 }
 
 impl Variables {
@@ -295,7 +334,7 @@ fn native_query(
     let query = &metric.query;
     let at = format!("{at}/query");
     let template = query::template(config, metric).map_err(|refusal| Refusal::at(&at, refusal.message))?;
-    let mut declared = Variables { declared: variables.declared.clone(), names: variables.names.clone() };
+    let mut declared = variables.clone();
     let text = template.map(|text| native_text(&text, query, &mut declared, &at, notes)).filter(|text| !text.is_empty());
     let text = match (query.kind.as_str(), text) {
         ("prometheus", Some(text)) if text.starts_with(prometheus::WHOLE_QUERY) => text.replacen(prometheus::WHOLE_QUERY, "", 1),
@@ -321,7 +360,12 @@ fn native_query(
     if query.kind == "prometheus" {
         match variables_of(&text) {
             Err(error) => {
-                notes.add(&at, format!("{error}; the query was `{text}`"));
+                let remedy = if declared.scope_label.is_none() && names_scope_as_matchers(&text) {
+                    "; where `${scope}` stands for label matchers, say by `--scope-label` whose value it is"
+                } else {
+                    ""
+                };
+                notes.add(&at, format!("{error}{remedy}; the query was `{text}`"));
                 return Ok(None);
             }
             Ok(_) if matches_by_variable(&text) => {
@@ -334,6 +378,11 @@ fn native_query(
     }
     *variables = declared;
     Ok(Some(text.trim().to_owned()))
+}
+
+/// Whether `${scope}` stands in the braces of a selector and outside of quotes.
+fn names_scope_as_matchers(text: &str) -> bool {
+    text.match_indices("${scope}").filter_map(|(at, _)| text.get(..at)).any(prometheus::in_braces_code)
 }
 
 /// Whether a variable stands in a regular expression.
@@ -368,6 +417,20 @@ fn native_text(text: &str, query: &QueryConfig, variables: &mut Variables, at: &
                         notes.add(at, message);
                         place = place.after_all(default);
                         native.push_str(&literal(default));
+                    }
+                    None if name == "scope"
+                        && query.kind == "prometheus"
+                        && place == Place::Code
+                        && (!text.starts_with(prometheus::WHOLE_QUERY) || prometheus::in_braces(&native))
+                        && variables.scope_label.is_some() =>
+                    {
+                        let label = variables.scope_label.clone().unwrap_or_default();
+                        let message = format!(
+                            "`${{scope}}` stood for label matchers; it is the value of the label `{label}` now, and requests must give that value \
+                             alone"
+                        );
+                        notes.add("/metrics", message);
+                        native.push_str(&format!("{label}=\"${{scope}}\""));
                     }
                     default => {
                         let name = variables.declare(name, default, at, notes);

@@ -173,8 +173,13 @@ pub(super) fn rendered(parts: &[Part]) -> Result<String, Refusal> {
     query::checked_length(text)
 }
 
+/// Whether the end of a query lies within the braces of a selector and outside of its strings.
+pub(super) fn in_braces_code(text: &str) -> bool {
+    Place::Code.after_all(text) == Place::Code && in_braces(text)
+}
+
 /// Whether the end of a query lies within the braces of a selector.
-fn in_braces(text: &str) -> bool {
+pub(super) fn in_braces(text: &str) -> bool {
     let mut place = Place::Code;
     let mut open = false;
     for c in text.chars() {

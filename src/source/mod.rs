@@ -19,6 +19,7 @@ pub mod datadog;
 pub mod dataset;
 mod grid;
 pub mod http;
+pub mod leftovers;
 pub mod prometheus;
 mod variables;
 
@@ -116,6 +117,17 @@ pub struct Reply {
     pub series: Vec<Series>,
     /// What the store, or the reading of its reply, has to say about them.
     pub warnings: Vec<String>,
+}
+
+/// What a query is, as far as its text tells without a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// What makes its values rates a second, where something does: `rate`, `.as_rate()`.
+    pub rate: Option<&'static str>,
+    /// Whether it sums events, so that it is larger where there is more traffic.
+    pub follows_traffic: bool,
+    /// Whether something that is no number divides it, so that it need not be.
+    pub divided: bool,
 }
 
 /// What a person should know about a query before trusting its points.

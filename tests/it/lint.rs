@@ -1,4 +1,4 @@
-//! `haldane lint` with a metric store: what it says of the queries of a config, against a real Prometheus.
+//! `haldane lint`: what it says of the queries of a config, by themselves and against a real Prometheus.
 
 use std::process::Output;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -191,6 +191,7 @@ fn a_counter_that_is_mostly_absent_is_no_warning_where_that_means_zero() {
     let counter = format!(
         r#"
   - name: requests
+    traffic: true
     absent_means_zero: true
     limits: {{max: 1e6}}
     queries: {{prometheus: 'sum(increase({COUNT}{{pod=~"${{scope}}-6.*"}}[${{step}}])) > 0'}}
@@ -207,4 +208,91 @@ fn a_counter_that_is_mostly_absent_is_no_warning_where_that_means_zero() {
         lint(&yaml.replace("    absent_means_zero: true\n    limits: {max: 1e6}", "    limits: {max: 1e6}"), "quiet-canary", &["--strict"]);
     assert!(out(&without).contains("of 30 points are missing"), "{}", out(&without));
     assert_eq!(without.status.code(), Some(2));
+}
+
+/// What `lint` says of a config without a store, and how it ends.
+fn alone(yaml: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("canary.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let output = haldane().arg("lint").arg(&file).output().unwrap();
+    let text = out(&output).lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    (output.status.code(), text)
+}
+
+/// Queries as they are copied from templates and dashboards of other tools. Errors are what `judge` refuses without asking a store.
+#[test]
+fn queries_are_read_without_a_store_as_a_judgement_will_read_them() {
+    for (store, query, code, said) in [
+        ("prometheus", r#"up{${scope}}"#, 2, "stands outside of a string"),
+        ("prometheus", r#"sum(rate(x{a="${scope}"}[5m])"#, 0, "Prometheus cannot read this query"),
+        ("prometheus", r#"avg(rate(x{a="${scope}"}))"#, 0, "Prometheus cannot read this query"),
+        ("prometheus", r#"sum(rate(x{a="${scope}"}[$__rate_interval]))"#, 0, "is a variable of Grafana's; write `${step}`"),
+        ("prometheus", r#"sum(rate(x{a="${scope}"}[${__rate_interval}]))"#, 2, "not declared; write `${step}`"),
+        ("prometheus", r#"sum(rate(x{a="${scope}"}[{{ interval }}]))"#, 0, "write `${step}`"),
+        ("prometheus", "sum(x{resources`cpu`})", 0, "Prometheus cannot read this query"),
+        ("prometheus", r#"sum(rate(x{a="{{args.service-name}}"}[5m]))"#, 0, "a placeholder of Argo Rollouts'"),
+        ("prometheus", r#"sum(rate(x{a="web"}[5m]))"#, 0, "nothing in this query tells the arms apart"),
+        ("prometheus", r#"up{a=“${scope}”}"#, 2, "`“` is a typographic quote"),
+        ("datadog", "avg:foo{version:{{args.version}}}", 2, "a placeholder of Argo Rollouts'"),
+        ("datadog", "avg:foo{$scope}", 2, "a variable of a dashboard"),
+        ("datadog", "avg:foo{version:${scope}", 2, "is not closed"),
+        ("datadog", "logs(\"x\")", 2, "there is no query such as"),
+        ("promtheus", r#"up{a="${scope}"}"#, 2, "did you mean `prometheus`?"),
+    ] {
+        let yaml = format!(
+            "name: x\nmetrics:\n  - name: m\n    direction: increase\n    limits: {{max: 1}}\n    queries:\n      {store}: |-\n        {query}\n"
+        );
+        let (found, text) = alone(&yaml);
+        assert!(found == Some(code) && text.contains(said), "{query}: {found:?} {text}");
+    }
+}
+
+#[test]
+fn a_query_that_a_store_refuses_is_shown_with_its_quotes_whole() {
+    let query =
+        r#"sum by (le) (rate(http_server_request_duration_seconds_bucket{container="server ", pod=~"${scope}-[a-z0-9]+-[a-z0-9]{5}"}[5m])"#;
+    let yaml = format!("name: x\nmetrics:\n  - name: m\n    limits: {{max: 1}}\n    queries:\n      prometheus: |-\n        {query}\n");
+    let output = lint(&yaml, "shop-canary", &[]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("refused the query") && text.lines().any(|line| line.contains("container=\"server \"")), "{text}");
+}
+
+#[test]
+fn rates_that_are_to_be_counts_and_levels_in_another_unit_are_found_against_the_store() {
+    let yaml = format!(
+        r#"
+name: mistaken
+step: 60s
+metrics:
+  - name: errors
+    kind: ratio
+    direction: increase
+    absent_means_zero: true
+    limits: {{max: 0.001}}
+    queries:
+      prometheus:
+        numerator: sum(rate({COUNT}{{pod=~"${{scope}}-6.*"}}[${{step}}]))
+        denominator: sum(rate({COUNT}{{pod=~"${{scope}}-6.*"}}[${{step}}]))
+  - name: memory
+    unit: bytes
+    direction: increase
+    tolerance: {{absolute: 1e12}}
+    limits: {{max: 1e8}}
+    queries: {{prometheus: 'sum(container_memory_working_set_bytes{{pod=~"${{scope}}-6.*"}})'}}
+"#
+    );
+    let report = document(&lint(&yaml, "shop-canary", &["--output", "json"]));
+    let findings = report["files"][0]["findings"].as_array().unwrap();
+    let said = |severity: &str, pointer: &str, part: &str| {
+        let found =
+            |one: &&Value| one["severity"] == severity && one["pointer"] == pointer && one["message"].as_str().unwrap().contains(part);
+        assert!(findings.iter().any(|one| found(&one)), "{pointer}: {findings:#?}");
+    };
+    said("warning", "/metrics/0/queries/prometheus/numerator", "use `increase(...[${step}])`");
+    said("warning", "/metrics/0/queries/prometheus/denominator", "use `increase(...[${step}])`");
+    said("warning", "/metrics/0/limits/max", "the baseline itself is past `limits.max` of 0.1 %");
+    said("error", "/metrics/1/tolerance/absolute", "are both in one unit?");
+    said("warning", "/metrics/1/limits/max", "the baseline itself is past `limits.max` of 95.4 MiB");
 }

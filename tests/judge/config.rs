@@ -111,6 +111,35 @@ fn every_rule_between_fields_names_its_field_and_value() {
 }
 
 #[test]
+fn what_is_per_request_needs_one_other_metric_that_counts_the_requests() {
+    let metrics = |per: Value, others: Value| {
+        let mut metrics = vec![json!({ "name": "errors", "per": "request" })];
+        merge(&mut metrics[0], per);
+        metrics.extend(others.as_array().unwrap().iter().cloned());
+        document(json!({ "metrics": metrics }))
+    };
+    let traffic = |name: &str| json!({ "name": name, "traffic": true });
+    CheckedConfig::from_value(metrics(json!({}), json!([traffic("rps")]))).expect("one that counts the requests");
+    CheckedConfig::from_value(metrics(json!({ "kind": "events" }), json!([traffic("rps")]))).expect("events a request");
+    let refused = |words: &[&str], per: Value, others: Value| refused_at("/metrics/0/per", words, metrics(per, others));
+    refused(&["request: no metric measures the requests", "`traffic: true`"], json!({}), json!([{ "name": "rps" }]));
+    refused(&["2 metrics have `traffic: true` (`rps`, `hits`)"], json!({}), json!([traffic("rps"), traffic("hits")]));
+    refused(&["not divided by itself"], json!({ "traffic": true }), json!([]));
+    let counts = json!({ "kind": "ratio", "queries": { "prometheus": { "numerator": "a", "denominator": "b" } } });
+    refused(&["of its own total"], counts, json!([traffic("rps")]));
+    refused_at("/metrics/0/per", &["`requests`", "`request`"], document(json!({ "metrics": [{ "name": "a", "per": "requests" }] })));
+}
+
+#[test]
+fn events_are_one_query_and_may_be_of_each_instance() {
+    let events =
+        |queries: Value| document(json!({ "metrics": [{ "name": "a", "kind": "events", "per_instance": "pod", "queries": queries }] }));
+    CheckedConfig::from_value(events(json!({ "prometheus": "sum by (pod) (increase(x[1m]))" }))).expect("panics of each pod");
+    let counts = json!({ "prometheus": { "numerator": "a", "denominator": "b" } });
+    refused_at("/metrics/0/queries/prometheus", &["events have no total", "`kind: ratio`"], events(counts));
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     let found = problems(document(json!({ "name": "", "step": "0s", "metrics": [{ "name": "a", "min_points": 0 }] })));
     let pointers: Vec<&str> = found.iter().map(|problem| problem.pointer.as_str()).collect();

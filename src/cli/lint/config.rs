@@ -1,59 +1,53 @@
 //! What can be said of a canary config without a metric store.
 
-use std::collections::BTreeSet;
-
-use haldane_judges::CheckedConfig;
-use haldane_judges::config::{BUILT_IN_VARIABLES, Kind, Metric, MetricQuery};
+use haldane_judges::config::{Direction, Kind, Limits, Metric};
+use haldane_judges::{CheckedConfig, JudgeName, units};
 
 use super::finding::{Finding, Severity};
+use super::queries::{Part, Reader, texts};
+use crate::report::format::number;
+use crate::source::Shape;
 
-/// What can be said without a metric store.
-pub(super) fn examine(config: &CheckedConfig, findings: &mut Vec<Finding>) {
-    let mut used = BTreeSet::new();
+/// What can be said without a metric store. `asked` is the kind of the one that will be asked besides.
+pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mut Vec<Finding>) {
+    let mut reader = Reader::new(config, asked);
     for (i, metric) in config.metrics.iter().enumerate() {
         let at = format!("/metrics/{i}");
-        examine_metric(&at, metric, config.judge == haldane_judges::JudgeName::NetflixAca.as_str(), findings);
-        for (pointer, text) in metric.queries.iter().flat_map(|(store, query)| texts(&format!("{at}/queries/{store}"), query)) {
-            examine_variables(config, &pointer, text, &mut used, findings);
+        let judge = config.judge.parse().unwrap_or(JudgeName::HaldaneV1);
+        examine_metric(&at, metric, judge, findings);
+        let mut shapes = Vec::new();
+        for (store, query) in &metric.queries {
+            let at = format!("{at}/queries/{store}");
+            reader.knows(&at, store, findings);
+            for (pointer, part, text) in texts(&at, query) {
+                shapes.extend(reader.examine(&pointer, store, part, text, findings));
+            }
+        }
+        if judge != JudgeName::NetflixAca {
+            follows_traffic(&at, config, metric, &shapes, findings);
         }
     }
     for (store, text) in config.population.iter().flat_map(|population| &population.queries) {
-        examine_variables(config, &format!("/population/queries/{store}"), text, &mut used, findings);
+        let at = format!("/population/queries/{store}");
+        reader.knows(&at, store, findings);
+        reader.examine(&at, store, Part::Single, text, findings);
     }
-    for name in config.variables.keys().filter(|name| !used.contains(name.as_str())) {
-        findings.push(Finding::new(Severity::Warning, format!("/variables/{name}"), "no query uses this variable"));
-    }
+    reader.unused(findings);
 }
 
-fn examine_variables<'a>(config: &CheckedConfig, pointer: &str, text: &'a str, used: &mut BTreeSet<&'a str>, findings: &mut Vec<Finding>) {
-    for name in variables(text) {
-        let Some(name) = name else {
-            findings.push(Finding::new(Severity::Error, pointer, "a `${` is not closed by `}`"));
-            continue;
-        };
-        used.insert(name);
-        if !BUILT_IN_VARIABLES.contains(&name) && !config.variables.contains_key(name) {
-            let known = BUILT_IN_VARIABLES.into_iter().chain(config.variables.keys().map(String::as_str));
-            let message = format!("`${{{name}}}` is not built in and not declared; {}", suggestion(name, known));
-            findings.push(Finding::new(Severity::Error, pointer, message));
-        }
+fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Finding>) {
+    let kayentas = judge == JudgeName::NetflixAca;
+    if !kayentas {
+        findings.extend(
+            units::of_config(metric).into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)),
+        );
+        bounded(at, metric, judge, findings);
     }
-}
-
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    match nearest.filter(|(distance, known)| *distance <= 1 + known.len() / 3) {
-        Some((_, known)) => format!("did you mean `${{{known}}}`?"),
-        None => format!("declare it in /variables as `{name}: {{}}`, and each request must give it"),
-    }
-}
-
-/// `kayentas` says that Kayenta's judge decides, which knows no limits.
-fn examine_metric(at: &str, metric: &Metric, kayentas: bool, findings: &mut Vec<Finding>) {
     let mut warn = |pointer: &str, message: &str| findings.push(Finding::new(Severity::Warning, format!("{at}{pointer}"), message));
     if metric.queries.is_empty() {
         warn("/queries", "no query, so this metric can only be judged on samples that come with a request");
     }
+    // Kayenta's judge knows no limits.
     if metric.limits.is_empty() && !kayentas {
         warn(
             "/limits",
@@ -66,12 +60,18 @@ fn examine_metric(at: &str, metric: &Metric, kayentas: bool, findings: &mut Vec<
             "a ratio read as one ready-made number loses its counts, and with them the exact tests; give `numerator` and `denominator`",
         );
     }
-    let is_time = matches!(metric.unit.as_deref(), Some("ms" | "s" | "us" | "µs" | "seconds" | "milliseconds"));
-    if is_time && metric.kind == Kind::Value && metric.tolerance.absolute.is_none() {
-        warn(
-            "/tolerance",
-            "a latency without an absolute tolerance fails on 1 ms becoming 2 ms; give one, such as 5 ms: `absolute: 5` (in the metric's unit)",
+    let floor = match metric.unit.as_deref() {
+        Some("ms" | "milliseconds") => Some("5"),
+        Some("s" | "seconds") => Some("0.005"),
+        Some("us" | "µs") => Some("5000"),
+        _ => None,
+    };
+    if let Some(floor) = floor.filter(|_| metric.kind == Kind::Value && metric.tolerance.absolute.is_none()) {
+        let message = format!(
+            "a latency without an absolute tolerance fails on 1 ms becoming 2 ms; give one, such as 5 ms: `absolute: {floor}` (in the metric's \
+             unit)"
         );
+        warn("/tolerance", &message);
     }
     if metric.critical && metric.optional {
         warn(
@@ -84,29 +84,84 @@ fn examine_metric(at: &str, metric: &Metric, kayentas: bool, findings: &mut Vec<
     }
 }
 
-/// The texts of a query, each with where it stands.
-fn texts<'a>(at: &str, query: &'a MetricQuery) -> Vec<(String, &'a str)> {
-    match query {
-        MetricQuery::Single(text) => vec![(at.to_owned(), text)],
-        MetricQuery::Counts(counts) => {
-            vec![(format!("{at}/numerator"), &counts.numerator), (format!("{at}/denominator"), &counts.denominator)]
-        }
+/// What is bounded above, as a share of all requests is: how it is compared, and that it should say so.
+fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Finding>) {
+    if metric.kind == Kind::Value && metric.unit.is_none() && units::is_named_share(&metric.name) {
+        let message = format!(
+            "`{}` sounds like a share of all, where 0.995 becoming 0.95 is ten times the failures and not -4.5 %; say `kind: ratio` (and \
+             `unit: percent` where 100 is all)",
+            metric.name
+        );
+        findings.push(Finding::warning(&format!("{at}/kind"), message));
+    }
+    let whole = match metric.kind {
+        Kind::Ratio if metric.is_counted() => 1.0,
+        Kind::Ratio => metric.percentage_point() * 100.0,
+        Kind::Value if matches!(metric.unit.as_deref(), Some("percent" | "%")) && metric.direction == Direction::Decrease => 100.0,
+        Kind::Value | Kind::Events => return,
+    };
+    let Limits { min, max, .. } = metric.limits;
+    // A conversion of 3 % is nearer to 0, as its limits tell, and an error ratio is.
+    let is_low = metric.direction == Direction::Increase || [min, max].into_iter().flatten().any(|limit| limit < whole / 2.0);
+    if let Some(relative) = metric.tolerance.relative.filter(|relative| *relative > 0.0 && !is_low && judge == JudgeName::HaldaneV1) {
+        let relative = number(relative);
+        let message = format!(
+            "a relative tolerance of {relative} is a fraction of the distance to the nearer end of 0 to 100 %: on an availability of 99 % it \
+             is {relative} percentage points"
+        );
+        findings.push(Finding::note(&format!("{at}/tolerance/relative"), message));
     }
 }
 
-/// The names between `${` and `}`; `None` for one that is not closed.
-fn variables(text: &str) -> Vec<Option<&str>> {
-    text.split("${").skip(1).map(|rest| rest.split_once('}').map(|(name, _)| name)).collect()
+/// A quantity that is larger where there is more traffic, compared as if both arms had the same.
+fn follows_traffic(at: &str, config: &CheckedConfig, metric: &Metric, shapes: &[Shape], findings: &mut Vec<Finding>) {
+    if metric.kind != Kind::Value || metric.traffic || metric.per.is_some() || metric.per_instance.is_some() {
+        return;
+    }
+    let unit = metric.unit.as_deref().unwrap_or_default();
+    // CPU time is a rate too, and a percentage of what there is.
+    let is_share = matches!(unit, "percent" | "%" | "ratio");
+    let by_query = shapes.iter().any(|shape| shape.follows_traffic) && !is_share;
+    let by_unit = is_rate(unit) && !shapes.iter().any(|shape| shape.divided);
+    if !(by_query || by_unit) {
+        return;
+    }
+    let what = if is_rate(unit) { format!("a metric in {unit}") } else { "a sum of what a counter rises by".to_owned() };
+    let is_traffic = metric.direction != Direction::Increase
+        && (unit.starts_with("req")
+            || matches!(unit, "rps" | "qps" | "rpm")
+            || metric.name.contains("throughput")
+            || metric.name.contains("traffic"));
+    let counted = config.metrics.iter().any(|other| other.traffic);
+    let remedy = match (is_traffic && !counted, counted) {
+        (true, _) => "if it measures the traffic say `traffic: true`, else make it `kind: ratio`".to_owned(),
+        (false, true) => "make it `kind: ratio`, or say `per: request`".to_owned(),
+        (false, false) => {
+            "make it `kind: ratio`, or say `per: request`, and `traffic: true` of a metric that measures the requests".to_owned()
+        }
+    };
+    let message = format!("{what} follows the traffic, so that a canary with less of it looks better than it is; {remedy}");
+    findings.push(Finding::warning(&format!("{at}/per"), message));
+}
+
+/// Whether a unit is so much in a time.
+fn is_rate(unit: &str) -> bool {
+    matches!(unit, "rps" | "qps" | "rpm" | "tps" | "ops")
+        || ["/s", "/sec", "/second", "/min", "/minute"].iter().any(|per| unit.ends_with(per))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn findings(yaml: &str) -> Vec<(Severity, String)> {
+    fn all(yaml: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
-        examine(&CheckedConfig::from_yaml(yaml).unwrap(), &mut findings);
-        findings.into_iter().map(|finding| (finding.severity, finding.pointer)).collect()
+        examine(&CheckedConfig::from_yaml(yaml).unwrap(), None, &mut findings);
+        findings
+    }
+
+    fn findings(yaml: &str) -> Vec<(Severity, String)> {
+        all(yaml).into_iter().map(|finding| (finding.severity, finding.pointer)).collect()
     }
 
     #[test]
@@ -117,6 +172,7 @@ variables: {zone: {}, unused: {}}
 metrics:
   - {name: errors, kind: ratio, critical: true, optional: true, limits: {max: 0.01}, queries: {prometheus: "a{z=\"${zone}\"}"}}
   - {name: latency, unit: ms, critical: true, muted: true, queries: {prometheus: "b{z=\"${zne}\", s=\"${scope}\"}[${step"}}
+  - {name: typo, limits: {max: 1}, queries: {promtheus: "a{z=\"${scope}\"}"}}
 "#;
         let at = |severity, pointer: &str| (severity, pointer.to_owned());
         let expected = [
@@ -127,6 +183,7 @@ metrics:
             at(Severity::Warning, "/metrics/1/muted"),
             at(Severity::Error, "/metrics/1/queries/prometheus"),
             at(Severity::Error, "/metrics/1/queries/prometheus"),
+            at(Severity::Error, "/metrics/2/queries/promtheus"),
             at(Severity::Warning, "/variables/unused"),
         ];
         assert_eq!(findings(yaml), expected);
@@ -152,10 +209,87 @@ population: {instance: pod, version: version, queries: {prometheus: "build_info{
         assert_eq!(findings(yaml), [(Severity::Error, "/population/queries/prometheus".to_owned())]);
     }
 
+    /// What is said at one place of a metric that is sound but for these settings, beside another metric.
+    fn said_of(settings: &str, beside: &str) -> Vec<(Severity, String, String)> {
+        let yaml = format!("{{name: x, metrics: [{{name: m, limits: {{max: 0.4}}, {settings}}}{beside}]}}");
+        let findings = all(&yaml).into_iter().filter(|finding| finding.pointer.starts_with("/metrics/0"));
+        findings.map(|finding| (finding.severity, finding.pointer, finding.message)).collect()
+    }
+
     #[test]
-    fn a_misspelt_variable_is_recognised() {
-        let known = || ["scope", "namespace"].into_iter();
-        assert_eq!(suggestion("namespce", known()), "did you mean `${namespace}`?");
-        assert!(suggestion("region", known()).starts_with("declare it"));
+    fn mistaken_units_are_errors_of_the_config_alone() {
+        let said = said_of(
+            "kind: ratio, tolerance: {absolute: 1}, queries: {prometheus: {numerator: 'a{b=\"${scope}\"}', denominator: 'c{b=\"${scope}\"}'}}",
+            "",
+        );
+        assert!(said.len() == 1 && said[0].0 == Severity::Error && said[0].1 == "/metrics/0/tolerance/absolute", "{said:?}");
+        // Kayenta's judge has its own rules.
+        let yaml = "{name: x, judge: NetflixACAJudge-v1.0, metrics: [{name: m, tolerance: {relative: 20}}]}";
+        assert!(all(yaml).iter().all(|finding| finding.severity == Severity::Warning));
+    }
+
+    #[test]
+    fn a_floor_for_latencies_is_proposed_in_the_metrics_own_unit() {
+        for (unit, floor) in [("ms", "`absolute: 5`"), ("s", "`absolute: 0.005`"), ("µs", "`absolute: 5000`")] {
+            let said = said_of(&format!("unit: {unit}, queries: {{prometheus: 'a{{b=\"${{scope}}\"}}'}}"), "");
+            assert!(said.len() == 1 && said[0].2.contains(floor), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_traffic_says_what_it_is_per() {
+        let query = |text: &str| format!("queries: {{prometheus: '{text}'}}");
+        let (sum, average) = (query("sum(rate(x{a=\"${scope}\"}[1m]))"), query("avg(rate(x{a=\"${scope}\"}[1m]))"));
+        let traffic = ", {name: rps, traffic: true}";
+        let remedy = "make it `kind: ratio`, or say `per: request`";
+        for (settings, beside, begins, ends) in [
+            (sum.clone(), traffic, "a sum of what a counter rises by follows the traffic", remedy),
+            (format!("unit: errors/s, {average}"), traffic, "a metric in errors/s follows the traffic", remedy),
+            (format!("unit: errors/s, {sum}"), "", "a metric in errors/s", "`traffic: true` of a metric that measures the requests"),
+            (format!("unit: requests/s, direction: decrease, {sum}"), "", "a metric in requests/s", "else make it `kind: ratio`"),
+        ] {
+            let said = said_of(&settings, beside);
+            assert!(said.len() == 1 && said[0].0 == Severity::Warning && said[0].1 == "/metrics/0/per", "{settings}: {said:?}");
+            assert!(said[0].2.starts_with(begins) && said[0].2.ends_with(ends), "{said:?}");
+        }
+        for (settings, beside) in [
+            (format!("per: request, {sum}"), traffic),
+            (format!("traffic: true, unit: requests/s, {sum}"), ""),
+            (format!("unit: percent, {sum}"), ""),
+            (format!("unit: bytes/s, {}", query("sum(rate(x{a=\"${scope}\"}[1m])) / sum(rate(y{a=\"${scope}\"}[1m]))")), traffic),
+            (average, traffic),
+            (format!("per_instance: pod, {}", query("sum by (pod) (rate(x{a=\"${scope}\"}[1m]))")), traffic),
+            (format!("kind: events, {}", query("sum(increase(x{a=\"${scope}\"}[1m]))")), traffic),
+        ] {
+            assert_eq!(said_of(&settings, beside), [], "{settings}");
+        }
+    }
+
+    #[test]
+    fn a_share_that_does_not_say_so_is_advised_to() {
+        let yaml = |name: &str, settings: &str| {
+            format!(
+                "{{name: x, metrics: [{{name: {name}, limits: {{min: 0.9}}, {settings} queries: {{prometheus: 'a{{b=\"${{scope}}\"}}'}}}}]}}"
+            )
+        };
+        let said = all(&yaml("success-rate", ""));
+        assert!(said.len() == 1 && said[0].pointer == "/metrics/0/kind" && said[0].message.contains("`kind: ratio`"), "{said:?}");
+        assert_eq!(all(&yaml("success-rate", "unit: percent,")), []);
+        assert_eq!(all(&yaml("hits", "")), []);
+    }
+
+    #[test]
+    fn a_relative_tolerance_near_the_end_is_told_what_it_is_a_fraction_of() {
+        let counts = "queries: {prometheus: {numerator: 'a{b=\"${scope}\"}', denominator: 'c{b=\"${scope}\"}'}}";
+        let yaml = |settings: &str| format!("{{name: x, metrics: [{{name: m, {settings}, tolerance: {{relative: 0.05}}, {counts}}}]}}");
+        let said = all(&yaml("kind: ratio, direction: decrease, limits: {min: 0.99}"));
+        assert!(
+            said.len() == 1 && said[0].severity == Severity::Note && said[0].message.ends_with("99 % it is 0.05 percentage points"),
+            "{said:?}"
+        );
+        for settings in ["kind: ratio, direction: increase, limits: {max: 0.01}", "kind: ratio, direction: decrease, limits: {min: 0.005}"]
+        {
+            assert_eq!(all(&yaml(settings)), [], "{settings}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use haldane_judges::config::{Direction, HistoryMode, Limits, Metric};
 use haldane_judges::evidence::{Arm, ArmPoints, Evidence, FetchFailure, Instance, Observation, Points};
 use haldane_judges::scorecard::{Guard, MetricResult, Mode, Reason, Remedy};
-use haldane_judges::{CheckedConfig, JudgeName};
+use haldane_judges::{CheckedConfig, JudgeName, units};
 use serde::Serialize;
 
 use super::ask::{Asked, Role};
@@ -397,6 +397,12 @@ impl Inspection<'_> {
             );
             found.push(Finding::warning(at, message));
         }
+        if self.config.judge != JudgeName::NetflixAca.as_str() {
+            let level = |arm: &ArmReport| arm.counts.map_or_else(|| Some(arm.profile.as_ref()?.values?.median), Totals::rate);
+            let mistaken = units::of_levels(metric, level(&report.baseline), level(&report.canary));
+            found.extend(mistaken.into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)));
+            found.extend(past_limits(at, metric, report));
+        }
         self.guards(at, metric, result, found);
         for (arm, counts) in ARMS.into_iter().zip([report.baseline.counts, report.canary.counts]) {
             if let Some(counts) = counts.filter(|counts| counts.without_traffic > 0) {
@@ -552,6 +558,37 @@ impl Inspection<'_> {
         };
         found.push(finding);
     }
+}
+
+/// Limits that the baseline is past already, as a judgement counts it: in most of its points, or in the rate of its counts. They hold
+/// whatever the baseline does.
+fn past_limits(at: &str, metric: &Metric, report: &MetricReport) -> Vec<Finding> {
+    const MOST: f64 = 0.6;
+    const FEWEST: usize = 3;
+    let baseline = &report.baseline;
+    let sides = [("max", metric.limits.max, 1.0), ("min", metric.limits.min, -1.0)];
+    let declared = sides.into_iter().filter_map(|(field, limit, sign)| Some((field, limit?, sign))).filter(|_| metric.limits.enforce);
+    let past = declared.filter_map(|(field, limit, sign)| {
+        let is_past = |value: f64| (value - limit) * sign > 0.0;
+        let stands = if let Some(counts) = baseline.counts {
+            let rate = counts.rate().filter(|rate| is_past(*rate))?;
+            format!("at {}, {} of {}", report.written.value(rate), format::count(counts.events), format::count(counts.total))
+        } else {
+            let present = baseline.points.iter().filter(|value| !value.is_nan());
+            let (n, past) = (present.clone().count(), present.filter(|value| is_past(**value)).count());
+            if n < FEWEST || (past as f64) < MOST * n as f64 {
+                return None;
+            }
+            format!("in {past} of {n} points")
+        };
+        let message = format!(
+            "the baseline itself is past `limits.{field}` of {} ({stands}), so that no canary passes; mend the service, move the limit, or set \
+             `enforce: false` beside it",
+            report.written.value(limit)
+        );
+        Some(Finding::warning(&format!("{at}/limits/{field}"), message).of(Arm::Baseline))
+    });
+    past.collect()
 }
 
 /// Why not one query reached the store; `None` where one did.
@@ -752,6 +789,35 @@ mod tests {
         let baseline = &reports[0].baseline;
         let profile = baseline.profile.as_ref().unwrap();
         assert_eq!((profile.present, profile.expected, baseline.resolution_seconds), (30, 30, Some(60)));
+    }
+
+    #[test]
+    fn a_baseline_that_is_past_a_limit_already_is_warned_of() {
+        let said = "the baseline itself is past `limits.max` of 90 ms (in 30 of 30 points), so that no canary passes";
+        Case::of("unit: ms, limits: {max: 90}", one(around(100.0, 1)), one(around(80.0, 2))).says(
+            Severity::Warning,
+            &[Arm::Baseline],
+            said,
+        );
+        let events = || [one(vec![2.0; 30]), one(vec![0.1; 30])];
+        let totals = || [one(around(100.0, 1)), one(around(100.0, 2))];
+        let case = Case::counts("kind: ratio, direction: increase, limits: {max: 0.01}", events(), totals());
+        case.says(Severity::Warning, &[Arm::Baseline], "the baseline itself is past `limits.max` of 1 % (at ");
+        for case in [
+            Case::of("unit: ms, limits: {max: 90, enforce: false}", one(around(100.0, 1)), one(around(80.0, 2))),
+            Case::of("unit: ms, limits: {max: 90}", one(around(80.0, 1)), one(around(100.0, 2))),
+            Case::of("unit: ms, limits: {min: 90}", one(around(100.0, 1)), one(around(80.0, 2))),
+        ] {
+            let said = case.said();
+            assert!(said.iter().all(|(_, message)| !message.contains("past `limits")), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_that_are_called_milliseconds_are_an_error_where_the_store_tells_the_level() {
+        let seconds = |seed| one(around(100.0, seed).into_iter().map(|v| v / 250.0).collect());
+        let case = Case::of("unit: ms, tolerance: {absolute: 5}, limits: {max: 500}", seconds(1), seconds(2));
+        case.says(Severity::Error, &[], "the baseline's level is 0.40");
     }
 
     #[test]

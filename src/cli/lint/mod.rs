@@ -1,6 +1,6 @@
 //! `haldane lint`: says what is wrong with a canary config before a release depends on it, and what its queries find.
 //!
-//! `config` looks at the config alone. With a metric store `ask` asks it every query for both arms, `profile` says what a series is
+//! `config` looks at the config alone, `queries` at the texts of its queries. With a metric store `ask` asks it every query for both arms, `profile` says what a series is
 //! like, `inspect` what a person should know of it, and `text` draws all that.
 
 use std::path::{Path, PathBuf};
@@ -25,6 +25,7 @@ mod config;
 mod finding;
 mod inspect;
 mod profile;
+mod queries;
 mod sparkline;
 mod text;
 
@@ -155,7 +156,7 @@ async fn check(args: &Args, file: &Path, account: Option<&Account>) -> Result<Fi
             }
         }
         Ok(config) => {
-            config::examine(&config, &mut findings);
+            config::examine(&config, account.map(|account| account.source.kind()), &mut findings);
             if let Some(account) = account {
                 tried = try_queries(args, &config, account, &mut findings).await;
             }

@@ -26,6 +26,8 @@ const LABEL: usize = 14;
 /// Columns before a finding, which hold its severity.
 const SEVERITY: usize = 11;
 const GAP: &str = "  ";
+/// Before a note that stands with its metric.
+const NOTE: &str = "    - ";
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
@@ -88,15 +90,17 @@ impl Page {
         self.line("");
         if who.is_empty() && pointer.is_empty() {
             let indent = " ".repeat(SEVERITY);
-            for (i, line) in self.wrap(&indent, &clean(&finding.message)).iter().enumerate() {
+            for (i, line) in broken(&clean(&finding.message), self.width - SEVERITY).iter().enumerate() {
                 let word = if i == 0 { format!("  {}{padding}", self.paint(style, word)) } else { indent.clone() };
-                self.line(&format!("{word}{}", line.trim_start()));
+                self.line(&format!("{word}{line}"));
             }
             return;
         }
         let line = format!("  {}{padding}{}{gap}{}", self.paint(style, word), self.paint(BOLD, &who), self.paint(DIM, &pointer));
         self.line(&line);
-        self.wrapped(&" ".repeat(SEVERITY), &clean(&finding.message));
+        for line in broken(&clean(&finding.message), self.width - SEVERITY) {
+            self.line(&format!("{}{line}", " ".repeat(SEVERITY)));
+        }
     }
 
     fn tried(&mut self, tried: &Tried, notes: &[&Finding]) {
@@ -176,7 +180,9 @@ impl Page {
         }
         for note in notes {
             let arms = arms_of(&note.arms).map(|arms| format!("{arms}: ")).unwrap_or_default();
-            self.wrapped("    - ", &clean(&format!("{arms}{}", note.message)));
+            for (i, line) in broken(&clean(&format!("{arms}{}", note.message)), self.width - NOTE.len()).iter().enumerate() {
+                self.line(&format!("{}{line}", if i == 0 { NOTE } else { "      " }));
+            }
         }
     }
 
@@ -242,6 +248,94 @@ impl MetricReport {
 impl ArmReport {
     fn values(&self) -> Option<Values> {
         self.profile.as_ref()?.values
+    }
+}
+
+/// A text's lines. A query within it is broken where it could be written so: never within quotes, where a break would look like a space
+/// of the query's. A quoted text that is longer than a line stays whole.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut push = |piece: &str, space: bool| {
+        let Some(line) = lines.last_mut() else { return };
+        let gap = usize::from(space && !line.is_empty());
+        if line.is_empty() || line.width() + gap + piece.width() <= width {
+            line.push_str(&" "[..gap]);
+            line.push_str(piece);
+        } else {
+            lines.push(piece.to_owned());
+        }
+    };
+    for (word, in_query) in words(text) {
+        if word.width() <= width {
+            push(word, true);
+            continue;
+        }
+        for (i, piece) in pieces(word, in_query).into_iter().enumerate() {
+            let mut rest = piece;
+            // What is no query may be broken anywhere.
+            while rest.width() > width && !rest.contains(['"', '\'']) {
+                let fits = rest.char_indices().find(|(at, c)| rest[..at + c.len_utf8()].width() > width).map_or(rest.len(), |(at, _)| at);
+                push(&rest[..fits], i == 0);
+                rest = &rest[fits..];
+            }
+            push(rest, i == 0);
+        }
+    }
+    lines
+}
+
+/// What is between white space, of which that within a query's quotes is a part of the query; and whether it begins within a query.
+fn words(text: &str) -> Vec<(&str, bool)> {
+    let (mut words, mut begun, mut quoting) = (Vec::new(), (0, false), Quoting::default());
+    for (at, c) in text.char_indices() {
+        quoting.read(c);
+        if c.is_whitespace() && quoting.quote.is_none() {
+            words.push((&text[begun.0..at], begun.1));
+            begun = (at + c.len_utf8(), quoting.in_query);
+        }
+    }
+    words.push((&text[begun.0..], begun.1));
+    words.retain(|(word, _)| !word.is_empty());
+    words
+}
+
+/// A word's parts between which a query may be broken: after commas, parentheses and braces outside of quotes.
+fn pieces(word: &str, in_query: bool) -> Vec<&str> {
+    let (mut pieces, mut begun, mut quoting) = (Vec::new(), 0, Quoting { in_query, ..Quoting::default() });
+    for (at, c) in word.char_indices() {
+        quoting.read(c);
+        if quoting.quote.is_none() && matches!(c, ',' | '(' | ')' | '{' | '}') {
+            let end = at + c.len_utf8();
+            pieces.push(&word[begun..end]);
+            begun = end;
+        }
+    }
+    pieces.push(&word[begun..]);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+/// Where in a message a query's quotes are open. A message has queries in backticks; quotes elsewhere are apostrophes.
+#[derive(Default)]
+struct Quoting {
+    in_query: bool,
+    quote: Option<char>,
+    escaped: bool,
+}
+
+impl Quoting {
+    fn read(&mut self, c: char) {
+        match (self.quote, c) {
+            (Some(_), _) if self.escaped => self.escaped = false,
+            (Some(_), '\\') => self.escaped = true,
+            (Some(quote), c) if c == quote => self.quote = None,
+            // A query that was cut off ends with an ellipsis.
+            (Some(_), '…') => self.quote = None,
+            (Some(_), _) => {}
+            (None, '`') => self.in_query = !self.in_query,
+            (None, '"' | '\'') if self.in_query => self.quote = Some(c),
+            (None, _) => {}
+        }
     }
 }
 
@@ -415,6 +509,23 @@ mod tests {
         let text = render(&report("x", None, [wandering(30, 1.0), wandering(30, 2.0)], vec![finding(name)]), PLAIN);
         let cut = format!("  warning  {name}\n           both arms  {pointer}\n           late\n");
         assert!(text.contains(&cut), "{text}");
+    }
+
+    #[test]
+    fn a_query_is_never_broken_within_its_quotes() {
+        let query = r#"sum by (le) (rate(http_server_request_duration_seconds_bucket{container="server ", app='my shop', pod=~"checkout-[a-z0-9]+ ?"}[5m]))"#;
+        let message = format!("the metric store's words: it refused the query `{query}`, which isn't right");
+        for width in 20..110 {
+            let lines = broken(&message, width);
+            for quoted in ["container=\"server \"", "app='my shop'", "pod=~\"checkout-[a-z0-9]+ ?\""] {
+                assert!(lines.iter().any(|line| line.contains(quoted)), "{width}: {lines:#?}");
+            }
+            let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+            assert_eq!(squeezed(&lines.concat()), squeezed(&message), "{width}");
+            let long = lines.iter().filter(|line| line.width() > width).count();
+            assert!(long <= 2, "{width}: {lines:#?}");
+        }
+        assert_eq!(broken("a word too-long-for-it", 8), ["a word", "too-long", "-for-it"]);
     }
 
     #[test]

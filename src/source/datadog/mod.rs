@@ -30,7 +30,7 @@ mod query;
 mod template;
 mod wire;
 
-pub use template::Place;
+pub use template::{Place, shape};
 
 use batch::{Answer, AskTogether, Asked, Batches};
 use query::{Expression, Formula, Written};

@@ -5,11 +5,13 @@
 //! seconds and go anywhere.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::query::{Expression, Written};
+use super::query::{Expression, Part, Written};
 use crate::source::http::escaped;
+use crate::source::leftovers::leftovers;
 use crate::source::variables::{Piece, Pieces, Value, look_up};
-use crate::source::{SourceError, Template};
+use crate::source::{Shape, SourceError, Template, Window};
 
 /// What may stand where a value stands.
 const FILTER: &str = "a filter: tags, commas, AND, OR, NOT and parentheses";
@@ -17,7 +19,7 @@ const TAGS: &str = "tags joined with commas";
 const SOMETHING: &str = "something: empty where it selects, it would select more than is meant";
 const WORD: &str = "a word of letters, digits, `_`, `.` and `:`";
 
-enum Part<'a> {
+enum Bit<'a> {
     Fixed(Cow<'a, str>),
     Value { name: &'a str, value: &'a str },
 }
@@ -25,14 +27,56 @@ enum Part<'a> {
 /// The query with its variables put in, and with a rollup to the step.
 pub(super) fn render(template: &Template<'_>) -> Result<String, SourceError> {
     let text = substitute(template)?;
-    let expression = Expression::parse(&text).map_err(SourceError::Template)?;
+    let expression = parsed(&text, template.text)?;
+    expression.at_step(template.window.step_seconds, Written::Step).map_err(SourceError::Template)
+}
+
+/// The expression of a query whose variables have been put in, where `written` is what it was before.
+fn parsed<'a>(text: &'a str, written: &str) -> Result<Expression<'a>, SourceError> {
+    let expression = Expression::parse(text).map_err(|error| match leftovers(written).first() {
+        Some(leftover) => SourceError::Template(format!("{leftover} ({error})")),
+        None => SourceError::Template(error),
+    })?;
     if let Some(filter) = expression.metrics().map(|metric| metric.filter).find(|filter| filter.contains('$')) {
         return Err(SourceError::Template(format!(
             "`{{{}}}` holds a variable of a dashboard, which means nothing outside of it; write `${{name}}` for a variable of the request",
             escaped(filter, 100)
         )));
     }
-    expression.at_step(template.window.step_seconds, Written::Step).map_err(SourceError::Template)
+    Ok(expression)
+}
+
+/// Reads a query with words for its variables, before there are values, at the step where that is known, in seconds.
+///
+/// # Errors
+/// [`SourceError::Template`] for what no values could make right: a `${` or a brace that is not closed, no query at all, a rollup to
+/// another interval than the step.
+pub fn shape(text: &str, step_seconds: Option<u32>) -> Result<Shape, SourceError> {
+    // Any step does where none is known, for it is put in as a number.
+    let window = Window { start: 0, end: 3600, step_seconds: step_seconds.unwrap_or(60) };
+    let mut variables = BTreeMap::new();
+    let mut pieces = Pieces::new(text);
+    while let Some(piece) = pieces.next()? {
+        if let Piece::Variable(name) = piece {
+            variables.insert(name.to_owned(), "x".to_owned());
+        }
+    }
+    let sampled = substitute(&Template { text, variables: &variables, window })?;
+    let expression = parsed(&sampled, text)?;
+    if let Some(step_seconds) = step_seconds {
+        expression.at_step(step_seconds, Written::Step).map_err(SourceError::Template)?;
+    }
+    let (mut sums, mut divided) = (true, false);
+    for part in &expression.parts {
+        match part {
+            Part::Metric(metric) => sums &= metric.aggregator == "sum" && (metric.has("as_count") || metric.has("as_rate")),
+            Part::Text(text) => divided |= text.contains('/'),
+        }
+    }
+    let as_rate = expression.metrics().any(|metric| metric.has("as_rate")).then_some(".as_rate()");
+    let per_second = expression.functions().any(|name| name == "per_second").then_some("per_second()");
+    let rate = as_rate.or(per_second).filter(|_| !divided);
+    Ok(Shape { rate, follows_traffic: sums && !divided, divided })
 }
 
 fn substitute(template: &Template<'_>) -> Result<String, SourceError> {
@@ -40,10 +84,10 @@ fn substitute(template: &Template<'_>) -> Result<String, SourceError> {
     let mut text = String::with_capacity(template.text.len());
     for (i, part) in parts.iter().enumerate() {
         match part {
-            Part::Fixed(fixed) => text.push_str(fixed),
-            Part::Value { name, value } => {
+            Bit::Fixed(fixed) => text.push_str(fixed),
+            Bit::Value { name, value } => {
                 let next = match parts.get(i + 1) {
-                    Some(Part::Fixed(next)) => next,
+                    Some(Bit::Fixed(next)) => next,
                     _ => "",
                 };
                 Place::of(&text, next).check(value).map_err(|fits| {
@@ -60,7 +104,7 @@ fn substitute(template: &Template<'_>) -> Result<String, SourceError> {
 }
 
 /// The template's parts; two that are fixed are never neighbours.
-fn parts<'a>(template: &Template<'a>) -> Result<Vec<Part<'a>>, SourceError> {
+fn parts<'a>(template: &Template<'a>) -> Result<Vec<Bit<'a>>, SourceError> {
     let mut pieces = Pieces::new(template.text);
     let mut parts = Vec::new();
     let mut fixed = String::new();
@@ -73,14 +117,14 @@ fn parts<'a>(template: &Template<'a>) -> Result<Vec<Part<'a>>, SourceError> {
                 Value::Window(value) => fixed.push_str(value.trim_end_matches('s')),
                 Value::Caller(value) => {
                     if !fixed.is_empty() {
-                        parts.push(Part::Fixed(Cow::Owned(std::mem::take(&mut fixed))));
+                        parts.push(Bit::Fixed(Cow::Owned(std::mem::take(&mut fixed))));
                     }
-                    parts.push(Part::Value { name, value });
+                    parts.push(Bit::Value { name, value });
                 }
             },
         }
     }
-    parts.push(Part::Fixed(Cow::Owned(fixed)));
+    parts.push(Bit::Fixed(Cow::Owned(fixed)));
     Ok(parts)
 }
 
@@ -147,12 +191,9 @@ fn is_filter(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::source::Window;
 
     fn resolve(text: &str, scope: &str) -> Result<String, String> {
         let variables = BTreeMap::from([("scope".to_owned(), scope.to_owned())]);
@@ -201,8 +242,31 @@ mod tests {
         assert!(resolve("avg:m{${scoop}}", "x").unwrap_err().contains("did you mean `scope`?"));
     }
 
+    #[test]
+    fn a_query_is_read_before_there_are_values() {
+        let read = |text: &str| shape(text, Some(60)).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let counts = Shape { rate: None, follows_traffic: true, divided: false };
+        assert_eq!(read("sum:errors{version:${scope}}.as_count()"), counts);
+        assert_eq!(read("sum:errors{${scope}}.as_rate()"), Shape { rate: Some(".as_rate()"), ..counts });
+        let ratio = "sum:errors{${scope}}.as_count() / sum:hits{${scope}}.as_count()";
+        assert_eq!(read(ratio), Shape { rate: None, follows_traffic: false, divided: true });
+        assert_eq!(read("avg:latency{${scope}}.rollup(max, ${step})"), Shape::default());
+        assert!(shape("avg:m{${scope}}.rollup(max, 30)", Some(60)).is_err());
+        assert!(shape("avg:m{${scope}}.rollup(max, 30)", None).is_ok(), "the request may say 30");
+        for (text, said) in [
+            ("avg:foo{version:{{args.version}}}", "`{{args.version}}` is a placeholder of Argo Rollouts'"),
+            ("avg:foo{$scope}", "variable of a dashboard"),
+            ("avg:foo{version:${scope}", "the brace at character 8 of the query is not closed"),
+            ("logs(\"x\")", "there is no query such as"),
+            ("avg:foo{version:${scope", "not closed"),
+        ] {
+            let error = shape(text, None).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
     /// The query without what its filters select, and without the names of metrics and tags.
-    fn shape(text: &str) -> Vec<String> {
+    fn outline(text: &str) -> Vec<String> {
         let expression = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let shown = expression.parts.iter().map(|part| match part {
             super::super::query::Part::Text(text) => (*text).to_owned(),
@@ -258,7 +322,7 @@ mod tests {
         #[test]
         fn no_value_changes_a_querys_shape(template in prop::sample::select(TEMPLATES.to_vec()), value in text()) {
             if let Ok(resolved) = resolve(template, &value) {
-                prop_assert_eq!(shape(&resolved), shape(&resolve(template, "max").unwrap()));
+                prop_assert_eq!(outline(&resolved), outline(&resolve(template, "max").unwrap()));
             }
         }
 

@@ -23,10 +23,12 @@ use super::{Advice, Buckets, MAX_SERIES, MetricSource, Query, Reply, SourceError
 
 mod advice;
 mod buckets;
+mod shape;
 mod template;
 mod wire;
 
-pub use template::{push_escaped, variables_of};
+pub use shape::shape;
+pub use template::{push_escaped, sampled, variables_of};
 
 /// Most points a series of one reply may have; Prometheus refuses more.
 pub const MAX_POINTS: usize = 11_000;

@@ -26,9 +26,21 @@ pub fn variables_of(text: &str) -> Result<BTreeSet<String>, SourceError> {
     let mut names = BTreeSet::new();
     substitute(text, |name| {
         names.insert(name.to_owned());
-        Ok(if matches!(name, "step" | "window") { Value::Window("60s".to_owned()) } else { Value::Caller("x") })
+        Ok(sample(name))
     })?;
     Ok(names)
+}
+
+/// The query with words for its variables, to be read before there are values.
+///
+/// # Errors
+/// As [`variables_of`].
+pub fn sampled(text: &str) -> Result<String, SourceError> {
+    substitute(text, |name| Ok(sample(name)))
+}
+
+fn sample(name: &str) -> Value<'static> {
+    if matches!(name, "step" | "window") { Value::Window("60s".to_owned()) } else { Value::Caller("x") }
 }
 
 /// Functions of MetricsQL that look at the whole range which is asked for, or carry values along it; the rest of their names varies.
@@ -154,9 +166,16 @@ fn substitute<'a>(text: &str, mut value_of: impl FnMut(&str) -> Result<Value<'a>
                 }
                 Value::Caller(_) => {
                     let position = pieces.position_of(offset);
+                    let remedy = match before.last {
+                        Some('[' | ':') if !before.in_braces => "for a range of one step write `[${step}]`".to_owned(),
+                        Some(quote @ ('“' | '”' | '„' | '‟' | '‘' | '’')) => {
+                            format!("`{quote}` is a typographic quote, which opens no string: write `\"${{{name}}}\"`")
+                        }
+                        _ => format!("put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"),
+                    };
                     return Err(SourceError::Template(format!(
-                        "the variable `{name}` at character {position} of the query stands outside of a string, where its value could change the query; \
-                         put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"
+                        "the variable `{name}` at character {position} of the query stands outside of a string, where its value could change the \
+                         query; {remedy}"
                     )));
                 }
             },
@@ -486,7 +505,6 @@ mod tests {
             "${scope}",
             "up{${scope}}",
             "up{app=${scope}}",
-            "rate(up[${scope}])",
             "sum by (${scope}) (up)",
             r#"{"${scope}"}"#,
             r#"{"${scope}"="x"}"#,
@@ -560,6 +578,20 @@ mod tests {
         assert!(refusal(r#"up{a="${scope"}"#).contains("character 7"));
         assert!(refusal(r#"up{a="${scope}"#).contains("opens with \" at character 6"));
         assert!(refusal(r#"up{a="${scoep}"}"#).contains("did you mean `scope`?"));
+    }
+
+    #[test]
+    fn a_variable_outside_of_strings_is_told_what_it_was_probably_meant_as() {
+        for (text, remedy) in [
+            ("rate(up[${scope}])", "for a range of one step write `[${step}]`"),
+            ("up{a=“${scope}”}", "`“` is a typographic quote, which opens no string: write `\"${scope}\"`"),
+            ("up{${scope}}", "put it in a label matcher, such as `{name=\"${scope}\"}`"),
+        ] {
+            let error = refusal(text);
+            assert!(error.contains("`scope`") && error.ends_with(remedy), "{text}: {error}");
+            assert_eq!(sampled(text).unwrap_err().to_string(), error);
+        }
+        assert_eq!(sampled("rate(up{a=\"${scope}\"}[${step}])").unwrap(), "rate(up{a=\"x\"}[60s])");
     }
 
     #[test]

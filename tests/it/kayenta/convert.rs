@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use haldane::kayenta::convert::convert;
+use haldane::kayenta::convert::{convert, convert_with};
 use haldane::kayenta::model::CanaryConfig;
 use haldane::kayenta::request::ExecutionRequest;
 use haldane::kayenta::translate::translate;
@@ -173,11 +173,81 @@ fn the_program_writes_yaml_that_lint_accepts() {
 }
 
 #[test]
+fn yaml_and_a_byte_order_mark_are_read_as_json_is() {
+    let json = convert(config("selectors").to_string().as_bytes()).unwrap();
+    let yaml = serde_saphyr::to_string(&config("selectors")).unwrap();
+    assert_eq!(convert(yaml.as_bytes()), Ok(json.clone()));
+    assert_eq!(convert(format!("\u{feff}{}", config("selectors")).as_bytes()), Ok(json));
+}
+
+/// Kayenta's users write `${scope}` for whole matchers, which the scope of each request then is.
+#[test]
+fn a_scope_of_label_matchers_becomes_the_value_of_the_label_that_is_named() {
+    let document = |query: Value| {
+        json!({
+            "name": "matchers",
+            "judge": { "name": "NetflixACAJudge-v1.0" },
+            "metrics": [{ "name": "errors", "query": query, "analysisConfigurations": { "canary": { "critical": true } } }],
+            "classifier": { "scoreThresholds": { "pass": 90, "marginal": 50 } }
+        })
+        .to_string()
+    };
+    let query = |converted: &haldane::kayenta::convert::Converted| match converted.config.metrics[0].queries.get("prometheus") {
+        Some(MetricQuery::Single(text)) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    let whole = document(json!({ "type": "prometheus", "customInlineTemplate": "PromQL:sum(rate(x{code=\"500\",${scope}}[5m]))" }));
+    let filter = document(json!({ "type": "prometheus", "metricName": "x", "customInlineTemplate": "code=\"500\",${scope}" }));
+    for (text, expected) in
+        [(&whole, "sum(rate(x{code=\"500\",app=\"${scope}\"}[5m]))"), (&filter, "avg(x{code=\"500\",app=\"${scope}\"})")]
+    {
+        let converted = convert_with(text.as_bytes(), Some("app")).unwrap();
+        assert_eq!((query(&converted).as_str(), converted.lost.as_slice()), (expected, [].as_slice()));
+        assert!(converted.notes.iter().any(|note| note.contains("the value of the label `app`")), "{:?}", converted.notes);
+        let without = convert(text.as_bytes()).unwrap();
+        assert_eq!(without.lost, ["errors"]);
+        assert!(without.notes.iter().any(|note| note.contains("`--scope-label`")), "{:?}", without.notes);
+    }
+    // Outside of a selector there is nothing that a label could select.
+    let name = document(json!({ "type": "prometheus", "customInlineTemplate": "PromQL:${scope}_errors" }));
+    let converted = convert_with(name.as_bytes(), Some("app")).unwrap();
+    assert_eq!(converted.lost, ["errors"]);
+}
+
+#[test]
+fn a_critical_metric_that_lost_its_query_ends_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let yaml = |critical: bool, kind: &str| {
+        format!(
+            "name: x\nmetrics:\n- name: errors\n  query: {{type: {kind}, customInlineTemplate: 'PromQL:x{{a=\"b\",${{scope}}}}'}}\n  \
+             analysisConfigurations: {{canary: {{critical: {critical}}}}}\n"
+        )
+    };
+    std::fs::write(path("a.yaml"), yaml(true, "prometheus")).unwrap();
+    let (code, out, err) = run(&["convert", &path("a.yaml")]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(out.starts_with("# Converted") && err.contains("`errors` is critical and has no query now"), "{out}{err}");
+    let (code, out, err) = run(&["convert", &path("a.yaml"), "--scope-label", "app"]);
+    assert!(code == Some(0) && out.contains("x{a=\"b\",app=\"${scope}\"}"), "{out}{err}");
+    std::fs::write(path("b.yaml"), yaml(false, "prometheus")).unwrap();
+    assert_eq!(run(&["convert", &path("b.yaml")]).0, Some(0));
+    std::fs::write(path("c.yaml"), yaml(true, "newrelic")).unwrap();
+    assert_eq!(run(&["convert", &path("c.yaml")]).0, Some(3));
+    assert_eq!(run(&["convert", &path("a.yaml"), "--scope-label", "a b"]).0, Some(2));
+    // A person who lints it is told what it is.
+    let (code, out, _) = run(&["lint", &path("a.yaml")]);
+    assert!(code == Some(2) && out.contains("`haldane convert`"), "{out}");
+}
+
+#[test]
 fn what_is_no_config_of_kayentas_ends_with_2_and_its_pointer() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("c.json").display().to_string();
     for (text, expected) in [
-        ("metrics: []", "is not JSON"),
+        ("metrics: []", "/metrics: is missing or empty"),
+        ("{\"metrics\": [", "is not JSON"),
+        ("metrics: [", "is neither JSON nor YAML"),
         ("[]", "a canary config is an object"),
         (r#"{"name":"x"}"#, "/metrics: is missing"),
         (r#"{"canaryConfig":{"metrics":[]}}"#, "/canaryConfig/metrics: is missing"),
