@@ -107,6 +107,9 @@ pub(super) struct EvaluateArgs {
     /// Bounds that the figures must keep.
     #[arg(long, value_name = "FILE")]
     floors: PathBuf,
+    /// Write the verdicts of haldane-v1 on each case, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    verdicts: Option<PathBuf>,
     /// Threads. Left out: one for each processor.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -237,6 +240,11 @@ pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
     drop(bar);
     let found = found.map_err(|error| Failure::usage(error.to_string()))?;
     output::print(&found.text)?;
+    if let Some(path) = &args.verdicts {
+        let lines: Result<Vec<String>, _> = found.verdicts.iter().map(serde_json::to_string).collect();
+        let lines = lines.map_err(|error| Failure::usage(format!("--verdicts: {error}")))?;
+        output::write(Some(path), &(lines.join("\n") + "\n"))?;
+    }
     for broken in &found.broken {
         output::say(&format!("broken: {broken}"));
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::judging::{CaseResult, Column, Judged, Rule};
 use super::rates::{Rate, Tally};
@@ -62,6 +62,20 @@ pub struct Evaluation {
     pub text: String,
     /// What is broken, by name.
     pub broken: Vec<String>,
+    /// What `haldane-v1` said of each case, in the corpus' order.
+    pub verdicts: Vec<Verdicts>,
+}
+
+/// What `haldane-v1` said of one case; one line of a file of verdicts.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdicts {
+    /// The case.
+    pub id: String,
+    /// Without history and instances.
+    pub no_history: Verdict,
+    /// With both.
+    pub history: Verdict,
 }
 
 /// The reference's verdicts on one case.
@@ -138,6 +152,7 @@ pub fn evaluate(
     threads: std::num::NonZeroUsize,
     progress: &dyn Fn(Progress),
 ) -> Result<Evaluation, ReplayError> {
+    let mut verdicts = Vec::new();
     let unreadable = |path: &Path, error: String| ReplayError::Input(format!("`{}` cannot be read: {error}", path.display()));
     let text = std::fs::read_to_string(floors).map_err(|error| unreadable(floors, error.to_string()))?;
     let limits: Floors = serde_saphyr::from_str(&text).map_err(|error| unreadable(floors, error.to_string()))?;
@@ -162,6 +177,9 @@ pub fn evaluate(
     let mut ramps: Vec<(String, String)> = Vec::new();
     let mut take = |case: &CaseResult| {
         count(&mut rows, case);
+        if let [no_history, history, ..] = case.columns.as_slice() {
+            verdicts.push(Verdicts { id: case.id.clone(), no_history: no_history.verdict, history: history.verdict });
+        }
         agreement.hold(case, &limits.kayenta_exceptions);
         match case.id.strip_suffix("+leak10") {
             Some(before) => ramps.push((before.to_owned(), case.group.clone())),
@@ -225,7 +243,7 @@ pub fn evaluate(
     for floor in &limits.floors {
         hold(floor, &rows, &mut text, &mut broken);
     }
-    Ok(Evaluation { text, broken })
+    Ok(Evaluation { text, broken, verdicts })
 }
 
 fn references(path: &Path) -> Result<BTreeMap<String, Reference>, ReplayError> {
