@@ -4,7 +4,7 @@
 //! For the people who change the judge (`make evaluate`); not part of what users are told of.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -146,7 +146,7 @@ impl Rows {
 /// The memory ramps before they were injected, which are counted once all cases are known.
 const BEFORE_RAMP: &str = "the same canaries before injection, regressed or suspect";
 
-const FIRST_ROWS: [&str; 28] = [
+const FIRST_ROWS: [&str; 39] = [
     "healthy canaries failed",
     "healthy, not passed",
     "healthy of 9 and more metrics, not passed",
@@ -170,11 +170,22 @@ const FIRST_ROWS: [&str; 28] = [
     "latency x1.25, metric passed",
     "latency x1.5, metric passed",
     "latency x2, metric passed",
+    "latency x1.05, canary passed",
+    "latency x1.1, canary passed",
+    "latency x1.25, canary passed",
+    "latency x1.5, canary passed",
+    "latency x2, canary passed",
     "errors +0.1 pp",
     "errors +1 pp",
     "memory ramp to +10 % regressed",
     "memory ramp to +10 % regressed or suspect",
     BEFORE_RAMP,
+    "found within 10 minutes",
+    "found or held within 10 minutes",
+    "found within 20 minutes",
+    "found or held within 20 minutes",
+    "found within 60 minutes",
+    "found or held within 60 minutes",
 ];
 
 /// What is measured, and by what it is held.
@@ -390,8 +401,9 @@ fn count(rows: &mut Rows, case: &CaseResult) {
             say(row, found, 1);
             if row.starts_with("latency") {
                 let affected = || judged.counted().filter(|metric| metric.affected == Some(true));
-                let passed = affected().filter(|metric| metric.status == Status::Pass).count();
-                say(&format!("{row}, metric passed"), passed, affected().count());
+                let passing = affected().filter(|metric| metric.status == Status::Pass).count();
+                say(&format!("{row}, metric passed"), passing, affected().count());
+                say(&format!("{row}, canary passed"), passed, 1);
             }
         } else if case.id.ends_with("+leak10") {
             say("memory ramp to +10 % regressed", found, 1);
@@ -409,11 +421,11 @@ fn count(rows: &mut Rows, case: &CaseResult) {
     }
 }
 
-/// Canaries that faults are put into: healthy ones of which a metric passes and which pass themselves, with history and without.
+/// Canaries that faults are put into: healthy ones that pass, with history and without; into a metric that does as well.
 #[derive(Default)]
 struct Pool {
-    /// Case and metric by the rank of the case, by source and pairing.
-    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, (String, String)>>,
+    /// Case and metrics by the rank of the case, by source and pairing.
+    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, (String, BTreeSet<String>)>>,
 }
 
 impl Pool {
@@ -425,16 +437,16 @@ impl Pool {
         }
         let both = no_history.metrics.iter().zip(&history.metrics);
         let passing = both.filter(|(first, second)| first.status == Status::Pass && second.status == Status::Pass);
-        // Which canary is drawn has nothing to do with which metrics of it pass.
-        let first = passing.map(|(metric, _)| metric.name.as_str()).min_by_key(|metric| rank(&case.id, metric));
-        if let Some(metric) = first {
+        let metrics: BTreeSet<String> = passing.map(|(metric, _)| metric.name.clone()).collect();
+        if !metrics.is_empty() {
             let of_kind = self.offered.entry((case.source.clone(), case.pairing.clone())).or_default();
-            of_kind.insert(rank(&case.id, ""), (case.id.clone(), metric.to_owned()));
+            // Which canary is drawn has nothing to do with which metrics of it pass.
+            of_kind.insert(rank(&case.id, ""), (case.id.clone(), metrics));
         }
     }
 
-    /// The metric that carries the faults, by case.
-    fn drawn(&self) -> BTreeMap<String, String> {
+    /// The metrics of which one carries the faults, by case.
+    fn drawn(&self) -> BTreeMap<String, BTreeSet<String>> {
         self.offered.values().flat_map(|ranked| ranked.values().take(POOL_MOST).cloned()).collect()
     }
 }

@@ -3,7 +3,7 @@
 //! One metric of each healthy canary carries the fault, everything else is judged as it was recorded. Which metric follows from the
 //! case's id alone among those that can show the fault, so that runs, threads and further faults change nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haldane_judges::Verdict;
 use haldane_judges::config::CheckedConfig;
@@ -35,8 +35,8 @@ pub enum Target {
     Any,
     /// The one of this name, in the canaries that have it.
     Named(String),
-    /// One by the id of the case; no other case is judged at all.
-    Listed(BTreeMap<String, String>),
+    /// One of those listed by the id of the case; no other case is judged at all.
+    Listed(BTreeMap<String, BTreeSet<String>>),
 }
 
 /// What the judges find once a fault is in.
@@ -97,7 +97,7 @@ impl Injection {
         let wanted = |name: &str| match &self.target {
             Target::Any => true,
             Target::Named(named) => named == name,
-            Target::Listed(metrics) => metrics.get(&case.id).is_some_and(|listed| listed == name),
+            Target::Listed(metrics) => metrics.get(&case.id).is_some_and(|listed| listed.contains(name)),
         };
         let mut candidates: Vec<(usize, &CaseMetric)> =
             case.metrics.iter().enumerate().filter(|(_, recorded)| wanted(&recorded.name)).collect();

@@ -55,16 +55,22 @@ enum Measure {
     /// The same, or suspect.
     AffectedFlagged,
     /// Regressed canaries that were found after 10 minutes: an affected metric regressed, or the canary failed where those are unknown.
+    #[serde(rename = "found_within_10")]
     FoundWithin10,
     /// The same, or held: an affected metric suspect, or the canary marginal.
+    #[serde(rename = "held_within_10")]
     HeldWithin10,
     /// Found after 20 minutes.
+    #[serde(rename = "found_within_20")]
     FoundWithin20,
     /// Found or held after 20 minutes.
+    #[serde(rename = "held_within_20")]
     HeldWithin20,
     /// Found after 60 minutes.
+    #[serde(rename = "found_within_60")]
     FoundWithin60,
     /// Found or held after 60 minutes.
+    #[serde(rename = "held_within_60")]
     HeldWithin60,
     /// Canaries of unknown truth that failed.
     UnlabelledFailed,
