@@ -424,9 +424,12 @@ fn count(rows: &mut Rows, case: &CaseResult) {
 /// Canaries that faults are put into: healthy ones that pass, with history and without; into a metric that does as well.
 #[derive(Default)]
 struct Pool {
-    /// Case and metrics by the rank of the case, by source and pairing.
-    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, (String, BTreeSet<String>)>>,
+    /// By source and pairing, and by the rank of the case.
+    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, Offered>>,
 }
+
+/// A case with those of its metrics that may carry the faults.
+type Offered = (String, BTreeSet<String>);
 
 impl Pool {
     fn offer(&mut self, case: &CaseResult) {
