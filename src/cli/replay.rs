@@ -29,18 +29,26 @@ Examples:
   How noisy is each metric, and what is the gate worth?
     haldane replay quarter.jsonl.gz --report calibration.html --releases-per-day 50 --defect-rate 0.05
 
-  What would the gate find: twice the level in the last fifth of the window, five times in two points of five, an arm that falls silent?
-    haldane replay quarter.jsonl.gz --config checkout.yaml --inject step/20/2 --inject minor/40/5 --inject silent/20/0
+  What would the gate find of faults that are put into healthy canaries?
+    haldane replay quarter.jsonl.gz --inject step/20/2 --inject minor/40/5 --inject silent/20/0
 
-A recording is one line of JSON for each canary (--schema prints the shape); of each metric it may state `kind` (value, ratio, or events:
-each interval's number of them), `unit`, `direction`, `limits` as in a canary config, totals, the time before and the single instances:
-  {\"id\": \"checkout-4711\", \"label\": \"healthy\", \"step_seconds\": 60, \"metrics\": [{\"name\": \"panics\", \"kind\": \"events\",
-   \"direction\": \"increase\", \"limits\": {\"max\": 3}, \"baseline\": [0, 0, 1], \"canary\": [0, 2, 0]}]}
+A recording is one line of JSON for each canary (--schema prints the shape):
+  {\"id\": \"checkout-4711\", \"label\": \"healthy\", \"step_seconds\": 60, \"metrics\": [
+    {\"name\": \"panics\", \"kind\": \"events\", \"direction\": \"increase\", \"limits\": {\"max\": 3},
+     \"baseline\": [0, 0, 1], \"canary\": [0, 2, 0]}]}
+Of each metric it may state `kind` (value, ratio, or events: each interval's number of them), `unit`,
+`direction`, `limits` as in a canary config, totals, the time before and the single instances.
 
-Faults for --inject, as KIND/PERCENT/FACTOR; F times worse is x F, or / F where a fall is worse:
-  shift/100/F  the whole window      step/P/F    the last P %       drift/P/F   the last P %, growing up to F
-  healed/P/F   the first P %         minor/P/F   P % of the points  block/P/F   P % in one piece before the last third
-  spread/0/F   F times the scatter   silent/P/0  the last P % missing           zero/P/0  the last P % at 0
+Faults for --inject, as KIND/PERCENT/FACTOR; worse is x F, or / F where a fall is worse:
+  shift/100/F  the whole window is worse
+  step/P/F     the last P % are worse
+  drift/P/F    the last P % grow worse, up to F
+  healed/P/F   the first P % are worse
+  minor/P/F    P % of the points, anywhere, are worse
+  block/P/F    P % in one piece before the last third are worse
+  spread/0/F   values scatter F times as far around their median
+  silent/P/0   the last P % are missing
+  zero/P/0     the last P % are 0 (not where a rise is worse)
   none/0/1     nothing, to compare with
 
 Exits with 0, or with 2 where nothing could be read (with --strict, where any case could not).";
