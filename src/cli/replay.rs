@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::judge::named_or_read;
 use super::{Failure, Outcome, output};
 use crate::replay::{
-    Assumptions, Calibration, Case, Column, Filter, Format, Options, Progress, Rule, Summary, default_threads, evaluate, run,
+    Assumptions, Calibration, Case, Column, Fault, Filter, Format, Injection, Options, Progress, Rule, Summary, Target, default_threads,
+    evaluate, run, verdicts,
 };
 use crate::report::format::clean;
 use crate::settings::ConfigStore;
@@ -27,6 +28,28 @@ Examples:
 
   How noisy is each metric, and what is the gate worth?
     haldane replay quarter.jsonl.gz --report calibration.html --releases-per-day 50 --defect-rate 0.05
+
+  What would the gate find of faults that are put into healthy canaries?
+    haldane replay quarter.jsonl.gz --inject step/20/2 --inject minor/40/5 --inject silent/20/0
+
+A recording is one line of JSON for each canary (--schema prints the shape):
+  {\"id\": \"checkout-4711\", \"label\": \"healthy\", \"step_seconds\": 60, \"metrics\": [
+    {\"name\": \"panics\", \"kind\": \"events\", \"direction\": \"increase\", \"limits\": {\"max\": 3},
+     \"baseline\": [0, 0, 1], \"canary\": [0, 2, 0]}]}
+Of each metric it may state `kind` (value, ratio, or events: each interval's number of them), `unit`,
+`direction`, `limits` as in a canary config, totals, the time before and the single instances.
+
+Faults for --inject, as KIND/PERCENT/FACTOR; worse is x F, or / F where a fall is worse:
+  shift/100/F  the whole window is worse
+  step/P/F     the last P % are worse
+  drift/P/F    the last P % grow worse, up to F
+  healed/P/F   the first P % are worse
+  minor/P/F    P % of the points, anywhere, are worse
+  block/P/F    P % in one piece before the last third are worse
+  spread/0/F   values scatter F times as far around their median
+  silent/P/0   the last P % are missing
+  zero/P/0     the last P % are 0 (not where a rise is worse)
+  none/0/1     nothing, to compare with
 
 Exits with 0, or with 2 where nothing could be read (with --strict, where any case could not).";
 
@@ -46,6 +69,12 @@ pub(super) struct Args {
     /// Judges, between commas: haldane-v1, haldane-v1/no-history, NetflixACAJudge-v1.0, threshold-v1, mann-whitney (a plain test).
     #[arg(long = "judge", value_name = "JUDGE", value_delimiter = ',', default_value = "haldane-v1")]
     judges: Vec<Rule>,
+    /// Put a fault into one metric of each healthy canary, judge it once more and say what was found; repeat it for more faults.
+    #[arg(long = "inject", value_name = "FAULT", conflicts_with = "resume")]
+    faults: Vec<Fault>,
+    /// The metric that carries the faults. Left out: one of each canary that can show the fault, always the same.
+    #[arg(long, value_name = "METRIC", requires = "faults")]
+    inject_into: Option<String>,
     /// Judge growing windows too, as a plan of this many looks would have.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(crate::replay::MAX_LOOKS)))]
     looks: Option<u32>,
@@ -76,9 +105,15 @@ pub(super) struct Args {
     /// Print the JSON Schema of a recorded canary, one line of a .jsonl file, and do nothing else.
     #[arg(long)]
     schema: bool,
+    /// Share of the releases that are worse than what they replace, 0 to 1: says what a fail and a pass are worth.
+    #[arg(long, value_name = "SHARE", default_value_t = DEFECT_RATE)]
+    defect_rate: f64,
     #[command(flatten, next_help_heading = "Calibration report")]
     report: ReportArgs,
 }
+
+/// Share of bad releases, where none is stated.
+const DEFECT_RATE: f64 = 0.02;
 
 #[derive(Debug, clap::Args)]
 struct ReportArgs {
@@ -88,9 +123,6 @@ struct ReportArgs {
     /// Releases a day that have a canary.
     #[arg(long, value_name = "N", default_value_t = 50.0)]
     releases_per_day: f64,
-    /// Share of the releases that are worse than what they replace, 0 to 1.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
-    defect_rate: f64,
     /// Share of those that fail as canaries. Left out: measured, where canaries are labelled regressed.
     #[arg(long, value_name = "SHARE")]
     catch_rate: Option<f64>,
@@ -107,6 +139,15 @@ pub(super) struct EvaluateArgs {
     /// Bounds that the figures must keep.
     #[arg(long, value_name = "FILE")]
     floors: PathBuf,
+    /// Write the verdicts of haldane-v1 on each case, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    verdicts: Option<PathBuf>,
+    /// Count which verdicts changed against such a file.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Share of bad releases, 0 to 1, at which a fail and a pass are told what they are worth.
+    #[arg(long, value_name = "SHARE", default_value_t = DEFECT_RATE)]
+    defect_rate: f64,
     /// Threads. Left out: one for each processor.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -123,15 +164,22 @@ pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
     }
     let (columns, pairs) = columns(args)?;
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let ReportArgs { releases_per_day, defect_rate, catch_rate, canary_share, .. } = args.report;
+    let ReportArgs { releases_per_day, catch_rate, canary_share, .. } = args.report;
+    let defect_rate = args.defect_rate;
     let assumptions = Assumptions { releases_per_day, defect_rate, catch_rate, canary_share };
     assumptions.check().map_err(Failure::Usage)?;
     let write_report = args.report.report.as_deref().map(report_of).transpose()?;
-    let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions);
-    let mut summary = Summary::new(names, &pairs, args.looks.is_some());
+    if let Some((_, fault)) = args.faults.iter().enumerate().find(|(i, fault)| args.faults.iter().take(*i).any(|earlier| earlier == *fault))
+    {
+        return Err(Failure::usage(format!("--inject: `{fault}` is named twice")));
+    }
+    let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions, &args.faults);
+    let mut summary = Summary::new(names, &pairs, args.looks.is_some(), defect_rate, &args.faults);
+    let target = args.inject_into.clone().map_or(Target::Any, Target::Named);
     let options = Options {
         paths: args.paths.clone(),
         columns,
+        injection: (!args.faults.is_empty()).then(|| Injection { faults: args.faults.clone(), target }),
         looks: args.looks,
         filters: args.filters.clone(),
         min_points: args.min_points,
@@ -158,6 +206,12 @@ pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
     if summary.canaries() == 0 {
         let problem = counted.problems.first().map_or_else(String::new, |problem| format!("; the first problem: {problem}"));
         return Err(Failure::usage(format!("no canary was judged{problem}")));
+    }
+    if !args.faults.is_empty() && summary.injected() == 0 {
+        let metric = args.inject_into.as_ref().map_or_else(|| "a metric".to_owned(), |name| format!("a metric `{}`", clean(name)));
+        return Err(Failure::usage(format!(
+            "--inject: no canary labelled healthy has {metric} that is judged and can show the faults; label some, or inject other faults"
+        )));
     }
     if args.strict && counted.skipped > 0 {
         return Err(Failure::usage(format!("{} cases could not be read or judged (--strict)", counted.skipped)));
@@ -233,10 +287,21 @@ fn read_config(config: &str) -> Result<CheckedConfig, Failure> {
 pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
     let bar = Bar::new();
     let threads = args.threads.unwrap_or_else(default_threads);
-    let found = evaluate::evaluate(&args.folder, &args.floors, threads, &|progress| bar.show(progress));
+    let of = evaluate::Measurement {
+        folder: args.folder.clone(),
+        floors: args.floors.clone(),
+        against: args.against.clone(),
+        defect_rate: args.defect_rate,
+        threads,
+    };
+    let found = evaluate::evaluate(&of, &|progress| bar.show(progress));
     drop(bar);
     let found = found.map_err(|error| Failure::usage(error.to_string()))?;
     output::print(&found.text)?;
+    if let Some(path) = &args.verdicts {
+        let lines = verdicts::lines(&found.verdicts).map_err(|error| Failure::usage(format!("--verdicts: {error}")))?;
+        output::write(Some(path), &lines)?;
+    }
     for broken in &found.broken {
         output::say(&format!("broken: {broken}"));
     }

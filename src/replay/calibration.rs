@@ -10,10 +10,13 @@ use haldane_judges::scorecard::{HistoryNumbers, Status};
 use haldane_judges::stats::quantile_of_sorted;
 
 use super::case::Label;
-use super::judging::CaseResult;
+use super::faults::Fault;
+use super::injection::{INJECTED_NOTE, InjectedRates};
+use super::judging::{CaseResult, FOUND_WITHIN_MINUTES, Found};
 use super::page;
 use super::rates::{Rate, Tally};
-use super::summary::{Format, Table, one_decimal, short_words, words, worst_affected};
+use super::summary::{FOUND_WITHIN_NOTE, Format, Table, one_decimal, short_words, words, worst_affected};
+use super::worth::{Verdicts, heading};
 use crate::report::format::{clean, number, percent};
 
 /// Days of a month, on average.
@@ -93,6 +96,10 @@ pub struct Calibration {
     unlabelled_not_passed: Tally,
     caught: Tally,
     affected: Tally,
+    /// Regressed canaries failed, and failed or held, after each of [`FOUND_WITHIN_MINUTES`].
+    found_within: [[Tally; 2]; FOUND_WITHIN_MINUTES.len()],
+    verdicts: Verdicts,
+    injected: InjectedRates,
     /// Metrics of the config that cases do not have.
     not_recorded: u64,
 }
@@ -103,8 +110,18 @@ pub(super) struct View {
     pub(super) head: Vec<String>,
     pub(super) rows: Vec<Vec<String>>,
     pub(super) notes: Vec<String>,
+    /// What was measured beside the metrics.
+    pub(super) sections: Vec<Section>,
     /// Name, value, and the formula with its numbers.
     pub(super) worth: Vec<[String; 3]>,
+}
+
+/// A table with what it is of.
+pub(super) struct Section {
+    pub(super) title: String,
+    pub(super) head: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) notes: Vec<String>,
 }
 
 const HEAD: [&str; 8] = [
@@ -119,9 +136,9 @@ const HEAD: [&str; 8] = [
 ];
 
 impl Calibration {
-    /// A report on what `judge`, the first of the replay, finds.
+    /// A report on what `judge`, the first of the replay, finds, also of `faults` that were put into canaries.
     #[must_use]
-    pub fn new(judge: String, assumptions: Assumptions) -> Self {
+    pub fn new(judge: String, assumptions: Assumptions, faults: &[Fault]) -> Self {
         let none = Tally::default;
         Self {
             judge,
@@ -133,6 +150,9 @@ impl Calibration {
             unlabelled_not_passed: none(),
             caught: none(),
             affected: none(),
+            found_within: Default::default(),
+            verdicts: Verdicts::default(),
+            injected: InjectedRates::new(faults, 1),
             not_recorded: 0,
         }
     }
@@ -141,6 +161,10 @@ impl Calibration {
     pub fn add(&mut self, case: &CaseResult) {
         let Some(judged) = case.columns.first() else { return };
         let group = format!("{}/{}", case.source, case.group);
+        self.injected.add(&group, case);
+        if let Some(label) = case.label {
+            self.verdicts.add(&group, label, judged.verdict);
+        }
         let (failed, not_passed) = (judged.verdict == Verdict::Fail, judged.verdict != Verdict::Pass);
         match case.label {
             Some(Label::Healthy) => {
@@ -151,6 +175,12 @@ impl Calibration {
                 self.caught.one(&group, failed);
                 if let Some(worst) = worst_affected(judged) {
                     self.affected.one(&group, worst == Status::Regressed);
+                }
+                for ([failed, flagged], within) in self.found_within.iter_mut().zip(judged.found_within) {
+                    if let Some(within) = within {
+                        failed.one(&group, within == Found::Failed);
+                        flagged.one(&group, within <= Found::Held);
+                    }
                 }
             }
             None => {
@@ -231,7 +261,43 @@ impl Calibration {
                 "* of unlabelled canaries: real regressions are among them, so this is the most that false alarms can be.".to_owned(),
             );
         }
-        View { summary, head: HEAD.map(str::to_owned).to_vec(), rows: self.metrics.iter().map(row).collect(), notes, worth: self.worth() }
+        View {
+            summary,
+            head: HEAD.map(str::to_owned).to_vec(),
+            rows: self.metrics.iter().map(row).collect(),
+            notes,
+            sections: self.sections(),
+            worth: self.worth(),
+        }
+    }
+
+    /// What was measured beside the metrics, as far as the recordings allow.
+    fn sections(&self) -> Vec<Section> {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let mut sections = Vec::new();
+        if self.found_within.iter().any(|[failed, _]| failed.trials() > 0) {
+            let shown = |tally: &Tally| tally.rate().map_or_else(|| "-".to_owned(), |rate| words(&rate));
+            let rows = FOUND_WITHIN_MINUTES.iter().zip(&self.found_within);
+            sections.push(Section {
+                title: "How soon faults are found".to_owned(),
+                head: texts(&["Within", "Found", "Found or held"]),
+                rows: rows.map(|(minutes, [failed, held])| vec![format!("{minutes} minutes"), shown(failed), shown(held)]).collect(),
+                notes: texts(&[FOUND_WITHIN_NOTE]),
+            });
+        }
+        if let Some(worth) = self.verdicts.worth(self.assumptions.defect_rate) {
+            sections.push(Section {
+                title: heading(self.assumptions.defect_rate),
+                head: texts(&["", "Value", "Formula"]),
+                rows: worth.lines().map(|(name, value, formula)| vec![name.to_owned(), value, formula.to_owned()]).to_vec(),
+                notes: Vec::new(),
+            });
+        }
+        if !self.injected.is_empty() {
+            let (head, rows) = self.injected.table(0).into_parts();
+            sections.push(Section { title: "Injected faults".to_owned(), head, rows, notes: texts(&[INJECTED_NOTE]) });
+        }
+        sections
     }
 
     /// What the gate costs and saves, each with its formula.
@@ -307,6 +373,18 @@ impl Calibration {
         out.push('\n');
         for note in &view.notes {
             let _ = writeln!(out, "- {}", note.replace("* of", "\\* of"));
+        }
+        for section in &view.sections {
+            let _ = writeln!(out, "\n## {}\n", section.title);
+            let mut table = Table::new(section.head.first().map_or("", String::as_str), section.head.get(1..).unwrap_or_default());
+            for row in &section.rows {
+                table.push(row.first().cloned().unwrap_or_default(), row.get(1..).unwrap_or_default().to_vec());
+            }
+            table.write(&mut out, Format::Markdown);
+            out.push('\n');
+            for note in &section.notes {
+                let _ = writeln!(out, "- {note}");
+            }
         }
         out.push_str("\n## What it is worth\n\n");
         let mut table = Table::new("", &["Value".to_owned(), "Formula".to_owned()]);

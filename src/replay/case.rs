@@ -65,12 +65,19 @@ pub enum Label {
 pub struct CaseMetric {
     /// Its name, by which a config's metrics are found.
     pub name: String,
-    /// What it measures: `error_rate` is judged as a ratio; anything else as a value.
+    /// What it measures: `error_rate` is judged as a ratio; anything else as a value. A recording with totals is a ratio anyway.
     #[serde(default)]
     pub role: String,
+    /// `value`, `ratio` or `events` (each interval's number of them, without a total). Left out: it follows from role and totals.
+    #[serde(default)]
+    pub kind: Option<Kind>,
     /// Its unit. Left out: `percent` for an `error_rate` whose name contains `pct`.
     #[serde(default)]
     pub unit: Option<String>,
+    /// Limits that hold for it, as in a canary config. Left out: none; with the judge `threshold-v1` a quarter above the baseline, and
+    /// 1 % for error rates.
+    #[serde(default)]
+    pub limits: Option<Limits>,
     /// Which change is worse.
     #[serde(default)]
     pub direction: Direction,
@@ -178,8 +185,8 @@ impl Case {
 
     /// The config that follows from the roles: error rates are ratios, everything else is a value.
     ///
-    /// Each judge gets what it needs: `threshold-v1` limits such as people write them (a quarter above the baseline; errors at most
-    /// 1 %), Kayenta's judge one group for each role.
+    /// What the recording says of kind and limits takes precedence. Each judge gets what it needs: `threshold-v1` limits such as people
+    /// write them (a quarter above the baseline; errors at most 1 %) where none are recorded, Kayenta's judge one group for each role.
     pub(super) fn derived_config(&self, rule: Rule) -> Result<CheckedConfig, String> {
         let metric = |metric: &CaseMetric| {
             let is_rate = metric.role == "error_rate";
@@ -189,7 +196,10 @@ impl Case {
             let quarter = Limits { max_ratio: Some(1.25), ..Limits::default() };
             let is_threshold = rule == Rule::ThresholdV1;
             let counted = metric.baseline_totals.is_some();
-            let limits = if !is_threshold {
+            let kind = metric.kind.unwrap_or(if is_rate || counted { Kind::Ratio } else { Kind::Value });
+            let limits = if let Some(recorded) = metric.limits {
+                recorded
+            } else if !is_threshold {
                 Limits::default()
             } else if is_rate && (counted || unit == Some("percent")) {
                 percent_or_more
@@ -198,13 +208,13 @@ impl Case {
             };
             json!({
                 "name": metric.name,
-                "kind": if is_rate || counted { Kind::Ratio } else { Kind::Value },
+                "kind": kind,
                 "unit": unit,
                 "direction": metric.direction,
                 "accumulating": metric.role == "saturation" && ACCUMULATING.iter().any(|word| metric.name.contains(word)),
                 "groups": if rule == Rule::NetflixAca && !metric.role.is_empty() { vec![metric.role.as_str()] } else { vec!["metrics"] },
                 "limits": limits,
-                "queries": if is_rate && !counted { json!({"recorded": metric.name}) } else { json!({}) },
+                "queries": if kind == Kind::Ratio && !counted { json!({"recorded": metric.name}) } else { json!({}) },
             })
         };
         let config = json!({
@@ -234,11 +244,16 @@ impl Case {
         }
     }
 
-    /// The case as it was at look `look` of `looks`: the first points of both arms. A baseline that lies before the canary and is not of
-    /// its length was complete by then; one of its length is the canary's window some time earlier, and grew with it. The judge takes
-    /// earlier looks apart in the same way. `None` where there was nothing yet.
+    /// The case as it was at look `look` of `looks`. The judge takes earlier looks apart in the same way. `None` where there was nothing
+    /// yet.
     pub(super) fn at_look(&self, look: u32, looks: u32) -> Option<Self> {
-        let fraction = f64::from(look) / f64::from(looks);
+        self.first(f64::from(look) / f64::from(looks))
+    }
+
+    /// The case as it was after a fraction of its window, 0 to 1: the first points of both arms. A baseline that lies before the canary
+    /// and is not of its length was complete by then; one of its length is the canary's window some time earlier, and grew with it.
+    /// `None` where there was nothing yet.
+    pub(super) fn first(&self, fraction: f64) -> Option<Self> {
         let cut = |points: &mut Vec<Option<f64>>| {
             let n = (points.len() as f64 * fraction).round() as usize;
             points.truncate(n);
@@ -277,6 +292,10 @@ impl CaseMetric {
         }
         if self.baseline_totals.is_some() != self.canary_totals.is_some() {
             return Err("canary_totals: both arms need totals, or neither; add those that are missing".to_owned());
+        }
+        if let Some(kind) = self.kind.filter(|kind| *kind != Kind::Ratio && self.canary_totals.is_some()) {
+            let name = if kind == Kind::Events { "events" } else { "value" };
+            return Err(format!("kind: `{name}` has no totals; leave them out, or say `ratio`"));
         }
         Ok(())
     }
@@ -322,7 +341,7 @@ impl Instances {
         }
     }
 
-    fn all_mut(&mut self) -> Box<dyn Iterator<Item = &mut Vec<Option<f64>>> + '_> {
+    pub(super) fn all_mut(&mut self) -> Box<dyn Iterator<Item = &mut Vec<Option<f64>>> + '_> {
         match self {
             Self::Named(named) => Box::new(named.values_mut()),
             Self::Numbered(all) => Box::new(all.iter_mut()),

@@ -1,29 +1,73 @@
-//! The measurement on the labelled corpus: the table of the method's description, agreement with the reference verdicts, floors.
+//! The measurement on the labelled corpus: what the judges find, also of injected faults, Kayenta's agreement with its reference
+//! verdicts, floors.
 //!
 //! For the people who change the judge (`make evaluate`); not part of what users are told of.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 use serde::Deserialize;
 
-use super::judging::{CaseResult, Column, Judged, Rule};
+use super::faults::Fault;
+use super::injection::{Injection, Target, rank};
+use super::judging::{CaseResult, Column, FOUND_WITHIN_MINUTES, Found, Judged, Rule};
 use super::rates::{Rate, Tally};
-use super::summary::{Format, Table, one_decimal, short_words, worst_affected};
+use super::summary::{FOUND_WITHIN_NOTE, Format, Table, one_decimal, short_words, worst_affected};
+use super::verdicts::CaseVerdicts;
+use super::worth::Verdicts;
 use super::{Filter, Label, Options, Progress, ReplayError, run};
 
 /// Growing windows that are judged, and the fewest points of a canary that is judged so.
 const LOOKS: u32 = 12;
 const LOOKS_MIN_POINTS: usize = 60;
-/// Differences from the reference that are listed, of each kind.
-const LISTED: usize = 4;
+/// Metrics of a canary from which on it counts as one of many.
+const MANY_METRICS: usize = 9;
+/// The source whose labels say nothing of the level, so that it measures false alarms alone.
+const LABELS_WITHOUT_LEVEL: &str = "jumpstarter";
+/// Windows of canaries that faults are put into, in points; and most canaries of each source and pairing.
+const POOL_POINTS: [usize; 2] = [30, 60];
+const POOL_MOST: usize = 14;
+/// The faults, in the table's order.
+const FAULTS: [&str; 30] = [
+    "none/0/1",
+    "step/10/1.5",
+    "step/10/2",
+    "step/10/5",
+    "step/20/1.25",
+    "step/20/1.5",
+    "step/20/2",
+    "step/20/5",
+    "step/30/1.25",
+    "step/30/1.5",
+    "step/30/2",
+    "step/30/5",
+    "drift/33/1.3",
+    "drift/33/1.5",
+    "drift/33/2",
+    "healed/10/5",
+    "healed/20/2",
+    "healed/20/5",
+    "minor/20/2",
+    "minor/20/5",
+    "minor/40/1.5",
+    "minor/40/2",
+    "minor/40/5",
+    "block/20/5",
+    "block/40/5",
+    "spread/0/2",
+    "spread/0/4",
+    "silent/10/0",
+    "silent/20/0",
+    "zero/17/0",
+];
 
 /// Columns in the table's order.
 const COLUMNS: [Rule; 5] = [Rule::HaldaneV1NoHistory, Rule::HaldaneV1, Rule::NetflixAca, Rule::ThresholdV1, Rule::MannWhitney];
@@ -34,8 +78,6 @@ const COLUMNS: [Rule; 5] = [Rule::HaldaneV1NoHistory, Rule::HaldaneV1, Rule::Net
 struct Floors {
     /// Shares in per cent.
     floors: Vec<Floor>,
-    /// Metrics that may differ from the reference verdicts, by the reference's mode.
-    differences: BTreeMap<String, u64>,
     /// Cases whose verdict by Kayenta's judge may differ, each with its reason.
     kayenta_exceptions: BTreeMap<String, String>,
 }
@@ -62,6 +104,8 @@ pub struct Evaluation {
     pub text: String,
     /// What is broken, by name.
     pub broken: Vec<String>,
+    /// What `haldane-v1` said of each case, in the corpus' order.
+    pub verdicts: Vec<CaseVerdicts>,
 }
 
 /// The reference's verdicts on one case.
@@ -69,7 +113,6 @@ pub struct Evaluation {
 struct Reference {
     id: String,
     kayenta: ReferenceKayenta,
-    rule_metrics: BTreeMap<String, ReferenceMetric>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,14 +120,6 @@ struct ReferenceKayenta {
     score: f64,
     verdict: String,
     metrics: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ReferenceMetric {
-    fail_none: bool,
-    fail_full: bool,
-    warn_none: bool,
-    warn_full: bool,
 }
 
 /// Rows of the table, in its order.
@@ -108,36 +143,77 @@ impl Rows {
     }
 }
 
-const FIRST_ROWS: [&str; 17] = [
+/// The memory ramps before they were injected, which are counted once all cases are known.
+const BEFORE_RAMP: &str = "the same canaries before injection, regressed or suspect";
+
+const FIRST_ROWS: [&str; 39] = [
     "healthy canaries failed",
     "healthy, not passed",
+    "healthy of 9 and more metrics, not passed",
     "healthy, any metric regressed",
     "per-metric false alarms",
+    "faulty canaries passed",
+    "faulty canaries passed, without JumpStarter",
     "affected metric regressed: PetShop",
     "affected metric regressed: Nezha",
     "affected metric regressed: MS cloud",
+    "affected metric regressed or suspect: PetShop",
+    "affected metric regressed or suspect: Nezha",
+    "affected metric regressed or suspect: MS cloud",
     "latency x1.05",
     "latency x1.1",
     "latency x1.25",
     "latency x1.5",
     "latency x2",
+    "latency x1.05, metric passed",
+    "latency x1.1, metric passed",
+    "latency x1.25, metric passed",
+    "latency x1.5, metric passed",
+    "latency x2, metric passed",
+    "latency x1.05, canary passed",
+    "latency x1.1, canary passed",
+    "latency x1.25, canary passed",
+    "latency x1.5, canary passed",
+    "latency x2, canary passed",
     "errors +0.1 pp",
     "errors +1 pp",
     "memory ramp to +10 % regressed",
     "memory ramp to +10 % regressed or suspect",
-    "the same canaries before injection, regressed or suspect",
+    BEFORE_RAMP,
+    "found within 10 minutes",
+    "found or held within 10 minutes",
+    "found within 20 minutes",
+    "found or held within 20 minutes",
+    "found within 60 minutes",
+    "found or held within 60 minutes",
 ];
 
-/// Measures every judge on the corpus in `folder` and holds the rows against the floors of a file.
+/// What is measured, and by what it is held.
+#[derive(Debug, Clone)]
+pub struct Measurement {
+    /// The folder of the corpus.
+    pub folder: PathBuf,
+    /// The file of floors.
+    pub floors: PathBuf,
+    /// A file of verdicts that an earlier version wrote, to be told what changed.
+    pub against: Option<PathBuf>,
+    /// Share of bad releases, 0 to 1, at which verdicts are told what they are worth.
+    pub defect_rate: f64,
+    /// Threads that judge.
+    pub threads: NonZeroUsize,
+}
+
+/// Measures every judge on a corpus and holds the rows against the floors of a file.
 ///
 /// # Errors
 /// [`ReplayError`] where the corpus or the floors cannot be read.
-pub fn evaluate(
-    folder: &Path,
-    floors: &Path,
-    threads: std::num::NonZeroUsize,
-    progress: &dyn Fn(Progress),
-) -> Result<Evaluation, ReplayError> {
+pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluation, ReplayError> {
+    let Measurement { folder, floors, against, defect_rate, threads } = of;
+    if !(0.0..=1.0).contains(defect_rate) {
+        return Err(ReplayError::Input(format!("--defect-rate: {defect_rate} is no share; give 0 to 1")));
+    }
+    let mut verdicts = Vec::new();
+    let before = against.as_deref().map(super::verdicts::read).transpose()?;
     let unreadable = |path: &Path, error: String| ReplayError::Input(format!("`{}` cannot be read: {error}", path.display()));
     let text = std::fs::read_to_string(floors).map_err(|error| unreadable(floors, error.to_string()))?;
     let limits: Floors = serde_saphyr::from_str(&text).map_err(|error| unreadable(floors, error.to_string()))?;
@@ -149,19 +225,29 @@ pub fn evaluate(
     let options = Options {
         paths: vec![folder.join("cases.jsonl.gz")],
         columns: COLUMNS.into_iter().map(Column::derived).collect(),
+        injection: None,
         looks: None,
         filters: Vec::new(),
         min_points: 0,
         window_seconds: None,
         output: None,
         resume: false,
-        threads,
+        threads: *threads,
     };
+    let mut worth = vec![Verdicts::default(); COLUMNS.len()];
+    let mut pool = Pool::default();
     let mut agreement = Agreement { references, ..Agreement::default() };
     let mut memory: BTreeMap<String, Vec<Option<Status>>> = BTreeMap::new();
     let mut ramps: Vec<(String, String)> = Vec::new();
     let mut take = |case: &CaseResult| {
         count(&mut rows, case);
+        pool.offer(case);
+        if let (Some(label), [no_history, history, ..]) = (case.label, case.columns.as_slice()) {
+            verdicts.push((label, CaseVerdicts { id: case.id.clone(), no_history: no_history.verdict, history: history.verdict }));
+            if label == Label::Healthy || case.source != LABELS_WITHOUT_LEVEL {
+                worth.iter_mut().zip(&case.columns).for_each(|(worth, judged)| worth.add(&case.group, label, judged.verdict));
+            }
+        }
         agreement.hold(case, &limits.kayenta_exceptions);
         match case.id.strip_suffix("+leak10") {
             Some(before) => ramps.push((before.to_owned(), case.group.clone())),
@@ -175,20 +261,35 @@ pub fn evaluate(
     for (before, group) in &ramps {
         for (column, status) in memory.get(before).into_iter().flatten().enumerate() {
             let flagged = status.is_some_and(|status| status <= Status::Suspect);
-            rows.count(FIRST_ROWS[16], column, group, usize::from(flagged), 1);
+            rows.count(BEFORE_RAMP, column, group, usize::from(flagged), 1);
         }
     }
 
-    // Growing windows, for the judge that plans for them.
-    let healthy: Filter = "label=healthy".parse().map_err(ReplayError::Input)?;
+    // Faults that are in a part of the window, for the judge that looks for them.
     let columns = [Rule::HaldaneV1NoHistory, Rule::HaldaneV1];
+    let faults: Result<Vec<Fault>, String> = FAULTS.into_iter().map(str::parse).collect();
+    let faults = faults.map_err(ReplayError::Input)?;
     let options = Options {
         columns: columns.into_iter().map(Column::derived).collect(),
-        looks: Some(LOOKS),
-        filters: vec![healthy],
-        min_points: LOOKS_MIN_POINTS,
+        injection: Some(Injection { faults, target: Target::Listed(pool.drawn()) }),
         ..options
     };
+    let mut take = |case: &CaseResult| {
+        for injected in &case.injected {
+            for (column, (status, _)) in injected.columns.iter().enumerate() {
+                let mut say = |what: &str, hit: bool| {
+                    rows.count(&format!("injected {}: {what}", injected.fault), column, &case.group, usize::from(hit), 1);
+                };
+                say("regressed", *status == Status::Regressed);
+                say("suspect or worse", *status <= Status::Suspect);
+            }
+        }
+    };
+    let faulted = run(&options, &mut take, progress)?;
+
+    // Growing windows, for the judge that plans for them.
+    let healthy: Filter = "label=healthy".parse().map_err(ReplayError::Input)?;
+    let options = Options { injection: None, looks: Some(LOOKS), filters: vec![healthy], min_points: LOOKS_MIN_POINTS, ..options };
     let mut take = |case: &CaseResult| {
         for (column, judged) in case.columns.iter().enumerate() {
             let single = usize::from(judged.verdict == Verdict::Fail);
@@ -213,19 +314,32 @@ pub fn evaluate(
         table.push(format!("{row} ({trials})"), cells.collect());
     }
     table.write(&mut text, Format::Text);
-    let _ = writeln!(text, "\nIn brackets: 95 % intervals that resample whole groups.");
+    let _ = writeln!(
+        text,
+        "\nIn brackets: 95 % intervals that resample whole groups. {FOUND_WITHIN_NOTE} Injected: into one metric of {} healthy canaries of {} points that passes, at most {POOL_MOST} of a source and pairing.",
+        faulted.judged,
+        POOL_POINTS.map(|points| points.to_string()).join(" or ")
+    );
+    if let Some(table) = super::worth::table(&names, &worth, *defect_rate) {
+        let _ = writeln!(text, "\n{}; faulty: without JumpStarter\n", super::worth::heading(*defect_rate));
+        table.write(&mut text, Format::Text);
+    }
+    if let Some(before) = before {
+        super::verdicts::write_changes(&before, &verdicts, &mut text);
+    }
 
     let mut broken = Vec::new();
-    let skipped = counted.skipped + looked.skipped;
+    let skipped = counted.skipped + faulted.skipped + looked.skipped;
     if skipped > 0 {
         broken.push(format!("every case is read: {skipped} were skipped, {}", counted.problems.join("; ")));
     }
-    agreement.conclude(&limits, &mut text, &mut broken);
+    agreement.conclude(&mut text, &mut broken);
     text.push_str("\nFloors\n");
     for floor in &limits.floors {
         hold(floor, &rows, &mut text, &mut broken);
     }
-    Ok(Evaluation { text, broken })
+    let verdicts = verdicts.into_iter().map(|(_, verdicts)| verdicts).collect();
+    Ok(Evaluation { text, broken, verdicts })
 }
 
 fn references(path: &Path) -> Result<BTreeMap<String, Reference>, ReplayError> {
@@ -262,6 +376,9 @@ fn count(rows: &mut Rows, case: &CaseResult) {
         if case.label == Some(Label::Healthy) {
             say("healthy canaries failed", failed, 1);
             say("healthy, not passed", usize::from(judged.verdict != Verdict::Pass), 1);
+            if judged.counted().count() >= MANY_METRICS {
+                say("healthy of 9 and more metrics, not passed", usize::from(judged.verdict != Verdict::Pass), 1);
+            }
             say("healthy, any metric regressed", usize::from(regressed > 0), 1);
             say("per-metric false alarms", regressed, judged.counted().count());
             say(&format!("healthy failed: {}", case.source), failed, 1);
@@ -269,32 +386,81 @@ fn count(rows: &mut Rows, case: &CaseResult) {
         }
         let worst = worst_affected(judged);
         let found = usize::from(worst == Some(Status::Regressed));
+        let flagged = usize::from(worst.is_some_and(|worst| worst <= Status::Suspect));
+        let passed = usize::from(judged.verdict == Verdict::Pass);
+        say("faulty canaries passed", passed, 1);
+        if case.source != LABELS_WITHOUT_LEVEL {
+            say("faulty canaries passed, without JumpStarter", passed, 1);
+            for (minutes, within) in FOUND_WITHIN_MINUTES.iter().zip(judged.found_within) {
+                let Some(within) = within else { continue };
+                say(&format!("found within {minutes} minutes"), usize::from(within == Found::Failed), 1);
+                say(&format!("found or held within {minutes} minutes"), usize::from(within <= Found::Held), 1);
+            }
+        }
         if let Some(row) = injected {
             say(row, found, 1);
+            if row.starts_with("latency") {
+                let affected = || judged.counted().filter(|metric| metric.affected == Some(true));
+                let passing = affected().filter(|metric| metric.status == Status::Pass).count();
+                say(&format!("{row}, metric passed"), passing, affected().count());
+                say(&format!("{row}, canary passed"), passed, 1);
+            }
         } else if case.id.ends_with("+leak10") {
             say("memory ramp to +10 % regressed", found, 1);
-            say("memory ramp to +10 % regressed or suspect", usize::from(worst.is_some_and(|worst| worst <= Status::Suspect)), 1);
+            say("memory ramp to +10 % regressed or suspect", flagged, 1);
         } else if !is_semi {
-            match case.source.as_str() {
-                "petshop" => say("affected metric regressed: PetShop", found, 1),
-                "nezha" => say("affected metric regressed: Nezha", found, 1),
-                "mscloud" => say("affected metric regressed: MS cloud", found, 1),
-                _ => {}
-            }
+            let source = match case.source.as_str() {
+                "petshop" => "PetShop",
+                "nezha" => "Nezha",
+                "mscloud" => "MS cloud",
+                _ => continue,
+            };
+            say(&format!("affected metric regressed: {source}"), found, 1);
+            say(&format!("affected metric regressed or suspect: {source}"), flagged, 1);
         }
     }
 }
 
-/// How far the judges agree with the verdicts that were computed elsewhere.
+/// Canaries that faults are put into: healthy ones that pass, with history and without; into a metric that does as well.
+#[derive(Default)]
+struct Pool {
+    /// By source and pairing, and by the rank of the case.
+    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, Offered>>,
+}
+
+/// A case with those of its metrics that may carry the faults.
+type Offered = (String, BTreeSet<String>);
+
+impl Pool {
+    fn offer(&mut self, case: &CaseResult) {
+        let [no_history, history, ..] = case.columns.as_slice() else { return };
+        let passes = no_history.verdict == Verdict::Pass && history.verdict == Verdict::Pass;
+        if case.label != Some(Label::Healthy) || !POOL_POINTS.contains(&case.points) || !passes {
+            return;
+        }
+        let both = no_history.metrics.iter().zip(&history.metrics);
+        let passing = both.filter(|(first, second)| first.status == Status::Pass && second.status == Status::Pass);
+        let metrics: BTreeSet<String> = passing.map(|(metric, _)| metric.name.clone()).collect();
+        if !metrics.is_empty() {
+            let of_kind = self.offered.entry((case.source.clone(), case.pairing.clone())).or_default();
+            // Which canary is drawn has nothing to do with which metrics of it pass.
+            of_kind.insert(rank(&case.id, ""), (case.id.clone(), metrics));
+        }
+    }
+
+    /// The metrics of which one carries the faults, by case.
+    fn drawn(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.offered.values().flat_map(|ranked| ranked.values().take(POOL_MOST).cloned()).collect()
+    }
+}
+
+/// How far Kayenta's judge agrees with the verdicts that were computed elsewhere.
 #[derive(Default)]
 struct Agreement {
     references: BTreeMap<String, Reference>,
     kayenta_cases: u64,
     kayenta_differs: Vec<String>,
     kayenta_excepted: Vec<String>,
-    metrics: u64,
-    /// By mode and kind.
-    differs: BTreeMap<(&'static str, String), Vec<String>>,
 }
 
 impl Agreement {
@@ -303,7 +469,7 @@ impl Agreement {
             self.kayenta_differs.push(format!("{}: has no reference verdict", case.id));
             return;
         };
-        let [none, full, kayenta, ..] = case.columns.as_slice() else { return };
+        let [_, _, kayenta, ..] = case.columns.as_slice() else { return };
         self.kayenta_cases += 1;
         if let Some(difference) = kayenta_difference(kayenta, &reference.kayenta) {
             match exceptions.get(&case.id) {
@@ -311,31 +477,9 @@ impl Agreement {
                 None => self.kayenta_differs.push(format!("{}: {difference}", case.id)),
             }
         }
-        for (mode, judged) in [("none", none), ("full", full)] {
-            for metric in &judged.metrics {
-                let Some(rule) = reference.rule_metrics.get(&metric.name) else { continue };
-                self.metrics += u64::from(mode == "none");
-                let (fail, warn) = if mode == "none" { (rule.fail_none, rule.warn_none) } else { (rule.fail_full, rule.warn_full) };
-                let expected = if fail {
-                    Status::Regressed
-                } else if warn {
-                    Status::Suspect
-                } else {
-                    Status::Pass
-                };
-                let got = if metric.status <= Status::Suspect { metric.status } else { Status::Pass };
-                if got != expected {
-                    // Which numbers lie beside which limits tells why: the sentence and p do.
-                    let p = metric.p.map_or_else(String::new, |p| format!(", p {p:.4}"));
-                    let kind = format!("{expected} there, {got} here by {}", metric.reason);
-                    let example = format!("{} {}: {}{p}", case.id, metric.name, metric.sentence);
-                    self.differs.entry((mode, kind)).or_default().push(example);
-                }
-            }
-        }
     }
 
-    fn conclude(&self, limits: &Floors, text: &mut String, broken: &mut Vec<String>) {
+    fn conclude(&self, text: &mut String, broken: &mut Vec<String>) {
         let _ = writeln!(
             text,
             "\nKayenta's judge: {} cases, {} differ from the reference in score, verdict or a classification",
@@ -353,21 +497,6 @@ impl Agreement {
         }
         if !self.references.is_empty() {
             broken.push(format!("every reference verdict has its case: {} are left over", self.references.len()));
-        }
-        for mode in ["none", "full"] {
-            let differs = self.differs.iter().filter(|((of, _), _)| *of == mode);
-            let total: usize = differs.clone().map(|(_, examples)| examples.len()).sum();
-            let _ = writeln!(text, "\nhaldane-v1 against the reference rule, mode {mode}: {total} of {} metrics differ", self.metrics);
-            for ((_, kind), examples) in differs {
-                let _ = writeln!(text, "  {} x {kind}", examples.len());
-                for example in examples.iter().take(LISTED) {
-                    let _ = writeln!(text, "    {example}");
-                }
-            }
-            let most = limits.differences.get(mode).copied().unwrap_or(0);
-            if total as u64 > most {
-                broken.push(format!("agreement with the reference rule, mode {mode}: {total} metrics differ, at most {most} may"));
-            }
         }
     }
 }

@@ -8,6 +8,7 @@ use haldane_judges::evidence::{JudgeName, Looks};
 use haldane_judges::scorecard::{AppliedLimit, Judgement, MetricResult, Status, Verdict};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::mann_whitney::mann_whitney;
+use serde::{Deserialize, Serialize};
 
 use super::case::{Case, CaseMetric, Label, numbers};
 
@@ -122,10 +123,53 @@ pub struct CaseResult {
     pub group: String,
     /// What it was in truth.
     pub label: Option<Label>,
+    /// How the arms lie in time, as the recording says.
+    pub pairing: Option<String>,
     /// Points of the canary.
     pub points: usize,
+    /// What was found of faults that were put in, in their order; those that none of its metrics can show are left out.
+    pub injected: Vec<super::Injected>,
     /// One for each column, in their order.
     pub columns: Vec<Judged>,
+}
+
+/// Windows after which faulty canaries are judged too, in minutes.
+pub const FOUND_WITHIN_MINUTES: [u32; 3] = [10, 20, 60];
+/// Fewest points of such a window: with fewer no judge decides anything.
+const FOUND_WITHIN_MIN_POINTS: usize = 3;
+
+/// Whether a canary that is worse was found to be: by its affected metrics, or by its verdict where it is unknown which those are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Found {
+    /// An affected metric regressed, or the canary failed.
+    Failed,
+    /// An affected metric suspect, or the canary marginal.
+    Held,
+    /// Neither.
+    Missed,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Missed => "missed",
+        })
+    }
+}
+
+impl Found {
+    fn of(judged: &Judged) -> Self {
+        let is_known = judged.counted().any(|metric| metric.affected.is_some());
+        let worst = judged.counted().filter(|metric| metric.affected == Some(true)).map(|metric| metric.status).min();
+        match (is_known, worst, judged.verdict) {
+            (true, Some(Status::Regressed), _) | (false, _, Verdict::Fail) => Self::Failed,
+            (true, Some(Status::Suspect), _) | (false, _, Verdict::Marginal) => Self::Held,
+            _ => Self::Missed,
+        }
+    }
 }
 
 /// What one judge said of one case.
@@ -137,6 +181,9 @@ pub struct Judged {
     pub score: Option<f64>,
     /// The first look that failed, where growing windows were judged.
     pub first_failed_look: Option<u32>,
+    /// How a canary that is known to be worse would have been found after each of [`FOUND_WITHIN_MINUTES`]; `None` where it has fewer
+    /// points than that, or too few in it.
+    pub found_within: [Option<Found>; 3],
     /// The metrics, in the config's order.
     pub metrics: Vec<JudgedMetric>,
 }
@@ -201,6 +248,17 @@ pub(super) fn judge(case: &Case, column: &Column, looks: Option<u32>) -> Result<
         return Err(format!("metrics: none of those of config `{}` is recorded; are the names the same?", config.name));
     }
     let mut judged = once(case, column.rule, config, None);
+    if case.label == Some(Label::Regressed) {
+        judged.found_within = FOUND_WITHIN_MINUTES.map(|minutes| {
+            let points = (f64::from(minutes) * 60.0 / case.step_seconds).round() as usize;
+            let all = case.points();
+            if points < FOUND_WITHIN_MIN_POINTS || points > all {
+                return None;
+            }
+            let seen = case.first(points as f64 / all as f64)?;
+            Some(Found::of(&once(&seen, column.rule, config, None)))
+        });
+    }
     if let Some(looks) = looks {
         let failed = |look: &u32| {
             case.at_look(*look, looks).is_some_and(|seen| {
@@ -221,7 +279,7 @@ fn once(case: &Case, rule: Rule, config: &CheckedConfig, looks: Option<Looks>) -
     evidence.looks = looks;
     let Judgement { verdict, would_be, score, metrics, .. } = haldane_judges::judge(rule.judge(), config, &evidence);
     let metrics = metrics.into_iter().map(|metric| judged_metric(case, metric)).collect();
-    Judged { verdict: would_be.unwrap_or(verdict), score, first_failed_look: None, metrics }
+    Judged { verdict: would_be.unwrap_or(verdict), score, first_failed_look: None, found_within: [None; 3], metrics }
 }
 
 fn affected(case: &Case, name: &str) -> Option<bool> {
@@ -357,7 +415,8 @@ fn plain_test(case: &Case, config: &CheckedConfig) -> Judged {
     };
     let metrics: Vec<JudgedMetric> = config.metrics.iter().map(metric).collect();
     let failed = metrics.iter().any(|metric| !metric.muted && metric.status == Status::Regressed);
-    Judged { verdict: if failed { Verdict::Fail } else { Verdict::Pass }, score: None, first_failed_look: None, metrics }
+    let verdict = if failed { Verdict::Fail } else { Verdict::Pass };
+    Judged { verdict, score: None, first_failed_look: None, found_within: [None; 3], metrics }
 }
 
 fn arms_are_missing(status: Status) -> bool {

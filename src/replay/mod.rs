@@ -6,7 +6,9 @@
 //!
 //! * [`Case`]: a recorded canary's shape. `input`: files; `table`: long-format tables, with the feature `datasets`.
 //! * `judging`: a case under a judge. `rows`: the flat output, which a later replay resumes.
-//! * `rates`: rates with intervals. `evaluate`: the measurement on the labelled corpus.
+//! * `faults`, `injection`: faults that are put into recorded canaries, and what is then found.
+//! * `rates`: rates with intervals; `worth`: what they are worth at a stated defect rate.
+//! * `evaluate`: the measurement on the labelled corpus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -17,6 +19,8 @@ use std::sync::{Mutex, mpsc};
 mod calibration;
 mod case;
 pub mod evaluate;
+mod faults;
+mod injection;
 mod input;
 mod judging;
 mod page;
@@ -25,10 +29,14 @@ mod rows;
 mod summary;
 #[cfg(feature = "datasets")]
 mod table;
+pub mod verdicts;
+mod worth;
 
 pub use calibration::{Assumptions, Calibration};
 pub use case::{Case, CaseMetric, Instances, Label};
-pub use judging::{CaseResult, Column, Judged, JudgedMetric, Rule};
+pub use faults::Fault;
+pub use injection::{Injected, Injection, Target};
+pub use judging::{CaseResult, Column, FOUND_WITHIN_MINUTES, Found, Judged, JudgedMetric, Rule};
 pub use rows::Row;
 pub use summary::{Format, Summary};
 
@@ -113,6 +121,8 @@ pub struct Options {
     pub paths: Vec<PathBuf>,
     /// Judges with their configs.
     pub columns: Vec<Column>,
+    /// Faults that are put into healthy canaries, which are judged once more for each.
+    pub injection: Option<Injection>,
     /// Growing windows that are judged beside the whole one.
     pub looks: Option<u32>,
     /// Conditions that a case must meet, all of them.
@@ -287,19 +297,24 @@ fn process(item: Item, options: &Options, finished: &BTreeSet<String>) -> (Strin
         Ok(case) => case,
         Err(problem) => return (place, Done::Skipped(problem)),
     };
-    if case.points() < options.min_points || !options.filters.iter().all(|filter| filter.keeps(&case)) {
+    let is_listed = options.injection.as_ref().is_none_or(|injection| injection.keeps(&case));
+    if case.points() < options.min_points || !is_listed || !options.filters.iter().all(|filter| filter.keeps(&case)) {
         return (place, Done::Filtered);
     }
     if finished.contains(&case.id) {
         return (place, Done::Resumed);
     }
     let columns: Result<Vec<Judged>, String> = options.columns.iter().map(|column| judging::judge(&case, column, options.looks)).collect();
-    let done = match columns {
+    let healthy = options.injection.as_ref().filter(|_| case.label == Some(Label::Healthy));
+    let injected = healthy.map_or(Ok(Vec::new()), |injection| injection.judge(&case, &options.columns));
+    let done = match columns.and_then(|columns| Ok((columns, injected?))) {
         Err(problem) => Done::Skipped(format!("case `{}`: {problem}", case.id)),
-        Ok(columns) => Done::Judged(Box::new(CaseResult {
+        Ok((columns, injected)) => Done::Judged(Box::new(CaseResult {
             group: case.group().to_owned(),
             label: case.label,
             points: case.points(),
+            pairing: case.pairing,
+            injected,
             columns,
             source: case.source,
             id: case.id,

@@ -1,6 +1,6 @@
 //! The calibration report as one page: no script, nothing fetched, readable in light and dark, printable.
 
-use maud::{DOCTYPE, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::calibration::View;
 
@@ -22,13 +22,13 @@ pub(super) fn html(view: &View) -> String {
                     h1 { "Calibration" }
                     p.summary { (view.summary) }
                     h2 { "What each metric's noise allows" }
-                    div.scroll {
-                        table {
-                            thead { tr { @for (i, cell) in view.head.iter().enumerate() { th.number[i > 0] { (cell) } } } }
-                            tbody { @for row in &view.rows { tr { @for (i, cell) in row.iter().enumerate() { td.number[i > 0].name[i == 0] { (cell) } } } } }
-                        }
-                    }
+                    div.scroll { (table(&view.head, &view.rows)) }
                     ul { @for note in &view.notes { li { (note) } } }
+                    @for section in &view.sections {
+                        h2 { (section.title) }
+                        div.scroll { (table(&section.head, &section.rows)) }
+                        ul { @for note in &section.notes { li { (note) } } }
+                    }
                     h2 { "What it is worth" }
                     div.scroll {
                         table {
@@ -45,6 +45,15 @@ pub(super) fn html(view: &View) -> String {
         }
     }
     .into_string()
+}
+
+fn table(head: &[String], rows: &[Vec<String>]) -> Markup {
+    html! {
+        table {
+            thead { tr { @for (i, cell) in head.iter().enumerate() { th.number[i > 0] { (cell) } } } }
+            tbody { @for row in rows { tr { @for (i, cell) in row.iter().enumerate() { td.number[i > 0].name[i == 0] { (cell) } } } } }
+        }
+    }
 }
 
 const STYLE: &str = "

@@ -82,6 +82,36 @@ impl Tally {
     }
 }
 
+/// The interval of what follows from the rates of two tallies, rising with the first and falling with the second: both are resampled
+/// together, since a group may be in both. Where one of them shows no spread, the ends of their own intervals that are worst together;
+/// that is wider. `None` with fewer than three groups of either.
+pub(super) fn interval_of_two(rising: &Tally, falling: &Tally, of: impl Fn(f64, f64) -> Option<f64>) -> Option<[f64; 2]> {
+    let (first, second) = (rising.rate()?, falling.rate()?);
+    let ([low, high], [least, most]) = (first.interval?, second.interval?);
+    let is_mixed = |rate: &Rate| rate.hits > 0 && rate.hits < rate.trials;
+    if !is_mixed(&first) || !is_mixed(&second) {
+        return Some([of(low, most)?, of(high, least)?]);
+    }
+    let names: std::collections::BTreeSet<&String> = rising.0.keys().chain(falling.0.keys()).collect();
+    let of_group = |tally: &Tally, name: &String| tally.0.get(name).copied().unwrap_or_default();
+    let groups: Vec<_> = names.into_iter().map(|name| (of_group(rising, name), of_group(falling, name))).collect();
+    let mut random = StdRng::seed_from_u64(SEED);
+    let mut values: Vec<f64> = (0..RESAMPLES)
+        .filter_map(|_| {
+            let (mut first, mut second) = ((0, 0), (0, 0));
+            for _ in 0..groups.len() {
+                if let Some((one, other)) = groups.get(random.random_range(0..groups.len())) {
+                    first = (first.0 + one.0, first.1 + one.1);
+                    second = (second.0 + other.0, second.1 + other.1);
+                }
+            }
+            let rate = |(hits, trials): (u64, u64)| (trials > 0).then(|| hits as f64 / trials as f64);
+            of(rate(first)?, rate(second)?)
+        })
+        .collect();
+    (!values.is_empty()).then(|| middle(&mut values))
+}
+
 /// The middle 95 %.
 fn middle(values: &mut [f64]) -> [f64; 2] {
     values.sort_unstable_by(f64::total_cmp);

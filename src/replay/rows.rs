@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ReplayError;
 use super::case::Label;
-use super::judging::{CaseResult, Judged, JudgedMetric};
+use super::judging::{CaseResult, Found, Judged, JudgedMetric};
 
 /// One metric of one case under one judge. What speaks of the case or the judge is the same in all of its rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Row {
     pub group: String,
     /// `healthy` or `regressed`, where that is known.
     pub label: Option<Label>,
+    /// How the arms lie in time, as the recording says.
+    pub pairing: Option<String>,
     /// Points of the canary.
     pub points: usize,
     /// The judge, with its config where two are compared.
@@ -33,6 +35,12 @@ pub struct Row {
     pub score: Option<f64>,
     /// The first of the looks that failed.
     pub first_failed_look: Option<u32>,
+    /// Whether a canary that is known to be worse would have been found after 10 minutes; absent where it has fewer points than that.
+    pub found_within_10: Option<Found>,
+    /// After 20 minutes.
+    pub found_within_20: Option<Found>,
+    /// After 60 minutes.
+    pub found_within_60: Option<Found>,
     /// The metric.
     pub metric: String,
     /// Whether the case has it; one of a config that was not recorded is not judged.
@@ -79,11 +87,15 @@ pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec
         source: result.source.clone(),
         group: result.group.clone(),
         label: result.label,
+        pairing: result.pairing.clone(),
         points: result.points,
         judge: name.clone(),
         verdict: judged.verdict,
         score: judged.score,
         first_failed_look: judged.first_failed_look,
+        found_within_10: judged.found_within[0],
+        found_within_20: judged.found_within[1],
+        found_within_60: judged.found_within[2],
         metric: metric.name.clone(),
         recorded: metric.recorded,
         muted: metric.muted,
@@ -120,6 +132,7 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
     let mut rows = rows.into_iter().peekable();
     for column in columns {
         let (verdict, score, first_failed_look) = rows.peek().map(|row| (row.verdict, row.score, row.first_failed_look))?;
+        let found_within = rows.peek().map(|row| [row.found_within_10, row.found_within_20, row.found_within_60])?;
         let mut metrics = Vec::new();
         while let Some(row) = rows.next_if(|row| row.judge == *column) {
             metrics.push(JudgedMetric {
@@ -144,10 +157,11 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
         if metrics.is_empty() {
             return None;
         }
-        judged.push(Judged { verdict, score, first_failed_look, metrics });
+        judged.push(Judged { verdict, score, first_failed_look, found_within, metrics });
     }
-    let Row { case: id, source, group, label, points, .. } = first;
-    rows.next().is_none().then_some(CaseResult { id, source, group, label, points, columns: judged })
+    let Row { case: id, source, group, label, pairing, points, .. } = first;
+    let injected = Vec::new();
+    rows.next().is_none().then_some(CaseResult { id, source, group, label, pairing, points, injected, columns: judged })
 }
 
 /// Longest row that is read back, in bytes.
@@ -365,16 +379,20 @@ impl Output {
     }
 }
 
-const HEADER: [&str; 27] = [
+const HEADER: [&str; 31] = [
     "case",
     "source",
     "group",
     "label",
+    "pairing",
     "points",
     "judge",
     "verdict",
     "score",
     "first_failed_look",
+    "found_within_10",
+    "found_within_20",
+    "found_within_60",
     "metric",
     "recorded",
     "muted",

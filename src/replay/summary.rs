@@ -10,8 +10,11 @@ use unicode_width::UnicodeWidthStr;
 
 use super::Counted;
 use super::case::Label;
-use super::judging::{CaseResult, Judged};
+use super::faults::Fault;
+use super::injection::{INJECTED_NOTE, InjectedRates};
+use super::judging::{CaseResult, FOUND_WITHIN_MINUTES, Found, Judged};
 use super::rates::{Ranking, Rate, Roc, Tally};
+use super::worth::{self, Verdicts};
 use crate::report::format::{clean, percent};
 
 /// Most changed verdicts that are listed; all are counted.
@@ -51,6 +54,24 @@ enum Measure {
     AffectedRegressed,
     /// The same, or suspect.
     AffectedFlagged,
+    /// Regressed canaries that were found after 10 minutes: an affected metric regressed, or the canary failed where those are unknown.
+    #[serde(rename = "found_within_10")]
+    FoundWithin10,
+    /// The same, or held: an affected metric suspect, or the canary marginal.
+    #[serde(rename = "held_within_10")]
+    HeldWithin10,
+    /// Found after 20 minutes.
+    #[serde(rename = "found_within_20")]
+    FoundWithin20,
+    /// Found or held after 20 minutes.
+    #[serde(rename = "held_within_20")]
+    HeldWithin20,
+    /// Found after 60 minutes.
+    #[serde(rename = "found_within_60")]
+    FoundWithin60,
+    /// Found or held after 60 minutes.
+    #[serde(rename = "held_within_60")]
+    HeldWithin60,
     /// Canaries of unknown truth that failed.
     UnlabelledFailed,
     /// Canaries of unknown truth that did not pass.
@@ -60,6 +81,13 @@ enum Measure {
     /// Metrics of the config that the case does not have; no other measure counts them.
     NotRecorded,
 }
+
+/// What is counted after each of [`FOUND_WITHIN_MINUTES`].
+const WITHIN: [[Measure; 2]; FOUND_WITHIN_MINUTES.len()] = [
+    [Measure::FoundWithin10, Measure::HeldWithin10],
+    [Measure::FoundWithin20, Measure::HeldWithin20],
+    [Measure::FoundWithin60, Measure::HeldWithin60],
+];
 
 impl Measure {
     const fn words(self) -> &'static str {
@@ -72,6 +100,12 @@ impl Measure {
             Self::RegressedEverFailed => "regressed canaries failed at any look",
             Self::AffectedRegressed => "affected metric regressed",
             Self::AffectedFlagged => "affected metric regressed or suspect",
+            Self::FoundWithin10 => "found within 10 minutes",
+            Self::HeldWithin10 => "found or held within 10 minutes",
+            Self::FoundWithin20 => "found within 20 minutes",
+            Self::HeldWithin20 => "found or held within 20 minutes",
+            Self::FoundWithin60 => "found within 60 minutes",
+            Self::HeldWithin60 => "found or held within 60 minutes",
             Self::UnlabelledFailed => "unlabelled canaries failed",
             Self::UnlabelledNotPassed => "unlabelled canaries not passed",
             Self::Inconclusive => "metrics inconclusive or without data",
@@ -87,6 +121,10 @@ pub struct Summary {
     /// By source, none for all together; measure; column.
     tallies: BTreeMap<(Option<String>, Measure), Vec<Tally>>,
     rankings: Vec<Ranking>,
+    /// By column.
+    verdicts: Vec<Verdicts>,
+    defect_rate: f64,
+    injected: InjectedRates,
     sources: BTreeSet<String>,
     labels: [u64; 3],
     pairs: Vec<Pair>,
@@ -140,13 +178,16 @@ impl Line {
 
 impl Summary {
     /// An empty summary of these columns; `pairs` of them differ in their config alone; with `looks`,
-    /// growing windows were judged too.
+    /// growing windows were judged too. `defect_rate` is the share of releases that are bad, 0 to 1; `faults` were put into canaries.
     #[must_use]
-    pub fn new(columns: Vec<String>, pairs: &[(usize, usize)], looks: bool) -> Self {
+    pub fn new(columns: Vec<String>, pairs: &[(usize, usize)], looks: bool, defect_rate: f64, faults: &[Fault]) -> Self {
         let pair = |columns: &(usize, usize)| Pair { columns: *columns, counts: BTreeMap::new(), changes: Vec::new(), changed: 0 };
         Self {
             tallies: BTreeMap::new(),
             rankings: vec![Ranking::default(); columns.len()],
+            verdicts: vec![Verdicts::default(); columns.len()],
+            defect_rate,
+            injected: InjectedRates::new(faults, columns.len()),
             sources: BTreeSet::new(),
             labels: [0; 3],
             pairs: pairs.iter().map(pair).collect(),
@@ -168,7 +209,11 @@ impl Summary {
         }
         // Groups of two sources may have the same name.
         let group = format!("{}/{}", case.source, case.group);
+        self.injected.add(&group, case);
         for (column, judged) in case.columns.iter().enumerate() {
+            if let (Some(verdicts), Some(label)) = (self.verdicts.get_mut(column), case.label) {
+                verdicts.add(&group, label, judged.verdict);
+            }
             let mut count = |measure: Measure, hits: usize, trials: usize| {
                 for source in [None, Some(case.source.clone())] {
                     let tallies = self.tallies.entry((source, measure)).or_insert_with(|| vec![Tally::default(); self.columns.len()]);
@@ -200,6 +245,11 @@ impl Summary {
                         count(Measure::AffectedRegressed, usize::from(worst == Status::Regressed), 1);
                         count(Measure::AffectedFlagged, usize::from(worst <= Status::Suspect), 1);
                     }
+                    for ([found, held], within) in WITHIN.into_iter().zip(judged.found_within) {
+                        let Some(within) = within else { continue };
+                        count(found, usize::from(within == Found::Failed), 1);
+                        count(held, usize::from(within <= Found::Held), 1);
+                    }
                 }
                 None => {
                     count(Measure::UnlabelledFailed, failed, 1);
@@ -216,6 +266,12 @@ impl Summary {
         for pair in &mut self.pairs {
             pair.add(case);
         }
+    }
+
+    /// Canaries that carried a fault, one for each fault.
+    #[must_use]
+    pub fn injected(&self) -> u64 {
+        self.injected.canaries()
     }
 
     /// Canaries counted.
@@ -279,6 +335,21 @@ impl Summary {
             out,
             "\nIn brackets: 95 % intervals that resample whole groups. Ranked by the largest shift / limit of a canary. Muted metrics count towards no rate."
         );
+        if WITHIN.iter().flatten().any(|measure| self.tallies.contains_key(&(None, *measure))) {
+            let _ = writeln!(out, "{FOUND_WITHIN_NOTE}");
+        }
+        let markdown = format == Format::Markdown;
+        if let Some(table) = worth::table(&self.columns, &self.verdicts, self.defect_rate) {
+            let _ = writeln!(out, "\n{}{}\n", if markdown { "## " } else { "" }, worth::heading(self.defect_rate));
+            table.write(&mut out, format);
+        }
+        if !self.injected.is_empty() {
+            for (i, column) in self.columns.iter().enumerate() {
+                let _ = writeln!(out, "\n{}Injected faults, judged by {column}\n", if markdown { "## " } else { "" });
+                self.injected.table(i).write(&mut out, format);
+            }
+            let _ = writeln!(out, "\n{INJECTED_NOTE}");
+        }
         if self.sources.len() > 1 {
             for source in &self.sources {
                 let shown = if source.is_empty() { "no source".to_owned() } else { clean(source) };
@@ -306,6 +377,8 @@ impl Summary {
             "judges": self.columns,
             "rates": self.lines(None),
             "roc": rocs,
+            "worth": self.verdicts.iter().map(|verdicts| verdicts.worth(self.defect_rate)).collect::<Vec<_>>(),
+            "injected": self.injected.lines(),
             "by_source": sources,
             "compared": pairs,
         });
@@ -383,6 +456,9 @@ impl Pair {
     }
 }
 
+/// What the rows of found canaries are of.
+pub(super) const FOUND_WITHIN_NOTE: &str = "Found within: regressed canaries judged as if they had ended by then, those with at least three points in it. Found: an affected metric regressed (where they are unknown: the canary failed); held: suspect (marginal).";
+
 fn about(counted: &Counted) -> String {
     let mut out = String::new();
     for (n, what) in [(counted.resumed, "from the output"), (counted.filtered, "filtered out"), (counted.skipped, "skipped")] {
@@ -398,7 +474,7 @@ pub(super) fn one_decimal(fraction: f64) -> String {
     format!("{:.1} %", fraction * 100.0)
 }
 
-fn span(interval: Option<[f64; 2]>, scale: f64, decimals: usize) -> String {
+pub(super) fn span(interval: Option<[f64; 2]>, scale: f64, decimals: usize) -> String {
     interval.map_or_else(String::new, |[low, high]| format!(" [{:.decimals$}, {:.decimals$}]", low * scale, high * scale))
 }
 
@@ -425,6 +501,11 @@ impl Table {
 
     pub(super) fn push(&mut self, label: String, cells: Vec<String>) {
         self.rows.push(std::iter::once(label).chain(cells).collect());
+    }
+
+    /// The head with the corner, and the rows with their labels.
+    pub(super) fn into_parts(self) -> (Vec<String>, Vec<Vec<String>>) {
+        (self.head, self.rows)
     }
 
     pub(super) fn write(&self, out: &mut String, format: Format) {

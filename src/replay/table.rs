@@ -9,7 +9,7 @@
 //! | `value` | a number; empty, null and `NaN` are missing |
 //! | `instance` | optional: rows of one instance; the arm is the mean of its instances |
 //! | `source`, `group`, `label` | optional, as in JSON lines; one for all rows of a case |
-//! | `role`, `direction`, `unit` | optional, as in JSON lines; one for all rows of a metric |
+//! | `role`, `kind`, `direction`, `unit` | optional, as in JSON lines; one for all rows of a metric |
 //!
 //! The files are scanned lazily: first how many rows each case has, then a batch of cases at a time.
 
@@ -33,7 +33,7 @@ const MAX_CASE_ROWS: u64 = 20_000_000;
 /// Most points of an arm, gaps between its timestamps included.
 const MAX_POINTS: f64 = 1e6;
 const NEEDED: [&str; 5] = ["case", "metric", "arm", "timestamp", "value"];
-const OPTIONAL: [&str; 7] = ["instance", "source", "group", "label", "role", "direction", "unit"];
+const OPTIONAL: [&str; 8] = ["instance", "source", "group", "label", "role", "kind", "direction", "unit"];
 
 /// Hands every case of a table to `take`, in the order of their first rows, until that says that nobody listens.
 pub(super) fn read(path: &Path, window: Option<f64>, take: &mut dyn FnMut(Result<Case, String>) -> bool) -> Result<(), String> {
@@ -152,7 +152,7 @@ impl Recorded {
         };
         say_once(&mut self.about, &["source", "group", "label"], cell)?;
         let metric = self.metrics.entry(name.to_owned()).or_default();
-        say_once(&mut metric.about, &["role", "direction", "unit"], cell)?;
+        say_once(&mut metric.about, &["role", "kind", "direction", "unit"], cell)?;
         let instance = cell("instance").filter(|instance| !instance.is_empty()).map(str::to_owned);
         metric.arms.entry((arm, instance)).or_default().push((time, value.filter(|value| value.is_finite())));
         Ok(())
@@ -387,11 +387,15 @@ fn frame(rows: &[Row]) -> PolarsResult<DataFrame> {
         text("source", &|row| Some(row.source.clone())),
         text("group", &|row| Some(row.group.clone())),
         text("label", &label),
+        text("pairing", &|row| row.pairing.clone()),
         whole("points", &|row| Some(row.points as u64)),
         text("judge", &|row| Some(row.judge.clone())),
         text("verdict", &|row| Some(row.verdict.to_string())),
         number("score", &|row| row.score),
         whole("first_failed_look", &|row| row.first_failed_look.map(u64::from)),
+        text("found_within_10", &|row| row.found_within_10.map(|found| found.to_string())),
+        text("found_within_20", &|row| row.found_within_20.map(|found| found.to_string())),
+        text("found_within_60", &|row| row.found_within_60.map(|found| found.to_string())),
         text("metric", &|row| Some(row.metric.clone())),
         flag("recorded", &|row| Some(row.recorded)),
         flag("muted", &|row| Some(row.muted)),

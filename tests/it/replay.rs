@@ -440,12 +440,16 @@ fn the_calibration_report_shows_its_formulas_with_their_numbers() {
     let (markdown, page) = (folder.named("report.md"), folder.named("report.html"));
     ok(&[&fixture("canaries.jsonl"), "--report", &markdown]);
     let text = std::fs::read_to_string(markdown).unwrap();
-    // 1/3 x .95 x 50 x 30.4375; 50 x 365.25 x .05; x 1/2 caught; x .95 of the traffic.
+    // 1/3 x .98 x 50 x 30.4375; 50 x 365.25 x .02; x 1/2 caught; x .95 of the traffic.
     for part in [
-        "| Good releases stopped a month | 482 |",
-        "| Bad releases a year | 913 |",
-        "| Bad releases caught a year | 457 |",
-        "| Incidents avoided a year | 434 |",
+        "| Good releases stopped a month | 497 |",
+        "| Bad releases a year | 365 |",
+        "| Bad releases caught a year | 183 |",
+        "| Incidents avoided a year | 173 |",
+        // .02 x 1/2 / (.02 x 1/2 + .98 x 1/3).
+        "| precision: of those that fail, bad ones | 3.0 %",
+        "| incidents let through, of 1,000 releases | 10.0",
+        "| 10 minutes | 50.0 % of 2 | 50.0 % of 2 |",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
@@ -471,6 +475,128 @@ fn the_calibration_report_shows_its_formulas_with_their_numbers() {
     assert!(wrong.status.code() == Some(2) && err(&wrong).contains("neither .md nor .html"), "{}", err(&wrong));
     let share = run(&[&fixture("canaries.jsonl"), "--defect-rate", "5"]);
     assert!(share.status.code() == Some(2) && err(&share).contains("--defect-rate: 5 is no share"), "{}", err(&share));
+}
+
+/// Thirty healthy canaries of two metrics: latency rises in a fault, requests fall.
+fn healthy(folder: &Folder) -> String {
+    let noise = |case: u32, i: u32| f64::from((i * 7 + case * 3) % 11) / 10.0;
+    let case = |case: u32| {
+        let points = |level: f64, shift: u32| (0..30).map(|i| level + noise(case, i + shift)).collect::<Vec<_>>();
+        let metric = |name: &str, direction: &str, level: f64| json!({"name": name, "direction": direction, "baseline": points(level, 0), "canary": points(level, 4)});
+        let metrics = [metric("latency_ms", "increase", 100.0), metric("requests", "decrease", 50.0)];
+        json!({"id": format!("case {case}"), "group": format!("{}", case % 6), "label": "healthy", "metrics": metrics}).to_string()
+    };
+    folder.write("healthy.jsonl", &(0..30).map(case).collect::<Vec<_>>().join("\n"))
+}
+
+/// Hits and trials of an injected fault under the first judge.
+fn found(summary: &Value, fault: &str, what: &str) -> (u64, u64) {
+    let line = summary["injected"].as_array().unwrap().iter().find(|line| line["fault"] == fault);
+    let rate = &line.unwrap_or_else(|| panic!("{fault} was not injected"))["judges"][0][what];
+    (rate["hits"].as_u64().unwrap_or(0), rate["trials"].as_u64().unwrap_or(0))
+}
+
+#[test]
+fn anyone_can_ask_what_their_gate_would_find() {
+    let folder = Folder::new();
+    let path = healthy(&folder);
+    let faults = ["--inject", "none/0/1", "--inject", "shift/100/1.5", "--inject", "zero/17/0", "--inject", "silent/50/0"];
+    let arguments = [&[path.as_str()][..], &faults].concat();
+    let summary = json_of(&arguments);
+    assert_eq!(found(&summary, "none/0/1", "metric_passed"), (30, 30));
+    assert_eq!(found(&summary, "none/0/1", "canary_not_passed"), (0, 30));
+    assert_eq!(found(&summary, "shift/100/1.5", "metric_regressed"), (30, 30));
+    assert_eq!(found(&summary, "shift/100/1.5", "canary_failed"), (30, 30));
+    // The recorded canaries themselves are as healthy as ever, and only requests can fall to 0.
+    assert_eq!(counts(&summary["rates"], "healthy_failed", 0), (0, 30));
+    let (_, trials) = found(&summary, "zero/17/0", "metric_suspect_or_worse");
+    assert_eq!(trials, 30);
+    assert_eq!(found(&json_of(&[&arguments[..], &["--inject-into", "latency_ms"]].concat()), "zero/17/0", "metric_passed"), (0, 0));
+    let text = ok(&arguments);
+    assert!(text.contains("Injected faults, judged by haldane-v1") && text.contains("shift/100/1.5"), "{text}");
+    for threads in ["1", "5"] {
+        assert_eq!(ok(&[&arguments[..], &["--threads", threads]].concat()), text, "{threads} threads");
+    }
+    // Which metric carries a fault follows from the case alone: neither its neighbours nor other faults change it.
+    assert_eq!(json_of(&[&path, "--inject", "shift/100/1.5"])["injected"][0], summary["injected"][1]);
+    let report = folder.named("report.md");
+    ok(&[&arguments[..], &["--report", &report]].concat());
+    assert!(std::fs::read_to_string(report).unwrap().contains("## Injected faults"));
+}
+
+#[test]
+fn faults_that_cannot_be_injected_are_refused_with_a_remedy() {
+    let folder = Folder::new();
+    let path = healthy(&folder);
+    for (arguments, part) in [
+        (&["--inject", "step/20"][..], "write KIND/PERCENT/FACTOR"),
+        (&["--inject", "step/20/0.5"], "give a factor above 1"),
+        (&["--inject", "step/20/2", "--inject", "step/20/2"], "`step/20/2` is named twice"),
+        (&["--inject", "step/20/2", "--inject-into", "latency"], "no canary labelled healthy has a metric `latency`"),
+        (&["--inject", "zero/20/0", "--inject-into", "latency_ms"], "can show the faults"),
+        (&["--inject-into", "latency_ms"], "--inject <FAULT>"),
+        (&["--inject", "step/20/2", "--output", "rows.jsonl", "--resume"], "cannot be used with"),
+    ] {
+        let refused = run(&[&[path.as_str()], arguments].concat());
+        assert!(refused.status.code() == Some(2) && err(&refused).contains(part), "{arguments:?}: {}", err(&refused));
+    }
+}
+
+#[test]
+fn a_fault_is_found_only_in_windows_that_reach_it() {
+    let folder = Folder::new();
+    // Twice the level from minute 15 on, of 30; of the other canary only 8 minutes are known.
+    let points =
+        |late: f64, n: u32| (0..n).map(|i| (100.0 + f64::from(i * 7 % 11) / 10.0) * if i < 15 { 1.0 } else { late }).collect::<Vec<_>>();
+    let metric = |name: &str, late: f64, n: u32| json!({"name": name, "direction": "increase", "baseline": points(1.0, n), "canary": points(late, n)});
+    let case = |id: &str, affected: Value, late: f64, n: u32| {
+        let metrics = [metric("latency_ms", late, n), metric("other", 1.0, n)];
+        json!({"id": id, "label": "regressed", "affected_metrics": affected, "metrics": metrics}).to_string()
+    };
+    let lines = [
+        case("known", json!(["latency_ms"]), 50.0, 30),
+        case("unknown", Value::Null, 50.0, 30),
+        case("elsewhere", json!(["other"]), 50.0, 30),
+        case("short", json!(["latency_ms"]), 1.0, 8),
+    ];
+    let path = folder.write("faulty.jsonl", &lines.join("\n"));
+    let output = folder.named("rows.csv");
+    let arguments = [path.as_str(), "--judge", "mann-whitney", "--output", &output, "--resume"];
+    // Of the resumed rows as of the judged ones.
+    for _ in 0..2 {
+        let rates = json_of(&arguments)["rates"].clone();
+        assert_eq!(counts(&rates, "found_within_10", 0), (0, 3));
+        // Five of twenty points are past all others: exact two-sided p is above 2 %.
+        assert_eq!(counts(&rates, "found_within_20", 0), (0, 3));
+        assert!(rates.as_array().unwrap().iter().all(|line| line["measure"] != "found_within_60"));
+    }
+    let text = std::fs::read_to_string(&output).unwrap();
+    assert!(text.lines().next().unwrap().contains("found_within_10,found_within_20,found_within_60"), "{text}");
+}
+
+#[test]
+fn a_recording_may_say_what_its_metrics_are() {
+    let folder = Folder::new();
+    let row = |metric: &Value, judge: &str| rows_of(&folder, metric, &["--judge", judge]).remove(0);
+    // Past the limit that is recorded, and not past the one that would be derived, a quarter above the baseline.
+    let mut metric = json!({"name": "memory", "unit": "percent", "direction": "increase", "limits": {"max": 90},
+        "baseline": vec![85; 20], "canary": vec![95; 20]});
+    assert_eq!(row(&metric, "threshold-v1")["status"], "regressed");
+    metric["limits"] = json!({"max": 96});
+    assert_eq!(row(&metric, "threshold-v1")["status"], "pass");
+    let mut panics = json!({"name": "panics", "kind": "events", "direction": "increase", "limits": {"max": 5},
+        "baseline": vec![0; 20], "canary": vec![0; 20]});
+    assert_eq!(row(&panics, "NetflixACAJudge-v1.0")["metric"], "panics");
+    panics["baseline_totals"] = json!(vec![10; 20]);
+    panics["canary_totals"] = json!(vec![10; 20]);
+    let path = folder.write("events.jsonl", &json!({"id": "one", "metrics": [panics]}).to_string());
+    let refused = run(&[&path]);
+    assert!(refused.status.code() == Some(2) && err(&refused).contains("kind: `events` has no totals"), "{}", err(&refused));
+    let path = folder.write(
+        "limits.jsonl",
+        &json!({"id": "one", "metrics": [{"name": "a", "limits": {"most": 1}, "baseline": [1], "canary": [1]}]}).to_string(),
+    );
+    assert!(err(&run(&[&path])).contains("metrics[0].limits"), "{}", err(&run(&[&path])));
 }
 
 #[test]
