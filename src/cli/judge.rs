@@ -395,7 +395,7 @@ pub(super) fn named_or_read(config: &str) -> Result<Value, Failure> {
 
 /// What to do with a config that Kayenta wrote.
 pub(super) fn kayenta_hint(text: &str) -> &'static str {
-    let document = serde_json::from_str::<Value>(text).unwrap_or_default();
+    let document = serde_json::from_slice::<Value>(crate::json::without_mark(text.as_bytes())).unwrap_or_default();
     let document = document.get("canaryConfig").unwrap_or(&document);
     if crate::settings::is_kayentas(document) { "\n  it is in Kayenta's format: `haldane convert` makes a native config of it" } else { "" }
 }
