@@ -23,9 +23,14 @@ pub(crate) enum JsonError {
 /// [`JsonError`], with line and column.
 pub(crate) fn parse(bytes: &[u8], max_values: usize) -> Result<Value, JsonError> {
     let mut left = max_values;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(without_mark(bytes));
     let document = Strict { left: &mut left }.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     document.map_err(|error| if left == 0 { JsonError::TooManyValues(max_values) } else { JsonError::Invalid(error.to_string()) })
+}
+
+/// A text without the byte order mark that some editors and shells put before it, which a reader may pass over (RFC 8259, 8.1).
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 struct Strict<'a> {
@@ -128,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_passed_over_once_and_only_at_the_start() {
+        assert_eq!(parse(b"\xef\xbb\xbf{\"a\": 1}", 10).unwrap(), json!({ "a": 1 }));
+        for wrong in [&b"\xef\xbb\xbf\xef\xbb\xbf{}"[..], b" \xef\xbb\xbf{}", b"{}\xef\xbb\xbf", b"\xef\xbb{}", b"\xef\xbb\xbf"] {
+            assert!(parse(wrong, 10).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn nesting_and_number_are_bounded() {
         let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
         assert!(matches!(parse(&deep, 1_000_000), Err(JsonError::Invalid(_))));
@@ -138,7 +151,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_as_serde_json_does_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            match (parse(&bytes, 1000), serde_json::from_slice::<Value>(&bytes)) {
+            match (parse(&bytes, 1000), serde_json::from_slice::<Value>(without_mark(&bytes))) {
                 (Ok(ours), theirs) => prop_assert_eq!(Some(ours), theirs.ok()),
                 (Err(JsonError::Invalid(text)), _) => prop_assert!(!text.is_empty()),
                 (Err(error), _) => prop_assert!(false, "{error}"),

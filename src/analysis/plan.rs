@@ -35,6 +35,13 @@ pub(super) enum MetricPlan {
     Inline,
     /// They are asked for.
     Fetch { series: SeriesRule, queries: Vec<PlannedQuery> },
+    /// They would be one and the same for both arms, so that nothing is asked for.
+    Same {
+        /// What would have been asked.
+        queries: Vec<PlannedQuery>,
+        /// Where the request's config holds it.
+        pointer: String,
+    },
 }
 
 /// What several series of one arm are.
@@ -51,7 +58,7 @@ pub(super) enum SeriesRule {
 impl MetricPlan {
     pub(super) fn queries(&self) -> &[PlannedQuery] {
         match self {
-            Self::Inline => &[],
+            Self::Inline | Self::Same { .. } => &[],
             Self::Fetch { queries, .. } => queries,
         }
     }
@@ -207,6 +214,8 @@ impl<'a> Plan<'a> {
             .collect::<Result<Vec<_>, _>>()?;
         let population = plan_population(request, &config, account, &arms)?;
         refuse_comparing_with_itself(&metrics, &population)?;
+        let metrics = metrics.into_iter().zip(&config.metrics).enumerate();
+        let metrics = metrics.map(|(i, (planned, metric))| unless_same(planned, metric, i, request.judge, account)).collect();
         Ok(Self { config, account: Some(account), metrics, population, step_seconds: window.step_seconds, arms: Some(arms) })
     }
 
@@ -322,6 +331,32 @@ fn refuse_comparing_with_itself(metrics: &[MetricPlan], population: &[PlannedQue
         return Err(invalid("/canary", message));
     }
     Ok(())
+}
+
+/// What would compare a metric with itself, because both arms' queries are one text over one window, is no comparison: it is told
+/// apart, not asked for, and no evidence that the canary is no worse.
+///
+/// Not so where limits alone judge it, which is no comparison; and where an edge makes its own queries or asks for Kayenta's own judge,
+/// which decide by themselves.
+fn unless_same(planned: MetricPlan, metric: &Metric, i: usize, judge: JudgeName, account: &Account) -> MetricPlan {
+    let limited = metric.limits.max.is_some() || metric.limits.min.is_some();
+    let compares = match judge {
+        JudgeName::HaldaneV1 => true,
+        JudgeName::ThresholdV1 => !limited,
+        JudgeName::NetflixAca => false,
+    };
+    match planned {
+        MetricPlan::Fetch { series, queries } if compares && !matches!(series, SeriesRule::Pairs(_)) && asks_the_same(&queries) => {
+            MetricPlan::Same { queries, pointer: format!("/config/metrics/{i}/queries/{}", account.source.kind()) }
+        }
+        planned => planned,
+    }
+}
+
+/// Whether both arms ask the same texts over the same window.
+fn asks_the_same(queries: &[PlannedQuery]) -> bool {
+    let asked = |arm: Arm| queries.iter().filter(move |planned| planned.arm == arm).map(|planned| (planned.part, &planned.query));
+    asked(Arm::Canary).eq(asked(Arm::Baseline))
 }
 
 fn plan_queries(account: &Account, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, (Arm, String)> {

@@ -417,7 +417,13 @@ impl Asking<'_> {
 fn nothing_fetched<'a>(plan: &Plan<'_>, read: &[Read], names: impl Iterator<Item = &'a String>) -> Result<(), AnalysisError> {
     let mut first = None;
     for ((name, planned), read) in names.zip(&plan.metrics).zip(read) {
+        // Nothing was to be fetched, whatever the store does.
+        if matches!(planned, MetricPlan::Same { .. }) {
+            continue;
+        }
         let failure = read.replies.iter().find_map(|fetched| match &fetched.reply {
+            // A store that gave a part of it is there: the scorecard says which metrics are incomplete.
+            Err(FetchError::Source(SourceError::Partial(_))) => None,
             Err(FetchError::Source(error)) => Some(error),
             _ => None,
         });
@@ -473,6 +479,19 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
             let with_clock = metric.is_some_and(|metric| reads_the_clock(request.judge, metric));
             let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns, with_clock));
             return vec![Assembled::new(provenance, observation)];
+        }
+        MetricPlan::Same { queries, pointer } => {
+            if let Some(account) = plan.account {
+                account.source.kind().clone_into(&mut provenance.from);
+            }
+            let unasked = Fetched::late();
+            provenance.queries = queries.iter().map(|planned| query_provenance((planned, &unasked))).collect();
+            let message = format!(
+                "both arms ask the same query over the same window ({pointer}), so that the metric would be compared with itself; put \
+                 `${{scope}}`, or another variable in which the arms differ, into the query"
+            );
+            let failure = FetchFailure { arm: Arm::Canary, reason: "same_query".to_owned(), message };
+            return vec![Assembled::new(provenance, Some(Observation::Failed(failure)))];
         }
         MetricPlan::Fetch { series, queries } => (series, read.again.as_deref().unwrap_or(queries)),
     };
@@ -576,7 +595,7 @@ fn repeated(asked: &[Asked<'_>]) -> Option<Advice> {
     };
     let sentence =
         format!("{who} and are repeated in between: a scrape or a recording rule is slower than the step; ask at a step as long");
-    Some(Advice { sentence, about_shifts: false, unless: None })
+    Some(Advice { sentence, about_shifts: false, unless: None, only: None })
 }
 
 /// Ends both arms of every metric before the first point that either lacks and that may still arrive, and says how young the tail was, and
@@ -859,17 +878,21 @@ fn earlier_samples(baseline: &ArmPoints, canary: &ArmPoints, samples: impl Fn(&P
     days.into_iter().map(|days| EarlierSamples { days, baseline: of(baseline, days), canary: of(canary, days) }).collect()
 }
 
-/// Says of an arm for which not one query returned a series what selected it: most likely it is misspelt.
+/// Says of an arm for which not one query returned a series what selected it, which is most likely misspelt, and over which time.
 fn unmatched_arms(request: &Request, assembled: &[Assembled], population: &[QueryProvenance]) -> Vec<String> {
-    let arms = [(Arm::Baseline, &request.baseline), (Arm::Canary, &request.canary)];
+    let arms = [(Arm::Baseline, &request.baseline, request.baseline_window()), (Arm::Canary, &request.canary, request.window)];
     arms.into_iter()
-        .filter_map(|(arm, scope)| {
+        .filter_map(|(arm, scope, window)| {
             let asked = || assembled.iter().flat_map(|one| &one.provenance.queries).chain(population).filter(|query| query.arm == arm);
             if asked().next().is_none() || asked().any(|query| query.series != Some(0)) {
                 return None;
             }
             let given: Vec<String> = scope.variables.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
-            Some(format!("no query of the {arm} returned a series; check what selects it: {}", given.join(", ")))
+            let time = window.and_then(span).map(|WindowSpan { start, end, .. }| {
+                format!("; or the time: whether the store has samples, still or already, from {start} to {end}")
+            });
+            let time = time.unwrap_or_default();
+            Some(format!("no query of the {arm} returned a series; check what selects it: {}{time}", given.join(", ")))
         })
         .collect()
 }

@@ -172,7 +172,7 @@ impl From<&AnalysisError> for Problem {
                 SourceError::Account(_) => {
                     Self::new(StatusCode::BAD_GATEWAY, "source-account", "The metric store turns the account away", error)
                 }
-                SourceError::Unreadable(_) | SourceError::TooLarge(_) => {
+                SourceError::Unreadable(_) | SourceError::TooLarge(_) | SourceError::Partial(_) => {
                     Self::new(StatusCode::BAD_GATEWAY, "source-unreadable", "The metric store's reply cannot be read", error)
                 }
             },

@@ -211,7 +211,8 @@ impl CanaryConfig {
     /// [`Refusal`] for a text that is too long, not JSON, or of another shape.
     pub fn from_json(text: &[u8]) -> Result<Self, Refusal> {
         check_length(text.len())?;
-        let document = serde_json::from_slice(text).map_err(|error| Refusal::at("", format!("is not JSON: {error}")))?;
+        let document =
+            serde_json::from_slice(crate::json::without_mark(text)).map_err(|error| Refusal::at("", format!("is not JSON: {error}")))?;
         Self::from_value(document)
     }
 

@@ -131,7 +131,7 @@ impl Case {
     /// # Errors
     /// What is wrong: field, value and remedy.
     pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_slice(line);
+        let mut json = serde_json::Deserializer::from_slice(crate::json::without_mark(line));
         let case: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
             let at = if path == "." { String::new() } else { format!("{path}: ") };

@@ -128,7 +128,7 @@ impl ConfigStore {
             }
             let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
             if path.extension().is_some_and(|extension| extension == "json")
-                && let Ok(document) = serde_json::from_str::<serde_json::Value>(&text)
+                && let Ok(document) = serde_json::from_slice::<serde_json::Value>(crate::json::without_mark(text.as_bytes()))
                 && is_kayentas(&document)
             {
                 store.1.push(kayenta_file(path, document)?);
@@ -144,7 +144,7 @@ impl ConfigStore {
         }
         for path in nested {
             let Ok(text) = read_bounded(&path) else { continue };
-            if let Ok(document) = serde_json::from_str::<serde_json::Value>(&text)
+            if let Ok(document) = serde_json::from_slice::<serde_json::Value>(crate::json::without_mark(text.as_bytes()))
                 && is_kayentas(&document)
             {
                 store.1.push(kayenta_file(path, document)?);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haldane_judges::config::Metric;
+use haldane_judges::config::{Metric, MetricQuery};
 use haldane_judges::{ConfigProblem, document};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,8 @@ pub struct Advice {
     pub about_shifts: bool,
     /// What a metric may declare that answers it.
     pub unless: Option<Declared>,
+    /// What a metric has to declare for it to matter.
+    pub only: Option<Declared>,
 }
 
 /// What a metric may declare about the points of its queries.
@@ -148,17 +150,26 @@ pub enum Declared {
     AbsentMeansZero,
     /// `per_instance`.
     PerInstance,
+    /// A `numerator` and a `denominator`, which are counts, as its queries for this store.
+    Counts(&'static str),
+}
+
+impl Declared {
+    /// Whether a metric declares it.
+    fn by(self, metric: &Metric) -> bool {
+        match self {
+            Self::AbsentMeansZero => metric.absent_means_zero,
+            Self::PerInstance => metric.per_instance.is_some(),
+            Self::Counts(store) => matches!(metric.queries.get(store), Some(MetricQuery::Counts(_))),
+        }
+    }
 }
 
 impl Advice {
     /// Whether a metric leaves it open.
     #[must_use]
     pub fn concerns(&self, metric: &Metric) -> bool {
-        match self.unless {
-            Some(Declared::AbsentMeansZero) => !metric.absent_means_zero,
-            Some(Declared::PerInstance) => metric.per_instance.is_none(),
-            None => true,
-        }
+        !self.unless.is_some_and(|declared| declared.by(metric)) && self.only.is_none_or(|declared| declared.by(metric))
     }
 }
 
@@ -251,6 +262,10 @@ pub enum SourceError {
         /// What had come by then.
         stage: String,
     },
+    /// The store says that a part of what was asked for is missing from its reply. What is missing is no evidence of anything, and
+    /// least of all a zero.
+    #[error("the metric store's reply is partial, by its own words: {0}")]
+    Partial(String),
     /// The reply is not in the store's format.
     #[error("the metric store sent a reply that cannot be read: {0}")]
     Unreadable(String),
@@ -266,6 +281,13 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// The error of a reply that the store calls incomplete, with the store's own words.
+    fn partial(words: &str) -> Self {
+        Self::Partial(format!(
+            "{words}; mend what did not answer, or say `accept_partial: true` for the source where what came is to be judged all the same"
+        ))
+    }
+
     /// Whether a query over a shorter window might not have failed so: too many points or samples, too much time, or series of the
     /// past that do not go together.
     #[must_use]
@@ -274,6 +296,8 @@ impl SourceError {
             // Prometheus: "parse error"; Datadog: "Error parsing query", "unable to parse".
             Self::Refused(said) => !said.to_ascii_lowercase().contains("pars"),
             Self::GaveUp(_) | Self::TimedOut { .. } | Self::Unreadable(_) | Self::TooLarge(_) | Self::TooManySeries(_) => true,
+            // The part that did not answer may be the one that keeps the past.
+            Self::Partial(_) => true,
             Self::Template(_) | Self::Account(_) | Self::Unreachable(_) | Self::RateLimited(_) => false,
         }
     }
@@ -303,6 +327,7 @@ impl SourceError {
             | Self::Unreachable(said)
             | Self::GaveUp(said)
             | Self::RateLimited(said)
+            | Self::Partial(said)
             | Self::Unreadable(said)
             | Self::TimedOut { stage: said, .. } => Some(said),
             Self::TooLarge(_) | Self::TooManySeries(_) => None,
@@ -352,6 +377,7 @@ impl SourceError {
             Self::Unreachable(_) => "unreachable",
             Self::RateLimited(_) => "rate_limited",
             Self::GaveUp(_) | Self::TimedOut { .. } => "timeout",
+            Self::Partial(_) => "partial",
             Self::Unreadable(_) => "unreadable",
             Self::TooLarge(_) | Self::TooManySeries(_) => "too_large",
         }
@@ -569,6 +595,7 @@ mod tests {
             SourceError::TimedOut { after: Duration::from_secs(30), stage: String::new() },
             SourceError::TooLarge(1),
             SourceError::TooManySeries(1),
+            SourceError::partial("No StoreAPIs matched for this query"),
         ] {
             assert!(of_length.may_be_of_length(), "{of_length}");
         }

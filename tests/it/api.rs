@@ -258,6 +258,13 @@ async fn bodies_that_cannot_be_read_are_refused() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_before_a_body_is_passed_over() {
+    let server = server().await;
+    let body = ["\u{feff}".as_bytes(), inline(100.0, 100.0).to_string().as_bytes()].concat();
+    assert_eq!(server.post_bytes(body).await.status().as_u16(), 200);
+}
+
+#[tokio::test]
 async fn a_body_of_fifty_megabytes_is_refused_with_and_without_its_length() {
     let server = server().await;
     let body = vec![b' '; 50 << 20];
@@ -411,6 +418,81 @@ async fn at_the_callers_deadline_there_is_a_scorecard_that_says_so() {
     let card: Value = response.json().await.unwrap();
     assert_eq!((&card["metrics"][0]["status"], &card["metrics"][0]["reason"]), (&json!("error"), &json!("deadline")), "{card}");
     assert_ne!(card["verdict"], "pass");
+}
+
+#[tokio::test]
+async fn a_metric_that_both_arms_ask_alike_is_an_error_and_is_not_asked_for() {
+    let store = prometheus(Duration::ZERO).await;
+    let server = Server::start(settings_with(&store.uri())).await;
+    let mut request = fetched();
+    // Pasted from another tool's template: its label is not the scope.
+    let pasted = json!({ "name": "errors", "kind": "ratio", "direction": "increase", "limits": { "max": 0.01 }, "queries": { "prometheus": {
+        "numerator": "sum(increase(errors{app=\"demo\"}[1m]))", "denominator": "sum(increase(requests{app=\"demo\"}[1m]))"
+    } } });
+    request["config"]["metrics"].as_array_mut().unwrap().push(pasted);
+    let card: Value = server.judge("", &request).await.json().await.unwrap();
+    let errors = &card["metrics"][1];
+    assert_eq!(errors["status"], "error", "{errors}");
+    for part in ["(/config/metrics/1/queries/prometheus)", "compared with itself", "${scope}"] {
+        assert!(errors["sentence"].as_str().unwrap().contains(part), "{part}: {errors}");
+    }
+    assert_eq!(card["metrics"][0]["status"], "pass", "{card}");
+    assert_ne!(card["verdict"], "pass", "{card}");
+    let asked = &card["data"]["metrics"][1]["queries"];
+    assert_eq!((asked.as_array().unwrap().len(), &asked[0]["query"]), (4, &json!("sum(increase(errors{app=\"demo\"}[1m]))")), "{asked}");
+    let sent = store.received_requests().await.unwrap();
+    assert!(sent.iter().all(|request| !String::from_utf8_lossy(&request.body).contains("demo")), "nothing is asked that cannot differ");
+
+    // By an earlier baseline it is a comparison, and by its limit alone it is none.
+    let mut earlier = request.clone();
+    earlier["baseline"] = json!({ "scope": "a", "offset": "1d" });
+    let mut limited = request.clone();
+    limited["config"]["judge"] = json!("threshold-v1");
+    for judged in [earlier, limited] {
+        let response = server.judge("", &judged).await;
+        let card: Value = response.json().await.unwrap();
+        assert!(!card["metrics"][1]["sentence"].as_str().unwrap().contains("compared with itself"), "{card}");
+    }
+    // All of them: nothing is left to judge.
+    request["config"]["metrics"].as_array_mut().unwrap().remove(0);
+    assert_eq!(problem(server.judge("", &request).await, 422).await["pointer"], "/canary");
+    // The store is down for all that are asked for.
+    let server = Server::start(settings_with("http://127.0.0.1:9")).await;
+    let mut request = fetched();
+    let alike = json!({ "name": "errors", "queries": { "prometheus": "up" } });
+    request["config"]["metrics"].as_array_mut().unwrap().insert(0, alike);
+    problem(server.judge("", &request).await, 502).await;
+}
+
+#[tokio::test]
+async fn partial_replies_alone_make_a_scorecard_that_is_no_pass() {
+    let store = MockServer::start().await;
+    let zeros = json!({ "status": "success", "isPartial": true, "data": { "resultType": "matrix", "result": [] } });
+    Mock::given(path_regex(".*query_range$")).respond_with(ResponseTemplate::new(200).set_body_json(zeros)).mount(&store).await;
+    let settings = |more: Value| {
+        let mut account = json!({ "kind": "prometheus", "url": store.uri() });
+        account.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Settings { sources: [("prometheus".to_owned(), serde_json::from_value(account).unwrap())].into(), ..Settings::default() }
+    };
+    let server = Server::start(settings(json!({}))).await;
+    let card: Value = server.judge("", &fetched()).await.json().await.unwrap();
+    let metric = &card["metrics"][0];
+    assert_eq!((&metric["status"], &metric["reason"]), (&json!("error"), &json!("fetch")), "{card}");
+    let sentence = metric["sentence"].as_str().unwrap();
+    assert!(sentence.contains("a part of it did not answer") && sentence.contains("accept_partial: true"), "{sentence}");
+    assert_ne!(card["verdict"], "pass");
+
+    let server = Server::start(settings(json!({ "accept_partial": true }))).await;
+    let card: Value = server.judge("", &fetched()).await.json().await.unwrap();
+    assert_eq!(card["metrics"][0]["status"], "no_data", "{card}");
+    let warned = "canary: the store says that its reply is partial";
+    assert!(card["metrics"][0]["warnings"].to_string().contains(warned), "{card}");
+    // Nothing came back at all: for its name, or for its time.
+    let said = card["warnings"].to_string();
+    assert!(
+        said.contains("check what selects it: scope") && said.contains("whether the store has samples, still or already, from 20"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

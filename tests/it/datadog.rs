@@ -48,6 +48,7 @@ fn settings(url: &str, api: ApiVersion) -> DatadogSettings {
         api_key: SecretSettings::File(keys().join("api")),
         app_key: SecretSettings::File(keys().join("app")),
         api,
+        accept_partial: false,
         timeout: None,
         ca_file: None,
         max_reply_bytes: None,
@@ -330,20 +331,53 @@ async fn a_query_that_is_refused_fails_alone() {
     assert_eq!(server.received_requests().await.unwrap().len(), 1 + 2 + 2);
 }
 
-#[tokio::test]
-async fn an_error_beside_data_warns_where_there_are_series_and_fails_what_has_none() {
+/// A Datadog whose v2 reports an error beside the data wherever `slow` is asked for, and whose v1 does so always.
+async fn partial() -> MockServer {
     let server = MockServer::start().await;
     let both = |request: &wiremock::Request| {
         let asked = AskedFor::of(request);
         let failed = json!({ "data": { "attributes": { "series": [], "times": [], "values": [] } }, "errors": "the query timed out" });
+        let (times, values) = ([600_000, 660_000], [[1, 2]]);
+        let whole = json!({ "data": { "attributes": { "series": [{ "query_index": 0 }], "times": times, "values": values } } });
+        let half = json!({ "data": whole["data"], "errors": ["a shard did not answer"] });
         match asked.texts.as_slice() {
             [one] if one.contains("slow") => ResponseTemplate::new(200).set_body_json(failed),
+            [one] if one.contains("half") => ResponseTemplate::new(200).set_body_json(half),
+            [one] if one.contains("fine") => ResponseTemplate::new(200).set_body_json(whole),
             [_] => json(200, fixture!("v2-empty.json")),
             _ => json(200, fixture!("v2-partial.json")),
         }
     };
     Mock::given(method("POST")).respond_with(both).mount(&server).await;
+    let v1 = json!({ "status": "ok", "series": [{ "pointlist": [[600_000, 1]] }], "error": "a shard did not answer" });
+    Mock::given(method("GET")).respond_with(ResponseTemplate::new(200).set_body_json(v1)).mount(&server).await;
+    server
+}
+
+#[tokio::test]
+async fn an_error_beside_data_costs_the_query_whose_it_is_and_no_other() {
+    let server = partial().await;
     let store = open(&server.uri(), ApiVersion::V2);
+    let queries = ["avg:fine{*}", "avg:slow{*}", "avg:empty{*}", "avg:half{*}"].map(query);
+    let replies = join_all(queries.iter().map(|query| store.fetch(query, soon()))).await;
+    assert_eq!(replies[0].as_ref().unwrap().series[0].values[..2], [1.0, 2.0]);
+    assert_eq!(replies[1], Err(SourceError::GaveUp("the query timed out".to_owned())));
+    assert_eq!(replies[2], Ok(Reply::default()), "asked alone, it is only empty");
+    let v1 = open(&server.uri(), ApiVersion::V1).fetch(&query("avg:half{*}"), soon()).await;
+    for half in [&replies[3], &v1] {
+        let Err(error @ SourceError::Partial(said)) = half else { panic!("{half:?}") };
+        assert_eq!(error.reason(), "partial");
+        assert!(said.contains("a shard did not answer") && said.contains("accept_partial: true"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn where_partial_replies_are_accepted_an_error_beside_data_is_a_warning() {
+    let server = partial().await;
+    let open = |api| Datadog::open("main", &DatadogSettings { accept_partial: true, ..settings(&server.uri(), api) }).unwrap();
+    let warned = "the store reports an error beside the data: a shard did not answer";
+    assert_eq!(open(ApiVersion::V1).fetch(&query("avg:half{*}"), soon()).await.unwrap().warnings, [warned]);
+    let store = open(ApiVersion::V2);
     let queries = ["avg:fine{*}", "avg:slow{*}", "avg:empty{*}"].map(query);
     let replies = join_all(queries.iter().map(|query| store.fetch(query, soon()))).await;
     let fine = replies[0].as_ref().unwrap();

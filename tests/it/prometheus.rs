@@ -31,6 +31,8 @@ fn settings(url: &str) -> PrometheusSettings {
         bearer_token: None,
         basic: None,
         tenant: None,
+        params: BTreeMap::new(),
+        accept_partial: false,
         ca_file: None,
         max_reply_bytes: None,
         max_concurrent: None,
@@ -153,6 +155,51 @@ async fn special_values_and_empty_results_are_read() {
     assert_eq!(empty, Reply::default());
 }
 
+const THANOS_PARTIAL: &str = include_str!("../../fixtures/prometheus/thanos-partial.json");
+const VICTORIAMETRICS_PARTIAL: &str = include_str!("../../fixtures/prometheus/victoriametrics-partial.json");
+
+fn partial(result: Result<Reply, SourceError>) -> String {
+    match result {
+        Err(error @ SourceError::Partial(_)) => {
+            assert_eq!((error.reason(), error.is_transient()), ("partial", false));
+            error.to_string()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_the_store_calls_partial_is_none_and_what_annotates_the_query_is_harmless() {
+    for (body, words) in [
+        (THANOS_PARTIAL.to_owned(), &["No StoreAPIs matched for this query; ", "receive series from Addr: store-0:10901"][..]),
+        (VICTORIAMETRICS_PARTIAL.to_owned(), &["a part of it did not answer"]),
+        // Without a series, where zeros would be filled in; and as Prometheus' own remote read and Cortex say it.
+        (empty_with(&["remote server http://r/read returned HTTP status 503 Service Unavailable"]), &["HTTP status 503"]),
+        (empty_with(&["Query result may contain partial data"]), &["may contain partial data"]),
+        (empty_with(&["PromQL info: metric might not be a counter", "results truncated due to limit"]), &["results truncated"]),
+        (empty_with(&["no text of any release that is known"]), &["no text of any release"]),
+    ] {
+        let message = partial(read(json(200, &body)).await);
+        for word in words.iter().chain(&["partial, by its own words", "accept_partial: true"]) {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+        assert!(!message.contains("might not be a counter"), "{message}");
+    }
+    for whole in [
+        include_str!("../../fixtures/prometheus/prometheus-3-infos.json").to_owned(),
+        empty_with(&[]),
+        empty_with(&["PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)", "PromQL info: ignored"]),
+        MATRIX.replacen("{\"status\"", "{\"isPartial\":false,\"warnings\":null,\"status\"", 1),
+    ] {
+        assert!(read(json(200, &whole)).await.is_ok(), "{whole}");
+    }
+}
+
+/// A good reply without series, and with these warnings.
+fn empty_with(warnings: &[&str]) -> String {
+    serde_json::json!({ "status": "success", "data": { "resultType": "matrix", "result": [] }, "warnings": warnings }).to_string()
+}
+
 #[tokio::test]
 async fn what_the_store_has_to_say_is_passed_on() {
     for (body, expected) in [
@@ -160,13 +207,12 @@ async fn what_the_store_has_to_say_is_passed_on() {
             include_str!("../../fixtures/prometheus/prometheus-3-infos.json"),
             &["the store warns: PromQL warning: bucket label", "the store notes: PromQL info: metric might not be a counter"][..],
         ),
-        (
-            include_str!("../../fixtures/prometheus/thanos-partial.json"),
-            &["the store warns: No StoreAPIs", "the store warns: receive series from Addr: store-0:10901"][..],
-        ),
-        (include_str!("../../fixtures/prometheus/victoriametrics-partial.json"), &["the store says that its reply is partial"][..]),
+        (THANOS_PARTIAL, &["the store warns: No StoreAPIs", "the store warns: receive series from Addr: store-0:10901"][..]),
+        (VICTORIAMETRICS_PARTIAL, &["the store says that its reply is partial"][..]),
     ] {
-        let reply = read(json(200, body)).await.unwrap();
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(json(200, body)).mount(&server).await;
+        let reply = fetch(&PrometheusSettings { accept_partial: true, ..settings(&server.uri()) }).await.unwrap();
         assert_eq!(reply.series.len(), 1);
         assert_eq!(reply.warnings.len(), expected.len(), "{:?}", reply.warnings);
         for (warning, expected) in reply.warnings.iter().zip(expected) {
@@ -250,19 +296,93 @@ async fn points_that_come_twice_or_out_of_order_are_read_with_a_warning() {
 
 #[tokio::test]
 async fn a_proxy_that_takes_no_post_is_asked_by_get() {
+    for status in [403, 405, 501] {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(status)).expect(1).mount(&server).await;
+        Mock::given(method("GET"))
+            .and(path("/api/v1/query_range"))
+            .and(query_param("query", r#"up{app="web-1"}"#))
+            .and(query_param("step", "60"))
+            .respond_with(json(200, MATRIX))
+            .expect(2)
+            .mount(&server)
+            .await;
+        // Neither is a failure of the store that is waited for.
+        let settings = PrometheusSettings { connection: ConnectionSettings::default(), ..settings(&server.uri()) };
+        let source = Prometheus::open("main", &settings).unwrap();
+        for _ in 0..2 {
+            assert_eq!(source.fetch(&query(), soon()).await.unwrap().series.len(), 2, "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_get_fails_as_well_the_cause_stays_and_post_is_tried_again_the_next_time() {
+    let both = async |post: ResponseTemplate, get: ResponseTemplate| {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(post).expect(2).mount(&server).await;
+        Mock::given(method("GET")).respond_with(get).expect(2).mount(&server).await;
+        let headers = BTreeMap::from([("X-Key".to_owned(), HeaderSettings::Value("hunter2".to_owned()))]);
+        let source = Prometheus::open("main", &PrometheusSettings { headers, ..settings(&server.uri()) }).unwrap();
+        let first = source.fetch(&query(), soon()).await;
+        assert_eq!(first, source.fetch(&query(), soon()).await);
+        first
+    };
+    let denied = |words: &str| ResponseTemplate::new(403).set_body_raw(words.to_owned(), "text/plain");
+    // Wrong credentials: the same by both methods, said once.
+    let message = turned_away(both(denied("RBAC: access denied"), denied("RBAC: access denied")).await);
+    assert_eq!(message.matches("RBAC: access denied").count(), 1, "{message}");
+    // A secret that a proxy quotes is in neither part.
+    let message = turned_away(both(denied("no POST for hunter2"), ResponseTemplate::new(503).set_body_raw("down", "text/plain")).await);
+    assert!(message.starts_with("403") && message.contains("no POST for <redacted>"), "{message}");
+    assert!(message.contains("asked once more by GET") && message.contains("503") && message.contains("down"), "{message}");
+    let bad = json(400, include_str!("../../fixtures/prometheus/error-400-bad-data.json"));
+    let message = refused(both(ResponseTemplate::new(501).set_body_raw("POST is not implemented", "text/plain"), bad).await);
+    assert!(message.starts_with("bad_data: 1:4: parse error"), "{message}");
+    assert!(message.contains("POST had been turned away") && message.contains("POST is not implemented"), "{message}");
+}
+
+#[tokio::test]
+async fn parameters_of_the_settings_go_with_every_query_by_either_method() {
+    let read = |params: serde_json::Value| {
+        let document = serde_json::json!({ "kind": "prometheus", "url": "http://a", "params": params });
+        serde_json::from_value::<SourceSettings>(document).map_err(|error| error.to_string())
+    };
+    let Ok(SourceSettings::Prometheus(read_settings)) =
+        read(serde_json::json!({ "partial_response": false, "max_source_resolution": "5m", "n": 3 }))
+    else {
+        panic!("settings")
+    };
+    let more = "&max_source_resolution=5m&n=3&partial_response=false";
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(405)).expect(1).mount(&server).await;
-    Mock::given(method("GET"))
-        .and(path("/api/v1/query_range"))
-        .and(query_param("query", r#"up{app="web-1"}"#))
-        .and(query_param("step", "60"))
-        .respond_with(json(200, MATRIX))
-        .expect(2)
-        .mount(&server)
-        .await;
-    let source = Prometheus::open("main", &settings(&server.uri())).unwrap();
-    for _ in 0..2 {
-        assert_eq!(source.fetch(&query(), soon()).await.unwrap().series.len(), 2);
+    let form = format!("query=up%7Bapp%3D%22web-1%22%7D&start=1795215660&end=1795216200&step=60{more}");
+    Mock::given(method("POST")).and(body_string(form)).respond_with(ResponseTemplate::new(405)).expect(1).mount(&server).await;
+    let by_get = Mock::given(method("GET")).and(query_param("partial_response", "false")).and(query_param("n", "3"));
+    by_get.and(path("/api/v1/query_range")).respond_with(json(200, MATRIX)).expect(1).mount(&server).await;
+    let names = json(200, r#"{"status":"success","data":["up"]}"#);
+    let by_name = Mock::given(method("GET")).and(query_param("partial_response", "false"));
+    by_name.and(path("/api/v1/label/__name__/values")).respond_with(names).expect(1).mount(&server).await;
+    let source = Prometheus::open("main", &PrometheusSettings { params: read_settings.params, ..settings(&server.uri()) }).unwrap();
+    assert_eq!(source.fetch(&query(), soon()).await.unwrap().series.len(), 2);
+    assert_eq!(source.metric_names(soon()).await.unwrap(), ["up"]);
+
+    for (name, hint) in
+        [("query", "leave it out"), ("start", ""), ("end", ""), ("step", ""), ("time", ""), ("timeout", "own setting"), ("", "no name")]
+    {
+        let settings = read(serde_json::json!({ name: "1" })).unwrap();
+        let error = Source::open("main", &settings).unwrap_err().to_string();
+        assert!(error.contains("`main`: params: ") && error.contains(hint) && error.contains(name), "{error}");
+    }
+    let error = read(serde_json::json!({ "dedup": ["true"] })).unwrap_err();
+    assert!(error.contains("a text, a whole number, `true` or `false`"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_that_ends_with_the_apis_path_is_the_one_above() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).and(path("/prom/api/v1/query_range")).respond_with(json(200, MATRIX)).expect(2).mount(&server).await;
+    for end in ["/prom/api/v1", "/prom/api/v1/"] {
+        assert_eq!(fetch(&settings(&format!("{}{end}", server.uri()))).await.unwrap().series.len(), 2);
     }
 }
 

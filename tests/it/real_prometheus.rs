@@ -447,12 +447,109 @@ async fn a_real_prometheus_understands_every_shipped_query() {
                     .fetch(&query, tokio::time::Instant::now() + std::time::Duration::from_secs(60))
                     .await
                     .unwrap_or_else(|e| panic!("{at}: {e}"));
-                let advice = source.advise(&query);
+                let mut advice = source.advise(&query);
+                advice.retain(|advice| advice.concerns(metric));
                 // That of histograms holds for any quantile read from one.
                 assert!(advice.iter().all(|advice| advice.sentence.contains("histogram_quantile")), "{at}: {advice:?}");
             }
         }
     }
+}
+
+/// The counter of requests as Prometheus has it of some pods: what `value` says at each scrape, counted from the recording's start.
+fn counters(series: &[(&str, &str, &dyn Fn(i64) -> Option<i64>)]) -> String {
+    let mut text = "# TYPE http_server_request_duration_seconds_count unknown\n".to_owned();
+    for (pod, code, value) in series {
+        for scrape in 0..4 * MINUTES as i64 {
+            let labels = format!("namespace=\"shop\",pod=\"{pod}-6bd4f9c5d7-x2vqk\",http_response_status_code=\"{code}\"");
+            let Some(value) = value(scrape) else { continue };
+            let time = START + 7 + 15 * scrape;
+            text.push_str(&format!("http_server_request_duration_seconds_count{{{labels}}} {value} {time}\n"));
+        }
+    }
+    text + "# EOF\n"
+}
+
+/// The metric `error-ratio` of the shipped golden signals, alone.
+fn shipped_error_ratio() -> haldane_judges::CanaryConfig {
+    let mut config = haldane_judges::catalog::shipped("http-golden-signals").expect("a config").into_inner();
+    config.metrics.retain(|metric| metric.name == "error-ratio");
+    config
+}
+
+/// What creates a series is counted, once, and a scrape gap creates none: `increase` alone would see nothing of a burst within one scrape.
+#[tokio::test]
+async fn the_first_value_of_a_counter_is_events_too() {
+    const BORN: i64 = 4 * 80;
+    let steady = |scrape: i64| Some(1000 + 300 * scrape);
+    let since = |from: i64, value: fn(i64) -> i64| move |scrape: i64| (scrape >= from).then(|| value(scrape - from));
+    let (burst, growing, late) = (since(BORN, |_| 900), since(BORN, |n| 10 + 3 * n), since(BORN, |n| 300 * (n + 1)));
+    let gap = |scrape: i64| (!(BORN..BORN + 20).contains(&scrape)).then(|| 1000 + 300 * scrape);
+    let prometheus = Prometheus::over(&counters(&[
+        ("calm", "200", &steady),
+        ("burst", "200", &steady),
+        ("burst", "500", &burst),
+        ("growing", "200", &steady),
+        ("growing", "500", &growing),
+        ("late", "200", &late),
+        ("gap", "200", &gap),
+    ]));
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let settings = serde_json::from_value(json!({ "kind": "prometheus", "url": prometheus.url() })).expect("settings");
+    let source = Source::open("prometheus", &settings).expect("a source");
+    let config = shipped_error_ratio();
+    let MetricQuery::Counts(queries) = &config.metrics[0].queries["prometheus"] else { panic!("counts") };
+    let time = |minute: usize| START + 60 * minute as i64;
+    let window = Window { start: time(WINDOW.start), end: time(WINDOW.end), step_seconds: 60 };
+    let after = (4 * WINDOW.end as i64 - BORN) - 1;
+    let minutes = WINDOW.len() as f64;
+    for (scope, events, totals) in [
+        ("calm", 0.0, 1200.0 * minutes),
+        ("burst", 900.0, 1200.0 * minutes + 900.0),
+        ("growing", (10 + 3 * after) as f64, 1200.0 * minutes + (10 + 3 * after) as f64),
+        ("late", 0.0, (300 * (after + 1)) as f64),
+        // Of the five minutes nobody knows; what was there before them is not counted again.
+        ("gap", 0.0, 1200.0 * (minutes - 5.0)),
+    ] {
+        let variables = BTreeMap::from([("scope", scope), ("namespace", "shop")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for (text, expected) in [(&queries.numerator, events), (&queries.denominator, totals)] {
+            let text = source.resolve(&Template { text, variables: &variables, window }).expect("a query");
+            let reply = source.fetch(&Query { text, window }, tokio::time::Instant::now() + std::time::Duration::from_secs(60)).await;
+            let series = reply.expect("a reply").series;
+            let sum: f64 = series.iter().flat_map(|series| &series.values).filter(|value| value.is_finite()).sum();
+            assert!((sum - expected).abs() < 1.0, "{scope}: {sum}, not {expected}");
+        }
+    }
+
+    // And so it is judged: 900 failed requests of some 70,000, where the old query saw none.
+    let (server, _log) = serve(&prometheus.url());
+    let asked = |config: Value| {
+        let mut request = request("calm", config);
+        request["canary"]["scope"] = json!("burst");
+        for arm in ["baseline", "canary"] {
+            request[arm]["variables"] = json!({ "namespace": "shop" });
+        }
+        request
+    };
+    let card = judged(&server, &asked(serde_json::to_value(&config).expect("JSON"))).await;
+    let ratio = metric(&card, "error-ratio");
+    let counts = ratio.counts.as_ref().expect("counts");
+    assert!((counts.canary.events - 900.0).abs() < 1.0 && counts.baseline.events == 0.0, "{counts:?}");
+    assert!(!ratio.sentence.contains("no events") && ratio.warnings.iter().all(|said| !said.contains("first value")), "{ratio:?}");
+    let mut blind = serde_json::to_value(&config).expect("JSON");
+    let increase = |more: &str| format!("sum(increase({}[${{step}}]))", REQUESTS.replace("{pod", &format!("{{{more}pod")));
+    let numerator = increase(r#"http_response_status_code=~"5..", "#);
+    blind["metrics"][0]["queries"]["prometheus"] = json!({ "numerator": numerator, "denominator": increase("") });
+    blind["variables"] = json!({});
+    let mut request = asked(blind);
+    for arm in ["baseline", "canary"] {
+        request[arm].as_object_mut().expect("an arm").remove("variables");
+    }
+    let card = judged(&server, &request).await;
+    let ratio = metric(&card, "error-ratio");
+    assert_eq!(ratio.counts.as_ref().expect("counts").canary.events, 0.0);
+    let told = ratio.warnings.iter().filter(|said| said.contains("does not see a series' first value")).count();
+    assert_eq!(told, 1, "{:?}", ratio.warnings);
 }
 
 /// Length of the recording of gauges, in minutes: three hours, and the window at its end.

@@ -54,18 +54,22 @@ pub(crate) fn least_common_multiple(a: u64, b: u64) -> u64 {
 /// For how many steps a series repeats each of its values: its source has a new one less often than it is asked.
 ///
 /// Told from where the values change. `None` where they are whole numbers, which may well stay the same for a while, where they change
-/// too seldom to tell; 1 where they change at neighbouring places.
+/// too seldom to tell, or where they change within a gap at no such place: a gap is no repetition. 1 where they change at neighbouring
+/// places.
 pub(crate) fn repeats(values: &[f64]) -> Option<usize> {
     if !values.iter().any(|value| value.is_finite() && value.fract() != 0.0) {
         return None;
     }
-    let changes: Vec<usize> = (1..values.len())
-        .filter(|i| {
-            let (before, here) = (values[i - 1], values[*i]);
-            before.is_finite() && here.is_finite() && before.to_bits() != here.to_bits()
-        })
-        .collect();
-    even_distance(&changes, FEWEST_CHANGES)
+    let present: Vec<(usize, f64)> = values.iter().copied().enumerate().filter(|(_, value)| value.is_finite()).collect();
+    // Between which places a value gave way to another: the second is known where they are neighbours.
+    let changes: Vec<(usize, usize)> =
+        present.windows(2).filter(|pair| pair[0].1.to_bits() != pair[1].1.to_bits()).map(|pair| (pair[0].0, pair[1].0)).collect();
+    let known: Vec<usize> = changes.iter().filter(|(before, here)| here - before == 1).map(|(_, here)| *here).collect();
+    let distance = even_distance(&known, FEWEST_CHANGES)?;
+    let phase = known.first()? % distance;
+    // The last place up to `here` at which values may change.
+    let fits = |(before, here): &(usize, usize)| here.checked_sub((here + distance - phase) % distance).is_some_and(|last| last > *before);
+    changes.iter().all(fits).then_some(distance)
 }
 
 /// How far apart the points of a metric's arms are, in seconds, where that is more than was asked for.
@@ -187,9 +191,28 @@ mod tests {
         shifted.drain(..3);
         shifted[20] = f64::NAN;
         assert_eq!(repeats(&shifted), Some(5), "the first run may be cut, and a point missing");
+        for gappy in [2, 3, 4] {
+            let mut cut = repeated(5);
+            cut.iter_mut().enumerate().filter(|(i, _)| i % 7 == gappy).for_each(|(_, value)| *value = f64::NAN);
+            assert_eq!(repeats(&cut), Some(5), "gaps among repeated values");
+        }
         let whole: Vec<f64> = (0..60).map(|i| (i / 5) as f64).collect();
         assert_eq!(repeats(&whole), None, "a count may stay the same");
         assert_eq!(repeats(&[0.5; 60]), None, "what never changes says nothing");
+    }
+
+    #[test]
+    fn a_regular_pattern_of_gaps_repeats_nothing() {
+        let reports = |k: usize, at: &[usize]| {
+            (0..120).map(|i| if at.contains(&(i % k)) { (i as f64 * 0.7).sin() } else { f64::NAN }).collect::<Vec<f64>>()
+        };
+        for (k, at) in [(5, &[0, 1][..]), (5, &[0, 1, 2]), (3, &[1, 2]), (4, &[0, 3]), (10, &[4, 5])] {
+            assert!(repeats(&reports(k, at)).is_none_or(|k| k == 1), "{at:?} of {k}");
+        }
+        // Two values a cycle, the first of them twice: nobody knows what came in between.
+        let pairs: Vec<f64> =
+            (0..120).map(|i| if i % 5 < 3 { ((i / 5 * 2 + usize::from(i % 5 == 2)) as f64 * 0.7).sin() } else { f64::NAN }).collect();
+        assert_eq!(repeats(&pairs), None);
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub(super) fn looks_back(expression: &Expression<'_>) -> bool {
 pub(super) fn advise(text: &str) -> Vec<Advice> {
     let Ok(expression) = Expression::parse(text) else { return Vec::new() };
     let mut advice = Vec::new();
-    let mut say = |about_shifts, unless, sentence: &str| advice.push(Advice { sentence: sentence.to_owned(), about_shifts, unless });
+    let mut say =
+        |about_shifts, unless, sentence: &str| advice.push(Advice { sentence: sentence.to_owned(), about_shifts, unless, only: None });
     let functions: Vec<&str> = expression.functions().collect();
     let any = |holds: fn(&Metric<'_>) -> bool| expression.metrics().any(holds);
     let fills = functions.contains(&"default_zero");

@@ -50,7 +50,7 @@ pub(super) trait AskTogether: Send + Sync + 'static {
 pub(super) enum Answer {
     /// A reply, or an error of this formula's own.
     Own(Result<Reply, SourceError>),
-    /// No series, and an error that may be another's.
+    /// An error that may be another's, which makes what came of it doubtful.
     Unclear,
 }
 

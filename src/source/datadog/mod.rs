@@ -81,6 +81,10 @@ pub struct DatadogSettings {
     /// Which API is asked; `v2` where left out.
     #[serde(default)]
     pub api: ApiVersion,
+    /// Judge replies that report errors beside their data by what came, with a warning; `false` where left out. Otherwise a metric
+    /// with such a reply is an error, and never evidence of anything.
+    #[serde(default)]
+    pub accept_partial: bool,
     /// Time one try of a query may take, from connecting to the reply's last byte; `30s` where left out.
     #[serde(default)]
     pub timeout: Option<Period>,
@@ -125,6 +129,7 @@ pub struct Datadog {
 struct Store {
     client: Client,
     api: ApiVersion,
+    accept_partial: bool,
     query: Url,
     names: Url,
 }
@@ -168,7 +173,7 @@ impl Datadog {
             ApiVersion::V1 => (client.endpoint(&["api", "v1", "query"]), client.endpoint(&["api", "v1", "metrics"])),
         };
         Ok(Self {
-            store: Arc::new(Store { client, api: settings.api, query, names }),
+            store: Arc::new(Store { client, api: settings.api, accept_partial: settings.accept_partial, query, names }),
             batches: Arc::default(),
             settle: settings.settle.map_or(DEFAULT_SETTLE, Period::duration),
         })
@@ -318,7 +323,7 @@ impl Store {
             layout.note(&raw);
             layout.lay(&raw.series, part).map_err(refused)?;
         }
-        layout.finish().map_err(refused)
+        layout.finish(self.accept_partial).map_err(refused)
     }
 
     async fn page(&self, parameters: &[(&str, &str)], deadline: Instant) -> Result<Names, SourceError> {
@@ -360,9 +365,10 @@ impl AskTogether for Store {
                 }
             }
         }
-        let answer = |layout: Layout| match failed && asked.len() > 1 && layout.is_empty() {
+        // The errors do not say whose they are: a query that asks alone is told its own.
+        let answer = |layout: Layout| match failed && asked.len() > 1 && (layout.is_empty() || !self.accept_partial) {
             true => Answer::Unclear,
-            false => Answer::Own(layout.finish().map_err(refused)),
+            false => Answer::Own(layout.finish(self.accept_partial).map_err(refused)),
         };
         Ok(layouts.into_iter().map(answer).collect())
     }
@@ -425,6 +431,7 @@ fn refused(error: WireError) -> SourceError {
     match error {
         WireError::Failed(said) if ["timed out", "timeout"].iter().any(|word| said.contains(word)) => SourceError::GaveUp(said),
         WireError::Failed(said) => SourceError::Refused(said),
+        WireError::Partial(said) => SourceError::partial(&said),
         WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
         WireError::Shape(message) => SourceError::Unreadable(message),
         WireError::Json(error) => SourceError::Unreadable(escaped(&error.to_string(), 200)),

@@ -32,6 +32,8 @@ const CERTAIN: usize = 8;
 pub(super) enum WireError {
     /// The store says that it failed.
     Failed(String),
+    /// The store says that it failed, and sent series all the same: what they lack nobody knows.
+    Partial(String),
     /// More series, or values, than are read.
     TooManySeries,
     /// JSON of another form; the text says what came.
@@ -505,10 +507,11 @@ impl Layout {
         if distance > expected && room <= 2 * times.len() as u64 { distance } else { expected }
     }
 
-    /// The reply; what the store says of errors is a warning where there are series.
-    pub(super) fn finish(self) -> Result<Reply, WireError> {
-        if self.series.is_empty() && !self.errors.is_empty() {
-            return Err(WireError::Failed(noted(&self.errors.into_iter().collect::<Vec<_>>())));
+    /// The reply. What the store says of errors is a warning where there are series and those are accepted as they are.
+    pub(super) fn finish(self, accept_partial: bool) -> Result<Reply, WireError> {
+        if !self.errors.is_empty() && (self.series.is_empty() || !accept_partial) {
+            let failed = if self.series.is_empty() { WireError::Failed } else { WireError::Partial };
+            return Err(failed(noted(&self.errors.into_iter().collect::<Vec<_>>())));
         }
         if let Some(message) = self.grid.is_of_another_time(self.series.len()) {
             return Err(WireError::Shape(message));
@@ -541,7 +544,7 @@ pub(super) fn read_any(body: &[u8], window: Window) {
         let mut layout = Layout::new(window, window.step_seconds);
         layout.note(&raw);
         if layout.lay(&raw.series, window).is_ok() {
-            drop(layout.finish());
+            drop(layout.finish(raw.errors.len() % 2 == 0));
         }
     }
     drop((parse_names_v1(body), parse_names_v2(body), failure(body)));
@@ -559,7 +562,7 @@ mod tests {
         let mut layout = Layout::new(window, window.step_seconds);
         layout.note(raw);
         layout.lay(&raw.series, window).unwrap();
-        layout.finish().unwrap()
+        layout.finish(true).unwrap()
     }
 
     fn v1(series: &str) -> Reply {
@@ -696,15 +699,23 @@ mod tests {
     }
 
     #[test]
-    fn errors_beside_data_are_warnings_and_without_data_a_failure() {
+    fn errors_beside_data_make_it_partial_unless_that_is_accepted_and_without_data_a_failure() {
         let body = |series: &str, values: &str| {
             let attributes = format!(r#"{{"series":[{series}],"times":[600000],"values":[{values}]}}"#);
             parse_v2(format!(r#"{{"data":{{"attributes":{attributes}}},"errors":"too slow"}}"#).as_bytes(), 1).unwrap()
         };
         assert_eq!(reply(&body("{}", "[1]"), WINDOW).warnings, ["the store reports an error beside the data: too slow"]);
-        let mut layout = Layout::new(WINDOW, 60);
-        layout.note(&body("", ""));
-        assert!(matches!(layout.finish(), Err(WireError::Failed(said)) if said == "too slow"));
+        let finish = |raw: &Raw, accept_partial| {
+            let mut layout = Layout::new(WINDOW, 60);
+            layout.note(raw);
+            layout.lay(&raw.series, WINDOW).unwrap();
+            layout.finish(accept_partial)
+        };
+        assert!(matches!(finish(&body("{}", "[1]"), false), Err(WireError::Partial(said)) if said == "too slow"));
+        for accept_partial in [false, true] {
+            let finished = finish(&body("", ""), accept_partial);
+            assert!(matches!(finished, Err(WireError::Failed(said)) if said == "too slow"), "{accept_partial}");
+        }
     }
 
     #[test]

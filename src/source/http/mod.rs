@@ -106,6 +106,11 @@ pub trait Answer {
 
     /// Adds something that a person should know of how it came.
     fn warn(&mut self, warning: String);
+
+    /// Takes a secret of the request out of it, where it has words that a store may have taken from there.
+    fn forget(&mut self, secret: &str) {
+        let _ = secret;
+    }
 }
 
 impl Answer for super::Reply {
@@ -118,15 +123,22 @@ impl Answer for super::Reply {
     }
 }
 
-/// Of a reply that says only that it must be asked for otherwise.
-impl<T: Answer> Answer for Option<T> {
+/// Of a reply that says that it must be asked for otherwise, with the error that it is where nothing else helps.
+impl<T: Answer> Answer for Result<T, SourceError> {
     fn points(&self) -> usize {
         self.as_ref().map_or(0, Answer::points)
     }
 
     fn warn(&mut self, warning: String) {
-        if let Some(answer) = self {
+        if let Ok(answer) = self {
             answer.warn(warning);
+        }
+    }
+
+    fn forget(&mut self, secret: &str) {
+        match self {
+            Ok(answer) => answer.forget(secret),
+            Err(error) => *error = error.clone().without(secret),
         }
     }
 }
@@ -323,10 +335,16 @@ impl Client {
         })
     }
 
-    /// Address of `path` (such as `["api", "v1", "query"]`) below the store's URL.
+    /// Address of `path` (such as `["api", "v1", "query"]`) below the store's URL, which may name the API's version, the first two of
+    /// `path`, already: many write it so.
     #[must_use]
     pub fn endpoint(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
+        let said: Vec<&str> = url.path_segments().into_iter().flatten().filter(|segment| !segment.is_empty()).collect();
+        let path = match path {
+            [api, version, rest @ ..] if said.ends_with(&[api, version]) => rest,
+            path => path,
+        };
         // Only a URL such as `mailto:` has no path; `base_url` lets http and https through alone.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -441,6 +459,7 @@ impl Client {
         }
         match read(&reply) {
             Ok(mut answer) => {
+                secrets.iter().for_each(|secret| answer.forget(secret));
                 if let Some(ahead) = reply.clock_ahead.filter(|ahead| ahead.abs() > CLOCK_TOLERANCE_SECONDS) {
                     let how = if ahead > 0 { "ahead of" } else { "behind" };
                     answer.warn(format!(

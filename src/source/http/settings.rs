@@ -348,6 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn a_url_may_name_the_api_that_is_asked_already() {
+        for (url, expected) in [
+            ("http://host/prom/api/v1", "http://host/prom/api/v1/query"),
+            ("http://host/prom/api/v1/", "http://host/prom/api/v1/query"),
+            ("http://host/api/v1", "http://host/api/v1/query"),
+            ("http://host/api", "http://host/api/api/v1/query"),
+            ("http://host/v1", "http://host/v1/api/v1/query"),
+            ("http://host/api/v2", "http://host/api/v2/api/v1/query"),
+            ("http://host/xapi/v1", "http://host/xapi/v1/api/v1/query"),
+        ] {
+            assert_eq!(open(url, &ClientSettings::default()).unwrap().endpoint(&["api", "v1", "query"]).as_str(), expected, "{url}");
+        }
+    }
+
+    #[test]
     fn secrets_show_neither_in_settings_nor_in_clients() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");

@@ -4,15 +4,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use haldane_judges::config::Period;
-use promql_parser::parser::{Expr, parse};
+use promql_parser::parser::token::{T_ADD, T_LAND, T_LOR, T_LUNLESS, T_SUB, TokenId};
+use promql_parser::parser::{BinaryExpr, Expr, VectorSelector, parse};
 
-use crate::source::{Advice, Query};
+use crate::source::{Advice, Declared, Query};
 
 /// Most words and signs of a query that is looked at. Its tree is walked, and dropped, recursively, and is at most so deep.
 pub(super) const MAX_TOKENS: usize = 1000;
 
 /// Functions that look at the last samples of their window alone, however long it is.
 const LAST_SAMPLES: [&str; 3] = ["idelta", "irate", "last_over_time"];
+/// Functions that give what a counter gained a second.
+const RATES: [&str; 2] = ["irate", "rate"];
+/// Functions that give what a counter gained from its first value in a window to the last, and so not that first one.
+const GAINS: [&str; 2] = ["increase", "rate"];
 
 /// Advice on a query; none on one that cannot be parsed, such as one in MetricsQL.
 pub(super) fn advise(query: &Query) -> Vec<Advice> {
@@ -38,12 +43,27 @@ pub(super) fn advise(query: &Query) -> Vec<Advice> {
                 "{function} window {window} with step {step}: neighbours share {shared} of their data{repeated}; use [{step}] where that \
                  holds two scrapes, or a step of {window}"
             );
-            Advice { sentence, about_shifts: false, unless: None }
+            Advice { sentence, about_shifts: false, unless: None, only: None }
         })
         .collect();
+    if let Some(function) = found.blind_to_births() {
+        let sentence = format!(
+            "where no events are seen there may have been some: {function}() does not see a series' first value, and so not the events that \
+             create it, such as a canary's first errors; count them with \
+             `sum((x unless max_over_time(x[10m] offset ${{step}})) or increase(x[${{step}}]))`, x being the selector"
+        );
+        advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declared::AbsentMeansZero) });
+    }
+    if let Some(function) = rate_at_top(&expr) {
+        let sentence = format!(
+            "{function}() gives rates a second, and a numerator and a denominator are events within one step: a count that is too small makes \
+             the tests too weak; use increase(...[${{step}}])"
+        );
+        advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declared::Counts("prometheus")) });
+    }
     if found.histogram_quantile {
         let sentence = "histogram_quantile interpolates within a bucket: a shift smaller than the bucket cannot be trusted".to_owned();
-        advice.push(Advice { sentence, about_shifts: true, unless: None });
+        advice.push(Advice { sentence, about_shifts: true, unless: None, only: None });
     }
     advice
 }
@@ -73,14 +93,59 @@ pub(super) fn tokens(text: &str) -> usize {
         .count()
 }
 
+/// The function that gives the points of a query their unit, where that is a rate a second. Sums of rates are rates; what is multiplied
+/// or divided may be anything.
+fn rate_at_top(expr: &Expr) -> Option<&'static str> {
+    match expr {
+        Expr::Aggregate(aggregate) => rate_at_top(&aggregate.expr),
+        Expr::Unary(unary) => rate_at_top(&unary.expr),
+        Expr::Paren(paren) => rate_at_top(&paren.expr),
+        Expr::Binary(binary) => match binary.op.id() {
+            T_LUNLESS | T_LAND => rate_at_top(&binary.lhs),
+            T_LOR | T_ADD | T_SUB => rate_at_top(&binary.lhs).or_else(|| rate_at_top(&binary.rhs)),
+            _ => None,
+        },
+        Expr::Call(call) => RATES.into_iter().find(|name| *name == call.func.name),
+        _ => None,
+    }
+}
+
+/// Whether the right side of an operation only says which of the left side's series there are.
+fn selects(operation: TokenId) -> bool {
+    matches!(operation, T_LUNLESS | T_LAND)
+}
+
+/// The name of what a selector selects.
+fn name_of(selector: &VectorSelector) -> String {
+    selector.name.clone().unwrap_or_else(|| selector.matchers.to_string())
+}
+
 #[derive(Default)]
 struct Found {
     /// Ranges with the function that reads them.
     windows: BTreeSet<(Duration, String)>,
     histogram_quantile: bool,
+    /// Counters, with the function that reads what they gained.
+    gains: BTreeSet<(String, &'static str)>,
+    /// What is read where it was not there earlier: `x unless ... offset`.
+    births: BTreeSet<String>,
 }
 
 impl Found {
+    /// The function that reads a counter whose first values are read nowhere in the query.
+    fn blind_to_births(&self) -> Option<&'static str> {
+        self.gains.iter().find(|(name, _)| !self.births.contains(name)).map(|(_, function)| *function)
+    }
+
+    /// Notes what an `unless` leaves of series that were not there earlier.
+    fn note_births(&mut self, binary: &BinaryExpr) {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        selectors(&binary.lhs, &mut left);
+        selectors(&binary.rhs, &mut right);
+        let earlier: BTreeSet<String> = right.into_iter().filter(|selector| selector.offset.is_some()).map(name_of).collect();
+        self.births.extend(left.into_iter().map(name_of).filter(|name| earlier.contains(name)));
+    }
+
     fn visit(&mut self, expr: &Expr, function: Option<&str>) {
         match expr {
             Expr::Aggregate(aggregate) => {
@@ -92,14 +157,25 @@ impl Found {
             Expr::Unary(unary) => self.visit(&unary.expr, None),
             Expr::Binary(binary) => {
                 self.visit(&binary.lhs, None);
-                self.visit(&binary.rhs, None);
+                if binary.op.id() == T_LUNLESS {
+                    self.note_births(binary);
+                }
+                // Of what selects, no point is read.
+                if !selects(binary.op.id()) {
+                    self.visit(&binary.rhs, None);
+                }
             }
             Expr::Paren(paren) => self.visit(&paren.expr, function),
             Expr::Subquery(subquery) => {
                 self.window(subquery.range, function);
                 self.visit(&subquery.expr, None);
             }
-            Expr::MatrixSelector(selector) => self.window(selector.range, function),
+            Expr::MatrixSelector(selector) => {
+                self.window(selector.range, function);
+                if let Some(function) = function.and_then(|function| GAINS.into_iter().find(|name| *name == function)) {
+                    self.gains.insert((name_of(&selector.vs), function));
+                }
+            }
             Expr::Call(call) => {
                 self.histogram_quantile |= call.func.name == "histogram_quantile";
                 for argument in &call.args.args {
@@ -117,14 +193,92 @@ impl Found {
     }
 }
 
+/// The selectors of an expression.
+fn selectors<'a>(expr: &'a Expr, found: &mut Vec<&'a VectorSelector>) {
+    match expr {
+        Expr::Aggregate(aggregate) => selectors(&aggregate.expr, found),
+        Expr::Unary(unary) => selectors(&unary.expr, found),
+        Expr::Binary(binary) => {
+            selectors(&binary.lhs, found);
+            selectors(&binary.rhs, found);
+        }
+        Expr::Paren(paren) => selectors(&paren.expr, found),
+        Expr::Subquery(subquery) => selectors(&subquery.expr, found),
+        Expr::VectorSelector(selector) => found.push(selector),
+        Expr::MatrixSelector(selector) => found.push(&selector.vs),
+        Expr::Call(call) => call.args.args.iter().for_each(|argument| selectors(argument, found)),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use haldane_judges::config::Metric;
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::source::Window;
 
+    fn all(text: &str) -> Vec<Advice> {
+        advise(&Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 } })
+    }
+
+    /// What concerns a metric that declares nothing.
     fn advice(text: &str) -> Vec<String> {
-        let query = Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 } };
-        advise(&query).into_iter().map(|advice| advice.sentence).collect()
+        all(text).into_iter().filter(|advice| advice.only.is_none()).map(|advice| advice.sentence).collect()
+    }
+
+    /// What concerns this metric alone.
+    fn of_metric(text: &str, metric: &Value) -> Vec<String> {
+        let metric: Metric = serde_json::from_value(metric.clone()).unwrap();
+        let only = all(text).into_iter().filter(|advice| advice.only.is_some() && advice.concerns(&metric));
+        only.map(|advice| advice.sentence).collect()
+    }
+
+    #[test]
+    fn what_creates_a_series_is_not_seen_by_increase_and_the_gap_is_named_where_absence_counts_as_zero() {
+        let sparse = json!({ "name": "m", "absent_means_zero": true });
+        let births = "sum((x{a=\"b\"} unless max_over_time(x{a=\"b\"}[10m] offset 1m)) or increase(x{a=\"b\"}[1m]))";
+        for (text, blind) in [
+            ("sum(increase(x[1m]))", Some("increase()")),
+            ("sum(rate(x[1m]))", Some("rate()")),
+            ("sum(increase(x[1m])) or vector(0)", Some("increase()")),
+            ("sum(increase(x[1m])) + sum(y unless y offset 1m)", Some("increase()")),
+            ("sum(increase(x[1m])) + sum(x unless x)", Some("increase()")),
+            ("sum(increase(x[1m])) + sum(increase(y[1m])) + sum(x unless x offset 1m)", Some("increase()")),
+            (births, None),
+            ("sum(increase(x[1m])) + (sum(x unless x offset 1m) or vector(0))", None),
+            ("sum({__name__=\"x\"} unless {__name__=\"x\"} offset 1m) + sum(increase({__name__=\"x\"}[1m]))", None),
+            ("count_over_time(x[1m])", None),
+            ("sum(x)", None),
+        ] {
+            let found = of_metric(text, &sparse);
+            assert_eq!(found.len(), usize::from(blind.is_some()), "{text}: {found:?}");
+            assert!(found.iter().all(|sentence| sentence.contains(blind.unwrap())), "{text}: {found:?}");
+            assert_eq!(of_metric(text, &json!({ "name": "m" })), Vec::<String>::new(), "{text}");
+        }
+        assert_eq!(advice(births), Vec::<String>::new(), "the ten minutes only say what is new");
+    }
+
+    #[test]
+    fn rates_are_no_counts() {
+        let counts = |store: &str| json!({ "name": "m", "kind": "ratio", "queries": { store: { "numerator": "a", "denominator": "b" } } });
+        for (text, function) in [
+            ("sum(rate(x[1m]))", Some("rate()")),
+            ("sum by (pod) (irate(x[1m])) or vector(0)", Some("irate()")),
+            ("vector(0) + (sum(rate(x[1m]) - rate(y[1m])))", Some("rate()")),
+            ("sum(rate(x[1m])) * 60", None),
+            ("sum(increase(x[1m]))", None),
+            ("sum(increase(x[1m]) unless rate(x[1m]) == 0)", None),
+            ("histogram_count(rate(x[1m]))", None),
+        ] {
+            let found = of_metric(text, &counts("prometheus"));
+            assert_eq!(found.len(), usize::from(function.is_some()), "{text}: {found:?}");
+            assert!(found.iter().all(|sentence| sentence.starts_with(function.unwrap())), "{text}: {found:?}");
+            for other in [json!({ "name": "m" }), counts("datadog")] {
+                assert_eq!(of_metric(text, &other), Vec::<String>::new(), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! One `query_range` a query, by POST; the reply's points are put on the window's grid by their timestamps, so a gap stays a gap.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +60,13 @@ pub struct PrometheusSettings {
     /// Tenant, sent as `X-Scope-OrgID`; several are joined with `|`, where the store allows that.
     #[serde(default)]
     pub tenant: Option<String>,
+    /// Parameters sent with every query beside those of the API, such as `{partial_response: false}` for Thanos; no secrets.
+    #[serde(default)]
+    pub params: BTreeMap<String, ParameterSettings>,
+    /// Judge replies that the store itself calls partial by what came, with a warning; `false` where left out. Otherwise a metric
+    /// with such a reply is an error, and never evidence of anything.
+    #[serde(default)]
+    pub accept_partial: bool,
     /// PEM file of the certificate authorities to trust, instead of the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -77,6 +85,28 @@ pub struct PrometheusSettings {
     pub connection: ConnectionSettings,
 }
 
+/// The value of a query parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a text, a whole number, `true` or `false`")]
+pub enum ParameterSettings {
+    /// A text, sent as it stands.
+    Text(String),
+    /// `true` or `false`, which YAML does not take for texts.
+    Flag(bool),
+    /// A whole number.
+    Number(i64),
+}
+
+impl fmt::Display for ParameterSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 /// A Prometheus, ready to be asked.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -84,7 +114,10 @@ pub struct Prometheus {
     query_range: Url,
     names: Url,
     settle: Duration,
-    /// Set once the server has said that it takes no POST.
+    /// What the settings add to every query.
+    parameters: Vec<(String, String)>,
+    accept_partial: bool,
+    /// Set once the server has turned POST away and answered GET.
     get_only: AtomicBool,
 }
 
@@ -125,6 +158,8 @@ impl Prometheus {
             names: client.endpoint(&["api", "v1", "label", "__name__", "values"]),
             client,
             settle: settings.settle.map_or(DEFAULT_SETTLE, Period::duration),
+            parameters: checked_parameters(&settings.params)?,
+            accept_partial: settings.accept_partial,
             get_only: AtomicBool::new(false),
         })
     }
@@ -141,24 +176,76 @@ impl Prometheus {
         self.client.traffic()
     }
 
-    /// Asks by POST, whose query has no length limit, and by GET where a proxy in between takes no POST.
+    /// The parameters of a request, and those of the settings.
+    fn with_parameters<'a>(&'a self, of_request: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let own = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        of_request.iter().copied().chain(own).collect()
+    }
+
+    /// Asks by POST, whose query has no length limit, and once by GET where POST is turned away.
+    ///
+    /// Servers and the proxies before them say in three ways that they take no POST, and Prometheus' own client asks by GET after each:
+    /// 405, 501, and 403 where rights are given by method. A 403 may mean wrong credentials as well; then GET fails likewise.
     async fn ask(&self, parameters: &[(&str, &str)], window: Window, deadline: Instant) -> Result<Reply, SourceError> {
+        let parameters = self.with_parameters(parameters);
         let url = &self.query_range;
+        let mut turned_away = None;
         if !self.get_only.load(Ordering::Relaxed) {
-            let post = Request { method: Method::POST, url, content: Content::Form(parameters), splits: false };
+            let post = Request { method: Method::POST, url, content: Content::Form(&parameters), splits: false };
             let taken = |reply: &HttpReply| match reply.status {
-                StatusCode::METHOD_NOT_ALLOWED => Ok(None),
-                _ => read(reply, window).map(Some),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED | StatusCode::FORBIDDEN => Ok(self.read(reply, window)),
+                _ => self.read(reply, window).map(Ok),
             };
-            if let Some(reply) = self.client.ask(&post, deadline, taken).await? {
-                return Ok(reply);
+            match self.client.ask(&post, deadline, taken).await? {
+                Ok(reply) => return Ok(reply),
+                Err(error) => turned_away = Some(error),
             }
         }
-        let get = Request { method: Method::GET, url, content: Content::Query(parameters), splits: false };
-        let reply = self.client.ask(&get, deadline, |reply| read(reply, window)).await?;
-        self.get_only.store(true, Ordering::Relaxed);
-        Ok(reply)
+        let get = Request { method: Method::GET, url, content: Content::Query(&parameters), splits: false };
+        match (self.client.ask(&get, deadline, |reply| self.read(reply, window)).await, turned_away) {
+            (Ok(reply), _) => {
+                self.get_only.store(true, Ordering::Relaxed);
+                Ok(reply)
+            }
+            (Err(error), None) => Err(error),
+            (Err(error), Some(first)) if error == first => Err(error),
+            (Err(error), Some(first @ SourceError::Account(_))) => Err(first.with(&format!("; asked once more by GET: {error}"))),
+            (Err(error), Some(first)) => Err(error.with(&format!("; POST had been turned away: {first}"))),
+        }
     }
+
+    /// Makes series or an error of a reply.
+    fn read(&self, reply: &HttpReply, window: Window) -> Result<Reply, SourceError> {
+        if reply.status != StatusCode::OK {
+            return Err(failed(reply));
+        }
+        let wire::Parsed { reply: mut parsed, missing } = wire::parse(&reply.body, window).map_err(|error| match error {
+            wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
+            wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
+            wire::WireError::Shape(message) => SourceError::Unreadable(message),
+            wire::WireError::Json(error) => reply.unreadable(&error),
+        })?;
+        if !missing.is_empty() && !self.accept_partial {
+            return Err(SourceError::partial(&escaped(&missing.join("; "), 2 * MAX_TEXT)));
+        }
+        parsed.warnings.splice(0..0, missing);
+        Ok(parsed)
+    }
+}
+
+/// The parameters that settings add to every query.
+fn checked_parameters(params: &BTreeMap<String, ParameterSettings>) -> Result<Vec<(String, String)>, String> {
+    for name in params.keys() {
+        match name.as_str() {
+            "" => return Err("params: a parameter has no name".to_owned()),
+            "query" | "start" | "end" | "step" | "time" => {
+                return Err(format!("params: `{name}` is set for each query, by its text and its window; leave it out"));
+            }
+            "timeout" => return Err("params: `timeout` is the source's own setting of that name; give it there".to_owned()),
+            _ => {}
+        }
+    }
+    Ok(params.iter().map(|(name, value)| (name.clone(), value.to_string())).collect())
 }
 
 impl MetricSource for Prometheus {
@@ -195,7 +282,8 @@ impl MetricSource for Prometheus {
     }
 
     async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
-        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(&[]), splits: false };
+        let parameters = self.with_parameters(&[]);
+        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(&parameters), splits: false };
         let names = |reply: &HttpReply| {
             if reply.status != StatusCode::OK {
                 return Err(failed(reply));
@@ -204,19 +292,6 @@ impl MetricSource for Prometheus {
         };
         self.client.ask(&request, deadline, names).await
     }
-}
-
-/// Makes series or an error of a reply.
-fn read(reply: &HttpReply, window: Window) -> Result<Reply, SourceError> {
-    if reply.status != StatusCode::OK {
-        return Err(failed(reply));
-    }
-    wire::parse(&reply.body, window).map_err(|error| match error {
-        wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
-        wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
-        wire::WireError::Shape(message) => SourceError::Unreadable(message),
-        wire::WireError::Json(error) => reply.unreadable(&error),
-    })
 }
 
 /// The store's own words.

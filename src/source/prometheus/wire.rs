@@ -2,6 +2,17 @@
 //!
 //! Format: <https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries>. VictoriaMetrics adds `isPartial`, Thanos and Mimir
 //! send `warnings`; fields that are not known are passed over. Fields may come in any order.
+//!
+//! # What tells that data is missing
+//!
+//! `isPartial`, and each of `warnings` that is no annotation. A query's warnings come from two places: from the engine, which annotates
+//! what the query does (a quantile outside of 0..1, a bucket without `le`), and from storage, where a part that failed becomes a warning
+//! and what the others had is the reply (`storage.fanout` and remote read in Prometheus, each store of Thanos, the zones of Cortex).
+//! The engine's all begin with `PromQL warning:` or `PromQL info:` (`util/annotations`), whoever runs it; storage's are free text that
+//! differs from store to store and from release to release ("No StoreAPIs matched for this query", "receive series from Addr: ...",
+//! "remote server ... returned HTTP status 503", "Query result may contain partial data", "results truncated due to limit"). So the known
+//! form is taken for harmless and every other for missing data: a new text errs towards a metric that is not judged, with the text in
+//! its error and a setting to accept it, and never towards zeros that nobody has counted. `infos` come from the engine alone.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +29,17 @@ use crate::source::{Reply, Series, Window};
 const MAX_NOTES: usize = 20;
 const MAX_NOTE_CHARACTERS: usize = 500;
 
+/// What the engine's annotations of a query begin with.
+const ANNOTATIONS: [&str; 2] = ["PromQL warning:", "PromQL info:"];
+
+/// A reply as it was read.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) reply: Reply,
+    /// What the store says of data that is missing from it; nothing where it is whole.
+    pub(super) missing: Vec<String>,
+}
+
 /// Why a reply is not one.
 #[derive(Debug)]
 pub(super) enum WireError {
@@ -32,7 +54,7 @@ pub(super) enum WireError {
 }
 
 /// Reads a reply.
-pub(super) fn parse(body: &[u8], window: Window) -> Result<Reply, WireError> {
+pub(super) fn parse(body: &[u8], window: Window) -> Result<Parsed, WireError> {
     let mut tally = Tally::new(window);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let parsed = BodySeed(&mut tally).deserialize(&mut deserializer).and_then(|body| deserializer.end().map(|()| body));
@@ -66,19 +88,23 @@ pub(super) fn parse(body: &[u8], window: Window) -> Result<Reply, WireError> {
         return Err(WireError::Shape(message));
     }
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let mut warnings = Vec::new();
-    for (said, notes) in [("warns", body.warnings), ("notes", body.infos)] {
-        let notes = notes.unwrap_or_default();
-        warnings.extend(notes.iter().take(MAX_NOTES).map(|note| format!("the store {said}: {}", escaped(note, MAX_NOTE_CHARACTERS))));
-        if notes.len() > MAX_NOTES {
-            warnings.push(format!("the store {said} of {} more things", notes.len() - MAX_NOTES));
-        }
-    }
+    let is_annotation = |note: &String| ANNOTATIONS.iter().any(|prefix| note.trim_start().starts_with(prefix));
+    let (annotations, of_storage): (Vec<String>, Vec<String>) = body.warnings.unwrap_or_default().into_iter().partition(is_annotation);
+    let mut missing = noted("warns", &of_storage);
     if body.is_partial == Some(true) {
-        warnings.push("the store says that its reply is partial: a part of it did not answer".to_owned());
+        missing.push("the store says that its reply is partial: a part of it did not answer".to_owned());
     }
+    let mut warnings = noted("warns", &annotations);
+    warnings.extend(noted("notes", &body.infos.unwrap_or_default()));
     warnings.extend(tally.grid.warnings());
-    Ok(Reply { series, warnings })
+    Ok(Parsed { reply: Reply { series, warnings }, missing })
+}
+
+/// The first few of what the store has to say, fit for a message.
+fn noted(said: &str, notes: &[String]) -> Vec<String> {
+    let shown = |note: &String| format!("the store {said}: {}", escaped(note, MAX_NOTE_CHARACTERS));
+    let more = notes.len().checked_sub(MAX_NOTES).filter(|more| *more > 0);
+    notes.iter().take(MAX_NOTES).map(shown).chain(more.map(|more| format!("the store {said} of {more} more things"))).collect()
 }
 
 /// What a failed request's body says, if it is in Prometheus' format.

@@ -53,6 +53,15 @@ fn result(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
     })
 }
 
+/// The good reply with these `warnings`.
+fn partial(warnings: Value) -> Fault {
+    answer(move |good| {
+        let mut reply: Value = serde_json::from_slice(&good.body).expect("Prometheus sends JSON");
+        reply["warnings"] = warnings.clone();
+        Answer::json(200, reply)
+    })
+}
+
 /// The good reply, the points of each series changed.
 fn points(change: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Fault {
     result(move |result| {
@@ -105,6 +114,8 @@ fn rows() -> Vec<Row> {
             text(r#"{"status":"error","errorType":"execution","error":"expanding series: no space left"}"#),
             Error(&["refused the query", "no space left"]),
         ),
+        Row::new("half-of-the-stores", partial(json!(["receive series from Addr: store-0: Unavailable"])), Error(&["partial", "store-0"])),
+        Row::new("annotated", partial(json!(["PromQL info: metric might not be a counter"])), Judged(&["might not be a counter"])),
         Row::new("refused", answer(|_| Answer::json(400, TOO_MANY_POINTS)), Error(&["refused the query", "11,000 points"])),
         Row::new("reversed", points(|points| points.reverse()), Judged(&[])),
         Row::new(
@@ -189,6 +200,16 @@ async fn a_numerator_that_cannot_be_read_is_not_taken_for_no_errors() {
         Row::new("empty", text(""), Expected::Error(&["cannot be read"])),
         Row::new("null", text("null"), Expected::Error(&["cannot be read"])),
         Row::new("cut", Fault::Cut, Expected::Error(&["broke off the connection"])),
+        Row::new(
+            "no-store",
+            text(r#"{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["No StoreAPIs matched for this query"]}"#),
+            Expected::Error(&["partial", "No StoreAPIs matched", "accept_partial"]),
+        ),
+        Row::new(
+            "is-partial",
+            text(r#"{"status":"success","isPartial":true,"data":{"resultType":"matrix","result":[]}}"#),
+            Expected::Error(&["partial", "did not answer"]),
+        ),
         Row::new("black-hole", Fault::BlackHole, Expected::Error(&["did not answer within"])),
     ];
     suite.run(rows).await;
