@@ -6,6 +6,7 @@ use crate::config::{CheckedConfig, Direction, Kind, Metric, Per};
 use crate::evidence::{ArmPoints, Comparison, Earlier, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
 use crate::scorecard::Coverage;
+use crate::units;
 
 /// Values beyond this size would overflow when subtracted or squared; they count as infinite.
 const LARGEST: f64 = 1e150;
@@ -247,6 +248,7 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         return Err(Unjudged::Mismatch("one arm has values and the other events and totals; give both the same".to_owned()));
     }
     let concurrent = evidence.comparison == Comparison::Concurrent;
+    warnings.extend(units::warnings(metric, level(&clean_baseline), level(&clean_canary)));
     Ok(Cleaned { baseline: clean_baseline, canary: clean_canary, concurrent, up_at_other_step: false, warnings })
 }
 
@@ -366,6 +368,16 @@ impl Cleaned {
         let all: Vec<f64> = self.baseline.values().into_iter().chain(self.canary.values()).filter(|v| v.is_finite()).collect();
         all.iter().any(|v| *v != all[0])
     }
+}
+
+/// An arm's level: the median of its values, the rate of its counts.
+fn level(arm: &CleanArm) -> Option<f64> {
+    if let Points::Counts { .. } = arm.points {
+        let (events, totals) = arm.counted();
+        let total: f64 = totals.iter().sum();
+        return (total > 0.0).then(|| events.iter().sum::<f64>() / total);
+    }
+    crate::stats::Sample::of_present(&arm.values()).ok().map(|sample| sample.median())
 }
 
 /// Points that a warm-up of so many steps takes at the step of a metric.

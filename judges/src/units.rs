@@ -85,7 +85,6 @@ pub fn of_levels(metric: &Metric, baseline_level: Option<f64>, canary_level: Opt
 }
 
 /// Sentences for a scorecard.
-#[allow(dead_code, reason = "the judges' own")]
 pub(crate) fn warnings(metric: &Metric, baseline_level: Option<f64>, canary_level: Option<f64>) -> Vec<String> {
     let problems = of_config(metric).into_iter().chain(of_levels(metric, baseline_level, canary_level));
     problems.map(|problem| problem.message).collect()

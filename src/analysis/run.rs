@@ -888,7 +888,7 @@ fn unmatched_arms(request: &Request, assembled: &[Assembled], population: &[Quer
                 return None;
             }
             let given: Vec<String> = scope.variables.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
-            let time = window.and_then(span).map(|WindowSpan { start, end, .. }| {
+            let time = window.and_then(span).map(|super::WindowSpan { start, end, .. }| {
                 format!("; or the time: whether the store has samples, still or already, from {start} to {end}")
             });
             let time = time.unwrap_or_default();

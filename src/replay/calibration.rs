@@ -196,11 +196,11 @@ impl Calibration {
             let learnt = self.metrics.entry(metric.name.clone()).or_default();
             learnt.canaries += 1;
             if let Some(windows) = metric.history_windows.filter(|windows| *windows >= HistoryNumbers::ENOUGH_WINDOWS) {
-                if metric.history_quantile.or(metric.history_points).is_some() {
+                if metric.history_spread.or(metric.history_points).is_some() {
                     learnt.windows.push(windows as f64);
                 }
                 // What a canary with history is held to; without, the limit is a default and teaches nothing.
-                if let Some(quantile) = metric.history_quantile {
+                if let Some(quantile) = metric.history_spread {
                     learnt.noise.relative.push(quantile);
                     learnt.limits.relative.extend(metric.limit);
                 }
@@ -247,7 +247,7 @@ impl Calibration {
         );
         let starred = self.metrics.values().any(|learnt| learnt.healthy.trials() == 0 && learnt.unlabelled.trials() > 0);
         let mut notes = vec![
-            format!("Noise learnt (Q): the 90 % quantile of the shifts that placebo windows before each canary show, in percent of the level; of ratios in percentage points (pp). Half of the canaries with at least {} placebo windows have at most the first, 9 of 10 at most the second.", HistoryNumbers::ENOUGH_WINDOWS),
+            format!("Noise learnt (Q): the standard deviation of the shifts that placebo windows before each canary show, in percent of the level; of ratios in percentage points (pp). Half of the canaries with at least {} placebo windows have at most the first, 9 of 10 at most the second.", HistoryNumbers::ENOUGH_WINDOWS),
             "Shift it tells: the limit that those canaries were held to. A larger shift is regressed where the tests confirm it, so a tolerance below it cannot be had from this metric without more history or points.".to_owned(),
             format!("False alarms: metrics of healthy canaries that were regressed, with 95 % intervals that resample whole groups. A month: that share x {} releases a day x {:.2} days.", number(self.assumptions.releases_per_day), DAYS_PER_MONTH),
             "Inconclusive: metrics inconclusive or without data, of all canaries. Muted metrics are neither this nor false alarms.".to_owned(),

@@ -231,7 +231,7 @@ pub struct JudgedMetric {
     /// Placebo windows.
     pub history_windows: Option<usize>,
     /// Quantile of their shifts, as a fraction of the level; absent for ratios.
-    pub history_quantile: Option<f64>,
+    pub history_spread: Option<f64>,
     /// The same for ratios, in percentage points.
     pub history_points: Option<f64>,
     /// The finding in a sentence.
@@ -292,7 +292,8 @@ fn judged_metric(case: &Case, metric: MetricResult) -> JudgedMetric {
     let (counts, history) = (metric.counts.as_ref(), metric.history.as_ref());
     let aca = metric.aca.as_ref();
     let points = points(&metric);
-    let quantile = history.and_then(|history| history.quantile);
+    // Of counts it is that of deviates, which has no unit.
+    let spread = history.and_then(|history| history.spread).filter(|_| counts.is_none());
     let aca_shift = aca.and_then(|aca| aca.ratio).map(|ratio| ratio.0 - 1.0).filter(|shift| shift.is_finite());
     JudgedMetric {
         recorded: is_recorded(case, &metric.name),
@@ -304,11 +305,11 @@ fn judged_metric(case: &Case, metric: MetricResult) -> JudgedMetric {
         limit: metric.limit.as_ref().map(|limit| limit.relative).filter(|limit| limit.is_finite()),
         limit_points: points.zip(absolute_limit(&metric)).map(|(points, limit)| points * limit).filter(|limit| limit.is_finite()),
         exceedance: if exceedance.is_nan() { 0.0 } else { exceedance.clamp(0.0, WORST) },
-        p: numbers.map(|n| n.p_looks.unwrap_or(n.p)).or(counts.map(|c| c.p)),
+        p: numbers.map(|n| n.p).or(counts.map(|c| c.p_looks.unwrap_or(c.p))).or(metric.events.as_ref().map(|e| e.p)),
         shift_in_noise: numbers.and_then(|n| n.shift_in_noise),
         history_windows: history.map(|history| history.windows),
-        history_quantile: quantile.filter(|_| points.is_none()),
-        history_points: points.zip(quantile).map(|(points, quantile)| points * quantile),
+        history_spread: spread.filter(|_| points.is_none()),
+        history_points: points.zip(spread).map(|(points, spread)| points * spread),
         sentence: crate::report::format::clean(&metric.sentence),
         name: metric.name,
     }
@@ -408,7 +409,7 @@ fn plain_test(case: &Case, config: &CheckedConfig) -> Judged {
             p,
             shift_in_noise: None,
             history_windows: None,
-            history_quantile: None,
+            history_spread: None,
             history_points: None,
             sentence: String::new(),
         }

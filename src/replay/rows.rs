@@ -68,7 +68,7 @@ pub struct Row {
     /// Placebo windows.
     pub history_windows: Option<usize>,
     /// Quantile of their shifts, as a fraction of the level; absent for ratios.
-    pub history_quantile: Option<f64>,
+    pub history_spread: Option<f64>,
     /// The same for ratios, in percentage points.
     pub history_points: Option<f64>,
     /// The finding in a sentence.
@@ -109,7 +109,7 @@ pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec
         p: metric.p,
         shift_in_noise: metric.shift_in_noise,
         history_windows: metric.history_windows,
-        history_quantile: metric.history_quantile,
+        history_spread: metric.history_spread,
         history_points: metric.history_points,
         sentence: metric.sentence.clone(),
         rows,
@@ -149,7 +149,7 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
                 p: row.p,
                 shift_in_noise: row.shift_in_noise,
                 history_windows: row.history_windows,
-                history_quantile: row.history_quantile,
+                history_spread: row.history_spread,
                 history_points: row.history_points,
                 sentence: row.sentence,
             });
@@ -406,7 +406,7 @@ const HEADER: [&str; 31] = [
     "p",
     "shift_in_noise",
     "history_windows",
-    "history_quantile",
+    "history_spread",
     "history_points",
     "sentence",
     "rows",

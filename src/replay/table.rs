@@ -409,7 +409,7 @@ fn frame(rows: &[Row]) -> PolarsResult<DataFrame> {
         number("p", &|row| row.p),
         number("shift_in_noise", &|row| row.shift_in_noise),
         whole("history_windows", &|row| row.history_windows.map(|windows| windows as u64)),
-        number("history_quantile", &|row| row.history_quantile),
+        number("history_spread", &|row| row.history_spread),
         number("history_points", &|row| row.history_points),
         text("sentence", &|row| Some(row.sentence.clone())),
         whole("rows", &|row| Some(row.rows as u64)),

@@ -4,7 +4,7 @@ use haldane_judges::Verdict;
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{
-    Action, AppliedLimit, ArmCounts, CountNumbers, HistoryNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers,
+    Action, AppliedLimit, ArmCounts, CountNumbers, EventNumbers, HistoryNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers,
 };
 
 use super::format::{self, Unit, clean};
@@ -318,17 +318,25 @@ fn threshold_limits(threshold: &ThresholdNumbers, unit: &Unit) -> String {
 
 fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     let mut lines = Vec::new();
+    // Estimates of ratios are in the unit, those of everything else fractions of the level.
+    let is_rate = metric.kind == Kind::Ratio && metric.counts.is_none();
     if let Some(numbers) = &metric.numbers {
-        numbers_evidence(&mut lines, numbers, unit, turn);
+        numbers_evidence(&mut lines, numbers, unit, turn, is_rate);
     }
     if let Some(counts) = &metric.counts {
         counts_evidence(&mut lines, counts, unit, turn);
     }
+    if let Some(events) = &metric.events {
+        lines.push(events_evidence(events, unit));
+    }
     if let Some(limit) = &metric.limit {
-        lines.push(limit_evidence(limit, unit));
+        lines.push(limit_evidence(limit, unit, is_rate));
     }
     if let Some(history) = &metric.history {
-        lines.push(history_evidence(history, metric.kind, unit, turn));
+        lines.push(history_evidence(metric, history, unit, is_rate));
+    }
+    for found in &metric.findings {
+        lines.push(format!("{} by `{}` too: {}", found.status, word(&found.examiner), clean(&found.sentence)));
     }
     if let Some(trend) = &metric.trend {
         lines.push(format!(
@@ -373,7 +381,12 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     lines
 }
 
-fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, turn: f64) {
+/// A standard error or limit of an estimate.
+fn estimate_size(value: f64, unit: &Unit, is_rate: bool) -> String {
+    if is_rate { unit.distance(value) } else { format::percent(value) }
+}
+
+fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, turn: f64, is_rate: bool) {
     let relative = numbers.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
     let mut shift = format!("shift {}{}", unit.difference(numbers.shift * turn), relative.unwrap_or_default());
     if let Some(interval) = numbers.shift_interval {
@@ -390,9 +403,6 @@ fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, tur
         format::number(numbers.z),
         format::p_value(numbers.p),
     ));
-    if let Some(p) = numbers.p_looks {
-        lines.push(format!("over the looks of the plan so far p {}, which decides", format::p_value(p)));
-    }
     lines.push(format!(
         "corrected for autocorrelation p {} (baseline {}, canary {}; variance times {})",
         format::p_value(numbers.p_ess),
@@ -404,18 +414,28 @@ fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, tur
         let pairs = format!("{} pairs worth {}", paired.pairs, format::number(paired.effective));
         lines.push(format!("paired by timestamp p {} ({pairs} independent ones; evidence only)", format::p_value(paired.p)));
     }
-    let detectable = numbers.detectable.map_or_else(|| "no shift".to_owned(), |mde| format!("a shift of {}", format::percent(mde)));
-    let ruled_out = numbers.not_ruled_out.map_or_else(
-        || "no worse shift is ruled out".to_owned(),
-        |high| {
-            if high > 0.0 {
-                format!("a worse one than {} is ruled out", format::percent(high))
-            } else {
-                "any worsening is ruled out".to_owned()
-            }
-        },
-    );
-    lines.push(format!("this much data finds {detectable} (80 % power); {ruled_out} (95 %)"));
+    if let (Some(sigma), Some(interval)) = (numbers.sigma, numbers.effect_interval) {
+        let size = |value: f64| estimate_size(value, unit, is_rate);
+        let amount = |value: f64| if is_rate { unit.difference(value) } else { format::signed_percent(value) };
+        let ends = if turn < 0.0 { (interval.high.map(|v| -v), interval.low.map(|v| -v)) } else { (interval.low, interval.high) };
+        let end = |end: Option<f64>| end.map_or_else(|| "without bound".to_owned(), amount);
+        lines.push(format!(
+            "estimate {} ({} to {}), which decides: standard error {}, of which drift {}, sampling {}, fresh instances {}",
+            amount(numbers.effect * turn),
+            end(ends.0),
+            end(ends.1),
+            size(sigma),
+            size(numbers.drift.unwrap_or(0.0)),
+            size(numbers.sampling.unwrap_or(0.0)),
+            size(numbers.pods.unwrap_or(0.0)),
+        ));
+    }
+    if let (Some(effect), Some(sigma)) = (numbers.mean_effect, numbers.mean_sigma) {
+        lines.push(format!("of means {}, standard error {}", format::signed_percent(effect * turn), format::percent(sigma)));
+    }
+    if let Some(bound) = numbers.mirrored_at {
+        lines.push(format!("measured from {}, which the level is nearer to than to 0", unit.value(bound)));
+    }
 }
 
 fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, turn: f64) {
@@ -428,18 +448,36 @@ fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, 
     lines.push(arm("canary", &counts.canary));
     let relative = counts.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
     lines.push(format!("difference {}{}", unit.difference(counts.shift * turn), relative.unwrap_or_default()));
-    let dispersion = counts.p_dispersion.map(|p| format!(", dispersion p {}", format::p_value(p)));
+    let by = if counts.aligned { "interval by interval" } else { "both windows as one" };
     lines.push(format!(
-        "p {} by the test `{}` (pooled p {}{})",
+        "p {} with bursts allowed for, compared {by} (z {}; p {} if requests were independent; events vary {} times as much)",
         format::p_value(counts.p),
-        clean(&counts.test),
-        format::p_value(counts.p_pooled),
-        dispersion.unwrap_or_default()
+        format::number(counts.z),
+        format::p_value(counts.p_independent),
+        format::number(counts.inflation),
     ));
-    lines.push(format!("power {} to find a rate of {}", format::percent(counts.power), unit.value(counts.power_at_rate)));
+    if let Some(p) = counts.p_looks {
+        lines.push(format!("over the looks of the plan so far p {}, which decides", format::p_value(p)));
+    }
+    lines.push(format!("a rate of {} in the canary: p {}", unit.value(counts.detectable_rate), format::p_value(counts.p_detectable)));
 }
 
-fn limit_evidence(limit: &AppliedLimit, unit: &Unit) -> String {
+fn events_evidence(events: &EventNumbers, unit: &Unit) -> String {
+    let change = events.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative)));
+    format!(
+        "intervals with any: {} in the baseline, {} in the canary; {} and {} an interval{}; p {} by intervals (runs allowed for {}), {} by sums",
+        events.intervals_baseline,
+        events.intervals_canary,
+        unit.value(events.mean_baseline),
+        unit.value(events.mean_canary),
+        change.unwrap_or_default(),
+        format::p_value(events.p),
+        format::p_value(events.p_dependent),
+        format::p_value(events.p_sum),
+    )
+}
+
+fn limit_evidence(limit: &AppliedLimit, unit: &Unit, is_rate: bool) -> String {
     let (relative, absolute) = (format::percent(limit.relative), unit.distance(limit.absolute));
     let mut line = match (limit.relative > 0.0, limit.absolute > 0.0) {
         (false, true) => format!("regressed from {absolute}"),
@@ -447,32 +485,28 @@ fn limit_evidence(limit: &AppliedLimit, unit: &Unit) -> String {
         (_, false) => format!("regressed from {relative} ({})", clean(&limit.from)),
     };
     line.push_str(&format!(", with p at most {}", format::p_value(limit.p)));
-    if let Some(g) = limit.shift_in_noise {
-        line.push_str(&format!(" and at least {} times the scatter", format::number(g)));
+    if let Some(effect) = limit.proved_from {
+        line.push_str(&format!(", that is from an estimate of {}", estimate_size(effect, unit, is_rate)));
     }
     if let Some(spread) = limit.instance_spread {
-        line.push_str(&format!("; the baseline's instances differ by up to {}", format::percent(spread)));
+        line.push_str(&format!("; fresh instances differ by {} (one standard deviation)", format::percent(spread)));
     }
     line
 }
 
-/// What placebo windows say. Of ratios the numbers are differences of rates, with or without counts; of values relative shifts.
-fn history_evidence(history: &HistoryNumbers, kind: Kind, unit: &Unit, turn: f64) -> String {
-    let is_ratio = kind == Kind::Ratio;
-    let distance = |value: f64| if is_ratio { unit.distance(value) } else { format::percent(value) };
-    let signed = |value: f64| if is_ratio { unit.difference(value) } else { format::signed_percent(value) };
-    let arms = if history.both_arms { "both arms" } else { "one series, before and after" };
+/// What placebo windows say: of values relative shifts, of ratios differences of rates, of counts how their deviates scatter.
+fn history_evidence(metric: &MetricResult, history: &HistoryNumbers, unit: &Unit, is_rate: bool) -> String {
     let windows = format!("{} placebo window{}", history.windows, if history.windows == 1 { "" } else { "s" });
-    let mut line = format!("history: {windows} of {} points, of {arms}", history.window_points);
-    match history.quantile {
-        Some(quantile) => {
-            line.push_str(&format!("; nine in ten lie within {} of their centre, {}", distance(quantile), signed(history.centre * turn)))
+    let mut line = format!("history: {windows} of {} points", history.window_points);
+    match history.spread {
+        Some(spread) if metric.counts.is_some() => {
+            line.push_str(&format!("; their deviates have a standard deviation of {} (1 if requests were independent)", format::number(spread)));
         }
+        Some(spread) => line.push_str(&format!("; their shifts have a standard deviation of {}", estimate_size(spread, unit, is_rate))),
         None => line.push_str("; they differ without bound"),
     }
-    match history.limit {
-        Some(limit) => line.push_str(&format!("; that supports a limit of {}", distance(limit))),
-        None => line.push_str("; too little for a limit of its own"),
+    if let Some(clock) = history.clock {
+        line.push_str(&format!("; compared with this hour on earlier days, when the arms differed by {}", format::signed_percent(clock)));
     }
     line
 }
