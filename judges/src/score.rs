@@ -107,6 +107,22 @@ fn total_score(groups: &[GroupScore]) -> Option<f64> {
     judged.then(|| (score * 100.0).round() / 100.0)
 }
 
+/// Whether the arms could have differed at all: neither one constant in both, nor one series.
+fn could_differ(metric: &MetricResult) -> bool {
+    !matches!(metric.reason, Reason::Identical | Reason::SameSeries)
+}
+
+/// Whether a metric that could differ is neither acquitted nor speaks against the canary.
+fn is_open(metric: &MetricResult) -> bool {
+    matches!(metric.status, Status::Inconclusive | Status::NoData) && could_differ(metric)
+}
+
+/// "; not decided: `a` and `b`": what is not a pass in a canary that passes.
+fn undecided_words(metrics: &[MetricResult]) -> String {
+    let open = named(metrics, |m| matches!(m.status, Status::Inconclusive | Status::NoData));
+    if open.is_empty() { String::new() } else { format!("; not decided: {}", explain::names(&open)) }
+}
+
 fn named<'a>(metrics: &'a [MetricResult], wanted: impl Fn(&MetricResult) -> bool + 'a) -> Vec<String> {
     metrics.iter().filter(|metric| !metric.muted && wanted(metric)).map(|metric| metric.name.clone()).collect()
 }
@@ -183,12 +199,12 @@ fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult],
         let sentence = format!("{} {verb} too few points", explain::names(&missing));
         add(VerdictReason::NoData, missing, sentence);
     }
-    // A metric that may lack data is left out of the count where it does.
+    // A metric that may lack data is left out of the count where it does, and so is one that could not differ.
     let excused = |m: &MetricResult| m.status == Status::NoData && m.optional && !m.critical;
-    let open = |m: &MetricResult| matches!(m.status, Status::Inconclusive | Status::NoData) && !excused(m);
+    let open = |m: &MetricResult| is_open(m) && !excused(m);
     let critical = named(metrics, |m| open(m) && m.critical);
     let undecided = named(metrics, open);
-    let could_differ = metrics.iter().filter(|m| !m.muted && m.reason != Reason::Identical && !excused(m)).count();
+    let could_differ = metrics.iter().filter(|m| !m.muted && could_differ(m) && !excused(m)).count();
     if !critical.is_empty() {
         let verbs = if critical.len() == 1 { ("is", "has") } else { ("are", "have") };
         let sentence = format!("{} {} critical and {} too little data to tell", explain::names(&critical), verbs.0, verbs.1);
@@ -198,8 +214,14 @@ fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult],
         let metrics = explain::count(could_differ as u64, "metric");
         let sentence = format!("{} of {metrics} that could differ {verb} too little data to tell", undecided.len());
         add(VerdictReason::InsufficientEvidence, undecided, sentence);
-    } else if score.is_none() && !config.metrics.is_empty() {
-        add(VerdictReason::InsufficientEvidence, undecided, "no metric that counts could be judged".to_owned());
+    } else if could_differ == 0 && !config.metrics.is_empty() || score.is_none() && !config.metrics.is_empty() {
+        let all = named(metrics, |m| !crate::score::could_differ(m));
+        let sentence = if could_differ == 0 && !all.is_empty() {
+            "no metric could have differed between the arms, so that nothing was compared".to_owned()
+        } else {
+            "no metric that counts could be judged".to_owned()
+        };
+        add(VerdictReason::InsufficientEvidence, if undecided.is_empty() { all } else { undecided }, sentence);
     }
     let needed = config.min_observation.seconds();
     // The looks that are left observe longer anyway.
@@ -226,7 +248,8 @@ fn recommendation(
             Recommendation { action: Action::Hold, sentence, remedies: Vec::new(), next_share: None }
         }
         Verdict::Pass => {
-            Recommendation { action: Action::Promote, sentence: "promote the canary".to_owned(), remedies: Vec::new(), next_share: None }
+            let sentence = format!("promote the canary{}", undecided_words(metrics));
+            Recommendation { action: Action::Promote, sentence, remedies: Vec::new(), next_share: None }
         }
         Verdict::Fail => {
             let sentence = format!("roll back: {}", reasons.iter().map(|cause| cause.sentence.as_str()).collect::<Vec<_>>().join("; "));
@@ -321,9 +344,10 @@ fn summary(verdict: Verdict, metrics: &[MetricResult], reasons: &[VerdictCause])
     match verdict {
         Verdict::Pass if metrics.is_empty() => "pass: every instance runs the version that it should".to_owned(),
         Verdict::Pass => {
-            let open = metrics.iter().filter(|m| !m.muted && matches!(m.status, Status::Inconclusive | Status::NoData)).count();
-            let passed = metrics.iter().filter(|m| !m.muted && m.status == Status::Pass).count();
-            let rest = if open > 0 { format!("; {} without enough data", explain::count(open as u64, "metric")) } else { String::new() };
+            let passed = metrics.iter().filter(|m| !m.muted && m.status == Status::Pass && could_differ(m)).count();
+            let same = metrics.iter().filter(|m| !m.muted && m.status == Status::Pass && !could_differ(m)).count();
+            let same = if same > 0 { format!(", {same} the same throughout") } else { String::new() };
+            let rest = format!("{same}{}", undecided_words(metrics));
             let regressed = named(metrics, |m| m.status == Status::Regressed);
             // Only under `fail_on: score` does a canary pass with one.
             let outvoted = if regressed.is_empty() {

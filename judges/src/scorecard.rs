@@ -229,6 +229,8 @@ pub enum Guard {
     CouldNotDetect,
     /// Fewer requests in the canary than required.
     FewRequests,
+    /// The arms' traffic differs, and the metric follows it.
+    Traffic,
 }
 
 /// A guard and what it saw.

@@ -500,7 +500,10 @@ fn history_evidence(metric: &MetricResult, history: &HistoryNumbers, unit: &Unit
     let mut line = format!("history: {windows} of {} points", history.window_points);
     match history.spread {
         Some(spread) if metric.counts.is_some() => {
-            line.push_str(&format!("; their deviates have a standard deviation of {} (1 if requests were independent)", format::number(spread)));
+            line.push_str(&format!(
+                "; their deviates have a standard deviation of {} (1 if requests were independent)",
+                format::number(spread)
+            ));
         }
         Some(spread) => line.push_str(&format!("; their shifts have a standard deviation of {}", estimate_size(spread, unit, is_rate))),
         None => line.push_str("; they differ without bound"),

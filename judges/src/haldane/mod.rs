@@ -29,6 +29,7 @@ mod recent;
 mod rule;
 mod silence;
 mod subject;
+mod traffic;
 
 use crate::config::{CheckedConfig, Kind, Metric};
 use crate::evidence::{Evidence, Looks};
@@ -105,6 +106,7 @@ pub(crate) fn judge_metrics(
         observed_seconds: evidence.observed_seconds,
         looks: evidence.looks.filter(|plan| plan.looks > 1),
     };
+    let traffic = traffic::times(config, evidence);
     config
         .metrics
         .iter()
@@ -114,10 +116,11 @@ pub(crate) fn judge_metrics(
             let context = Context { step_seconds: evidence.step_seconds_of(i), ..context };
             let to_confirm = cleaned.as_ref().ok().filter(|_| metric.confirm > 1).cloned();
             let result = judge_one(metric, cleaned, context);
-            match to_confirm {
+            let result = match to_confirm {
                 Some(cleaned) => looks::confirmed(result, metric, &cleaned, context),
                 None => result,
-            }
+            };
+            traffic::discounted(result, metric, traffic)
         })
         .collect()
 }

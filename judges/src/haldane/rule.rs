@@ -136,3 +136,6 @@ pub(super) struct Levels {
 pub(super) const POINT_LEVELS: Levels = Levels { regressed: (0.01, 0.05), suspect: (0.05, 0.10) };
 /// Of a minority of points, which is looked for after the level found nothing.
 pub(super) const MINORITY_LEVELS: Levels = Levels { regressed: (0.001, 0.01), suspect: (0.05, 0.10) };
+
+/// Times by which the arms' traffic may differ before what follows it is not compared as it is.
+pub(super) const UNEVEN: f64 = 2.0;

@@ -1,0 +1,60 @@
+//! Quantities that follow the traffic: errors a second, bytes sent. Where the arms' traffic differs, what it explains is neither held against
+//! the canary nor counted for it.
+
+use super::rule;
+use crate::config::{CheckedConfig, Direction, Kind, Metric};
+use crate::evidence::{Evidence, Observation, Points};
+use crate::explain;
+use crate::scorecard::{Guard, GuardFinding, MetricResult, Mode, Reason, Remedy, Status};
+use crate::stats::Sample;
+
+/// Times the baseline's traffic that the canary had: as the request states the share, else as the metric that measures it says; `None`
+/// where neither is known.
+pub(super) fn times(config: &CheckedConfig, evidence: &Evidence) -> Option<f64> {
+    if let Some(share) = evidence.canary_share.filter(|share| *share > 0.0 && *share < 1.0) {
+        return Some(share / (1.0 - share));
+    }
+    let (_, observation) = config.metrics.iter().zip(&evidence.observations).find(|(metric, _)| metric.traffic)?;
+    let Observation::Sampled { baseline, canary } = observation else { return None };
+    let mean = |points: &Points| match points {
+        Points::Values(values) => Sample::of_present(values).ok().map(|sample| sample.mean()),
+        Points::Counts { .. } => None,
+    };
+    let (baseline, canary) = (mean(&baseline.points)?, mean(&canary.points)?);
+    (baseline > 0.0 && canary > 0.0).then_some(canary / baseline)
+}
+
+/// Whether a metric is an amount that arrives with the traffic, and is compared as it is.
+fn follows(metric: &Metric) -> bool {
+    let rate = metric.unit.as_deref().is_some_and(|unit| unit.ends_with("/s") || unit.ends_with("/min"));
+    !metric.traffic && metric.per.is_none() && (metric.kind == Kind::Events || metric.kind == Kind::Value && rate)
+}
+
+/// Withdraws what the traffic explains: a pass of what fell with it, and a regression of what rose with it.
+pub(super) fn discounted(mut result: MetricResult, metric: &Metric, times: Option<f64>) -> MetricResult {
+    let Some(times) = times.filter(|times| follows(metric) && !(1.0 / rule::UNEVEN..=rule::UNEVEN).contains(times)) else { return result };
+    let fewer = times < 1.0;
+    // What less traffic does looks good where a rise is worse, and bad where a fall is.
+    let looks_good = match metric.direction {
+        Direction::Increase => Some(fewer),
+        Direction::Decrease => Some(!fewer),
+        Direction::Either => None,
+    };
+    let judged_by_size =
+        !matches!(result.reason, Reason::Silent | Reason::Ended | Reason::InstancesSilent | Reason::InstanceDead | Reason::Limit);
+    let explained = match result.status {
+        Status::Pass => looks_good != Some(false),
+        Status::Regressed | Status::Suspect => judged_by_size && looks_good != Some(true),
+        Status::Inconclusive | Status::NoData | Status::Error => false,
+    };
+    if !explained {
+        return result;
+    }
+    let sentence = format!("the canary had {} times the baseline's traffic, which this metric follows", explain::digits(times));
+    result.guards.push(GuardFinding { guard: Guard::Traffic, sentence: sentence.clone() });
+    result.sentence = format!("{sentence}: compared as it is, it {}", result.sentence);
+    (result.status, result.reason, result.mode) = (Status::Inconclusive, Reason::FollowsTraffic, Mode::None);
+    let remedy = format!("make `{}` `per: request` beside a metric with `traffic: true`, or `kind: ratio` with its total", metric.name);
+    result.remedies = vec![Remedy::Configure { sentence: remedy }];
+    result
+}
