@@ -4,9 +4,12 @@
 
 mod aca;
 mod config;
+mod families;
 mod guards;
+mod invariants;
 mod layering;
 mod properties;
+mod random;
 mod reference;
 mod rule;
 mod scenarios;
