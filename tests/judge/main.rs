@@ -11,6 +11,5 @@ mod layering;
 mod properties;
 mod random;
 mod reference;
-mod rule;
 mod scenarios;
 mod simulation;

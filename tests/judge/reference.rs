@@ -1,11 +1,9 @@
 //! The statistics against numbers from R, SciPy and the reference procedure (`fixtures/reference`, scripts in `make/`).
 
 use haldane_judges::stats::binomial::{clopper_pearson, conditional_mid_p, conditional_power};
-use haldane_judges::stats::counts::{ArmCounts, compare_aligned};
 use haldane_judges::stats::dependence::{lag1_autocorrelation, long_run_variance, pooled_inflation, variance_inflation};
 use haldane_judges::stats::differences::{hodges_lehmann, shift_interval};
 use haldane_judges::stats::mann_whitney::{Method, mann_whitney};
-use haldane_judges::stats::multiplicity::{benjamini_hochberg, holm};
 use haldane_judges::stats::paired::{paired_rank_test, paired_ratio};
 use haldane_judges::stats::prediction::prediction_test;
 use haldane_judges::stats::trend::{mann_kendall, theil_sen, trend};
@@ -213,35 +211,6 @@ fn binomial_bounds_powers_and_mid_p_agree_with_r_and_scipy() {
 }
 
 #[test]
-fn the_score_shrunk_for_bursts_agrees_with_scipy() {
-    let mut shrunk = 0;
-    for case in cases("bursts", 50) {
-        let name = case["name"].as_str().unwrap();
-        let [xc, mc, xb, mb] = ["xc", "mc", "xb", "mb"].map(|field| numbers(&case[field]));
-        let compared = compare_aligned(ArmCounts { events: &xc, totals: &mc }, ArmCounts { events: &xb, totals: &mb }).unwrap();
-        close(compared.p_pooled, &case["p_pooled"], &format!("{name} pooled"));
-        close(compared.p_bursts, &case["p_bursts"], &format!("{name} bursts"));
-        shrunk += usize::from(number(&case["inflation"]) > 1.0);
-    }
-    assert!(shrunk > 20, "{shrunk} of the cases are shrunk");
-}
-
-#[test]
-fn adjusted_p_values_agree_with_r() {
-    for case in cases("multiplicity", 10) {
-        let name = case["name"].as_str().unwrap();
-        let p = numbers(&case["p"]);
-        for (got, field) in [(holm(&p), "holm"), (benjamini_hochberg(&p), "bh")] {
-            let want = case[field].as_array().unwrap();
-            assert_eq!(got.len(), want.len());
-            for (got, want) in got.iter().zip(want) {
-                close(*got, want, &format!("{name} {field}"));
-            }
-        }
-    }
-}
-
-#[test]
 fn the_golden_vectors_agree_in_the_fields_their_readme_names() {
     let golden = fixture("golden_vectors");
     let mut kinds = std::collections::BTreeMap::new();
@@ -264,17 +233,8 @@ fn the_golden_vectors_agree_in_the_fields_their_readme_names() {
                 close(ratio.low, &want["ci90"][0], &format!("{i} low"));
                 close(ratio.high, &want["ci90"][1], &format!("{i} high"));
             }
-            "counts" => {
-                let [xc, mc, xb, mb] = ["xc", "mc", "xb", "mb"].map(|field| numbers(&case[field]));
-                let compared = compare_aligned(ArmCounts { events: &xc, totals: &mc }, ArmCounts { events: &xb, totals: &mb }).unwrap();
-                close(compared.p_pooled, &want["p_pooled"], &format!("{i} pooled"));
-                close(compared.p_dispersion.unwrap(), &want["p_dispersion"], &format!("{i} dispersion"));
-                close(compared.p, &want["p"], &format!("{i} p"));
-                if let Some(effective) = compared.effective {
-                    close(effective, &want["n_eff"], &format!("{i} n_eff"));
-                }
-                close(xc.iter().sum::<f64>() / mc.iter().sum::<f64>(), &want["rate_c"], &format!("{i} rate"));
-            }
+            // Of the count comparison of the first edition; the one that took its place has its own reference.
+            "counts" => {}
             "exact_ties" => {
                 let test = mann_whitney(&sample(&case["canary"]), &sample(&case["baseline"]));
                 close(test.p.greater, &want["p_exact_ties"], &format!("{i} exact"));

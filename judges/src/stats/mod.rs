@@ -8,7 +8,6 @@ pub mod dependence;
 pub mod differences;
 pub mod hypergeometric;
 pub mod mann_whitney;
-pub mod multiplicity;
 pub mod paired;
 pub mod power;
 pub mod prediction;
