@@ -23,7 +23,8 @@ pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mu
                 shapes.extend(reader.examine(&pointer, store, part, text, findings));
             }
         }
-        if judge != JudgeName::NetflixAca {
+        // Limits alone compare no arms, but by a multiple of the baseline.
+        if judge == JudgeName::HaldaneV1 || (judge == JudgeName::ThresholdV1 && metric.limits.max_ratio.is_some()) {
             follows_traffic(&at, config, metric, &shapes, findings);
         }
     }

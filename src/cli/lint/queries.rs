@@ -93,10 +93,11 @@ impl<'a> Reader<'a> {
                 findings.extend(others.map(|leftover| Finding::warning(at, leftover.to_string())));
             }
         }
-        explained.extend(left.into_iter().map(|leftover| leftover.text));
-        if !will_ask {
-            self.same_for_both(at, &names, findings);
+        // What should have been replaced may well have told the arms apart.
+        if !will_ask && left.is_empty() {
+            self.same_for_both(at, store, &names, findings);
         }
+        explained.extend(left.into_iter().map(|leftover| leftover.text));
         match read.ok()?? {
             Ok(shape) => {
                 if let Some(rate) = shape.rate.filter(|_| part == Part::Count) {
@@ -142,7 +143,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing in the query can differ between the arms.
-    fn same_for_both(&self, at: &str, names: &[&str], findings: &mut Vec<Finding>) {
+    fn same_for_both(&self, at: &str, store: &str, names: &[&str], findings: &mut Vec<Finding>) {
         let has_default = |name: &str| self.config.variables.get(name).is_some_and(|variable| variable.default.is_some());
         let tells_apart = |name: &&str| !matches!(*name, "step" | "window") && !has_default(name);
         if names.iter().any(tells_apart) {
@@ -153,9 +154,10 @@ impl<'a> Reader<'a> {
             [] => String::new(),
             names => format!(" ({} is the same for both arms unless each request says otherwise)", names.join(", ")),
         };
+        let example = if store == "datadog" { "version:${scope}" } else { "app=\"${scope}\"" };
         let message = format!(
             "nothing in this query tells the arms apart{but}, so that the canary is compared with itself; put `${{scope}}` where it selects \
-             an arm, such as `app=\"${{scope}}\"`"
+             an arm, such as `{example}`"
         );
         findings.push(Finding::warning(at, message));
     }
@@ -260,7 +262,7 @@ mod tests {
     fn a_query_that_is_the_same_for_both_arms_is_named_with_the_remedy() {
         says("prometheus", "up{a=\"web\"}", Severity::Warning, &["nothing in this query tells the arms apart,", "`${scope}`"]);
         says("prometheus", "up{a=\"${ns}\"}", Severity::Warning, &["(`${ns}` is the same for both arms", "`app=\"${scope}\"`"]);
-        says("datadog", "avg:m{*}", Severity::Warning, &["nothing in this query tells the arms apart,"]);
+        says("datadog", "avg:m{*}", Severity::Warning, &["nothing in this query tells the arms apart,", "`version:${scope}`"]);
         for text in ["up{a=\"${scope}\"}", "up{a=\"${be}\"}", "up{a=\"${location}\"}"] {
             assert_eq!(said_in("variables: {be: {}},", "prometheus", Part::Single, text), [], "{text}");
         }

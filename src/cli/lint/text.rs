@@ -26,6 +26,8 @@ const LABEL: usize = 14;
 /// Columns before a finding, which hold its severity.
 const SEVERITY: usize = 11;
 const GAP: &str = "  ";
+/// Longest text in backticks that is never broken, in bytes.
+const SHORT: usize = 30;
 /// Before a note that stands with its metric.
 const NOTE: &str = "    - ";
 const BOLD: Style = Style::new().bold();
@@ -287,9 +289,15 @@ fn broken(text: &str, width: usize) -> Vec<String> {
 /// What is between white space, of which that within a query's quotes is a part of the query; and whether it begins within a query.
 fn words(text: &str) -> Vec<(&str, bool)> {
     let (mut words, mut begun, mut quoting) = (Vec::new(), (0, false), Quoting::default());
+    // Where a short text in backticks ends, such as a field and its value, which stays whole.
+    let mut short_until = 0;
     for (at, c) in text.char_indices() {
+        if c == '`' && !quoting.in_query {
+            let length = text[at + 1..].find('`').filter(|length| *length <= SHORT);
+            short_until = length.map_or(short_until, |length| at + 1 + length);
+        }
         quoting.read(c);
-        if c.is_whitespace() && quoting.quote.is_none() {
+        if c.is_whitespace() && quoting.quote.is_none() && at > short_until {
             words.push((&text[begun.0..at], begun.1));
             begun = (at + c.len_utf8(), quoting.in_query);
         }
@@ -525,6 +533,7 @@ mod tests {
             let long = lines.iter().filter(|line| line.width() > width).count();
             assert!(long <= 2, "{width}: {lines:#?}");
         }
+        assert_eq!(broken("make it `kind: ratio`, or leave it", 18), ["make it", "`kind: ratio`, or", "leave it"]);
         assert_eq!(broken("a word too-long-for-it", 8), ["a word", "too-long", "-for-it"]);
     }
 
