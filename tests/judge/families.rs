@@ -32,7 +32,7 @@ impl Found {
                 _ => found.open += 1,
             }
         }
-        println!("{found:?}");
+        println!("{}: {found:?}", found.family);
         found
     }
 

@@ -292,7 +292,7 @@ fn every_scenario_holds() {
         for scenario in &read {
             if let Err(error) = std::panic::catch_unwind(|| check(scenario)) {
                 let words = error.downcast_ref::<String>().cloned();
-                broken.push(format!("{}: {}", path.display(), words.unwrap_or_else(|| scenario.claim.clone())));
+                broken.push(format!("{}: {}", path.file_name().unwrap().display(), words.unwrap_or_else(|| scenario.claim.clone())));
             }
         }
     }
