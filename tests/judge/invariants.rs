@@ -57,7 +57,7 @@ fn worsened(draw: &mut Draw, metric: &Metric, touched: impl Fn(usize) -> bool) -
     };
     let (low, high) = all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
     let size = all.iter().map(|v| v.abs()).sum::<f64>() / all.len() as f64;
-    if !(size > 0.0) {
+    if all.is_empty() || size == 0.0 {
         return None;
     }
     let factor = draw.magnitude(1.05, 8.0);
@@ -307,7 +307,8 @@ fn stratified(metric: &Metric) -> Option<Stratified> {
     let [mut s, mut v, mut weight, mut of_canary, mut of_baseline] = [0.0; 5];
     for i in 0..xb.len().min(xc.len()) {
         let (xb, mb, xc, mc) = (xb[i], mb[i], xc[i], mc[i]);
-        if !(xb + xc).is_finite() || !(mb > 0.0 && mc > 0.0) {
+        let counted = (xb + xc).is_finite() && mb > 0.0 && mc > 0.0;
+        if !counted {
             continue;
         }
         let (x, n) = (xb + xc, mb + mc);
@@ -402,7 +403,7 @@ fn a_limit_that_every_point_breaks_is_never_passed_and_convicts_where_the_baseli
                 None if size == 0.0 => 1.0,
                 None => 0.01 * size,
             };
-            if !(room > 0.0) {
+            if room <= 0.0 {
                 return Outcome::Silent;
             }
             if falls {
