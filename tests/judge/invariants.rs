@@ -50,6 +50,10 @@ fn worse_sign(metric: &Metric) -> Option<f64> {
 /// The canary made worse at the points of `touched`, by a factor where its level is above 0, or by a shift; and how.
 fn worsened(draw: &mut Draw, metric: &Metric, touched: impl Fn(usize) -> bool) -> Option<(Metric, String)> {
     let sign = worse_sign(metric)?;
+    // Where either change is worse, to move away from one limit is to keep it.
+    if metric.direction() == "either" && !metric.spec["limits"].is_null() {
+        return None;
+    }
     let all: Vec<f64> = if metric.canary.instances.is_empty() {
         finite(&metric.canary.points)
     } else {
@@ -63,7 +67,7 @@ fn worsened(draw: &mut Draw, metric: &Metric, touched: impl Fn(usize) -> bool) -
     let factor = draw.magnitude(1.05, 8.0);
     let shift = size * draw.magnitude(0.02, 4.0);
     let (by_factor, way) = (draw.chance(0.5), metric.direction());
-    let on = |change: &dyn Fn(f64) -> f64| metric.with_canary(|t, v| if touched(t) { change(v) } else { v });
+    let on = |change: &dyn Fn(f64) -> f64| metric.with_canary(|t, v| if touched(t) && v.is_finite() { change(v) } else { v });
     if let Some(whole) = metric.bound() {
         // The share of what is bad grows, as far as it can.
         let bad = |v: f64| if sign > 0.0 { v } else { whole - v };
