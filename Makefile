@@ -14,7 +14,7 @@ export HALDANE_CORPUS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test simulate evaluate check fmt fmt-check clippy doc deny bench fuzz openapi conformance go-tool
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench fuzz openapi conformance go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,10 @@ evaluate: ## measure the judges on the labelled corpus (HALDANE_CORPUS=FOLDER), 
 
 bench: ## time one metric's judgement beside a sort of its arms
 	$(CARGO) bench -p haldane-judges --bench judgement
+
+# HALDANE_CASES: random canaries a property (100,000); HALDANE_SEED=N judges and shows one alone.
+properties: ## judge random canaries of every kind and fail where something that must always hold does not (hours)
+	HALDANE_CASES=$(or $(HALDANE_CASES),100000) $(CARGO) test --release -p haldane-judges --test judge invariants -- --nocapture
 
 # HALDANE_RUNS: runs a cell (2,000); the tables are kept in fixtures/simulation/README.md.
 simulate: ## judge simulated ratios and print false alarms and power, failing where a goal is missed (minutes)

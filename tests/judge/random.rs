@@ -362,10 +362,12 @@ fn stated(draw: &mut Draw, spec: &mut Value, level: f64) {
     if draw.chance(0.1) {
         spec["tolerance"]["absolute"] = json!(level * draw.within(0.01, 0.4));
     }
-    if draw.chance(0.1) {
+    // On the side that is worse: a canary that moves away from a limit on the other keeps it the better the worse it is.
+    let (rises, falls) = (spec["direction"] != "decrease", spec["direction"] != "increase");
+    if rises && draw.chance(0.15) {
         spec["limits"]["max"] = json!(level * draw.within(0.9, 3.0));
     }
-    if draw.chance(0.1) {
+    if falls && draw.chance(0.15) {
         spec["limits"]["min"] = json!(level * draw.within(0.1, 0.89));
     }
     if draw.chance(0.05) {
@@ -382,11 +384,11 @@ pub(crate) fn any_values(draw: &mut Draw, n: usize) -> Metric {
         spec["unit"] = json!("percent");
         spec["direction"] = json!("decrease");
     } else {
+        if shape == "ramp" && draw.chance(0.3) {
+            spec["accumulating"] = json!(true);
+            spec["direction"] = json!("increase");
+        }
         stated(draw, &mut spec, noise.level);
-    }
-    if shape == "ramp" && draw.chance(0.3) {
-        spec["accumulating"] = json!(true);
-        spec["direction"] = json!("increase");
     }
     if draw.chance(0.15) {
         spec["per_instance"] = json!("pod");
@@ -522,7 +524,7 @@ pub(crate) fn any_rate(draw: &mut Draw, n: usize) -> Metric {
     let errors = if draw.chance(0.5) { errors.scaled(100.0).with("unit", json!("percent")) } else { errors };
     match (errors.spec["limits"].is_null(), draw.whole(0, 9)) {
         (true, 0..=3) => errors.complement(),
-        (_, 4) => errors.with("direction", json!("either")),
+        (true, 4) => errors.with("direction", json!("either")),
         _ => errors,
     }
 }
