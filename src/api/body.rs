@@ -493,7 +493,7 @@ fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, sett
     if start < 0 {
         let field = if body.start.is_some() { "start" } else { "duration" };
         let detail = format!("the window starts at {}, before 1970, and no store has samples of then; give a later start", written(start));
-        return Err(Problem::invalid(&format!("/window/{field}"), detail));
+        return Err(Problem::invalid(format!("/window/{field}"), detail));
     }
     let end = end.min(now);
     if end <= start {
