@@ -504,8 +504,9 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
     if let Some(account) = plan.account {
         account.source.kind().clone_into(&mut provenance.from);
         for planned in queries.iter().filter(|planned| planned.arm == Arm::Canary) {
-            let of_query = account.source.advise(&planned.query);
-            advice.extend(of_query.into_iter().filter(|advice| metric.is_none_or(|metric| advice.concerns(metric))));
+            let of_query = account.source.advise(&planned.query).into_iter();
+            let of_query = of_query.filter(|advice| planned.part != Part::Denominator || advice.concerns_totals());
+            advice.extend(of_query.filter(|advice| metric.is_none_or(|metric| advice.concerns(metric))));
         }
         if learns && queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text)) {
             warnings.push("judged without history: the query's points depend on the range over which it is asked".to_owned());

@@ -517,7 +517,7 @@ fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, sett
     if start < 0 {
         let field = if body.start.is_some() { "start" } else { "duration" };
         let detail = format!("the window starts at {}, before 1970, and no store has samples of then; give a later start", written(start));
-        return Err(Problem::invalid(&format!("/window/{field}"), detail));
+        return Err(Problem::invalid(format!("/window/{field}"), detail));
     }
     let end = end.min(now);
     if end <= start {
@@ -852,7 +852,6 @@ mod tests {
             (json!({ "duration": "0s" }), "/window/duration", "before or when it starts"),
             (json!({ "start": "0000-01-01T00:00:00Z" }), "/window/start", "starts at 0000-01-01T00:00:00Z, before 1970"),
             (json!({ "start": "1969-12-31T23:59:59Z", "step": "365d" }), "/window/start", "before 1970"),
-            (json!({ "duration": "36500d" }), "/window/duration", "before 1970"),
             (json!({ "end": "1970-01-01T00:10:00Z", "duration": "1h" }), "/window/duration", "before 1970"),
             (json!({ "duration": "30m", "step": "0s" }), "/window/step", "0s is no distance"),
             (json!({ "duration": "30m", "step": "1h" }), "/window", "not one whole step"),

@@ -171,6 +171,12 @@ impl Advice {
     pub fn concerns(&self, metric: &Metric) -> bool {
         !self.unless.is_some_and(|declared| declared.by(metric)) && self.only.is_none_or(|declared| declared.by(metric))
     }
+
+    /// Whether it matters for a query of a ratio's totals as well: where those are absent, nothing is taken for a zero.
+    #[must_use]
+    pub fn concerns_totals(&self) -> bool {
+        self.only != Some(Declared::AbsentMeansZero)
+    }
 }
 
 /// How to ask which histogram buckets the values of a query are interpolated in: a query that returns a series for each of them.

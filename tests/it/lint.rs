@@ -66,7 +66,10 @@ metrics:
     limits: {{max: 0.01}}
     queries:
       prometheus:
-        numerator: sum(increase({COUNT}{{pod=~"${{scope}}-6.*", http_response_status_code=~"5.."}}[${{step}}]))
+        numerator: >-
+          sum(({COUNT}{{pod=~"${{scope}}-6.*", http_response_status_code=~"5.."}}
+          unless max_over_time({COUNT}{{pod=~"${{scope}}-6.*", http_response_status_code=~"5.."}}[10m] offset ${{step}}))
+          or increase({COUNT}{{pod=~"${{scope}}-6.*", http_response_status_code=~"5.."}}[${{step}}]))
         denominator: sum(increase({COUNT}{{pod=~"${{scope}}-6.*"}}[${{step}}]))
   - name: memory
     unit: bytes
@@ -194,7 +197,10 @@ fn a_counter_that_is_mostly_absent_is_no_warning_where_that_means_zero() {
     traffic: true
     absent_means_zero: true
     limits: {{max: 1e6}}
-    queries: {{prometheus: 'sum(increase({COUNT}{{pod=~"${{scope}}-6.*"}}[${{step}}])) > 0'}}
+    queries:
+      prometheus: >-
+        sum(({COUNT}{{pod=~"${{scope}}-6.*"}} unless max_over_time({COUNT}{{pod=~"${{scope}}-6.*"}}[10m] offset ${{step}}))
+        or increase({COUNT}{{pod=~"${{scope}}-6.*"}}[${{step}}])) > 0
 "#
     );
     let yaml = sound() + counter.trim_start_matches('\n');

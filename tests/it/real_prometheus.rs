@@ -456,8 +456,11 @@ async fn a_real_prometheus_understands_every_shipped_query() {
     }
 }
 
-/// The counter of requests as Prometheus has it of some pods: what `value` says at each scrape, counted from the recording's start.
-fn counters(series: &[(&str, &str, &dyn Fn(i64) -> Option<i64>)]) -> String {
+/// What a counter says at a scrape, counted from the recording's start; nothing where it is not there.
+type Counter<'a> = &'a dyn Fn(i64) -> Option<i64>;
+
+/// The counter of requests as Prometheus has it, by pod and status.
+fn counters(series: &[(&str, &str, Counter<'_>)]) -> String {
     let mut text = "# TYPE http_server_request_duration_seconds_count unknown\n".to_owned();
     for (pod, code, value) in series {
         for scrape in 0..4 * MINUTES as i64 {

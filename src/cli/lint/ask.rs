@@ -115,7 +115,7 @@ pub(super) async fn ask<'a>(
         let began = Instant::now();
         let (text, outcome, mut advice) = try_one(args, config, &account.source, window, arm, template).await;
         if let Some(metric) = metric.and_then(|i| config.metrics.get(i)) {
-            advice.retain(|advice| advice.concerns(metric));
+            advice.retain(|advice| advice.concerns(metric) && (role != Role::Denominator || advice.concerns_totals()));
         }
         Asked { pointer, metric, role, arm, template, text, outcome, advice, took: began.elapsed(), meant: None }
     });

@@ -483,7 +483,25 @@ mod tests {
     const WINDOW: Window = Window { start: 600, end: 900, step_seconds: 60 };
 
     fn read(body: &str) -> Result<Reply, WireError> {
-        parse(body.as_bytes(), WINDOW)
+        parse(body.as_bytes(), WINDOW).map(|parsed| parsed.reply)
+    }
+
+    #[test]
+    fn what_annotates_a_query_is_told_from_what_is_missing_from_its_data() {
+        let said = |more: &str| {
+            let body = format!(r#"{{"status":"success",{more}"data":{{"resultType":"matrix","result":[]}}}}"#);
+            let Parsed { reply, missing } = parse(body.as_bytes(), WINDOW).unwrap();
+            (reply.warnings, missing)
+        };
+        let (warnings, missing) = said(r#""warnings":["PromQL warning: a","b"," PromQL info: c"],"infos":["d"],"isPartial":true,"#);
+        assert_eq!(warnings, ["the store warns: PromQL warning: a", "the store warns:  PromQL info: c", "the store notes: d"]);
+        assert_eq!(missing, ["the store warns: b", "the store says that its reply is partial: a part of it did not answer"]);
+        let many = format!("\"warnings\":{:?},", vec!["no store"; MAX_NOTES + 2]);
+        let (_, missing) = said(&many);
+        assert_eq!((missing.len(), missing.last().unwrap().as_str()), (MAX_NOTES + 1, "the store warns of 2 more things"));
+        for whole in ["", r#""warnings":[],"#, r#""warnings":null,"isPartial":false,"#, r#""isPartial":null,"#] {
+            assert_eq!(said(whole).1, Vec::<String>::new(), "{whole}");
+        }
     }
 
     fn matrix(result: &str) -> Reply {
