@@ -298,7 +298,8 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     // Ranks say little of rates, which are mostly zero: means are their estimate.
     let proved = m.rate || m.test.p.greater <= rule::P_RANK;
     let p = p_of(m.effect * rule::REACHES, m.sigma);
-    let legs = if m.means.is_some() { rule::LEGS } else { 1.0 };
+    let legs = if m.means.is_some() { rule::LEGS } else { (1.0, 1.0) };
+    let p = legs.0 * p;
     let against = m.unit > 0.0
         && m.effect >= subject.metric.detectable * if m.rate { m.level } else { 1.0 }
         && m.test.p.greater <= rule::AGAINST.1
@@ -310,7 +311,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     let ranks = Claim {
         size: bar.size(m, m.effect),
         p,
-        p_alone: if proved { legs * p } else { 1.0 },
+        p_alone: if proved { p } else { 1.0 },
         p_dependent: 0.0,
         levels: LEVELS,
         chances,
@@ -323,7 +324,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
         p_pass: rule::P_PASS / subject.context.passing_looks(),
     };
     let means = m.means.map(|(effect, sigma)| {
-        let p = legs * p_of(effect * rule::REACHES, sigma);
+        let p = legs.1 * p_of(effect * rule::REACHES, sigma);
         let size = bar.size(m, effect);
         Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy, unexplained: false, p_detectable: None, ..ranks }
     });
@@ -469,7 +470,8 @@ fn sameness(subject: &Subject<'_>) -> Option<Same> {
     let (b, c) = (&subject.baseline, &subject.canary);
     let (bs, cs) = (Sample::of_present(b).ok()?, Sample::of_present(c).ok()?);
     if bs.is_constant() && cs.is_constant() && bs.min() == cs.min() {
-        return Some(Same::Constant);
+        // A rate that is the same throughout was measured of requests that could have failed.
+        return if subject.is_rate() { None } else { Some(Same::Constant) };
     }
     let equal = b.len() == c.len() && b.iter().zip(c).all(|(b, c)| b == c || b.is_nan() && c.is_nan());
     (equal && subject.cleaned.is_concurrent()).then_some(Same::Series)
