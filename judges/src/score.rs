@@ -10,6 +10,8 @@ use crate::scorecard::{
     Action, GroupScore, Judgement, MetricResult, Reason, Recommendation, Remedy, Status, StatusCounts, Verdict, VerdictCause, VerdictReason,
 };
 
+/// Proposals to change the config that are told one by one.
+const MOST_PROPOSALS: usize = 3;
 /// A traffic split this unlikely, and this far off, is not what the rollout believes.
 const SPLIT_P: f64 = 1e-6;
 const SPLIT_OFF: f64 = 0.2;
@@ -326,6 +328,16 @@ fn canary_remedies(config: &CheckedConfig, evidence: &Evidence, metrics: &[Metri
     }
     // A change of the config helps the next release, not this one.
     remedies.sort_by_key(|remedy| matches!(remedy, Remedy::Configure { .. }));
+    let mut proposals = 0;
+    let all = remedies.iter().filter(|remedy| matches!(remedy, Remedy::Configure { .. })).count();
+    remedies.retain(|remedy| {
+        proposals += usize::from(matches!(remedy, Remedy::Configure { .. }));
+        !matches!(remedy, Remedy::Configure { .. }) || proposals <= MOST_PROPOSALS
+    });
+    if all > MOST_PROPOSALS {
+        let sentence = format!("likewise for {} more", explain::count((all - MOST_PROPOSALS) as u64, "metric"));
+        remedies.push(Remedy::Configure { sentence });
+    }
     remedies
 }
 

@@ -71,10 +71,12 @@ fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
         .iter()
         .zip(&totals)
         .filter(|(x, m)| **m > 0.0 && (limits.max.is_some_and(|max| **x > max * **m) || limits.min.is_some_and(|min| **x < min * **m)));
-    let proved = c.total > 0.0 && past(&c) && worse.count() >= rule::FEW_INTERVALS;
+    let seen = c.total > 0.0 && past(&c);
+    // One bad interval is seen, and proves nothing.
+    let proved = seen && worse.count() >= rule::FEW_INTERVALS;
     let both = b.total > 0.0 && past(&b);
     let limit = threshold::limit_words(subject.metric, limits.max, limits.min, true);
     let so = if both { format!("; the baseline's {} is past it too", explain::rate(b.rate)) } else { String::new() };
     let between = format!("the rate lies between {} and {}", explain::rate(c.bounds.low), explain::rate(c.bounds.high));
-    (walk(&Claim::certain(Size::of(proved, proved && !both))), format!("{between}, past the limit ({limit}){so}"))
+    (walk(&Claim::certain(Size::of(seen, proved && !both))), format!("{between}, past the limit ({limit}){so}"))
 }

@@ -87,7 +87,8 @@ pub(crate) struct Observation {
 type Examine = fn(&Subject<'_>, &mut MetricResult) -> Option<Observation>;
 
 /// The examiners around the level, in the order in which findings of one gravity stand.
-const EXAMINERS: [Examine; 6] = [silence::examine, limits::examine, recent::examine, minority::examine, leak::examine, instance::examine];
+const EXAMINERS: [Examine; 7] =
+    [silence::examine, limits::examine, level::events::examine, recent::examine, minority::examine, leak::examine, instance::examine];
 
 /// Judges every metric. The result has one entry for each, in the config's order.
 pub(crate) fn judge_metrics(
@@ -173,6 +174,16 @@ fn stand(result: &mut MetricResult, observation: Observation) {
 /// What the points past a limit say beside those of the baseline; for the judge that knows limits alone.
 pub(crate) fn limit_by_points(baseline: &[f64], canary: &[f64], past: impl Fn(f64) -> bool) -> Rung {
     limits::of_points(baseline, canary, past).0
+}
+
+/// A suspicion that a declared limit decides: what would be too little data without it is too little with it.
+fn or_by_limit(finding: &mut Finding, decision: Decision) {
+    if decision.status != Status::Regressed {
+        return;
+    }
+    let sentence = format!("{}; besides, it {}", decision.sentence, finding.result.sentence);
+    finding.decide(decision.status, decision.reason, Mode::Threshold, sentence);
+    finding.result.threshold = Some(decision.numbers);
 }
 
 /// Takes over what threshold mode decided, saying which guard led there.

@@ -99,7 +99,7 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
         }
         let m = value::measure(&arms)?;
         let (claim, _) = value::claims(subject, &m, chances, [false; 2]);
-        let gross = m.effect >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && (m.rate || m.shift >= rule::GROSS.2 * m.noise);
+        let gross = value::is_gross(&m);
         views.push((graded(&claim), gross, m));
     }
     let rung = together(views.iter().map(|(seen, gross, _)| (*seen, *gross)));

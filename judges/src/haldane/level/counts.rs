@@ -9,7 +9,7 @@ use crate::haldane::ladder::{self, Claim, Rung, Size};
 use crate::haldane::past::{both_arms, one_series};
 use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
-use crate::haldane::{fall_back, finite, ratio_to};
+use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
 use crate::quality::{CleanArm, Cleaned};
 use crate::remedy::{self, RatioTraffic};
 use crate::scorecard::{AppliedLimit, ArmCounts, CountNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, Reason, Status};
@@ -62,14 +62,17 @@ pub(in crate::haldane) struct Reading {
 
 impl Reading {
     pub(in crate::haldane) fn of(direction: Direction, baseline: (f64, f64), canary: (f64, f64)) -> Self {
-        let rate = |(x, m): (f64, f64)| if m > 0.0 { x / m } else { 0.0 };
-        let rises = match direction {
-            Direction::Increase => true,
-            Direction::Decrease => false,
-            Direction::Either => rate(canary) >= rate(baseline),
-        };
         let complement = 2.0 * (baseline.0 + canary.0) > baseline.1 + canary.1;
-        Self { complement, more_is_worse: rises != complement }
+        let more_is_worse = match direction {
+            Direction::Increase => !complement,
+            Direction::Decrease => complement,
+            // Whichever way it went, in the rarer of events and non-events.
+            Direction::Either => {
+                let rarer = |(x, m): (f64, f64)| if complement { m - x } else { x };
+                rarer(canary) * baseline.1 >= rarer(baseline) * canary.1
+            }
+        };
+        Self { complement, more_is_worse }
     }
 
     /// Whether non-events are read.
@@ -255,6 +258,12 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let (baseline, canary) = (Pooled::of(&cleaned.baseline), Pooled::of(&cleaned.canary));
     let reading = Reading::of(metric.direction, (baseline.events, baseline.total), (canary.events, canary.total));
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    if is_one_series(cleaned) {
+        let sentence =
+            "both arms are one and the same counts, interval by interval, so that nothing is compared; does the query tell them apart?";
+        finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
+        return finding.close();
+    }
     let strata = strata_of(cleaned, reading, 0..n.0, 0..n.1);
     let aligned = pairs_up(cleaned, &strata);
     let learnt = placebos(cleaned, reading, aligned);
@@ -324,6 +333,8 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         Rung::Suspect => {
             let (reason, sentence) = suspicion(&what, &m, &claim, &strata, healed);
             finding.decide(Status::Suspect, reason, Mode::Counts, sentence);
+            let level = (baseline.total > 0.0).then_some(baseline.rate);
+            or_by_limit(&mut finding, threshold::decide_ratio(metric, canary.events, canary.total, level));
             return finding.close();
         }
         Rung::Acquitted => {
@@ -382,6 +393,15 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let decision = threshold::decide_ratio(metric, canary.events, canary.total, level);
     fall_back(&mut finding, decision);
     finding.close()
+}
+
+/// Whether both arms are the same counts, which vary: no two arms are.
+fn is_one_series(cleaned: &Cleaned) -> bool {
+    let ((xb, mb), (xc, mc)) = (slices(&cleaned.baseline.points), slices(&cleaned.canary.points));
+    let equal = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
+    let varies = |values: &[f64]| values.iter().filter(|v| v.is_finite()).any(|v| Some(v) != values.iter().find(|v| v.is_finite()));
+    let seen = mc.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
+    cleaned.is_concurrent() && seen && equal(xb, xc) && equal(mb, mc) && (varies(mb) || varies(xb))
 }
 
 /// The worsening that must be excluded for a pass, in the reading.

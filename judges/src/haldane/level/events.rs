@@ -7,9 +7,9 @@ use crate::haldane::ladder::{self, Claim, Rung, Size};
 use crate::haldane::minority::{PointTest, count_test, indicator};
 use crate::haldane::rule;
 use crate::haldane::subject::Subject;
-use crate::haldane::{fall_back, finite, ratio_to};
+use crate::haldane::{Observation, fall_back, finite, ratio_to};
 use crate::remedy;
-use crate::scorecard::{EventNumbers, Guard, MetricResult, Mode, Reason, Status};
+use crate::scorecard::{EventNumbers, Examiner, Guard, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
 use crate::stats::dependence::{lag1_autocorrelation, variance_inflation};
 use crate::stats::prediction::{student_quantile, student_sf};
@@ -95,6 +95,34 @@ pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &Measured) -> String {
     )
 }
 
+/// Events among values: a gauge or rate of which a rise is worse and that is nearly always 0. Its level is 0 whatever happens.
+pub(in crate::haldane) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+    let by_level = subject.metric.kind == Kind::Events || subject.cleaned.is_counted();
+    if by_level || subject.direction != Direction::Increase || !subject.is_sparse() {
+        return None;
+    }
+    let m = measure(&subject.baseline, &subject.canary, true)?;
+    let rung = ladder::walk(&claim(subject, &m, false));
+    if rung < Rung::Suspect {
+        return None;
+    }
+    result.events = Some(numbers(&m, true));
+    Some(Observation { examiner: Examiner::Level, rung, reason: Reason::Events, mode: Mode::Statistical, sentence: words(subject, &m) })
+}
+
+fn numbers(m: &Measured, rises: bool) -> EventNumbers {
+    EventNumbers {
+        intervals_baseline: if rises { m.test.other } else { m.test.asked },
+        intervals_canary: if rises { m.test.asked } else { m.test.other },
+        mean_baseline: m.means.0,
+        mean_canary: m.means.1,
+        relative_shift: finite(m.relative),
+        p: m.test.p,
+        p_dependent: m.test.p_dependent,
+        p_sum: m.p_sum,
+    }
+}
+
 pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
     debug_assert!(subject.metric.kind == Kind::Events);
     let (metric, context) = (subject.metric, subject.context);
@@ -121,16 +149,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         p_pass: rule::P_PASS / context.passing_looks(),
         ..claim(subject, &m, metric.direction == Direction::Either)
     };
-    finding.result.events = Some(EventNumbers {
-        intervals_baseline: if rises { m.test.other } else { m.test.asked },
-        intervals_canary: if rises { m.test.asked } else { m.test.other },
-        mean_baseline: m.means.0,
-        mean_canary: m.means.1,
-        relative_shift: finite(m.relative),
-        p: m.test.p,
-        p_dependent: m.test.p_dependent,
-        p_sum: m.p_sum,
-    });
+    finding.result.events = Some(numbers(&m, rises));
     let what = words(subject, &m);
     match ladder::walk(&claim) {
         Rung::Regressed => finding.decide(Status::Regressed, Reason::Events, Mode::Statistical, what),

@@ -3,7 +3,7 @@
 //! Each kind of metric reduces its data to one estimate with one standard error; all walk the same ladder.
 
 pub(super) mod counts;
-mod events;
+pub(super) mod events;
 pub(super) mod value;
 
 use super::finding::Finding;

@@ -8,7 +8,7 @@ use crate::haldane::ladder::{self, Claim, Rung, Size};
 use crate::haldane::past::{Learnt, Past, Usual, factor, window_sample};
 use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
-use crate::haldane::{fall_back, finite, ratio_to};
+use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
 use crate::remedy;
 use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, Paired, Reason, Status};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation, variance_inflation};
@@ -82,7 +82,8 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
     let n = (arms.baseline.len(), arms.canary.len());
     let learnt = Learnt::of(arms.past, n, arms.concurrent, rate, location(rate, &b).abs(), &compare);
     let usual = learnt.usual();
-    let raw = if unit > 0.0 { shift / unit } else { 0.0 };
+    let raw = if unit > 0.0 { (shift / unit).clamp(-rule::LARGEST_SHIFT, rule::LARGEST_SHIFT) } else { 0.0 };
+    let raw = if rate { shift } else { raw };
     let at_clock = |shift: f64| usual.clock.map_or(shift, |earlier| factor(shift) / factor(earlier) - 1.0);
     let effect = at_clock(raw);
 
@@ -347,8 +348,10 @@ fn bucket(subject: &Subject<'_>) -> Option<(f64, f64)> {
     (at == place(c) && at < bounds.len()).then(|| (if at > 0 { bounds[at - 1] } else { 0.0 }, bounds[at]))
 }
 
-fn is_gross(m: &Measured) -> bool {
-    m.effect >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && m.shift >= rule::GROSS.2 * m.noise
+/// A shift of the level itself, in nearly all comparisons, clear of the scatter (which rates have none of).
+pub(in crate::haldane) fn is_gross(m: &Measured) -> bool {
+    let relative = if m.rate { ratio_to(m.shift, m.level) } else { m.effect };
+    relative * rule::REACHES >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && (m.rate || m.shift >= rule::GROSS.2 * m.noise)
 }
 
 /// Variance of the difference of an arm of fresh instances from the baseline's: a prior and what the baseline's own instances show, each
@@ -438,6 +441,9 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
             let status = if rung == Rung::Regressed { Status::Regressed } else { Status::Suspect };
             let (reason, sentence) = said.against(by_means.is_some(), healed[usize::from(by_means.is_some())], rung);
             finding.decide(status, reason, Mode::Statistical, sentence);
+            if rung == Rung::Suspect {
+                or_by_limit(&mut finding, by_limits(subject));
+            }
             return finding.close();
         }
         Rung::Acquitted => {
@@ -448,14 +454,17 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     }
     raise_guards(&mut finding, &said);
     let certainly_worse = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(&m);
-    let mut decision =
-        threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
+    let mut decision = by_limits(subject);
     if certainly_worse && decision.status == Status::Pass {
         decision.status = Status::Inconclusive;
         decision.reason = Reason::InsufficientEvidence;
     }
     fall_back(&mut finding, decision);
     finding.close()
+}
+
+fn by_limits(subject: &Subject<'_>) -> threshold::Decision {
+    threshold::decide_value(subject.metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned))
 }
 
 /// In what the arms are the same.
@@ -728,7 +737,7 @@ impl Said<'_> {
             String::new()
         } else {
             let size = t4_isf(rule::P_SUSPECT) * m.sigma;
-            let wanted = self.effect(self.bar.detectable);
+            let wanted = if self.bar.detectable.is_finite() { self.effect(self.bar.detectable) } else { "any change".to_owned() };
             let ends = [self.effect(m.effect - size), self.effect(m.effect + size)];
             format!("; {} ({} to {}), where {wanted} would have shown", self.effect(m.effect), ends[0], ends[1])
         };
