@@ -711,7 +711,8 @@ impl Said<'_> {
                 format!("both lie in one bucket of the histogram ({} to {}), inside of which nothing can be told", bound(low), bound(high))
             }
             _ if m.shift <= 0.0 => "not worse".to_owned(),
-            _ => "within the tolerance or what is usual".to_owned(),
+            _ if self.claim.size == Size::Small => "within the tolerance".to_owned(),
+            _ => "not beyond what is usual".to_owned(),
         };
         format!("{}: {judged}{excluded}; {}", self.moved(), self.limit())
     }
