@@ -467,9 +467,6 @@ fn hostile() -> Scorecard {
         metric.worst_instance = Some(InstanceNumbers { name: HOSTILE.to_owned(), relative: 0.5, p: 0.001, p_limit: 0.01 });
         metric.guards = vec![GuardFinding { guard: Guard::FewPoints, sentence: HOSTILE.to_owned() }];
         metric.remedies = vec![Remedy::Configure { sentence: HOSTILE.to_owned() }];
-        if let Some(counts) = &mut metric.counts {
-            counts.test = HOSTILE.to_owned();
-        }
         card.data.metrics[i].name = metric.name.clone();
         card.data.metrics[i].queries[0].query = HOSTILE.to_owned();
         card.data.metrics[i].queries[0].part = HOSTILE.to_owned();
