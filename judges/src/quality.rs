@@ -266,6 +266,10 @@ fn directed_infinities(metric: &Metric, arms: (&ArmPoints, &ArmPoints), warnings
         return None;
     }
     let largest = b.iter().chain(c).filter(|v| v.abs() <= LARGEST / 4.0).fold(0.0_f64, |most, v| most.max(v.abs()));
+    // Where nothing is finite there is nothing to be far from.
+    if !b.iter().chain(c).any(|v| v.abs() <= LARGEST / 4.0) {
+        return None;
+    }
     let far = if largest > 0.0 { 2.0 * largest } else { 1.0 };
     let place = |values: &[f64]| values.iter().map(|v| if worse(*v) { far.copysign(*v) } else { *v }).collect::<Vec<f64>>();
     let arm = |arm: &ArmPoints, values: &[f64]| ArmPoints {

@@ -101,8 +101,8 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
             pods = arms.pods.sqrt();
         }
     }
-    // A rate has no scatter of its own to weigh a few windows by: until the past decides, the rank test does.
-    let usual = if rate && !usual.is_enough() { Usual { windows: 0, spread: 0.0, ..usual } } else { usual };
+    // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone.
+    let usual = if usual.is_enough() { usual } else { Usual { windows: 0, spread: 0.0, clock: None } };
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
     let means = (usual.is_enough() && !rate).then(|| means(arms, (&b, &c), level, inflation)).flatten();
