@@ -302,7 +302,7 @@ fn judged_metric(case: &Case, metric: MetricResult) -> JudgedMetric {
         status: metric.status,
         reason: aca.map_or_else(|| metric.reason.to_string(), |aca| aca.classification.to_string()),
         shift: numbers.and_then(|n| n.relative_shift).or(counts.and_then(|c| c.relative_shift)).or(aca_shift),
-        limit: metric.limit.as_ref().map(|limit| limit.relative).filter(|limit| limit.is_finite()),
+        limit: metric.limit.as_ref().map(|limit| relative_limit(&metric, limit)).filter(|limit| limit.is_finite()),
         limit_points: points.zip(absolute_limit(&metric)).map(|(points, limit)| points * limit).filter(|limit| limit.is_finite()),
         exceedance: if exceedance.is_nan() { 0.0 } else { exceedance.clamp(0.0, WORST) },
         p: numbers.map(|n| n.p).or(counts.map(|c| c.p_looks.unwrap_or(c.p))).or(metric.events.as_ref().map(|e| e.p)),
@@ -325,6 +325,12 @@ fn points(metric: &MetricResult) -> Option<f64> {
     (metric.kind == Kind::Ratio).then_some(if in_percent { 1.0 } else { 100.0 })
 }
 
+/// The relative shift from which a metric is regressed: the tolerance, or what proves it where that is more.
+fn relative_limit(metric: &MetricResult, limit: &AppliedLimit) -> f64 {
+    let proved = limit.proved_from.filter(|_| metric.kind != Kind::Ratio);
+    proved.into_iter().fold(limit.relative, f64::max)
+}
+
 /// The shift that a metric's limits come to in its unit: the larger of the absolute one and the relative one of its level.
 fn absolute_limit(metric: &MetricResult) -> Option<f64> {
     let limit = metric.limit.as_ref()?;
@@ -333,7 +339,8 @@ fn absolute_limit(metric: &MetricResult) -> Option<f64> {
         (None, Some(counts)) => counts.baseline.rate.min(1.0 - counts.baseline.rate).max(0.0),
         (None, None) => 0.0,
     };
-    Some(limit.absolute.max(if level > 0.0 { limit.relative * level } else { 0.0 }))
+    let proved = limit.proved_from.filter(|_| metric.kind == Kind::Ratio).unwrap_or(0.0);
+    Some(limit.absolute.max(proved).max(if level > 0.0 { limit.relative * level } else { 0.0 }))
 }
 
 /// How far beyond its limit a metric is. One that fails a necessary condition (the test, the noise, the absolute tolerance) stays
@@ -357,7 +364,9 @@ fn exceedance(metric: &MetricResult) -> f64 {
             (None, Some(counts)) => (counts.shift, counts.relative_shift),
             (None, None) => (0.0, None),
         };
-        multiple_of(limit, shift, relative)
+        let proved = metric.numbers.as_ref().zip(limit.proved_from).filter(|(_, from)| *from > 0.0).map(|(n, from)| n.effect / from);
+        // The estimate must reach what proves it as well.
+        proved.into_iter().fold(multiple_of(limit, shift, relative), f64::min)
     });
     let from_points = metric.threshold.as_ref().and_then(|threshold| {
         let (past, points) = (threshold.points_past?, threshold.points?);
@@ -373,7 +382,7 @@ fn exceedance(metric: &MetricResult) -> f64 {
 }
 
 /// A shift as a multiple of the limits that it must exceed: the smaller multiple, since it must exceed both. A limit of 0 is none, and
-/// a level of 0 has no relative shift. Limits hold the centre of the metric's history already.
+/// a level of 0 has no relative shift.
 fn multiple_of(limit: &AppliedLimit, shift: f64, relative: Option<f64>) -> f64 {
     let unbounded = if shift > 0.0 { f64::INFINITY } else { 0.0 };
     let multiples = [(shift, limit.absolute), (relative.unwrap_or(unbounded), limit.relative)];
