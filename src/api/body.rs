@@ -926,9 +926,10 @@ mod tests {
     #[test]
     fn samples_of_earlier_days_come_in_the_same_shapes() {
         let body = |earlier: Value| {
-            json!({ "config": config(), "samples": { "latency": {
-                "baseline": [1], "canary": [2], "earlier": earlier, "bucket_bounds": [0.5, 2]
-            } } })
+            json!({ "config": config(), "samples": {
+                "latency": { "baseline": [1], "canary": [2], "earlier": earlier, "bucket_bounds": [0.5, 2] },
+                "a/b": { "baseline": [1], "canary": [2] }
+            } })
         };
         let request = read(body(json!([{ "days": 7, "canary": [3, null] }, { "days": 1, "baseline": ["NaN"] }]))).unwrap();
         let samples = &request.samples["latency"];
