@@ -932,6 +932,29 @@ mod tests {
     }
 
     #[test]
+    fn samples_of_earlier_days_come_in_the_same_shapes() {
+        let body = |earlier: Value| {
+            json!({ "config": config(), "samples": {
+                "latency": { "baseline": [1], "canary": [2], "earlier": earlier, "bucket_bounds": [0.5, 2] },
+                "a/b": { "baseline": [1], "canary": [2] }
+            } })
+        };
+        let request = read(body(json!([{ "days": 7, "canary": [3, null] }, { "days": 1, "baseline": ["NaN"] }]))).unwrap();
+        let samples = &request.samples["latency"];
+        let day = |days, baseline, canary| InlineEarlier { days, baseline, canary };
+        let expected = [day(7, None, Some(InlineArm::Values(vec![Some(3.0), None]))), day(1, Some(InlineArm::Values(vec![None])), None)];
+        assert_eq!((samples.earlier.as_slice(), samples.bucket_bounds.as_slice()), (&expected[..], &[0.5, 2.0][..]));
+        for (earlier, pointer) in [
+            (json!([{ "days": 1, "canary": [1, "high"] }]), "/samples/latency/earlier/0/canary/1"),
+            (json!([{ "days": -1 }]), "/samples/latency/earlier/0/days"),
+            (json!([{ "day": 1 }]), "/samples/latency/earlier/0"),
+        ] {
+            let found = refused(body(earlier)).0;
+            assert!(found.starts_with(pointer), "{found}");
+        }
+    }
+
+    #[test]
     fn samples_that_cannot_be_read_are_refused_at_their_place() {
         let body = |name: &str, arm: Value| json!({ "config": config(), "samples": { name: { "baseline": [1], "canary": arm } } });
         for (name, arm, pointer, part) in [

@@ -600,7 +600,7 @@ async fn service(datadog: &MockServer) -> Service {
 }
 
 #[tokio::test]
-async fn a_judgement_over_datadog_is_one_request_and_says_what_was_asked() {
+async fn a_judgement_over_datadog_is_a_request_and_one_for_each_earlier_day_and_says_what_was_asked() {
     let datadog = datadog().await;
     let service = service(&datadog).await;
     let metric = |name: &str| json!({ "name": name, "direction": "increase", "queries": { "datadog": format!("avg:{name}{{arm:${{scope}}}}.fill(null)") } });
@@ -617,8 +617,12 @@ async fn a_judgement_over_datadog_is_one_request_and_says_what_was_asked() {
     let text = card.to_string();
     assert!(text.contains("avg:alike{arm:canary}.fill(null).rollup(avg, 60)"), "{text}");
     assert!(!text.contains(API_KEY) && !text.contains(APP_KEY));
-    // Both arms and their past; and, where they have one, the same clock of two days.
-    assert_eq!(datadog.received_requests().await.unwrap().len(), 1);
+    // Both arms of both metrics over the window and its past, and then over the same clock of yesterday and of a week ago.
+    let requests = datadog.received_requests().await.unwrap();
+    let mut asked: Vec<(i64, usize)> = requests.iter().map(AskedFor::of).map(|asked| (asked.to, asked.texts.len())).collect();
+    asked.sort_unstable();
+    let day = |days: i64| (TEN + 3600 - days * 86_400, 4);
+    assert_eq!(asked, [day(7), day(1), day(0)]);
 }
 
 #[tokio::test]

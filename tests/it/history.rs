@@ -47,7 +47,7 @@ impl Seen {
 
     /// Whether an earlier day is asked for.
     pub(crate) fn is_earlier(&self) -> bool {
-        self.end < START
+        self.end < START - 12 * 3600
     }
 
     /// A series of what `value` gives for each time.
@@ -76,7 +76,7 @@ pub(crate) fn level(query: &str, time: i64) -> f64 {
     }
     let block = (END - time).div_euclid(1200);
     let worse = if query.contains("worse") && time > START { 1.0 } else { 0.0 };
-    noisy(100.0 * (1.0 + SWINGS[usize::try_from(block).unwrap() % SWINGS.len()] + worse), query, time)
+    noisy(100.0 * (1.0 + SWINGS[usize::try_from(block.rem_euclid(SWINGS.len() as i64)).unwrap()] + worse), query, time)
 }
 
 pub(crate) fn answer(seen: &Seen) -> ResponseTemplate {
