@@ -145,6 +145,10 @@ mod tests {
                 for text in texts(metric) {
                     // Ranges open after a selector; the other brackets are character classes of its regular expressions.
                     for range in text.split("}[").skip(1) {
+                        // How long a series must have been away for its next point to be a birth.
+                        if range.starts_with("10m] offset ${step})") {
+                            continue;
+                        }
                         assert!(range.starts_with("${step}]"), "{}: {}: {text}", config.name, metric.name);
                     }
                 }

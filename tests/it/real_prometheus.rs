@@ -231,7 +231,7 @@ async fn a_canary_with_few_requests_is_decided_by_its_limit_and_told_what_is_mis
     assert!(blamed(&card, VerdictReason::InsufficientEvidence).contains(&"error-ratio"), "{:?}", card.judgement.reasons);
     let errors = metric(&card, "error-ratio");
     assert_eq!((errors.status, errors.reason, errors.mode), (Status::Inconclusive, Reason::InsufficientEvidence, Mode::Threshold));
-    assert!(errors.guards.iter().any(|finding| finding.guard == Guard::LowPower), "{:?}", errors.guards);
+    assert!(errors.guards.iter().any(|finding| finding.guard == Guard::CouldNotDetect), "{:?}", errors.guards);
     // 1 % is kept with 95 % confidence by 299 requests without an error; some 100 have been seen.
     let seen = errors.counts.as_ref().expect("counts").canary.total;
     assert!((80.0..140.0).contains(&seen), "{seen}");
@@ -622,7 +622,7 @@ async fn history_from_a_real_prometheus_tells_swings_from_regressions() {
     let wait = metric(&healthy, "wait");
     assert_eq!((wait.status, healthy.judgement.verdict), (Status::Pass, Verdict::Pass), "{}", wait.sentence);
     let history = wait.history.as_ref().expect("history");
-    assert!(history.windows >= 9 && history.both_arms, "{history:?}");
+    assert!(history.windows >= 9, "{history:?}");
     let alone = judged(&server, &late_request("noisy", config("off"))).await;
     assert_eq!(metric(&alone, "wait").status, Status::Regressed, "{}", metric(&alone, "wait").sentence);
 

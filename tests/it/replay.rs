@@ -304,7 +304,7 @@ fn the_noise_of_ratios_is_told_in_percentage_points_with_or_without_counts() {
     let report = folder.named("report.md");
     for (metric, least) in [(percent, 0.2), (counted, 0.2), (fraction, 0.2)] {
         let row = rows_of(&folder, &metric, &["--report", &report]).remove(0);
-        assert!(row["history_quantile"].is_null(), "{row}");
+        assert!(row["history_spread"].is_null(), "{row}");
         let (noise, limit) = (row["history_points"].as_f64().unwrap(), row["limit_points"].as_f64().unwrap());
         assert!((least..0.41).contains(&noise) && (noise..2.0).contains(&limit), "{row}");
         let text = std::fs::read_to_string(&report).unwrap();
@@ -614,7 +614,7 @@ fn history_in_a_recording_is_what_a_metric_is_calibrated_by() {
     ok(&[&path, "--judge", "haldane-v1,haldane-v1/no-history", "--output", &output]);
     let rows = std::fs::read_to_string(output).unwrap();
     let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((rows[0]["history_windows"].as_u64(), rows[0]["history_quantile"].as_f64()), (Some(20), Some(0.0)));
+    assert_eq!((rows[0]["history_windows"].as_u64(), rows[0]["history_spread"].as_f64()), (Some(20), Some(0.0)));
     assert!(rows[1]["history_windows"].is_null());
     assert_eq!((rows[0]["limit"].as_f64(), rows[1]["limit"].as_f64()), (Some(0.10), Some(0.25)));
 }

@@ -32,7 +32,9 @@ fn metric(name: &str) -> MetricResult {
         status: Status::Pass,
         reason: Reason::WithinTolerance,
         mode: Mode::Statistical,
+        examiner: Examiner::Level,
         sentence: "rose 2 ms (+1 %); limit +25 %".to_owned(),
+        findings: Vec::new(),
         baseline_coverage: coverage(60, 60),
         canary_coverage: coverage(60, 60),
         numbers: Some(Numbers {
@@ -50,22 +52,29 @@ fn metric(name: &str) -> MetricResult {
             cles: 0.529,
             z: 0.54,
             p: 0.2946,
-            p_looks: None,
             p_ess: 0.3661,
             variance_inflation: 2.61,
             rho_baseline: 0.41,
             rho_canary: 0.46,
-            not_ruled_out: Some(0.039),
-            detectable: Some(0.047),
+            mirrored_at: None,
+            effect: 0.0109,
+            sigma: Some(0.0861),
+            effect_interval: Some(interval(-0.173, 0.194)),
+            drift: Some(0.0812),
+            sampling: Some(0.0287),
+            pods: Some(0.0),
+            mean_effect: None,
+            mean_sigma: None,
             paired: Some(Paired { pairs: 60, effective: 31.4, p: 0.21 }),
         }),
         counts: None,
+        events: None,
         limit: Some(AppliedLimit {
             relative: 0.25,
             absolute: 5.0,
             from: "config".to_owned(),
             p: 0.05,
-            shift_in_noise: Some(3.29),
+            proved_from: Some(0.184),
             instance_spread: None,
         }),
         history: None,
@@ -99,22 +108,21 @@ fn error_ratio() -> MetricResult {
             canary: arm_counts(243.0, 11_912.0, 0.0183, 0.0227),
             shift: 0.015_33,
             relative_shift: Some(3.024),
-            p: 3.1e-27,
-            p_pooled: 3.1e-27,
-            p_bursts: 3.1e-27,
+            aligned: true,
+            z: 10.9,
+            p: 4.6e-24,
+            p_independent: 3.1e-27,
             p_looks: None,
-            worse_share: 0.95,
-            p_dispersion: Some(0.44),
-            test: "pooled".to_owned(),
-            power: 0.9999,
-            power_at_rate: 0.0151,
+            inflation: 1.04,
+            p_detectable: 0.999,
+            detectable_rate: 0.0151,
         }),
         limit: Some(AppliedLimit {
             relative: 0.25,
             absolute: 0.001,
             from: "default".to_owned(),
             p: 0.01,
-            shift_in_noise: None,
+            proved_from: None,
             instance_spread: None,
         }),
         ..metric("error-ratio")
@@ -142,8 +150,9 @@ fn latency_p99() -> MetricResult {
             z: 9.2,
             p: 1.4e-20,
             p_ess: 4.2e-7,
-            not_ruled_out: Some(0.462),
-            detectable: Some(0.072),
+            effect: 0.4084,
+            sigma: Some(0.0912),
+            effect_interval: Some(interval(0.214, 0.603)),
             paired: None,
             ..metric("").numbers.unwrap()
         }),
@@ -279,15 +288,14 @@ fn open_questions() -> Scorecard {
             canary: ArmCounts { events: 0.0, total: 31.0, rate: 0.0, interval: interval(0.0, 0.0921) },
             shift: -0.0278,
             relative_shift: Some(-1.0),
+            aligned: true,
+            z: -0.74,
             p: 0.77,
-            p_pooled: 0.77,
-            p_bursts: 0.77,
+            p_independent: 0.77,
             p_looks: None,
-            worse_share: 0.95,
-            p_dispersion: None,
-            test: "pooled".to_owned(),
-            power: 0.11,
-            power_at_rate: 0.0556,
+            inflation: 1.2,
+            p_detectable: 0.31,
+            detectable_rate: 0.0556,
         }),
         threshold: Some(ThresholdNumbers {
             max: Some(0.01),
@@ -312,8 +320,8 @@ fn open_questions() -> Scorecard {
             shift: 16.5,
             relative_shift: Some(0.14),
             shift_interval: Some(Interval { level: 0.9, low: Some(9.0), high: None }),
-            not_ruled_out: None,
-            detectable: None,
+            effect: 0.14,
+            effect_interval: Some(Interval { level: 0.9, low: Some(0.02), high: None }),
             ..metric("").numbers.unwrap()
         }),
         ..metric("throughput")
@@ -378,12 +386,17 @@ fn open_questions() -> Scorecard {
 
 /// A canary on its way through a plan, judged against its history, that only advises.
 fn advised() -> Scorecard {
-    let history =
-        HistoryNumbers { windows: 20, window_points: 60, both_arms: true, quantile: Some(0.043), centre: -0.012, limit: Some(0.118) };
+    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.043), clock: Some(-0.012) };
     let p99 = MetricResult {
         history: Some(history.clone()),
-        limit: Some(AppliedLimit { from: "history".to_owned(), relative: 0.118, ..metric("").limit.unwrap() }),
-        numbers: Some(Numbers { p_looks: Some(0.0031), ..latency_p99().numbers.unwrap() }),
+        limit: Some(AppliedLimit { from: "history".to_owned(), relative: 0.1, ..metric("").limit.unwrap() }),
+        numbers: Some(Numbers { mean_effect: Some(0.52), mean_sigma: Some(0.11), ..latency_p99().numbers.unwrap() }),
+        findings: vec![ExaminerFinding {
+            examiner: Examiner::Recent,
+            status: Status::Suspect,
+            reason: Reason::Recent,
+            sentence: "its last 10 points are worse than the baseline: up by 190 ms (+46 %)".to_owned(),
+        }],
         worst_instance: Some(InstanceNumbers { name: "checkout-7f9c-x2x5k".to_owned(), relative: 0.52, p: 0.0004, p_limit: 0.0063 }),
         ..latency_p99()
     };
@@ -394,7 +407,7 @@ fn advised() -> Scorecard {
         sentence:
             "grows away from the baseline by 7.2 % over the window; not confirmed: 1 of the 2 looks in a row that must say so; 1 more would"
                 .to_owned(),
-        history: Some(HistoryNumbers { windows: 3, both_arms: false, quantile: None, centre: 0.0, limit: None, ..history }),
+        history: Some(HistoryNumbers { windows: 3, spread: None, clock: None, ..history }),
         trend: Some(TrendNumbers {
             drift: 0.072,
             limit: 0.05,
@@ -454,9 +467,6 @@ fn hostile() -> Scorecard {
         metric.worst_instance = Some(InstanceNumbers { name: HOSTILE.to_owned(), relative: 0.5, p: 0.001, p_limit: 0.01 });
         metric.guards = vec![GuardFinding { guard: Guard::FewPoints, sentence: HOSTILE.to_owned() }];
         metric.remedies = vec![Remedy::Configure { sentence: HOSTILE.to_owned() }];
-        if let Some(counts) = &mut metric.counts {
-            counts.test = HOSTILE.to_owned();
-        }
         card.data.metrics[i].name = metric.name.clone();
         card.data.metrics[i].queries[0].query = HOSTILE.to_owned();
         card.data.metrics[i].queries[0].part = HOSTILE.to_owned();
@@ -554,29 +564,23 @@ fn only_a_passed_canary_leaves_the_test_report_green() {
 
 #[test]
 fn the_past_of_a_ratio_is_told_in_percentage_points_and_that_of_a_value_in_percent() {
-    let history = |quantile| HistoryNumbers {
-        windows: 20,
-        window_points: 60,
-        both_arms: true,
-        quantile: Some(quantile),
-        centre: quantile / 2.0,
-        limit: Some(2.0 * quantile),
-    };
+    let history = |spread| HistoryNumbers { windows: 20, window_points: 60, spread: Some(spread), clock: None };
     let rate = |unit: &str, quantile| MetricResult {
         kind: Kind::Ratio,
         unit: Some(unit.to_owned()),
         history: Some(history(quantile)),
         ..metric("rate")
     };
-    let counted = MetricResult { history: Some(history(0.000_8)), ..error_ratio() };
+    let counted = MetricResult { history: Some(history(1.3)), ..error_ratio() };
     let value = MetricResult { history: Some(history(0.08)), ..metric("latency") };
     let card = card(Verdict::Pass, None, vec![rate("percent", 0.08), rate("ratio", 0.000_8), counted, value]);
     let told = |row: &haldane::report::Row| row.evidence.iter().find(|line| line.starts_with("history")).cloned().unwrap();
     let lines: Vec<String> = haldane::report::View::new(&card).rows.iter().map(told).collect();
-    for line in &lines[..3] {
-        assert!(line.ends_with("within 0.08 pp of their centre, +0.04 pp; that supports a limit of 0.16 pp"), "{line}");
+    for line in &lines[..2] {
+        assert!(line.ends_with("their shifts have a standard deviation of 0.08 pp"), "{line}");
     }
-    assert!(lines[3].ends_with("within 8 % of their centre, +4 %; that supports a limit of 16 %"), "{}", lines[3]);
+    assert!(lines[2].ends_with("their deviates have a standard deviation of 1.3 (1 if requests were independent)"), "{}", lines[2]);
+    assert!(lines[3].ends_with("their shifts have a standard deviation of 8 %"), "{}", lines[3]);
 }
 
 #[test]

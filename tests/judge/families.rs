@@ -82,7 +82,7 @@ fn what_holds_at_the_end_of_the_window_is_seen() {
         let rise = draw.within(1.35, 1.55);
         latency_with(draw, 31, |t| if t >= 23 { rise } else { 1.0 })
     });
-    claims.check(late.flagged() >= 95 && late.pass <= 3, format!("{late:?}"));
+    claims.check(late.flagged() >= 95 && late.pass <= 5, format!("{late:?}"));
     let step = Found::of("x3 in the last fifth of 31", |draw| latency_with(draw, 31, |t| if t >= 25 { 3.0 } else { 1.0 }));
     claims.check(step.regressed >= 90 && step.pass == 0, format!("{step:?}"));
     // A ramp of this length to +30 or +50 % is less than its points prove.

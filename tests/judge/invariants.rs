@@ -392,7 +392,9 @@ fn a_limit_that_every_point_breaks_is_never_passed_and_convicts_where_the_baseli
             if metric.direction() == "decrease" || sum(xc) < 30.0 || n < 6 || xc.iter().filter(|x| **x > 0.0).count() < 5 {
                 return Outcome::Silent;
             }
-            (theirs < rate / 4.0, ("max", rate / 2.0))
+            // One bad interval breaks a limit and proves nothing.
+            let bad = xc.iter().zip(mc).filter(|(x, m)| **x > rate / 2.0 * **m).count();
+            (theirs < rate / 4.0 && bad >= 3, ("max", rate / 2.0))
         } else {
             let (of_canary, of_baseline) = (finite(&metric.canary.points), finite(&metric.baseline.points));
             if of_canary.len() < 3 || of_baseline.len() < 3 || of_canary.len() * 10 < 9 * n || of_baseline.len() * 10 < 9 * n {

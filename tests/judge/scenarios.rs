@@ -110,6 +110,9 @@ struct ExpectMetric {
     #[serde(default)]
     status_in: Vec<String>,
     reason: Option<String>,
+    /// Reasons of what other examiners found beside.
+    #[serde(default)]
+    finds: Vec<String>,
     mode: Option<String>,
     guards: Option<Vec<String>>,
     /// Kinds of remedies, in order.
@@ -253,6 +256,9 @@ fn check(scenario: &Scenario) {
         one_of(&word(got.status), want.status.as_ref(), &want.status_in, &format!("{claim}: {name}"), &shown);
         if let Some(reason) = &want.reason {
             assert_eq!(&word(got.reason), reason, "{claim}: {name}\n{shown}");
+        }
+        for reason in &want.finds {
+            assert!(got.findings.iter().any(|found| &word(found.reason) == reason), "{claim}: {name}\n{shown}");
         }
         if let Some(mode) = &want.mode {
             assert_eq!(&word(got.mode), mode, "{claim}: {name}\n{shown}");

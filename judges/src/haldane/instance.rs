@@ -124,7 +124,9 @@ fn compare(metric: &Metric, cleaned: &Cleaned) -> (usize, Vec<Apart>) {
     let level = median_of_sorted(&level);
     let mut apart: Vec<Apart> = (0..canary.len())
         .filter_map(|i| {
-            let others = || canary.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, one)| one).chain(&baseline);
+            // One that stands at 0 is idle or dead, and no measure of the others.
+            let others =
+                || canary.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, one)| one).chain(&baseline).filter(|one| one.height > 0.0);
             let heights: Vec<f64> = others().map(|one| one.height).collect();
             let mut errors: Vec<f64> = others().map(|one| one.error).collect();
             errors.sort_unstable_by(f64::total_cmp);

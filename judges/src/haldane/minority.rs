@@ -123,7 +123,7 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
             None => times >= rule::MINORITY_TIMES.0 && in_noise >= rule::MINORITY_NOISE.0 + doublings,
         }
     };
-    if !large(rule::VIEW_SUSPECT) {
+    if !large(rule::MINORITY_SUSPECT) {
         return None;
     }
     let mut pooled: Vec<f64> = b.iter().chain(&c).copied().collect();
@@ -137,8 +137,10 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
     // A start-up that healed is no proof.
     let tail = ascending(&subject.canary[subject.canary.len() - subject.canary.len().div_ceil(rule::HEALED.0)..], sign);
     let stays = !tail.is_empty() && worst_mean(&tail) - worst_b >= moved / 2.0;
-    let beyond =
-        large(subject.chances().max(rule::VIEW_SUSPECT)) && stays && relative >= rule::MINORITY_SHIFT.1 && times >= rule::MINORITY_TIMES.2;
+    let beyond = large(subject.chances().max(rule::MINORITY_SUSPECT))
+        && stays
+        && relative >= rule::MINORITY_SHIFT.1
+        && times >= rule::MINORITY_TIMES.2;
     let claim = |test: &PointTest, size: Size| Claim {
         size,
         p: sides * test.p,

@@ -65,7 +65,7 @@ fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> 
 /// What one view says by itself: whether it is seen, and whether it is proved.
 fn graded(claim: &Claim) -> (bool, bool) {
     let is_regressed = |chances: f64| walk(&Claim { chances, ..*claim }) == Rung::Regressed;
-    (is_regressed(rule::VIEW_SUSPECT), is_regressed(claim.chances.max(rule::VIEW_SUSPECT)))
+    (is_regressed(rule::RECENT_SUSPECT), is_regressed(claim.chances.max(rule::RECENT_SUSPECT)))
 }
 
 /// What all views together say: each must be seen, and proof takes that each is proved and gross.

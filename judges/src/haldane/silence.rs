@@ -48,6 +48,10 @@ fn at_the_end(subject: &Subject<'_>) -> Option<Observation> {
     if (present as f64) < quality::REPORTS * baseline.len().max(1) as f64 || present == 0 {
         return None;
     }
+    // Requests were seen, and only their events were not reported: that is no silence.
+    if subject.cleaned.canary.seen > subject.cleaned.canary.coverage.fraction {
+        return None;
+    }
     // Totals of 0 are no traffic, whatever the direction of the rate.
     let counted = subject.cleaned.is_counted();
     let falls =

@@ -62,12 +62,13 @@ impl<'a> Subject<'a> {
         if self.is_rate() { self.context.live_ratios } else { self.context.live }
     }
 
-    /// Whether both arms are non-negative and nearly always 0: events, whatever their kind.
+    /// Whether both arms are non-negative and nearly always 0, or said to be 0 where nothing is reported: events, whatever their kind.
     pub(super) fn is_sparse(&self) -> bool {
         let values = || self.baseline.iter().chain(&self.canary).filter(|v| v.is_finite());
         let n = values().count();
         let zeros = values().filter(|v| **v == 0.0).count();
-        n > 0 && values().all(|v| *v >= 0.0) && zeros < n && zeros as f64 > rule::SPARSE * n as f64
+        let counted = self.metric.absent_means_zero || zeros as f64 > rule::SPARSE * n as f64;
+        zeros > 0 && zeros < n && values().all(|v| *v >= 0.0) && counted
     }
 
     /// Smallest absolute shift worth acting on, in the unit.

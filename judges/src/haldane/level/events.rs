@@ -138,6 +138,9 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
         return finding.close();
     };
+    if let Some(same @ super::Same::Series) = super::sameness(subject) {
+        return super::same_arms(finding, subject, &same);
+    }
     let few = m.test.n.0.min(m.test.n.1);
     let needed = rule::FEWEST_RATE.max(metric.min_points as usize);
     let none = m.means == (0.0, 0.0);

@@ -10,7 +10,10 @@ use super::finding::Finding;
 use super::rule;
 use super::subject::Subject;
 use crate::config::{Kind, Metric};
-use crate::scorecard::MetricResult;
+use crate::explain;
+use crate::scorecard::{MetricResult, Mode, Reason, Status};
+use crate::stats::Sample;
+use crate::threshold::present;
 
 /// Judges the level of a metric.
 pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
@@ -42,4 +45,40 @@ pub(super) fn tolerances(metric: &Metric, windows: usize) -> Tolerances {
         None => (between(rule::TOLERANCE), "default"),
     };
     Tolerances { regressed, suspect: between(rule::SUSPECT_PART) * regressed, from }
+}
+
+/// In what the arms are the same.
+enum Same {
+    /// One constant.
+    Constant,
+    /// One and the same series that varies: the query tells the arms apart by nothing.
+    Series,
+}
+
+fn sameness(subject: &Subject<'_>) -> Option<Same> {
+    let (b, c) = (&subject.baseline, &subject.canary);
+    let (bs, cs) = (Sample::of_present(b).ok()?, Sample::of_present(c).ok()?);
+    if bs.is_constant() && cs.is_constant() && bs.min() == cs.min() {
+        // A rate that is the same throughout was measured of requests that could have failed.
+        return if subject.is_rate() { None } else { Some(Same::Constant) };
+    }
+    let equal = b.len() == c.len() && b.iter().zip(c).all(|(b, c)| b == c || b.is_nan() && c.is_nan());
+    (equal && subject.cleaned.is_concurrent()).then_some(Same::Series)
+}
+
+fn same_arms(mut finding: Finding, subject: &Subject<'_>, same: &Same) -> MetricResult {
+    match same {
+        Same::Constant => {
+            let value = present(&subject.cleaned.baseline.values()).first().copied().unwrap_or(0.0);
+            let sentence =
+                format!("both arms are the same throughout ({}), so that nothing could differ", explain::quantity(subject.metric, value));
+            finding.decide(Status::Pass, Reason::Identical, Mode::None, sentence);
+        }
+        Same::Series => {
+            let sentence =
+                "both arms are one and the same series, point by point, so that nothing is compared; does the query tell them apart?";
+            finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
+        }
+    }
+    finding.close()
 }

@@ -1,6 +1,6 @@
 //! Values: gauges, percentiles, rates, and ratios of which only the quotient is known.
 
-use super::tolerances;
+use super::{sameness, tolerances};
 use crate::config::Direction;
 use crate::explain;
 use crate::haldane::finding::Finding;
@@ -304,7 +304,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     let against = m.unit > 0.0
         && m.effect >= subject.metric.detectable * if m.rate { m.level } else { 1.0 }
         && m.test.p.greater <= rule::AGAINST.1
-        && m.shift >= rule::AGAINST.2 * m.noise
+        && m.shift >= (rule::AGAINST.2 * m.noise).max(bar.absolute)
         && m.effect >= rule::AGAINST.0 * t4_isf(rule::P_SUSPECT) * m.sigma;
     let enough = few >= rule::FEWEST.max(subject.metric.min_points as usize) && (!m.rate || history || few >= rule::FEWEST_RATE);
     // A rate has no standard error without a past but that of its means.
@@ -425,7 +425,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     if few >= rule::FEWEST.max(metric.min_points as usize)
         && let Some(same) = sameness(subject)
     {
-        return same_arms(finding, subject, same);
+        return super::same_arms(finding, subject, &same);
     }
     let bar = Bar::of(subject, &m);
     let healed = [false, true].map(|means| crate::haldane::recent::has_healed(subject, &m, &bar, means));
@@ -465,42 +465,6 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
 
 fn by_limits(subject: &Subject<'_>) -> threshold::Decision {
     threshold::decide_value(subject.metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned))
-}
-
-/// In what the arms are the same.
-enum Same {
-    /// One constant.
-    Constant,
-    /// One and the same series that varies: the query tells the arms apart by nothing.
-    Series,
-}
-
-fn sameness(subject: &Subject<'_>) -> Option<Same> {
-    let (b, c) = (&subject.baseline, &subject.canary);
-    let (bs, cs) = (Sample::of_present(b).ok()?, Sample::of_present(c).ok()?);
-    if bs.is_constant() && cs.is_constant() && bs.min() == cs.min() {
-        // A rate that is the same throughout was measured of requests that could have failed.
-        return if subject.is_rate() { None } else { Some(Same::Constant) };
-    }
-    let equal = b.len() == c.len() && b.iter().zip(c).all(|(b, c)| b == c || b.is_nan() && c.is_nan());
-    (equal && subject.cleaned.is_concurrent()).then_some(Same::Series)
-}
-
-fn same_arms(mut finding: Finding, subject: &Subject<'_>, same: Same) -> MetricResult {
-    match same {
-        Same::Constant => {
-            let value = present(&subject.cleaned.baseline.values()).first().copied().unwrap_or(0.0);
-            let sentence =
-                format!("both arms are the same throughout ({}), so that nothing could differ", explain::quantity(subject.metric, value));
-            finding.decide(Status::Pass, Reason::Identical, Mode::None, sentence);
-        }
-        Same::Series => {
-            let sentence =
-                "both arms are one and the same series, point by point, so that nothing is compared; does the query tell them apart?";
-            finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
-        }
-    }
-    finding.close()
 }
 
 /// Nothing but zeros in the baseline and before it: no fraction can be told, so that a stated absolute tolerance decides, and any rise is
@@ -713,7 +677,7 @@ impl Said<'_> {
             };
             return (Reason::UndecidedAgainst, format!("{what}; {why}"));
         }
-        let why = if healed {
+        let why = if healed && claim.size == Size::Beyond {
             return (Reason::Healed, format!("was worse at first, no longer: {what}"));
         } else if claim.size < Size::Beyond {
             let near = explain::limit(self.sign(), self.bar.tolerance.suspect, None);
@@ -747,7 +711,8 @@ impl Said<'_> {
                 format!("both lie in one bucket of the histogram ({} to {}), inside of which nothing can be told", bound(low), bound(high))
             }
             _ if m.shift <= 0.0 => "not worse".to_owned(),
-            _ => "within the tolerance or what is usual".to_owned(),
+            _ if self.claim.size == Size::Small => "within the tolerance".to_owned(),
+            _ => "not beyond what is usual".to_owned(),
         };
         format!("{}: {judged}{excluded}; {}", self.moved(), self.limit())
     }
