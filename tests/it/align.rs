@@ -451,13 +451,18 @@ async fn events_that_are_few_are_no_coarse_series() {
         let counts: Vec<Value> = seen
             .times()
             .filter(|time| present(&seen.query, *time))
-            .map(|time| json!([time, if seen.query.contains("errors") {
-                "1"
-            } else if seen.is_canary() {
-                "200"
-            } else {
-                "201"
-            }]))
+            .map(|time| {
+                json!([
+                    time,
+                    if seen.query.contains("errors") {
+                        "1"
+                    } else if seen.is_canary() {
+                        "200"
+                    } else {
+                        "201"
+                    }
+                ])
+            })
             .collect();
         success(&counts)
     })

@@ -122,8 +122,7 @@ async fn prometheus(delay: Duration) -> MockServer {
         let n = ((end - start) / step) as usize + 1;
         let canary = String::from_utf8_lossy(&request.body).contains("%22b%22") && n > 7;
         let points = if canary { turned(points(100.0, n)) } else { points(100.0, n) };
-        let values: Vec<Value> =
-            points.into_iter().enumerate().map(|(i, v)| json!([start + step * i as f64, v.to_string()])).collect();
+        let values: Vec<Value> = points.into_iter().enumerate().map(|(i, v)| json!([start + step * i as f64, v.to_string()])).collect();
         json!({ "status": "success", "data": { "resultType": "matrix", "result": [{ "metric": {}, "values": values }] } })
     };
     let respond = move |request: &wiremock::Request| ResponseTemplate::new(200).set_body_json(reply(request)).set_delay(delay);

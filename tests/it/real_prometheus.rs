@@ -232,7 +232,7 @@ async fn a_canary_with_few_requests_is_decided_by_its_limit_and_told_what_is_mis
     let errors = metric(&card, "error-ratio");
     assert_eq!((errors.status, errors.reason, errors.mode), (Status::Inconclusive, Reason::InsufficientEvidence, Mode::Threshold));
     assert!(errors.guards.iter().any(|finding| finding.guard == Guard::CouldNotDetect), "{:?}", errors.guards);
-    // 1 % is kept with 95 % confidence by 299 requests without an error; some 100 have been seen.
+    // 1 % is excluded by 268 requests without an error ((1.645 / .01)^2 .01 .99); some 100 have been seen.
     let seen = errors.counts.as_ref().expect("counts").canary.total;
     assert!((80.0..140.0).contains(&seen), "{seen}");
     let threshold = errors.threshold.as_ref().expect("threshold mode");
@@ -242,7 +242,7 @@ async fn a_canary_with_few_requests_is_decided_by_its_limit_and_told_what_is_mis
         Remedy::SendRequests { requests, .. } => Some(*requests as f64),
         _ => None,
     });
-    assert!(missing.is_some_and(|missing| missing >= 299.0 - seen - 1.0), "{:?}", errors.remedies);
+    assert!(missing.is_some_and(|missing| missing >= 268.0 - seen - 1.0), "{:?}", errors.remedies);
     assert!(
         errors.remedies.iter().any(|remedy| matches!(remedy, Remedy::Extend { minutes, .. } if *minutes > 60)),
         "{:?}",
@@ -620,7 +620,7 @@ async fn history_from_a_real_prometheus_tells_swings_from_regressions() {
     };
     let healthy = judged(&server, &late_request("noisy", config("auto"))).await;
     let wait = metric(&healthy, "wait");
-    assert_eq!((wait.status, healthy.judgement.verdict), (Status::Pass, Verdict::Pass), "{}", wait.sentence);
+    assert_eq!((wait.status, healthy.judgement.verdict), (Status::Inconclusive, Verdict::Marginal), "{}", wait.sentence);
     let history = wait.history.as_ref().expect("history");
     assert!(history.windows >= 9, "{history:?}");
     let alone = judged(&server, &late_request("noisy", config("off"))).await;

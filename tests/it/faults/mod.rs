@@ -369,7 +369,8 @@ impl Suite {
             match expected {
                 Expected::Error(words) => {
                     // A request of many queries that times out is asked in parts, for as long as there is time.
-                    let reason = metric.reason == Reason::Fetch || self.together && metric.reason == Reason::Deadline;
+                    let reason =
+                        matches!(metric.reason, Reason::Fetch | Reason::Partial) || self.together && metric.reason == Reason::Deadline;
                     claim(metric.status == Status::Error && reason, &|| format!("is {now}"));
                     // Then what was waited for at the end is the cause.
                     let late = self.together && says(sentence, &["the time for the analysis ran out"]);

@@ -183,7 +183,9 @@ async fn several_pairs_of_one_metric_are_judged_apart_and_keep_ids_tags_and_orde
             .iter()
             .map(|one| (one["id"].as_str().unwrap(), one["classification"].as_str().unwrap()))
             .collect();
-        assert_eq!(found, [("b", "High"), ("a", "Pass"), ("again", "Pass"), ("A", "High")], "{judge}");
+        // Two of the pairs are one series twice, of which Kayenta's judge thinks well.
+        let same = if judge == KAYENTAS { "Pass" } else { "Nodata" };
+        assert_eq!(found, [("b", "High"), ("a", same), ("again", same), ("A", "High")], "{judge}");
         for (one, pair) in result["results"].as_array().unwrap().iter().zip(&pairs) {
             assert_eq!((&one["name"], &one["tags"]["zone"], &one["tags"]["number"]), (&json!("lat"), &pair["tags"]["zone"], &json!("7")));
         }

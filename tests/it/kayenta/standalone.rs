@@ -682,11 +682,13 @@ async fn an_analysis_without_an_interval_judges_once_at_its_end() {
 
 #[tokio::test]
 async fn under_haldanes_own_judge_marginal_continues_and_fail_ends() {
-    // Every three minutes a point: too few of them, as long as they leave room for doubt, are marginal and no pass.
+    // Every three minutes a point: as long as they are too few they are marginal and no pass.
     let bench = Bench::with(healthy).await;
     let scope = json!({ "controlScope": "base", "experimentScope": "canary", "step": 180 });
     let mut body = body(json!({ "scopes": [scope] }));
     body["canaryConfig"] = config("haldane-v1");
+    body["canaryConfig"]["judge"]["judgeConfigurations"] =
+        json!({ "haldane": { "metrics": { "cpu": { "min_points": 12 }, "memory": { "min_points": 12 } } } });
     let id = bench.replica.begin(&body).await;
     assert_eq!(bench.after(15, &id).await["complete"], false);
     bench.clock.set(45 * 60);

@@ -37,7 +37,7 @@ pub(super) struct Tolerances {
 
 /// The tolerances of a metric with so many placebo windows: what the config states, or a default that the past narrows.
 pub(super) fn tolerances(metric: &Metric, windows: usize) -> Tolerances {
-    let past = (windows as f64 / rule::FULL_PAST as f64).min(1.0);
+    let past = if windows < rule::ENOUGH_WINDOWS { 0.0 } else { (windows as f64 / rule::FULL_PAST as f64).min(1.0) };
     let between = |(without, with): (f64, f64)| without + past * (with - without);
     let (regressed, from) = match metric.tolerance.relative {
         Some(stated) => (stated, "config"),

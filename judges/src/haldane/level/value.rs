@@ -102,7 +102,7 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
         }
     }
     // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone.
-    let usual = if usual.is_enough() { usual } else { Usual { windows: 0, spread: 0.0, clock: None } };
+    let usual = if usual.is_enough() { usual } else { Usual { clock: None, ..usual } };
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
     let means = (usual.is_enough() && !rate).then(|| means(arms, (&b, &c), level, inflation)).flatten();
@@ -181,6 +181,9 @@ fn variance_of_mean(sample: &Sample) -> f64 {
 
 /// This window's own standard error together with the placebo windows' spread: the former counts as so many windows.
 fn with_past(own: f64, usual: Usual) -> f64 {
+    if !usual.is_enough() {
+        return own;
+    }
     let k = usual.windows as f64;
     ((rule::OWN_WINDOWS * own * own + k * usual.spread * usual.spread) / (rule::OWN_WINDOWS + k)).sqrt()
 }
@@ -558,7 +561,8 @@ fn raise_guards(finding: &mut Finding, said: &Said<'_>) {
     }
     finding.guard(Guard::CouldNotDetect, said.open());
     // Only the sampling error shrinks with more points; what the arms and the past scatter anyway stays.
-    let share = rule::OWN_WINDOWS / (rule::OWN_WINDOWS + m.usual.windows as f64);
+    let windows = if m.usual.is_enough() { m.usual.windows } else { 0 };
+    let share = rule::OWN_WINDOWS / (rule::OWN_WINDOWS + windows as f64);
     let stays = m.sigma * m.sigma - share * m.sampling * m.sampling;
     let room = ((said.bar.detectable - m.effect) / t4_isf(said.claim.p_pass)).max(0.0);
     let growth = share * m.sampling * m.sampling / (room * room - stays).max(0.0);
