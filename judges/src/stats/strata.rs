@@ -131,8 +131,11 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
     let mut terms = Vec::with_capacity(strata.len());
     let (mut s, mut mean, mut total, mut hypergeometric) = (0.0, 0.0, 0.0, 0.0);
     for stratum in compared() {
-        let (x, n) = stratum.both();
-        let (own, y) = if flip { (stratum.total - stratum.events, n - x) } else { (stratum.events, x) };
+        let n = stratum.both().1;
+        let read = |events: f64, total: f64| if flip { total - events } else { events };
+        let own = read(stratum.events, stratum.total);
+        // Added as the arms' sum is, so that an arm which has them all has no more than all by rounding.
+        let y = own + read(stratum.other_events, stratum.other_total);
         let q = stratum.share();
         s += own;
         total += y;

@@ -81,7 +81,10 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
     };
     let n = (arms.baseline.len(), arms.canary.len());
     let learnt = Learnt::of(arms.past, n, arms.concurrent, rate, location(rate, &b).abs(), &compare);
+    // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone, and
+    // the shift is as it is.
     let usual = learnt.usual();
+    let usual = if usual.is_enough() { usual } else { Usual { clock: None, ..usual } };
     let raw = if unit > 0.0 { (shift / unit).clamp(-rule::LARGEST_SHIFT, rule::LARGEST_SHIFT) } else { 0.0 };
     let raw = if rate { shift } else { raw };
     let at_clock = |shift: f64| usual.clock.map_or(shift, |earlier| factor(shift) / factor(earlier) - 1.0);
@@ -101,8 +104,6 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
             pods = arms.pods.sqrt();
         }
     }
-    // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone.
-    let usual = if usual.is_enough() { usual } else { Usual { clock: None, ..usual } };
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
     let means = (usual.is_enough() && !rate).then(|| means(arms, (&b, &c), level, inflation)).flatten();
