@@ -5,7 +5,7 @@
 
 use haldane_judges::config::{CanaryConfig, CheckedConfig};
 use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Observation, Points};
-use haldane_judges::scorecard::{Examiner, MetricResult, Reason, Status};
+use haldane_judges::scorecard::{Examiner, HistoryNumbers, MetricResult, Reason, Status};
 use haldane_judges::stats::strata::{Comparison as Compared, Stratum, deviate, standardised_rates};
 use haldane_judges::{JudgeName, judge};
 use serde_json::{Value, json};
@@ -564,7 +564,8 @@ fn values_are_judged_as_by_the_rule_in_python() {
         check.number("pods", m.pods, part);
         check.number("mean_effect", m.mean_effect, part);
         check.number("mean_sigma", m.mean_sigma, part);
-        let past = result.history.as_ref();
+        // Fewer windows than teach anything are told, and decide nothing.
+        let past = result.history.as_ref().filter(|past| past.windows >= HistoryNumbers::ENOUGH_WINDOWS);
         check.number("windows", Some(past.map_or(0, |past| past.windows) as f64), 0.0);
         // An unbounded spread is not shown.
         if past.is_none_or(|past| past.spread.is_some()) {
