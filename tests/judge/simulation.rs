@@ -283,6 +283,10 @@ fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
+fn rate_words(cell: &Cell) -> String {
+    format!("{} %", 100.0 * cell.rate)
+}
+
 fn traffic_words(canary: f64, baseline: f64) -> String {
     format!("{canary} v {baseline}")
 }
@@ -330,6 +334,7 @@ impl Goals {
     fn close(self, title: &str) {
         header(title, &["what", "goal, %", "measured, %", "reached"].map(str::to_owned));
         self.rows.iter().for_each(|columns| row(columns));
+        println!();
         assert!(self.missed.is_empty(), "goals are missed: {:#?}", self.missed);
     }
 }
@@ -402,12 +407,12 @@ fn healthy_ratios_are_seldom_regressed() {
             same.skip(i).step_by(of_each).map(|(_, shares)| percent(shares.regressed)).collect::<Vec<_>>().join(", ")
         };
         let cell = &cells[i];
-        row(&[format!("{} %", percent(cell.rate)), traffic_words(cell.canary, cell.baseline), of_kind(own[0]), of_kind(own[1])]);
+        row(&[rate_words(cell), traffic_words(cell.canary, cell.baseline), of_kind(own[0]), of_kind(own[1])]);
     }
 
     let mut goals = Goals::default();
     for ((_, name, n), (cell, share)) in at().zip(&largest) {
-        let what = format!("{name}, n = {n} ({} %, {})", percent(cell.rate), traffic_words(cell.canary, cell.baseline));
+        let what = format!("{name}, n = {n} ({}, {})", rate_words(cell), traffic_words(cell.canary, cell.baseline));
         goals.at_most(what.clone(), *share, largest_allowed(cell), runs_again);
         if n == 60 && matches!(cell.errors, Errors::Own(_)) {
             goals.wish(what, *share, 0.02);
@@ -486,7 +491,7 @@ fn one_point_more_is_found() {
     header(&format!("+1 point; % regressed/suspect/pass, the rest inconclusive ({runs} runs a cell)"), &columns.collect::<Vec<_>>());
     for (cells, found) in cells.chunks(LENGTHS.len()).zip(found.chunks(LENGTHS.len())) {
         let cell = &cells[0];
-        let of = [format!("{} %", percent(cell.rate)), traffic_words(cell.canary, cell.baseline), name_of(cell.errors).to_owned()];
+        let of = [rate_words(cell), traffic_words(cell.canary, cell.baseline), name_of(cell.errors).to_owned()];
         row(&of.into_iter().chain(found.iter().map(|shares| shares.words())).collect::<Vec<_>>());
     }
     let mut goals = Goals::default();
@@ -596,7 +601,7 @@ fn twelve_looks_raise_few_more_false_alarms_than_one() {
         header(&title, &columns.collect::<Vec<_>>());
         for (cells, found) in cells.chunks(kinds.len()).zip(found.chunks(kinds.len())) {
             let cell = &cells[0];
-            let of = [format!("{} %", percent(cell.rate)), traffic_words(cell.canary, cell.baseline)];
+            let of = [rate_words(cell), traffic_words(cell.canary, cell.baseline)];
             let entry = |planned: &Planned| [planned.once, planned.ever, planned.last].map(percent).join(" / ");
             row(&of.into_iter().chain(found.iter().map(entry)).collect::<Vec<_>>());
         }
