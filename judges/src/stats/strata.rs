@@ -2,7 +2,7 @@
 //! varies.
 //!
 //! The unit of observation is a request, the stratum an interval. [`deviate`] is the normal score if requests are independent. What the
-//! scatter between intervals says about bursts and drift is a [`Spread`]: a posterior of the inflation of the variance, over which the
+//! scatter between intervals says about bursts and drift is a `Spread`: a posterior of the inflation of the variance, over which the
 //! p-value is averaged, so that nothing is switched on or off by it. [`Comparison`] takes the smaller p of two readings of that scatter.
 
 use super::{normal_isf, normal_sf};
