@@ -57,12 +57,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Looks at which a healthy canary may be flagged.
+    /// What the level of a regression is divided by at this look: of a plan of `L`, look `l` spends `(2 l - 1) / L^2` of it, so that `l` looks
+    /// have spent the square of the fraction that they are of the plan. Early looks see little, and spend little.
     pub(crate) fn looks(&self) -> f64 {
-        self.looks.map_or(1.0, |plan| f64::from(plan.looks.max(1)))
+        self.looks.map_or(1.0, |plan| {
+            let (look, looks) = (f64::from(plan.look.max(1)), f64::from(plan.looks.max(plan.look).max(1)));
+            looks * looks / (2.0 * look - 1.0)
+        })
     }
 
-    /// How many chances a healthy canary has of being flagged by so many metrics: each once a look.
+    /// How many chances a healthy canary has of being flagged by so many metrics: each at every look.
     pub(crate) fn chances_of(&self, metrics: usize) -> f64 {
         metrics.max(1) as f64 * self.looks()
     }

@@ -53,6 +53,9 @@ pub(super) const BASELINE_SCATTER_FROM: usize = 10;
 /// Below that many points, a scatter beyond this fraction of the level keeps a shift suspect unless it is gross: the level is not held
 /// there (15 % of healthy pairs of 3 points, .6 against .15, would fail).
 pub(super) const FEW_NOISY: (usize, f64) = (10, 0.30);
+/// In the first half of a plan fewer points than this raise a suspicion of a value at most, unless it is gross: 12 looks at 60 points would
+/// else fail 2.3 times as many healthy canaries as the last of them alone.
+pub(super) const PLAN_POINTS: usize = 30;
 /// A gross shift: of the level itself, in so large a share of the comparisons, and so many times the scatter.
 pub(super) const GROSS: (f64, f64, f64) = (1.0, 0.95, 3.0);
 /// A comparison that is exactly a limit reaches it in any unit.

@@ -60,7 +60,8 @@ fn at_the_end(subject: &Subject<'_>) -> Option<Observation> {
     let dead = |values: &[f64]| values.iter().map(|v| !v.is_finite() || zero && *v == 0.0).collect::<Vec<bool>>();
     let (db, dc) = (dead(baseline), dead(canary));
     let run = trailing(&dc);
-    if run == dc.len() && subject.cleaned.up_at_other_step {
+    // What never began has not ended: that is silence throughout, or a level of 0.
+    if run == dc.len() {
         return None;
     }
     let usual = longest(&db).max(longest(&dc[..dc.len() - run]));

@@ -53,8 +53,30 @@ pub(super) fn discounted(mut result: MetricResult, metric: &Metric, times: Optio
     let sentence = format!("the canary had {} times the baseline's traffic, which this metric follows", explain::digits(times));
     result.guards.push(GuardFinding { guard: Guard::Traffic, sentence: sentence.clone() });
     result.sentence = format!("{sentence}: compared as it is, it {}", result.sentence);
-    (result.status, result.reason, result.mode) = (Status::Inconclusive, Reason::FollowsTraffic, Mode::None);
+    // What the traffic does not explain by far speaks against the canary all the same.
+    let per_request = per_request(&result).map(|observed| observed / times);
+    let far = 1.0 + metric.detectable;
+    let against = per_request.is_some_and(|per| match metric.direction {
+        Direction::Increase => per >= far,
+        Direction::Decrease => per <= 1.0 / far,
+        Direction::Either => per >= far || per <= 1.0 / far,
+    });
+    let status = if against { Status::Suspect } else { Status::Inconclusive };
+    if let Some(per) = per_request.filter(|_| against) {
+        result.sentence = format!("a request it is {} times the baseline's; {}", explain::digits(per), result.sentence);
+    }
+    (result.status, result.reason, result.mode) = (status, Reason::FollowsTraffic, Mode::None);
     let remedy = format!("make `{}` `per: request` beside a metric with `traffic: true`, or `kind: ratio` with its total", metric.name);
     result.remedies = vec![Remedy::Configure { sentence: remedy }];
     result
+}
+
+/// Times the baseline's level that the canary's is, as they were reported.
+fn per_request(result: &MetricResult) -> Option<f64> {
+    let (baseline, canary) = match (&result.numbers, &result.events) {
+        (Some(numbers), _) => (numbers.baseline, numbers.canary),
+        (None, Some(events)) => (events.mean_baseline, events.mean_canary),
+        (None, None) => return None,
+    };
+    (baseline > 0.0 && canary >= 0.0).then(|| canary / baseline)
 }

@@ -45,6 +45,8 @@ pub(in crate::haldane) struct Measured {
     pub(in crate::haldane) effect: f64,
     /// The shift as it is, in the unit.
     pub(in crate::haldane) shift: f64,
+    /// The baseline's typical point, or the mean of a rate.
+    pub(in crate::haldane) location: f64,
     /// Size of the baseline's level (L), in the unit.
     pub(in crate::haldane) level: f64,
     /// What the effect is a fraction of: the level, and 1 for rates.
@@ -125,6 +127,7 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
         sign,
         effect: sign * effect,
         shift: sign * shift,
+        location: location(rate, &b),
         level,
         unit,
         sigma,
@@ -300,6 +303,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     let few = m.n.0.min(m.n.1);
     let beyond_by_sample = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(m);
     let noisy = !m.rate && !history && few < rule::FEW_NOISY.0 && m.noise > rule::FEW_NOISY.1 * m.level && !is_gross(m);
+    let early = is_early(subject, m);
     // Ranks say little of rates, which are mostly zero: means are their estimate.
     let proved = m.rate || m.test.p.greater <= rule::P_RANK;
     let p = p_of(m.effect * rule::REACHES, m.sigma);
@@ -311,6 +315,8 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
         && m.shift >= (rule::AGAINST.2 * m.noise).max(bar.absolute)
         && m.effect >= rule::AGAINST.0 * t4_isf(rule::P_SUSPECT) * m.sigma;
     let enough = few >= rule::FEWEST.max(subject.metric.min_points as usize) && (!m.rate || history || few >= rule::FEWEST_RATE);
+    // Few points around a typical one of 0 have no level that a change could be excluded of, only the floor that stands for it.
+    let enough = enough && (m.rate || few >= rule::BASELINE_SCATTER_FROM || m.location != 0.0);
     // A rate has no standard error without a past but that of its means.
     let sampling = if m.rate && !history { m.sigma.max((m.shift - m.interval.0) / Z_95) } else { m.sigma };
     let ranks = Claim {
@@ -321,7 +327,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
         levels: LEVELS,
         chances,
         neighbours: subject.rivals() as f64,
-        admissible: proved && !healed[0] && !noisy,
+        admissible: proved && !healed[0] && !noisy && !early,
         visible: few >= rule::FEWEST && !in_one_bucket(subject),
         unexplained: beyond_by_sample && !history || against,
         // With a past, what is certainly beyond the tolerance and usual all the same is neither suspect nor acquitted.
@@ -331,9 +337,15 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     let means = m.means.map(|(effect, sigma)| {
         let p = legs.1 * p_of(effect * rule::REACHES, sigma);
         let size = bar.size(m, effect);
-        Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy, unexplained: false, p_detectable: None, ..ranks }
+        Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy && !early, unexplained: false, p_detectable: None, ..ranks }
     });
     (ranks, means)
+}
+
+/// Whether a plan is in its first half and has too few points yet for anything but a gross shift to be proved.
+fn is_early(subject: &Subject<'_>, m: &Measured) -> bool {
+    let first_half = subject.context.looks.is_some_and(|plan| plan.look.saturating_mul(2) < plan.looks);
+    first_half && m.n.0.min(m.n.1) < rule::PLAN_POINTS && !is_gross(m)
 }
 
 /// Whether the typical points of both arms lie in one bucket of the histogram that they are interpolated in: what moved there may be the
@@ -689,6 +701,8 @@ impl Said<'_> {
             format!("beyond the smaller tolerance ({})", near.trim_start_matches("limit "))
         } else if m.test.p.greater > rule::P_RANK {
             format!("too few points for a rank test to prove it (p {})", explain::digits(m.test.p.greater))
+        } else if is_early(self.subject, m) {
+            format!("{} points in the first half of a plan prove no shift that is not gross", m.n.0.min(m.n.1))
         } else if !claim.admissible {
             format!("{} points that scatter by {} % prove nothing", m.n.0.min(m.n.1), explain::digits(100.0 * ratio_to(m.noise, m.level)))
         } else {
@@ -728,6 +742,9 @@ impl Said<'_> {
             return "the baseline is 0 throughout, so that nothing can be said relative to it".to_owned();
         }
         let size = t4_isf(self.claim.p_pass) * m.sigma;
+        if m.interval.0 <= 0.0 && self.claim.p_detectable.is_none() {
+            return format!("{} points around a typical one of 0 have no level that a change could be excluded of", m.n.0.min(m.n.1));
+        }
         if self.claim.p_detectable.is_none() {
             let usual = explain::change(self.sign() * t4_isf(rule::P_SUSPECT) * m.sigma);
             return format!("{}: the points lie beyond the tolerance, but changes of {usual} are usual here", self.moved());
