@@ -283,9 +283,7 @@ fn turn(metric: &MetricResult) -> f64 {
 /// Whether percentages are of what is left to a bound, such as the failures of a success rate, to which the level is nearer than to 0.
 fn is_of_the_rest(metric: &MetricResult) -> bool {
     match (&metric.counts, &metric.numbers) {
-        (Some(counts), _) => {
-            2.0 * (counts.baseline.events + counts.canary.events) > counts.baseline.total + counts.canary.total
-        }
+        (Some(counts), _) => 2.0 * (counts.baseline.events + counts.canary.events) > counts.baseline.total + counts.canary.total,
         (None, numbers) => numbers.as_ref().is_some_and(|numbers| numbers.mirrored_at.is_some()),
     }
 }

@@ -618,7 +618,9 @@ fn a_change_of_what_is_nearly_full_is_told_in_points_and_its_percentage_of_what_
         ..metric("availability")
     };
     let card = card(Verdict::Fail, None, vec![success, available]);
-    for (row, shift) in haldane::report::View::new(&card).rows.iter().zip(["-0.4 pp (+400 % of what is left)", "-0.4 pp (+400 % of what is left to 100 %)"]) {
+    for (row, shift) in
+        haldane::report::View::new(&card).rows.iter().zip(["-0.4 pp (+400 % of what is left)", "-0.4 pp (+400 % of what is left to 100 %)"])
+    {
         assert_eq!((row.change.as_str(), row.change_percent.as_str()), ("99.9 → 99.5 %", "-0.4 pp"));
         assert_eq!(row.limit, "-25 % of what is left and 0.1 pp");
         assert!(row.evidence.iter().any(|line| line.contains(shift)), "{:#?}", row.evidence);
