@@ -383,13 +383,17 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     }
     if let Some(threshold) = &metric.threshold {
         let limits = threshold_limits(threshold, unit);
-        let limits = if limits.is_empty() { "no limit declared".to_owned() } else { format!("declared limit {limits}") };
-        let past = threshold.points_past.zip(threshold.points).map(|(past, all)| format!("; {past} of {all} points past it"));
         let rate = threshold.rate_interval.map(|interval| {
             let range = unit.range(interval.low, interval.high);
-            format!("; the canary's rate lies in {range} ({} interval)", format::percent(interval.level))
+            format!("the canary's rate lies in {range} ({} interval)", format::percent(interval.level))
         });
-        lines.push(format!("threshold mode: {limits}{}{}", past.unwrap_or_default(), rate.unwrap_or_default()));
+        let past = threshold.points_past.zip(threshold.points).map(|(past, all)| format!("{past} of {all} points past it"));
+        // Without a limit there is nothing to be past.
+        let said = [(!limits.is_empty()).then(|| format!("declared limit {limits}")), past.filter(|_| !limits.is_empty()), rate];
+        let said = said.into_iter().flatten().collect::<Vec<_>>();
+        if !said.is_empty() {
+            lines.push(said.join("; "));
+        }
     }
     for (arm, coverage) in [("baseline", metric.baseline_coverage), ("canary", metric.canary_coverage)] {
         if coverage.present < coverage.expected || coverage.infinite > 0 || coverage.filled_with_zero > 0 {
@@ -419,7 +423,7 @@ fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, tur
         shift.push_str(&format!(", {} interval {}", format::percent(interval.level), unit.differences(low, high)));
     }
     lines.push(shift);
-    let scatter = numbers.shift_in_noise.map(|g| format!(", the shift is {} times that", format::number(g)));
+    let scatter = numbers.shift_in_noise.map(|g| format!(", the shift is {} times that", format::number(g.abs())));
     lines.push(format!("scatter within the arms {}{}", unit.distance(numbers.noise), scatter.unwrap_or_default()));
     lines.push(format!(
         "a canary point is worse than a baseline point with chance {} (U {}, z {}, p {})",
@@ -499,7 +503,7 @@ fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, 
         lines.push(format!("p {} over the looks of the plan so far, which decides", format::p_value(p)));
     }
     let excluded = unit.value(counts.detectable_rate);
-    lines.push(format!("a pass excludes a rate of {excluded} in the canary: p {}", format::p_value(counts.p_detectable)));
+    lines.push(format!("a pass excludes a rate of {excluded} or worse in the canary: p {}", format::p_value(counts.p_detectable)));
 }
 
 fn events_evidence(events: &EventNumbers, unit: &Unit) -> String {
