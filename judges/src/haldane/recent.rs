@@ -94,7 +94,7 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
             crate::config::Direction::Decrease => -1.0,
             crate::config::Direction::Either => 0.0,
         };
-        if sign != 0.0 && subject.past.has_no_clock() && relative_shift(arms.rate, sign, recent, against)? < tolerance.min(0.05) {
+        if sign != 0.0 && subject.past.has_no_clock() && relative_shift(arms.rate, sign, recent, against)? * rule::REACHES < tolerance {
             return None;
         }
         let m = value::measure(&arms)?;

@@ -444,7 +444,10 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         return super::same_arms(finding, subject, &same);
     }
     let bar = Bar::of(subject, &m);
-    let healed = [false, true].map(|means| crate::haldane::recent::has_healed(subject, &m, &bar, means));
+    // Only what is beyond the tolerance can have been proved, and so can have healed.
+    let healed = [(Some(m.effect), false), (m.means.map(|(effect, _)| effect), true)].map(|(effect, means)| {
+        effect.is_some_and(|effect| bar.size(&m, effect) == Size::Beyond) && crate::haldane::recent::has_healed(subject, &m, &bar, means)
+    });
     let (ranks, means) = claims(subject, &m, subject.chances(), healed);
     let by_ranks = if m.unit > 0.0 { ladder::walk(&ranks) } else { ladder::walk(&from_nothing(subject, &m)) };
     let by_means = means.as_ref().map(ladder::walk).filter(|rung| *rung >= Rung::Suspect && *rung > by_ranks);
