@@ -33,8 +33,8 @@ pub struct CanaryConfig {
     /// What the config is for, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Judge that decides: `haldane-v1` (statistics, then limits where data is scarce), `threshold-v1` (limits alone) or
-    /// `NetflixACAJudge-v1.0` (Kayenta's, with its own rules for groups and thresholds).
+    /// Judge that decides: `haldane-v1` (statistics and limits: fail is proved, pass is earned, all else is marginal), `threshold-v1`
+    /// (limits alone) or `NetflixACAJudge-v1.0` (Kayenta's, with its own rules for groups and thresholds).
     #[serde(default = "default_judge")]
     pub judge: String,
     /// Whether the verdict gates (default), or advises: then everything is judged, recorded and reported, and the answer is a pass that
@@ -269,7 +269,7 @@ pub struct Metric {
     /// Fewest requests that the canary needs for a statistical pass of a ratio. Default 50.
     #[serde(default = "default_min_requests")]
     pub min_requests: u64,
-    /// Relative regression that the data must have been able to show before the metric may pass. Default 1.0 (+100 %).
+    /// Relative worsening that the data must exclude, at 95 % confidence, before statistics pass the metric. Default 1.0 (+100 %).
     #[serde(default = "default_detectable")]
     pub detectable: f64,
     /// Label that names the instances (`pod`, `instance`, `host`) when the query returns one series for each; their mean is judged
@@ -347,7 +347,8 @@ pub struct CountQuery {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tolerance {
-    /// As a fraction of the baseline's level: 0.25 is 25 %. Default 0.25; 0.10 where enough of the metric's past is known.
+    /// As a fraction of the baseline's level: 0.25 is 25 %. Default 0.25, and down to 0.10 the more of the metric's past is
+    /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub relative: Option<f64>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The judges, by the names that configs and requests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum JudgeName {
-    /// Statistics behind direction and sample-size guards; limits where data is scarce.
+    /// Fail is proved, pass is earned, all else is marginal with what would settle it; declared limits always hold.
     #[serde(rename = "haldane-v1")]
     HaldaneV1,
     /// The declared limits alone.
@@ -39,8 +39,8 @@ impl JudgeName {
     pub const fn description(self) -> &'static str {
         match self {
             Self::HaldaneV1 => {
-                "Asks for a shift that is large against the baseline's level and against its scatter, and that a Mann-Whitney test \
-                 (or an exact count test) confirms; applies the declared limits where there is too little data for that."
+                "Fails a metric on proof that it is worse beyond its tolerance and beyond what is usual there, or past a declared limit; \
+                 passes it when a worsening that must be detectable is excluded; says of all else what would settle it."
             }
             Self::ThresholdV1 => "Applies the declared limits and no statistics, with exact binomial bounds for ratios.",
             Self::NetflixAca => {

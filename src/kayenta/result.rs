@@ -182,10 +182,16 @@ fn metric_classification(metric: &MetricResult, baseline: &Statistics, canary: &
         Status::Pass => "Pass",
         Status::NoData | Status::Inconclusive => "Nodata",
         Status::Error => "Error",
-        Status::Regressed | Status::Suspect if matches!(metric.reason, Reason::Silent | Reason::DataAsymmetry) => "NodataFailMetric",
+        Status::Regressed | Status::Suspect
+            if matches!(metric.reason, Reason::Silent | Reason::Ended | Reason::InstancesSilent | Reason::DataAsymmetry) =>
+        {
+            "NodataFailMetric"
+        }
         Status::Regressed | Status::Suspect => {
             let levels = metric.numbers.as_ref().map(|numbers| (numbers.baseline, numbers.canary)).unwrap_or((baseline.mean, canary.mean));
             let fell = match metric.direction {
+                // It reads 0 where all others are above.
+                _ if metric.reason == Reason::InstanceDead => true,
                 Direction::Increase => false,
                 Direction::Decrease => true,
                 Direction::Either => levels.1 < levels.0,
@@ -250,6 +256,31 @@ mod tests {
         };
         let judgement = judge(JudgeName::HaldaneV1, &config, &evidence);
         haldanes_score(&Scorecard { id: None, judged_at: jiff::Timestamp::UNIX_EPOCH, rerun: false, judgement, data }, THRESHOLDS)
+    }
+
+    #[test]
+    fn what_stopped_reporting_has_no_data_and_what_reads_zero_is_low() {
+        let config = CheckedConfig::from_yaml("{name: c, metrics: [{name: p99, direction: increase}]}").unwrap();
+        let around = |step: usize| (0..20).map(|i| 100.0 + (i * step % 11) as f64).collect::<Vec<f64>>();
+        let classified = |canary: ArmPoints, baseline: ArmPoints| {
+            let observations = vec![Observation::Sampled { baseline, canary }];
+            let evidence = Evidence { observations, observed_seconds: 1200.0, ..Evidence::default() };
+            let metric = judge(JudgeName::HaldaneV1, &config, &evidence).metrics.remove(0);
+            let none = Statistics::default();
+            (metric.reason, metric_classification(&metric, &none, &none))
+        };
+        let mut ended = around(3);
+        ended[10..].fill(f64::NAN);
+        assert_eq!(classified(ArmPoints::values(ended), ArmPoints::values(around(7))), (Reason::Ended, "NodataFailMetric"));
+        let pods = |points: [Vec<f64>; 2]| {
+            let instance = |(i, values): (usize, Vec<f64>)| haldane_judges::evidence::Instance { name: i.to_string(), values };
+            ArmPoints::from_instances(points.into_iter().enumerate().map(instance).collect())
+        };
+        let healthy = || pods([around(7), around(5)]);
+        let without =
+            |value: f64| pods([around(3), around(9).into_iter().enumerate().map(|(i, v)| if i < 10 { v } else { value }).collect()]);
+        assert_eq!(classified(without(f64::NAN), healthy()), (Reason::InstancesSilent, "NodataFailMetric"));
+        assert_eq!(classified(without(0.0), healthy()), (Reason::InstanceDead, "Low"));
     }
 
     #[test]

@@ -207,10 +207,11 @@ fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
 fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
     let unit = Unit::of(metric);
     let turn = turn(metric);
-    // Kayenta's judge compares means and has no other levels.
+    // Kayenta's judge compares means and has no other levels, and neither have events.
     let means =
         provenance.and_then(|data| data.statistics).filter(|data| metric.aca.is_some() && data.baseline.count.min(data.canary.count) > 0);
     let means = means.map(|data| (data.baseline.mean, data.canary.mean));
+    let means = means.or(metric.events.as_ref().map(|events| (events.mean_baseline, events.mean_canary)));
     let levels = match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => Some((counts.baseline.rate, counts.canary.rate)),
         (None, Some(numbers)) => Some((numbers.baseline, numbers.canary)),
@@ -225,9 +226,10 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
         }),
     };
     let change_percent = match shift {
-        Some((_, Some(relative))) => format::signed_percent(relative * turn),
+        // A percentage of what is left to the bound reads like one of the level.
+        Some((_, Some(relative))) if !is_of_the_rest(metric) => format::signed_percent(relative * turn),
         // The baseline's level is 0: there is no percentage.
-        Some((shift, None)) => unit.difference(shift * turn),
+        Some((shift, _)) => unit.difference(shift * turn),
         None => NONE.to_owned(),
     };
     let (limit_short, limit) = limits(metric, &unit);
@@ -278,6 +280,25 @@ fn turn(metric: &MetricResult) -> f64 {
     }
 }
 
+/// Whether percentages are of what is left to a bound, such as the failures of a success rate, to which the level is nearer than to 0.
+fn is_of_the_rest(metric: &MetricResult) -> bool {
+    match (&metric.counts, &metric.numbers) {
+        (Some(counts), _) => 2.0 * (counts.baseline.events + counts.canary.events) > counts.baseline.total + counts.canary.total,
+        (None, numbers) => numbers.as_ref().is_some_and(|numbers| numbers.mirrored_at.is_some()),
+    }
+}
+
+/// `1` or `-1`, by which a relative shift is multiplied to be read. What is left grows where the level falls.
+fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
+    match (is_of_the_rest(metric), &metric.counts) {
+        (false, _) => turn,
+        (true, Some(_)) => -turn,
+        (true, None) => 1.0,
+    }
+}
+
+const OF_THE_REST: &str = " of what is left";
+
 fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Statistical => "statistical",
@@ -301,7 +322,8 @@ fn limits(metric: &MetricResult, unit: &Unit) -> (String, String) {
         Direction::Decrease => "-",
         Direction::Either => "±",
     };
-    let (relative, absolute) = (format::percent(limit.relative), unit.distance(limit.absolute));
+    let rest = if is_of_the_rest(metric) { OF_THE_REST } else { "" };
+    let (relative, absolute) = (format!("{}{rest}", format::percent(limit.relative)), unit.distance(limit.absolute));
     // A shift must exceed both; one that is 0 says nothing.
     match (limit.relative > 0.0, limit.absolute > 0.0) {
         (false, true) => (format!("{sign}{absolute}"), format!("{sign}{absolute}")),
@@ -321,22 +343,24 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     // Estimates of ratios are in the unit, those of everything else fractions of the level.
     let is_rate = metric.kind == Kind::Ratio && metric.counts.is_none();
     if let Some(numbers) = &metric.numbers {
-        numbers_evidence(&mut lines, numbers, unit, turn, is_rate);
+        numbers_evidence(&mut lines, numbers, unit, turn, turn_of_percent(metric, turn));
+        let turn = if is_rate { turn } else { turn_of_percent(metric, turn) };
+        estimate_evidence(&mut lines, numbers, metric.history.as_ref(), unit, turn, is_rate);
     }
     if let Some(counts) = &metric.counts {
-        counts_evidence(&mut lines, counts, unit, turn);
+        counts_evidence(&mut lines, counts, unit, turn, (turn_of_percent(metric, turn), is_of_the_rest(metric)));
     }
     if let Some(events) = &metric.events {
         lines.push(events_evidence(events, unit));
     }
     if let Some(limit) = &metric.limit {
-        lines.push(limit_evidence(limit, unit, is_rate));
+        lines.push(limit_evidence(limit, unit, is_rate, is_of_the_rest(metric)));
     }
     if let Some(history) = &metric.history {
         lines.push(history_evidence(metric, history, unit, is_rate));
     }
     for found in &metric.findings {
-        lines.push(format!("{} by `{}` too: {}", found.status, word(&found.examiner), clean(&found.sentence)));
+        lines.push(format!("also {}, by `{}`: {}", found.status, word(&found.examiner), clean(&found.sentence)));
     }
     if let Some(trend) = &metric.trend {
         lines.push(format!(
@@ -359,13 +383,17 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     }
     if let Some(threshold) = &metric.threshold {
         let limits = threshold_limits(threshold, unit);
-        let limits = if limits.is_empty() { "no limit declared".to_owned() } else { format!("declared limit {limits}") };
-        let past = threshold.points_past.zip(threshold.points).map(|(past, all)| format!("; {past} of {all} points past it"));
         let rate = threshold.rate_interval.map(|interval| {
             let range = unit.range(interval.low, interval.high);
-            format!("; the canary's rate lies in {range} ({} interval)", format::percent(interval.level))
+            format!("the canary's rate lies in {range} ({} interval)", format::percent(interval.level))
         });
-        lines.push(format!("threshold mode: {limits}{}{}", past.unwrap_or_default(), rate.unwrap_or_default()));
+        let past = threshold.points_past.zip(threshold.points).map(|(past, all)| format!("{past} of {all} points past it"));
+        // Without a limit there is nothing to be past.
+        let said = [(!limits.is_empty()).then(|| format!("declared limit {limits}")), past.filter(|_| !limits.is_empty()), rate];
+        let said = said.into_iter().flatten().collect::<Vec<_>>();
+        if !said.is_empty() {
+            lines.push(said.join("; "));
+        }
     }
     for (arm, coverage) in [("baseline", metric.baseline_coverage), ("canary", metric.canary_coverage)] {
         if coverage.present < coverage.expected || coverage.infinite > 0 || coverage.filled_with_zero > 0 {
@@ -386,15 +414,16 @@ fn estimate_size(value: f64, unit: &Unit, is_rate: bool) -> String {
     if is_rate { unit.distance(value) } else { format::percent(value) }
 }
 
-fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, turn: f64, is_rate: bool) {
-    let relative = numbers.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
+fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, turn: f64, turn_of_percent: f64) {
+    let of = numbers.mirrored_at.map_or_else(String::new, |bound| format!("{OF_THE_REST} to {}", unit.value(bound)));
+    let relative = numbers.relative_shift.map(|relative| format!(" ({}{of})", format::signed_percent(relative * turn_of_percent)));
     let mut shift = format!("shift {}{}", unit.difference(numbers.shift * turn), relative.unwrap_or_default());
     if let Some(interval) = numbers.shift_interval {
         let (low, high) = if turn < 0.0 { (interval.high.map(|v| -v), interval.low.map(|v| -v)) } else { (interval.low, interval.high) };
         shift.push_str(&format!(", {} interval {}", format::percent(interval.level), unit.differences(low, high)));
     }
     lines.push(shift);
-    let scatter = numbers.shift_in_noise.map(|g| format!(", the shift is {} times that", format::number(g)));
+    let scatter = numbers.shift_in_noise.map(|g| format!(", the shift is {} times that", format::number(g.abs())));
     lines.push(format!("scatter within the arms {}{}", unit.distance(numbers.noise), scatter.unwrap_or_default()));
     lines.push(format!(
         "a canary point is worse than a baseline point with chance {} (U {}, z {}, p {})",
@@ -414,31 +443,43 @@ fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, tur
         let pairs = format!("{} pairs worth {}", paired.pairs, format::number(paired.effective));
         lines.push(format!("paired by timestamp p {} ({pairs} independent ones; evidence only)", format::p_value(paired.p)));
     }
+}
+
+/// The estimate that decides, and what its standard error is made of.
+fn estimate_evidence(lines: &mut Vec<String>, numbers: &Numbers, history: Option<&HistoryNumbers>, unit: &Unit, turn: f64, is_rate: bool) {
+    let amount = |value: f64| if is_rate { unit.difference(value) } else { format::signed_percent(value) };
     if let (Some(sigma), Some(interval)) = (numbers.sigma, numbers.effect_interval) {
-        let size = |value: f64| estimate_size(value, unit, is_rate);
-        let amount = |value: f64| if is_rate { unit.difference(value) } else { format::signed_percent(value) };
         let ends = if turn < 0.0 { (interval.high.map(|v| -v), interval.low.map(|v| -v)) } else { (interval.low, interval.high) };
-        let end = |end: Option<f64>| end.map_or_else(|| "without bound".to_owned(), amount);
+        let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), amount);
+        let size = |value: f64| estimate_size(value, unit, is_rate);
+        let parts = [("the baseline's drift", numbers.drift), ("sampling", numbers.sampling), ("fresh instances", numbers.pods)]
+            .into_iter()
+            .filter_map(|(name, part)| Some(format!("{name} {}", size(part.filter(|part| *part > 0.0)?))))
+            .chain(
+                history.filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS).map(|_| "what placebo windows show".to_owned()),
+            )
+            .collect::<Vec<_>>();
+        let rest = if numbers.mirrored_at.is_some() && !is_rate { OF_THE_REST } else { "" };
+        let of = match parts.split_last() {
+            None => String::new(),
+            Some((only, [])) => format!(" ({only})"),
+            Some((last, rest)) => format!(" ({} and {last})", rest.join(", ")),
+        };
         lines.push(format!(
-            "estimate {} ({} to {}), which decides: standard error {}, of which drift {}, sampling {}, fresh instances {}",
+            "what decides: {}{rest}, {} interval {} to {}; standard error {}{of}",
             amount(numbers.effect * turn),
-            end(ends.0),
-            end(ends.1),
+            format::percent(interval.level),
+            end(ends.0, "no lower bound"),
+            end(ends.1, "no upper bound"),
             size(sigma),
-            size(numbers.drift.unwrap_or(0.0)),
-            size(numbers.sampling.unwrap_or(0.0)),
-            size(numbers.pods.unwrap_or(0.0)),
         ));
     }
     if let (Some(effect), Some(sigma)) = (numbers.mean_effect, numbers.mean_sigma) {
-        lines.push(format!("of means {}, standard error {}", format::signed_percent(effect * turn), format::percent(sigma)));
-    }
-    if let Some(bound) = numbers.mirrored_at {
-        lines.push(format!("measured from {}, which the level is nearer to than to 0", unit.value(bound)));
+        lines.push(format!("the same of means: {}, standard error {}", amount(effect * turn), estimate_size(sigma, unit, is_rate)));
     }
 }
 
-fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, turn: f64) {
+fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, turn: f64, (turn_of_percent, of_rest): (f64, bool)) {
     let arm = |name: &str, arm: &ArmCounts| {
         let interval = unit.range(arm.interval.low, arm.interval.high);
         let (events, total) = (format::events(arm.events), format::events(arm.total));
@@ -446,30 +487,35 @@ fn counts_evidence(lines: &mut Vec<String>, counts: &CountNumbers, unit: &Unit, 
     };
     lines.push(arm("baseline", &counts.baseline));
     lines.push(arm("canary", &counts.canary));
-    let relative = counts.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
-    lines.push(format!("difference {}{}", unit.difference(counts.shift * turn), relative.unwrap_or_default()));
-    let by = if counts.aligned { "interval by interval" } else { "both windows as one" };
+    let of = if of_rest { OF_THE_REST } else { "" };
+    let relative = counts.relative_shift.map(|relative| format!(" ({}{of})", format::signed_percent(relative * turn_of_percent)));
+    // Where traffic varies, and more so between the arms, that is not the difference of the rates above.
+    let by = if counts.aligned { "within the intervals" } else { "over the whole windows" };
+    lines.push(format!("difference {by} {}{}", unit.difference(counts.shift * turn), relative.unwrap_or_default()));
     lines.push(format!(
-        "p {} with bursts allowed for, compared {by} (z {}; p {} if requests were independent; events vary {} times as much)",
+        "p {} with bursts allowed for (z {}; p {} if requests were independent; events vary {} times as much as that)",
         format::p_value(counts.p),
         format::number(counts.z),
         format::p_value(counts.p_independent),
         format::number(counts.inflation),
     ));
     if let Some(p) = counts.p_looks {
-        lines.push(format!("over the looks of the plan so far p {}, which decides", format::p_value(p)));
+        lines.push(format!("p {} over the looks of the plan so far, which decides", format::p_value(p)));
     }
-    lines.push(format!("a rate of {} in the canary: p {}", unit.value(counts.detectable_rate), format::p_value(counts.p_detectable)));
+    let excluded = unit.value(counts.detectable_rate);
+    lines.push(format!("a pass excludes a rate of {excluded} or worse in the canary: p {}", format::p_value(counts.p_detectable)));
 }
 
 fn events_evidence(events: &EventNumbers, unit: &Unit) -> String {
-    let change = events.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative)));
+    let (before, after) = (events.mean_baseline, events.mean_canary);
+    let change = (before > 0.0).then(|| format!(" ({})", format::signed_percent(after / before - 1.0)));
     format!(
-        "intervals with any: {} in the baseline, {} in the canary; {} and {} an interval{}; p {} by intervals (runs allowed for {}), {} by sums",
+        "intervals with any: {} in the baseline, {} in the canary; {} and {} an interval{}; p {} by intervals ({} with runs allowed for), {} \
+         by sums",
         events.intervals_baseline,
         events.intervals_canary,
-        unit.value(events.mean_baseline),
-        unit.value(events.mean_canary),
+        unit.value(before),
+        unit.value(after),
         change.unwrap_or_default(),
         format::p_value(events.p),
         format::p_value(events.p_dependent),
@@ -477,16 +523,17 @@ fn events_evidence(events: &EventNumbers, unit: &Unit) -> String {
     )
 }
 
-fn limit_evidence(limit: &AppliedLimit, unit: &Unit, is_rate: bool) -> String {
-    let (relative, absolute) = (format::percent(limit.relative), unit.distance(limit.absolute));
-    let mut line = match (limit.relative > 0.0, limit.absolute > 0.0) {
-        (false, true) => format!("regressed from {absolute}"),
-        (_, true) => format!("regressed from {relative} ({}) and {absolute}", clean(&limit.from)),
-        (_, false) => format!("regressed from {relative} ({})", clean(&limit.from)),
+fn limit_evidence(limit: &AppliedLimit, unit: &Unit, is_rate: bool, of_rest: bool) -> String {
+    let rest = if of_rest { OF_THE_REST } else { "" };
+    let (relative, absolute) = (format!("{}{rest}", format::percent(limit.relative)), unit.distance(limit.absolute));
+    let tolerance = match (limit.relative > 0.0, limit.absolute > 0.0) {
+        (false, true) => absolute,
+        (_, true) => format!("{relative} ({}) and {absolute}", clean(&limit.from)),
+        (_, false) => format!("{relative} ({})", clean(&limit.from)),
     };
-    line.push_str(&format!(", with p at most {}", format::p_value(limit.p)));
+    let mut line = format!("a regression is a shift of at least {tolerance}, with p at most {}", format::p_value(limit.p));
     if let Some(effect) = limit.proved_from {
-        line.push_str(&format!(", that is from an estimate of {}", estimate_size(effect, unit, is_rate)));
+        line.push_str(&format!(", which here takes at least {}", estimate_size(effect, unit, is_rate)));
     }
     if let Some(spread) = limit.instance_spread {
         line.push_str(&format!("; fresh instances differ by {} (one standard deviation)", format::percent(spread)));
@@ -507,6 +554,9 @@ fn history_evidence(metric: &MetricResult, history: &HistoryNumbers, unit: &Unit
         }
         Some(spread) => line.push_str(&format!("; their shifts have a standard deviation of {}", estimate_size(spread, unit, is_rate))),
         None => line.push_str("; they differ without bound"),
+    }
+    if metric.counts.is_none() && history.windows < HistoryNumbers::ENOUGH_WINDOWS {
+        line.push_str(&format!("; fewer than {} decide nothing", HistoryNumbers::ENOUGH_WINDOWS));
     }
     if let Some(clock) = history.clock {
         line.push_str(&format!("; compared with this hour on earlier days, when the arms differed by {}", format::signed_percent(clock)));

@@ -584,6 +584,76 @@ fn the_past_of_a_ratio_is_told_in_percentage_points_and_that_of_a_value_in_perce
 }
 
 #[test]
+fn a_change_of_what_is_nearly_full_is_told_in_points_and_its_percentage_of_what_is_left() {
+    let limit = |absolute| AppliedLimit { absolute, ..metric("").limit.unwrap() };
+    let success = MetricResult {
+        direction: Direction::Decrease,
+        counts: Some(CountNumbers {
+            baseline: arm_counts(9_990.0, 10_000.0, 0.998, 0.9995),
+            canary: arm_counts(9_950.0, 10_000.0, 0.994, 0.996),
+            shift: 0.004,
+            relative_shift: Some(4.0),
+            ..error_ratio().counts.unwrap()
+        }),
+        limit: Some(limit(0.001)),
+        ..error_ratio()
+    };
+    let full = Numbers {
+        baseline: 99.9,
+        canary: 99.5,
+        level: 0.1,
+        mirrored_at: Some(100.0),
+        shift: 0.4,
+        relative_shift: Some(4.0),
+        shift_interval: Some(interval(0.3, 0.5)),
+        effect: 4.0,
+        effect_interval: Some(interval(3.0, 5.0)),
+        ..metric("").numbers.unwrap()
+    };
+    let available = MetricResult {
+        unit: Some("percent".to_owned()),
+        direction: Direction::Decrease,
+        numbers: Some(full),
+        limit: Some(limit(0.1)),
+        ..metric("availability")
+    };
+    let card = card(Verdict::Fail, None, vec![success, available]);
+    for (row, shift) in
+        haldane::report::View::new(&card).rows.iter().zip(["-0.4 pp (+400 % of what is left)", "-0.4 pp (+400 % of what is left to 100 %)"])
+    {
+        assert_eq!((row.change.as_str(), row.change_percent.as_str()), ("99.9 → 99.5 %", "-0.4 pp"));
+        assert_eq!(row.limit, "-25 % of what is left and 0.1 pp");
+        assert!(row.evidence.iter().any(|line| line.contains(shift)), "{:#?}", row.evidence);
+        assert!(!row.evidence.iter().any(|line| line.contains("-400 %")), "{:#?}", row.evidence);
+    }
+}
+
+#[test]
+fn events_show_how_many_there_are_an_interval() {
+    let panics = MetricResult {
+        kind: Kind::Events,
+        unit: None,
+        numbers: None,
+        limit: None,
+        events: Some(EventNumbers {
+            intervals_baseline: 2,
+            intervals_canary: 11,
+            mean_baseline: 0.05,
+            mean_canary: 0.3,
+            relative_shift: Some(5.0),
+            p: 0.006,
+            p_dependent: 0.009,
+            p_sum: 0.01,
+        }),
+        ..metric("panics")
+    };
+    let card = card(Verdict::Fail, None, vec![panics]);
+    let row = &haldane::report::View::new(&card).rows[0];
+    assert_eq!((row.change.as_str(), row.change_percent.as_str()), ("0.05 → 0.3", "+500 %"));
+    assert!(row.evidence[0].starts_with("intervals with any: 2 in the baseline, 11 in the canary; 0.05 and 0.3 an interval (+500 %)"));
+}
+
+#[test]
 fn a_scorecard_without_metrics_or_with_huge_samples_still_renders() {
     let mut empty = healthy();
     empty.judgement.metrics.clear();

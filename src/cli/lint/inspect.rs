@@ -385,8 +385,13 @@ impl Inspection<'_> {
         if known && result.reason == Reason::DataAsymmetry && few.is_empty() {
             found.push(Finding::warning(at, format!("{}; find out why before the two are compared", result.sentence)));
         }
-        if known && !same && !matches!(result.reason, Reason::DataAsymmetry | Reason::Identical) {
-            found.extend(result.warnings.iter().map(|text| Finding::warning(at, text.clone())));
+        let level = |arm: &ArmReport| arm.counts.map_or_else(|| Some(arm.profile.as_ref()?.values?.median), Totals::rate);
+        let mistaken = units::of_levels(metric, level(&report.baseline), level(&report.canary));
+        if known && !same && !matches!(result.reason, Reason::DataAsymmetry | Reason::Identical | Reason::SameSeries) {
+            // The judge warns of mistaken units too, which are errors here.
+            let of_units: Vec<String> = units::of_config(metric).iter().chain(&mistaken).map(|problem| problem.message.clone()).collect();
+            let warnings = result.warnings.iter().filter(|text| !of_units.contains(text));
+            found.extend(warnings.map(|text| Finding::warning(at, text.clone())));
         }
         Self::nothing_to_tell(at, metric, report, found);
         if let (Some(label), [one]) = (&metric.per_instance, baseline.instances.as_slice()) {
@@ -398,8 +403,6 @@ impl Inspection<'_> {
             found.push(Finding::warning(at, message));
         }
         if self.config.judge != JudgeName::NetflixAca.as_str() {
-            let level = |arm: &ArmReport| arm.counts.map_or_else(|| Some(arm.profile.as_ref()?.values?.median), Totals::rate);
-            let mistaken = units::of_levels(metric, level(&report.baseline), level(&report.canary));
             found.extend(mistaken.into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)));
             found.extend(past_limits(at, metric, report));
         }
