@@ -47,7 +47,8 @@ pub(super) fn discounted(mut result: MetricResult, metric: &Metric, times: Optio
         Status::Regressed | Status::Suspect => judged_by_size && looks_good != Some(true),
         Status::Inconclusive | Status::NoData | Status::Error => false,
     };
-    if !explained {
+    // What is the same throughout follows nothing.
+    if !explained || result.reason == Reason::Identical {
         return result;
     }
     let sentence = format!("the canary had {} times the baseline's traffic, which this metric follows", explain::digits(times));
