@@ -14,8 +14,6 @@ use crate::support::faults::{Answer, Fault, FaultyStore};
 
 const BROKEN: &str = "memory";
 const MARKER: &str = "container.memory.usage";
-/// Queries of the other metrics, of both arms.
-const OTHER_QUERIES: usize = 8;
 
 fn config() -> Value {
     let errors = "sum:trace.http.request.errors{service:${scope}}.as_count()";
@@ -196,7 +194,7 @@ fn suite(together: bool, source: fn(String) -> Value) -> Suite {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_datadog_that_fails_costs_one_metric_and_passes_none() {
-    suite(false, |url| source(url, "v1")).run(rows_of_any_store(OTHER_QUERIES).into_iter().chain(rows_of_v1()).collect()).await;
+    suite(false, |url| source(url, "v1")).run(rows_of_any_store().into_iter().chain(rows_of_v1()).collect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +204,7 @@ async fn a_query_that_is_refused_costs_no_other_of_its_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_of_all_metrics_that_fails_passes_none_of_them() {
-    suite(true, |url| source(url, "v2")).run(rows_of_any_store(0)).await;
+    suite(true, |url| source(url, "v2")).run(rows_of_any_store()).await;
 }
 
 /// Requests in a period, and more than are under way at once: before the first reply nobody knows of the limit.

@@ -59,16 +59,17 @@ pub(crate) struct Row {
     pub(crate) places: u32,
     /// Whether the account is of use again as soon as the fault is gone.
     pub(crate) heals: bool,
+    /// Whether the fault waits until all queries of other metrics are answered, and so concerns none of them.
+    after_others: bool,
 }
 
 impl Row {
     pub(crate) fn new(name: &'static str, broken: impl Into<Broken>, expected: Expected) -> Self {
-        Self { name, broken: broken.into(), expected, places: PLACES, heals: true }
+        Self { name, broken: broken.into(), expected, places: PLACES, heals: true, after_others: false }
     }
 
-    /// The fault befalls replies only once all queries of other metrics are answered, and so concerns none of them.
-    pub(crate) fn after_others(self, others: usize) -> Self {
-        Self { broken: self.broken.after(others), places: 16, ..self }
+    pub(crate) fn after_others(self) -> Self {
+        Self { after_others: true, places: 64, ..self }
     }
 
     pub(crate) fn for_good(self) -> Self {
@@ -183,12 +184,12 @@ fn date(seconds_from_now: i64) -> String {
 
 const LOGIN: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in to go on</body></html>";
 
-/// Faults below what a store's replies mean. `others` is how many requests the other metrics take.
-pub(crate) fn rows_of_any_store(others: usize) -> Vec<Row> {
+/// Faults below what a store's replies mean.
+pub(crate) fn rows_of_any_store() -> Vec<Row> {
     use Expected::{Error, Judged, Recovered};
     let once = |fault: Fault| Broken::from(fault).first(1);
     vec![
-        Row::new("vanished", Fault::Vanish, Error(&["could not be reached", "refused the connection"])).after_others(others).for_good(),
+        Row::new("vanished", Fault::Vanish, Error(&["could not be reached", "refused the connection"])).after_others().for_good(),
         Row::new("reset", Fault::ResetBefore, Error(&["could not be reached", "broke off the connection", " tries in"])),
         Row::new("reset-once", once(Fault::ResetBefore), Recovered { tries: 2 }),
         Row::new("reset-within", Fault::ResetWithin, Error(&["could not be reached", "broke off the connection", " tries in"])),
@@ -211,7 +212,7 @@ pub(crate) fn rows_of_any_store(others: usize) -> Vec<Row> {
             status_with(429, "retry-after", "3600"),
             Error(&["rate limit", "3600 s", "which the deadline does not allow"]),
         )
-        .after_others(others)
+        .after_others()
         .for_good(),
         Row::new("500", status(500), Error(&["could not be reached", "500", "overloaded", " tries in"])),
         Row::new("500-once", once(status(500)), Recovered { tries: 2 }),
@@ -291,7 +292,11 @@ impl Suite {
         let sentences: Vec<&String> = whole.judgement.metrics.iter().map(|metric| &metric.sentence).collect();
         assert_eq!(whole.judgement.verdict, Verdict::Pass, "{sentences:?}");
 
-        let checks = rows.into_iter().map(|row| async {
+        let others = store.unmarked("whole");
+        let checks = rows.into_iter().map(|mut row| async {
+            if row.after_others {
+                row.broken = row.broken.after(others);
+            }
             let (name, store) = (row.name, of(&row));
             self.check(row, &service, store, &whole).await.map_err(|wrong| format!("{name}: {wrong}"))
         });

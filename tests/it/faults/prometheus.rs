@@ -10,8 +10,6 @@ use crate::support::telemetry::{Arm, openmetrics};
 const BROKEN: &str = "memory";
 /// In the queries of that metric alone.
 const MARKER: &str = "container_memory_working_set_bytes";
-/// Queries of the other metrics, of both arms.
-const OTHER_QUERIES: usize = 8;
 
 fn config() -> Value {
     let requests = r#"http_server_request_duration_seconds_count{pod=~"${scope}-[^-]+-[^-]+"}"#;
@@ -179,7 +177,7 @@ async fn a_prometheus_that_fails_costs_one_metric_and_passes_none() {
         config: config(),
         source: |url| json!({ "kind": "prometheus", "url": url }),
     };
-    suite.run(rows_of_any_store(OTHER_QUERIES).into_iter().chain(rows()).collect()).await;
+    suite.run(rows_of_any_store().into_iter().chain(rows()).collect()).await;
 }
 
 /// Of a critical ratio the numerator alone, which is absent where there are no errors: a failed read must not be taken for that.

@@ -137,7 +137,7 @@ pub(crate) struct Broken {
     first: usize,
     /// Only so many replies in all.
     most: usize,
-    /// Not before so many good replies have been sent.
+    /// Not before so many good replies have been sent to the account.
     after: usize,
 }
 
@@ -177,7 +177,8 @@ struct Shared {
     accounts: Mutex<BTreeMap<String, Account>>,
     under_way: AtomicUsize,
     most: AtomicUsize,
-    answered: watch::Sender<usize>,
+    /// Good replies to each account.
+    answered: watch::Sender<BTreeMap<String, usize>>,
     gone: watch::Sender<bool>,
 }
 
@@ -204,7 +205,7 @@ impl FaultyStore {
             accounts: Mutex::default(),
             under_way: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
-            answered: watch::Sender::new(0),
+            answered: watch::Sender::default(),
             gone: watch::Sender::new(false),
         });
         let serving = Arc::clone(&shared);
@@ -244,6 +245,13 @@ impl FaultyStore {
         lock(&self.shared.accounts).get_mut(account).map(|account| std::mem::take(&mut account.asked)).unwrap_or_default()
     }
 
+    /// How many requests without the marker an account's good replies were to, since the last call of [`Self::asked`].
+    pub(crate) fn unmarked(&self, account: &str) -> usize {
+        let accounts = lock(&self.shared.accounts);
+        let asked = accounts.get(account).into_iter().flat_map(|account| &account.asked);
+        asked.filter(|(request, _)| !request.contains(self.shared.marker)).map(|(_, times)| times).sum()
+    }
+
     /// The most requests that were under way at once.
     pub(crate) fn most_at_once(&self) -> usize {
         self.shared.most.load(Ordering::SeqCst)
@@ -281,11 +289,15 @@ impl Shared {
         let Some(broken) = broken else {
             stream.write_all(good.head(Some(good.body.len())).as_bytes()).await?;
             stream.write_all(&good.body).await?;
-            self.answered.send_modify(|answered| *answered += 1);
+            self.answered.send_modify(|answered| *answered.entry(account.to_owned()).or_default() += 1);
             return Ok(true);
         };
         // The sender lives as long as this server.
-        let _ = self.answered.subscribe().wait_for(|answered| *answered >= broken.after).await;
+        let _ = self
+            .answered
+            .subscribe()
+            .wait_for(|answered| answered.get(account).is_some_and(|answered| *answered >= broken.after) || broken.after == 0)
+            .await;
         self.fail(stream, &broken.fault, &asked, good).await
     }
 
