@@ -169,15 +169,15 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
 
 /// Residuals of one reading: `r` with variance `v` and fourth cumulant `k` if requests are independent.
 #[derive(Debug, Clone, Copy, Default)]
-struct Residual {
-    r: f64,
-    v: f64,
-    k: f64,
+pub(super) struct Residual {
+    pub(super) r: f64,
+    pub(super) v: f64,
+    pub(super) k: f64,
 }
 
 /// What the scatter between intervals says about how much more than independent requests a sum varies: a posterior on a grid.
 #[derive(Debug, Clone)]
-struct Spread {
+pub(super) struct Spread {
     /// Logarithm of the weight of each point of the grid.
     log: [f64; GRID],
     /// Inflation of the variance of the sum at each point.
@@ -188,7 +188,7 @@ struct Spread {
 
 impl Spread {
     /// `series` are residuals in the order of time, one series or one an arm; `v0` is the variance of the sum if requests are independent.
-    fn of(series: &[Vec<Residual>], v0: f64) -> Self {
+    pub(super) fn of(series: &[Vec<Residual>], v0: f64) -> Self {
         let all = || series.iter().flatten();
         let variance: f64 = all().map(|one| one.v).sum();
         let squares: f64 = all().map(|one| one.r * one.r).sum();
@@ -269,14 +269,16 @@ impl Comparison {
         let mut spreads: Vec<Spread> =
             if aligned { paired(strata).map(|series| Spread::of(&[series], v0)).into_iter().collect() } else { Vec::new() };
         spreads.push(Spread::of(&unpaired(strata), v0));
-        let readings = spreads
-            .into_iter()
-            .map(|mut spread| {
-                spread.learn(placebos);
-                (spread.weights(), spread.inflation)
-            })
-            .collect();
-        Self { z: deviate(tables), readings }
+        Self::of_spreads(deviate(tables), spreads, placebos)
+    }
+
+    /// A deviate, with what each reading says of its scatter.
+    pub(super) fn of_spreads(z: f64, spreads: Vec<Spread>, placebos: &[f64]) -> Self {
+        let learnt = |mut spread: Spread| {
+            spread.learn(placebos);
+            (spread.weights(), spread.inflation)
+        };
+        Self { z, readings: spreads.into_iter().map(learnt).collect() }
     }
 
     /// One-sided p-value if requests are independent.

@@ -3,6 +3,7 @@
 //! Each kind of metric reduces its data to one estimate with one standard error; all walk the same ladder.
 
 pub(super) mod counts;
+pub(super) mod distribution;
 pub(super) mod events;
 pub(super) mod value;
 
@@ -19,6 +20,7 @@ use crate::threshold::present;
 pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
     match subject.metric.kind {
         _ if subject.cleaned.is_counted() => counts::judge(finding, subject),
+        Kind::Distribution => distribution::judge(finding, subject),
         Kind::Events => events::judge(finding, subject),
         Kind::Value | Kind::Ratio => value::judge(finding, subject),
     }
