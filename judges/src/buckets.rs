@@ -6,11 +6,15 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Most finite bounds that are read; Prometheus' native histograms have 160 unless told otherwise.
 pub const MAX_BOUNDS: usize = 1_000;
 
 /// How a quantile is interpolated within a bucket.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Spacing {
     /// Linearly, as `histogram_quantile` does for classic histograms.
     #[default]

@@ -177,6 +177,8 @@ fn inline_arm(arm: &InlineArm) -> ArmPoints {
         InlineArm::Instances(instances) => ArmPoints::from_instances(
             instances.iter().map(|(name, values)| Instance { name: name.clone(), values: known(values) }).collect(),
         ),
+        // What could not be read was refused with the request.
+        InlineArm::Buckets(samples) => samples.buckets().map_or_else(|_| ArmPoints::values(Vec::new()), ArmPoints::buckets),
     }
 }
 
@@ -192,6 +194,10 @@ pub(super) fn forget_newest(observation: &mut Observation, points: usize) {
         Some(Points::Counts { events, totals }) => {
             forget(events);
             forget(totals);
+        }
+        Some(Points::Buckets(buckets)) => {
+            let from = buckets.len().saturating_sub(points);
+            (from..buckets.len()).for_each(|i| buckets.forget(i));
         }
         None => {}
     }
@@ -232,6 +238,7 @@ fn known_points(points: &Points) -> usize {
     match points {
         Points::Values(values) => from_first(values),
         Points::Counts { events, totals } => from_first(events).max(from_first(totals)),
+        Points::Buckets(buckets) => from_first(buckets.totals()),
     }
 }
 
@@ -241,6 +248,7 @@ fn last(points: Points, n: usize) -> Points {
     match points {
         Points::Values(values) => Points::Values(cut(values)),
         Points::Counts { events, totals } => Points::Counts { events: cut(events), totals: cut(totals) },
+        Points::Buckets(buckets) => Points::Buckets(buckets.slice(buckets.len().saturating_sub(n)..buckets.len())),
     }
 }
 
@@ -260,7 +268,7 @@ mod tests {
         PlannedQuery {
             arm: Arm::Canary,
             part,
-            query: Query { text: String::new(), window: WINDOW },
+            query: Query { text: String::new(), window: WINDOW, buckets: false },
             history_points: 3,
             earlier: Vec::new(),
         }

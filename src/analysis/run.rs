@@ -25,8 +25,8 @@ use super::pairing::Labels;
 use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule, learns_from_history, reads_the_clock};
 use super::population;
 use super::{
-    ArmSamples, EarlierSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard,
-    Statistics, span,
+    ArmSamples, BucketSamples, EarlierSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request,
+    Scorecard, Statistics, span,
 };
 use crate::source::cache::{CachedSource, ReplyCache};
 use crate::source::{Advice, InvalidSource, Source, SourceError, SourceSettings, Window};
@@ -580,6 +580,10 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
 fn repeated(asked: &[Asked<'_>]) -> Option<Advice> {
     let of = |arm: Arm| -> Option<u64> {
         let repeats = |(planned, fetched): &Asked<'_>| {
+            // Buckets of few requests stay the same by chance.
+            if planned.part == Part::Buckets {
+                return None;
+            }
             let found = fetched.reporting().into_iter().filter_map(|series| resolution::repeats(fetched.window_of(series))).min()?;
             (found > 1).then(|| u64::from(planned.query.window.step_seconds).saturating_mul(found as u64))
         };
@@ -804,6 +808,10 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
             vector(events);
             vector(totals);
         }
+        Points::Buckets(buckets) => {
+            vector(buckets.bounds());
+            vector(&buckets.rows().flatten().copied().collect::<Vec<f64>>());
+        }
     };
     for (metric, observation) in config.metrics.iter().zip(&evidence.observations) {
         let Observation::Sampled { baseline, canary } = observation else {
@@ -858,6 +866,7 @@ fn samples(observation: &Observation) -> Option<MetricSamples> {
     let arm = |points: &Points| match points {
         Points::Values(values) => ArmSamples::Values(known(values)),
         Points::Counts { events, totals } => ArmSamples::Counts { events: known(events), totals: known(totals) },
+        Points::Buckets(buckets) => ArmSamples::Buckets(BucketSamples::of(buckets)),
     };
     match observation {
         Observation::Sampled { baseline, canary } => Some(MetricSamples {

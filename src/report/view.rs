@@ -303,6 +303,7 @@ fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Statistical => "statistical",
         Mode::Counts => "counts",
+        Mode::Distribution => "distribution",
         Mode::Threshold => "threshold",
         Mode::None => "none",
     }
@@ -587,5 +588,6 @@ fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
             };
             events.iter().zip(totals).map(rate).collect()
         }
+        ArmSamples::Buckets(samples) => samples.medians(),
     }
 }

@@ -385,7 +385,7 @@ mod tests {
     }
 
     fn query(text: &str) -> Query {
-        Query { text: text.to_owned(), window: Window { start: 0, end: 600, step_seconds: 60 } }
+        Query { text: text.to_owned(), window: Window { start: 0, end: 600, step_seconds: 60 }, buckets: false }
     }
 
     fn soon() -> Instant {

@@ -442,7 +442,7 @@ async fn a_real_prometheus_understands_every_shipped_query() {
             for text in texts {
                 let at = format!("{}, {}", config.name, metric.name);
                 let text = source.resolve(&Template { text, variables: &variables, window }).unwrap_or_else(|e| panic!("{at}: {e}"));
-                let query = Query { text, window };
+                let query = Query { text, window, buckets: false };
                 source
                     .fetch(&query, tokio::time::Instant::now() + std::time::Duration::from_secs(60))
                     .await
@@ -517,7 +517,9 @@ async fn the_first_value_of_a_counter_is_events_too() {
         let variables = BTreeMap::from([("scope", scope), ("namespace", "shop")].map(|(name, value)| (name.to_owned(), value.to_owned())));
         for (text, expected) in [(&queries.numerator, events), (&queries.denominator, totals)] {
             let text = source.resolve(&Template { text, variables: &variables, window }).expect("a query");
-            let reply = source.fetch(&Query { text, window }, tokio::time::Instant::now() + std::time::Duration::from_secs(60)).await;
+            let reply = source
+                .fetch(&Query { text, window, buckets: false }, tokio::time::Instant::now() + std::time::Duration::from_secs(60))
+                .await;
             let series = reply.expect("a reply").series;
             let sum: f64 = series.iter().flat_map(|series| &series.values).filter(|value| value.is_finite()).sum();
             assert!((sum - expected).abs() < 1.0, "{scope}: {sum}, not {expected}");

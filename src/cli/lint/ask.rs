@@ -102,6 +102,7 @@ pub(super) async fn ask<'a>(
                 findings.push(Finding::error(&format!("/metrics/{i}/queries"), message).on(&metric.name));
             }
             Some(MetricQuery::Single(text)) => wanted.push((Some(i), Role::Value, at, text)),
+            Some(MetricQuery::Buckets(query)) => wanted.push((Some(i), Role::Value, format!("{at}/buckets"), &query.buckets)),
             Some(MetricQuery::Counts(counts)) => {
                 wanted.push((Some(i), Role::Numerator, format!("{at}/numerator"), &counts.numerator));
                 wanted.push((Some(i), Role::Denominator, format!("{at}/denominator"), &counts.denominator));
@@ -147,7 +148,7 @@ async fn try_one(
     match source.resolve(&Template { text: template, variables: &variables, window }) {
         Err(error) => (None, Err(error), Vec::new()),
         Ok(text) => {
-            let query = Query { text, window };
+            let query = Query { text, window, buckets: false };
             let advice = source.advise(&query);
             let outcome = source.fetch(&query, Instant::now() + PATIENCE).await;
             (Some(query.text), outcome, advice)

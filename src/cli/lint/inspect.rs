@@ -350,6 +350,10 @@ impl Inspection<'_> {
                 let profile = Profile::of(&rates).complete_as(&counted);
                 ArmReport { profile: Some(profile), counts: Some(Totals::of(&events, totals)), points: rates, ..nothing }
             }
+            Points::Buckets(buckets) => {
+                let medians = buckets.quantiles(0.5);
+                ArmReport { profile: Some(Profile::of(&medians).complete_as(buckets.totals())), points: medians, ..nothing }
+            }
         }
     }
 
@@ -604,6 +608,7 @@ fn all_unreachable(asked: &[Asked<'_>]) -> Option<String> {
 fn up(points: &Points) -> &[f64] {
     match points {
         Points::Values(values) | Points::Counts { totals: values, .. } => values,
+        Points::Buckets(buckets) => buckets.totals(),
     }
 }
 

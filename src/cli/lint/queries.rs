@@ -25,6 +25,7 @@ pub(super) enum Part {
 pub(super) fn texts<'a>(at: &str, query: &'a MetricQuery) -> Vec<(String, Part, &'a str)> {
     match query {
         MetricQuery::Single(text) => vec![(at.to_owned(), Part::Single, text)],
+        MetricQuery::Buckets(query) => vec![(format!("{at}/buckets"), Part::Count, query.buckets.as_str())],
         MetricQuery::Counts(counts) => {
             let count = |field: &str, text: &'a str| (format!("{at}/{field}"), Part::Count, text);
             vec![count("numerator", &counts.numerator), count("denominator", &counts.denominator)]

@@ -258,7 +258,7 @@ timestamp,metric,scope,instance,location,value,comment
 
     fn query(metric: &str, scope: &str, location: Option<&str>) -> Query {
         let selection = Selection { metric: metric.to_owned(), scope: scope.to_owned(), location: location.map(str::to_owned) };
-        Query { text: serde_json::to_string(&selection).unwrap(), window: WINDOW }
+        Query { text: serde_json::to_string(&selection).unwrap(), window: WINDOW, buckets: false }
     }
 
     fn bits(series: &Series) -> Vec<u64> {

@@ -220,7 +220,7 @@ mod tests {
     use crate::source::Window;
 
     fn all(text: &str) -> Vec<Advice> {
-        advise(&Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 } })
+        advise(&Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 }, buckets: false })
     }
 
     /// What concerns a metric that declares nothing.
@@ -299,8 +299,11 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_the_part_of_the_window_beyond_the_step() {
-        let query =
-            |window: &str, step_seconds| Query { text: format!("rate(x[{window}])"), window: Window { start: 0, end: 3600, step_seconds } };
+        let query = |window: &str, step_seconds| Query {
+            text: format!("rate(x[{window}])"),
+            window: Window { start: 0, end: 3600, step_seconds },
+            buckets: false,
+        };
         for (window, step_seconds, shared) in [("5m", 15, "95 %"), ("1m", 15, "75 %"), ("3d", 1, "99.9 %"), ("20m", 10, "99.1 %")] {
             let advice = advise(&query(window, step_seconds));
             assert!(advice[0].sentence.contains(&format!("share {shared} of")), "{window} {step_seconds}: {}", advice[0].sentence);
