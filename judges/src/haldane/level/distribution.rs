@@ -130,16 +130,15 @@ impl Shapes {
         };
         let sums = (pooled(&rows.baseline), pooled(&rows.canary));
         let totals = (sums.0.iter().sum::<f64>(), sums.1.iter().sum::<f64>());
-        // Requests above each bound, from those of each bucket.
+        // Requests above each bound, added from the last bucket down, so that none is exactly 0.
         let above = |row: &[f64]| {
-            let mut left: f64 = row.iter().sum();
-            row.iter()
-                .take(bounds)
-                .map(|count| {
-                    left -= count;
-                    left.max(0.0)
-                })
-                .collect::<Vec<f64>>()
+            let mut sums = vec![0.0; bounds];
+            let mut sum = 0.0;
+            for (slot, count) in sums.iter_mut().zip(row.iter().skip(1)).rev() {
+                sum += count;
+                *slot = sum;
+            }
+            sums
         };
         let (above_b, above_c) = (above(&sums.0), above(&sums.1));
         let over = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
