@@ -162,7 +162,7 @@ func TestEveryRequestSentIsCountedInBothHistograms(t *testing.T) {
 }
 
 func TestSeriesAreThereBeforeTheFirstRequest(t *testing.T) {
-	families, err := newServer(1, allPairs(1)).registry.Gather()
+	families, err := newServer(1, allPairs(faults, 1)).registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,41 +221,62 @@ func TestRepliesOfBothLayoutsAreRead(t *testing.T) {
 	}
 }
 
-// The recording holds what its README says of it.
-func TestTheRecordingIsWhole(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(fixture, manifestName))
-	if err != nil {
-		t.Fatal(err)
+func TestFaultsAreFoundByName(t *testing.T) {
+	if got, err := faultsNamed("tail,x1.5"); err != nil || len(got) != 2 || got[0].tail != .03 || got[1].factor != 1.5 {
+		t.Errorf("tail,x1.5 is %+v, %v", got, err)
 	}
-	var about manifest
-	if err := json.Unmarshal(text, &about); err != nil {
-		t.Fatal(err)
+	for _, wrong := range []string{"", "tail,", "tail,tail", "none"} {
+		if got, err := faultsNamed(wrong); err == nil {
+			t.Errorf("%q is %+v", wrong, got)
+		}
 	}
-	for name, replies := range map[string]int{classicFile: 160, nativeFile: 160, instancesFile: 40} {
-		lines, err := readRecorded(filepath.Join(fixture, name))
+}
+
+// The recordings hold what their README says of them.
+func TestTheRecordingsAreWhole(t *testing.T) {
+	for folder, replies := range map[string]map[string]int{
+		fixture:                        {classicFile: 160, nativeFile: 160, instancesFile: 40},
+		filepath.Join(fixture, "busy"): {classicFile: 40, nativeFile: 40},
+	} {
+		text, err := os.ReadFile(filepath.Join(folder, manifestName))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(lines) != replies {
-			t.Errorf("%s has %d replies, not %d", name, len(lines), replies)
+		var about manifest
+		if err := json.Unmarshal(text, &about); err != nil {
+			t.Fatal(err)
 		}
-		for _, line := range lines {
-			var r reply
-			if err := json.Unmarshal(line.Reply, &r); err != nil {
-				t.Fatal(err)
-			}
-			if r.Status != "success" || r.points() != int(about.Minutes) {
-				t.Errorf("%s, %s %s: %s, %d points", name, line.Pair, line.Arm, r.Status, r.points())
-			}
-			buckets, err := r.buckets()
+		for name, want := range replies {
+			lines, err := readRecorded(filepath.Join(folder, name))
 			if err != nil {
 				t.Fatal(err)
 			}
-			// `increase` sees three quarters of every minute and extrapolates: within five standard errors of that.
-			sent := float64(about.Requests[line.Pair][line.Arm])
-			if sent == 0 || math.Abs(total(buckets)-sent) > 5*math.Sqrt(sent) {
-				t.Errorf("%s, %s %s: %v requests counted, %v sent", name, line.Pair, line.Arm, total(buckets), sent)
+			if len(lines) != want {
+				t.Errorf("%s in %s has %d replies, not %d", name, folder, len(lines), want)
+			}
+			for _, line := range lines {
+				checkReply(t, line, about)
 			}
 		}
+	}
+}
+
+func checkReply(t *testing.T, line recorded, about manifest) {
+	t.Helper()
+	var r reply
+	if err := json.Unmarshal(line.Reply, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != "success" || r.points() != int(about.Minutes) {
+		t.Errorf("%s: %s, %d points", line.Query, r.Status, r.points())
+	}
+	buckets, err := r.buckets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// `increase` sees three quarters of every minute and extrapolates: within five standard errors of what was sent.
+	sent := float64(about.Requests[line.Pair][line.Arm])
+	if sent == 0 || math.Abs(total(buckets)-sent) > 5*math.Sqrt(sent) {
+		t.Errorf("%s: %v requests counted, %v sent", line.Query, total(buckets), sent)
 	}
 }

@@ -69,7 +69,8 @@ type recorder struct {
 	minutes   int64
 	scrapes   int64 // in a minute
 	perMinute float64
-	each      int
+	faults    []fault
+	each      int // pairs of a fault
 	seed      uint64
 }
 
@@ -83,10 +84,15 @@ func record(ctx context.Context, args []string) error {
 	flags.Int64Var(&r.minutes, "minutes", 20, "compressed minutes in the window")
 	flags.Int64Var(&r.scrapes, "scrapes", 4, "scrapes in a compressed minute")
 	flags.Float64Var(&r.perMinute, "rate", 60, "requests in a compressed minute to each arm")
-	flags.IntVar(&r.each, "each", 10, "pairs of each of the four faults; there are as many healthy ones as faulty ones")
+	names := flags.String("faults", "x1.25,x1.5,tail,instance", "what is wrong with canaries")
+	flags.IntVar(&r.each, "each", 10, "pairs of each fault; there are as many healthy ones as faulty ones")
 	flags.Uint64Var(&r.seed, "seed", 1, "of the requests and their latencies")
 	if err := parse(flags, args); err != nil {
 		return err
+	}
+	var err error
+	if r.faults, err = faultsNamed(*names); err != nil {
+		return fmt.Errorf("-faults: %w", err)
 	}
 	switch {
 	case r.minute < time.Second || r.minute%time.Second != 0:
@@ -102,7 +108,7 @@ func record(ctx context.Context, args []string) error {
 }
 
 func (r *recorder) record(ctx context.Context) error {
-	pairs := allPairs(r.each)
+	pairs := allPairs(r.faults, r.each)
 	service := newServer(r.seed, pairs)
 	if r.wire != "" {
 		if err := observeSigned(service.registry); err != nil {
@@ -115,7 +121,12 @@ func (r *recorder) record(ctx context.Context) error {
 	}
 	defer closing()
 	scrape := r.minute / time.Duration(r.scrapes)
-	store, stopping, err := startPrometheus(ctx, r.program, strings.TrimPrefix(base, "http://"), scrape)
+	major, minor, err := versionOf(ctx, r.program)
+	if err != nil {
+		return err
+	}
+	custom := major > 3 || major == 3 && minor >= 8
+	store, stopping, err := startPrometheus(ctx, r.program, strings.TrimPrefix(base, "http://"), scrape, custom)
 	if err != nil {
 		return err
 	}
@@ -178,7 +189,7 @@ func (r *recorder) record(ctx context.Context) error {
 		return err
 	}
 	if r.wire != "" {
-		return r.writeWire(ctx, store, begin.Unix())
+		return r.writeWire(ctx, store, begin.Unix(), fmt.Sprintf("%d.%d", major, minor), custom)
 	}
 	return nil
 }
@@ -221,7 +232,12 @@ func (r *recorder) write(ctx context.Context, store *prometheusServer, pairs []p
 		return err
 	}
 	// The pairs with one slow instance, and as many healthy ones.
-	byInstance := append(pairsOf(healthy, r.each), pairsOf(faults[len(faults)-1], r.each)...)
+	var byInstance []pair
+	for _, f := range r.faults {
+		if f.instanceFactor != 1 {
+			byInstance = append(pairsOf(healthy, r.each), pairsOf(f, r.each)...)
+		}
+	}
 	for _, file := range []struct {
 		name  string
 		pairs []pair
@@ -231,6 +247,9 @@ func (r *recorder) write(ctx context.Context, store *prometheusServer, pairs []p
 		{nativeFile, pairs, r.nativeQuery},
 		{instancesFile, byInstance, func(p pair, arm string) string { return r.classicQuery(p, arm, "le, instance") }},
 	} {
+		if len(file.pairs) == 0 {
+			continue
+		}
 		var lines bytes.Buffer
 		encoder := json.NewEncoder(&lines)
 		encoder.SetEscapeHTML(false) // the reply stays as it was sent
@@ -289,30 +308,30 @@ func observeSigned(registry *prometheus.Registry) error {
 }
 
 // writeWire keeps a few short replies of every form, as they are sent.
-func (r *recorder) writeWire(ctx context.Context, store *prometheusServer, begin int64) error {
-	version, err := store.version(ctx)
-	if err != nil {
-		return err
-	}
-	// 2.42 for 2.42.0+ds
-	short := strings.Join(strings.SplitN(version, ".", 3)[:2], ".")
+func (r *recorder) writeWire(ctx context.Context, store *prometheusServer, begin int64, version string, custom bool) error {
 	p, step := pairsOf(healthy, 1)[0], r.stepSeconds()
 	both := fmt.Sprintf(`sum by (le) (increase({__name__=~"%s_bucket|%s",pair=%q,arm="canary"}[%ds]))`, classicName, nativeName, p.Name, step)
-	for _, file := range []struct {
+	type wireFile struct {
 		name, query string
 		points      int64
-	}{
+	}
+	files := []wireFile{
 		{"classic-histogram", r.classicQuery(p, "canary", "le"), 3},
 		{"classic-histogram-by-instance", r.classicQuery(p, "canary", "le, instance"), 2},
 		{"native-histogram", r.nativeQuery(p, "canary"), 3},
 		{"native-histogram-signed", "sum by (job) (" + signedName + ")", 1},
 		{"mixed-histograms", both, 2},
-	} {
+	}
+	if custom {
+		query := fmt.Sprintf(`sum (increase(%s{pair=%q,arm="canary"}[%ds]))`, classicName, p.Name, step)
+		files = append(files, wireFile{"custom-bounds-histogram", query, 3})
+	}
+	for _, file := range files {
 		reply, err := store.queryRange(ctx, file.query, begin+step, begin+file.points*step, step)
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(r.wire, fmt.Sprintf("prometheus-%s-%s.json", short, file.name))
+		path := filepath.Join(r.wire, fmt.Sprintf("prometheus-%s-%s.json", version, file.name))
 		if err := os.WriteFile(path, append(reply, '\n'), 0o644); err != nil {
 			return err
 		}
@@ -324,7 +343,8 @@ func (r *recorder) writeWire(ctx context.Context, store *prometheusServer, begin
 type prometheusServer struct{ base string }
 
 // startPrometheus starts the program in a folder of its own, which is gone when it is stopped.
-func startPrometheus(ctx context.Context, program, target string, scrape time.Duration) (*prometheusServer, func(), error) {
+// `custom`: it is new enough (3.8) to keep the classic histograms as native ones with custom bounds, too.
+func startPrometheus(ctx context.Context, program, target string, scrape time.Duration, custom bool) (*prometheusServer, func(), error) {
 	folder, err := os.MkdirTemp("", "latency-prometheus-")
 	if err != nil {
 		return nil, nil, err
@@ -333,6 +353,9 @@ func startPrometheus(ctx context.Context, program, target string, scrape time.Du
 	// The service itself names the instances that it stands for: honor_labels.
 	config := fmt.Sprintf("scrape_configs:\n- job_name: latency\n  honor_labels: true\n  scrape_interval: %dms\n  scrape_timeout: %dms\n"+
 		"  static_configs:\n  - targets: [%q]\n", scrape.Milliseconds(), scrape.Milliseconds(), target)
+	if custom {
+		config += "  scrape_native_histograms: true\n  convert_classic_histograms_to_nhcb: true\n  always_scrape_classic_histograms: true\n"
+	}
 	path := filepath.Join(folder, "prometheus.yml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		remove()
@@ -452,10 +475,24 @@ func (s *prometheusServer) version(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(body, &reply); err != nil {
 		return "", err
 	}
-	if strings.Count(reply.Data.Version, ".") < 2 {
-		return "", fmt.Errorf("prometheus says its version is %q", reply.Data.Version)
-	}
 	return reply.Data.Version, nil
+}
+
+// versionOf is what the program says of itself: `prometheus, version 2.42.0+ds (branch: ...)`.
+func versionOf(ctx context.Context, program string) (major, minor int, err error) {
+	text, err := exec.CommandContext(ctx, program, "--version").CombinedOutput()
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s --version: %w", program, err)
+	}
+	if _, err := fmt.Sscanf(string(text), "prometheus, version %d.%d", &major, &minor); err != nil {
+		return 0, 0, fmt.Errorf("%s does not say its version: %q", program, firstLine(text))
+	}
+	return major, minor, nil
+}
+
+func firstLine(text []byte) string {
+	line, _, _ := strings.Cut(string(text), "\n")
+	return line
 }
 
 func moduleVersion(path string) string {

@@ -221,6 +221,9 @@ func summary(args []string, out io.Writer) error {
 					requests += about.Requests[line.Pair][arm]
 				}
 			}
+			if requests == 0 {
+				continue
+			}
 			_, err := fmt.Fprintf(out, "| %s | %s | %d | drawn | | %.1f | %.1f | %.1f |\n", f.Name, arm, requests,
 				1e3*quantile(.5, drawn), 1e3*quantile(.95, drawn), 1e3*quantile(.99, drawn))
 			if err != nil {

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -57,12 +59,32 @@ func pairsOf(f fault, n int) []pair {
 }
 
 // allPairs makes a healthy pair for every faulty one, the same number of each fault.
-func allPairs(each int) []pair {
-	pairs := pairsOf(healthy, each*len(faults))
-	for _, f := range faults {
+func allPairs(of []fault, each int) []pair {
+	pairs := pairsOf(healthy, each*len(of))
+	for _, f := range of {
 		pairs = append(pairs, pairsOf(f, each)...)
 	}
 	return pairs
+}
+
+// faultsNamed finds faults by their names, apart by commas.
+func faultsNamed(names string) ([]fault, error) {
+	var found []fault
+	var known []string
+	for _, f := range faults {
+		known = append(known, f.Name)
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.Index(known, name)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no fault %q: %s", name, strings.Join(known, ", "))
+		}
+		if slices.Contains(found, faults[i]) {
+			return nil, fmt.Errorf("the fault %q is named twice", name)
+		}
+		found = append(found, faults[i])
+	}
+	return found, nil
 }
 
 var arms = []string{"baseline", "canary"}
