@@ -111,7 +111,7 @@ func (r *recorder) record(ctx context.Context) error {
 	pairs := allPairs(r.faults, r.each)
 	service := newServer(r.seed, pairs)
 	if r.wire != "" {
-		if err := observeSigned(service.registry); err != nil {
+		if err := observeFixed(service.registry); err != nil {
 			return err
 		}
 	}
@@ -291,10 +291,15 @@ func writeGzip(path string, text []byte) error {
 	return os.WriteFile(path, packed.Bytes(), 0o644)
 }
 
-const signedName = "signed_seconds"
+const (
+	signedName = "signed_seconds"
+	endsName   = "ends_seconds"
+	idleName   = "idle_seconds"
+)
 
-// observeSigned adds a native histogram of all that latencies do not have: negative values and a zero bucket.
-func observeSigned(registry *prometheus.Registry) error {
+// observeFixed adds histograms of all that latencies here do not have: a native one of negative values and a zero bucket, an
+// empty one, and a classic one whose first and last buckets have something in them.
+func observeFixed(registry *prometheus.Registry) error {
 	signed := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:                         signedName,
 		Help:                         "A few fixed values on both sides of zero.",
@@ -304,7 +309,20 @@ func observeSigned(registry *prometheus.Registry) error {
 	for _, value := range []float64{-3, -0.6, 0, 0, 0.0005, 0.6, 0.7, 3} {
 		signed.Observe(value)
 	}
-	return registry.Register(signed)
+	idle := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:                        idleName,
+		Help:                        "Nothing.",
+		NativeHistogramBucketFactor: 2,
+	})
+	ends := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    endsName,
+		Help:    "A few fixed values, some below the first bound and some above the last.",
+		Buckets: []float64{0.5, 1, 2},
+	})
+	for _, value := range []float64{0.25, 0.25, 1.5, 3, 4, 5} {
+		ends.Observe(value)
+	}
+	return errors.Join(registry.Register(signed), registry.Register(idle), registry.Register(ends))
 }
 
 // writeWire keeps a few short replies of every form, as they are sent.
@@ -320,11 +338,13 @@ func (r *recorder) writeWire(ctx context.Context, store *prometheusServer, begin
 		{"classic-histogram-by-instance", r.classicQuery(p, "canary", "le, instance"), 2},
 		{"native-histogram", r.nativeQuery(p, "canary"), 3},
 		{"native-histogram-signed", "sum by (job) (" + signedName + ")", 1},
+		{"native-histogram-empty", "sum by (job) (" + idleName + ")", 2},
 		{"mixed-histograms", both, 2},
 	}
 	if custom {
 		query := fmt.Sprintf(`sum (increase(%s{pair=%q,arm="canary"}[%ds]))`, classicName, p.Name, step)
-		files = append(files, wireFile{"custom-bounds-histogram", query, 3})
+		files = append(files, wireFile{"custom-bounds-histogram", query, 3},
+			wireFile{"custom-bounds-histogram-ends", "sum by (job) (" + endsName + ")", 1})
 	}
 	for _, file := range files {
 		reply, err := store.queryRange(ctx, file.query, begin+step, begin+file.points*step, step)
