@@ -853,8 +853,6 @@ fn hostile_buckets(draw: &mut Draw, n: usize) -> ArmPoints {
     let mut bounds: Vec<f64> = (0..many).map(|_| hostile(draw)).filter(|bound| bound.is_finite()).collect();
     bounds.sort_unstable_by(f64::total_cmp);
     bounds.dedup();
-    bounds.push(bounds.last().map_or(1.0, |last| if *last < 1e300 { last.abs() * 2.0 + 1.0 } else { f64::MAX }));
-    bounds.dedup();
     let points = |n: usize, draw: &mut Draw| {
         let row = |draw: &mut Draw| {
             (0..=bounds.len()).map(|_| if draw.chance(0.8) { draw.whole(0, 50) as f64 } else { hostile(draw).abs() }).collect()
@@ -864,6 +862,7 @@ fn hostile_buckets(draw: &mut Draw, n: usize) -> ArmPoints {
             .ok()
             .map(Points::Buckets)
     };
+    // Bounds of no size that can be reckoned with are none.
     let Some(window) = points(n, draw) else { return ArmPoints::buckets(Buckets::empty(vec![1.0], n, Spacing::Linear).unwrap()) };
     let past = draw.whole(0, 3 * n);
     let history = if draw.chance(0.5) { points(past, draw) } else { None };
