@@ -24,6 +24,7 @@ mod population;
 mod run;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
+pub(crate) use arms::histogram_points;
 pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress, name_of_series};
 
 /// Everything that a judgement depends on, with nothing left to look up but the samples: the config itself, absolute times.

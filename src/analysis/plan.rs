@@ -10,7 +10,7 @@ use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
 use super::align::tail;
 use super::run::{Account, Accounts, AnalysisError, Limits};
 use super::{ArmQueries, InlineArm, InlineSamples, Request, Scope};
-use crate::source::{MAX_VALUES, MetricSource as _, Query, Template, Window};
+use crate::source::{MAX_VALUES, Query, Template, Window};
 
 /// Everything a run does, with every variable put in.
 pub(super) struct Plan<'a> {
@@ -35,12 +35,13 @@ pub(super) enum MetricPlan {
     Inline,
     /// They are asked for.
     Fetch { series: SeriesRule, queries: Vec<PlannedQuery> },
-    /// They would be one and the same for both arms, so that nothing is asked for.
-    Same {
+    /// They would tell nothing, or cannot be had, so that nothing is asked for.
+    Unasked {
         /// What would have been asked.
         queries: Vec<PlannedQuery>,
-        /// Where the request's config holds it.
-        pointer: String,
+        /// Why: a stable word, and a sentence with the remedy.
+        reason: &'static str,
+        message: String,
     },
 }
 
@@ -58,7 +59,7 @@ pub(super) enum SeriesRule {
 impl MetricPlan {
     pub(super) fn queries(&self) -> &[PlannedQuery] {
         match self {
-            Self::Inline | Self::Same { .. } => &[],
+            Self::Inline | Self::Unasked { .. } => &[],
             Self::Fetch { queries, .. } => queries,
         }
     }
@@ -210,6 +211,10 @@ impl<'a> Plan<'a> {
                 let queries = plan_queries(account, metric, query, &arms)
                     .map_err(|(arm, message)| missing_scope(request, arm, &format!("/config/metrics/{i}/queries/{kind}"), message))?;
                 let queries = with_history(queries, request, metric, account, limits);
+                if let Some(why) = account.source.without_buckets().filter(|_| queries.iter().any(|planned| planned.part == Part::Buckets))
+                {
+                    return Ok(MetricPlan::Unasked { queries, reason: "refused", message: why.to_owned() });
+                }
                 let series = metric.per_instance.clone().map_or(SeriesRule::One, SeriesRule::Instances);
                 Ok(MetricPlan::Fetch { series, queries })
             })
@@ -349,7 +354,12 @@ fn unless_same(planned: MetricPlan, metric: &Metric, i: usize, judge: JudgeName,
     };
     match planned {
         MetricPlan::Fetch { series, queries } if compares && !matches!(series, SeriesRule::Pairs(_)) && asks_the_same(&queries) => {
-            MetricPlan::Same { queries, pointer: format!("/config/metrics/{i}/queries/{}", account.source.kind()) }
+            let message = format!(
+                "both arms ask the same query over the same window (/config/metrics/{i}/queries/{}), so that the metric would be compared with \
+                 itself; put `${{scope}}`, or another variable in which the arms differ, into the query",
+                account.source.kind()
+            );
+            MetricPlan::Unasked { queries, reason: "same_query", message }
         }
         planned => planned,
     }

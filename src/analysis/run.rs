@@ -418,7 +418,7 @@ fn nothing_fetched<'a>(plan: &Plan<'_>, read: &[Read], names: impl Iterator<Item
     let mut first = None;
     for ((name, planned), read) in names.zip(&plan.metrics).zip(read) {
         // Nothing was to be fetched, whatever the store does.
-        if matches!(planned, MetricPlan::Same { .. }) {
+        if matches!(planned, MetricPlan::Unasked { .. }) {
             continue;
         }
         let failure = read.replies.iter().find_map(|fetched| match &fetched.reply {
@@ -480,17 +480,13 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
             let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns, with_clock));
             return vec![Assembled::new(provenance, observation)];
         }
-        MetricPlan::Same { queries, pointer } => {
+        MetricPlan::Unasked { queries, reason, message } => {
             if let Some(account) = plan.account {
                 account.source.kind().clone_into(&mut provenance.from);
             }
             let unasked = Fetched::late();
             provenance.queries = queries.iter().map(|planned| query_provenance((planned, &unasked))).collect();
-            let message = format!(
-                "both arms ask the same query over the same window ({pointer}), so that the metric would be compared with itself; put \
-                 `${{scope}}`, or another variable in which the arms differ, into the query"
-            );
-            let failure = FetchFailure { arm: Arm::Canary, reason: "same_query".to_owned(), message };
+            let failure = FetchFailure { arm: Arm::Canary, reason: (*reason).to_owned(), message: message.clone() };
             return vec![Assembled::new(provenance, Some(Observation::Failed(failure)))];
         }
         MetricPlan::Fetch { series, queries } => (series, read.again.as_deref().unwrap_or(queries)),
@@ -569,11 +565,15 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
         SeriesRule::Instances(label) => Some(label.as_str()),
         _ => None,
     };
-    let points = |arm: Arm| arms::arm_points(arm, per_instance, &asked);
-    vec![assembled(match (points(Arm::Baseline), points(Arm::Canary)) {
+    let mut said = Vec::new();
+    let mut points = |arm: Arm| arms::arm_points(arm, per_instance, &asked, &mut said);
+    let (baseline, canary) = (points(Arm::Baseline), points(Arm::Canary));
+    let mut one = assembled(match (baseline, canary) {
         (Ok(baseline), Ok(canary)) => sampled(baseline, canary),
         (Err(failure), _) | (_, Err(failure)) => Observation::Failed(failure),
-    })]
+    });
+    one.warnings.extend(said);
+    vec![one]
 }
 
 /// Advice on arms that repeat each value for several steps: their neighbouring points are one.

@@ -241,6 +241,12 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         self.source.depends_on_range(text)
     }
 
+    /// See [`MetricSource::without_buckets`].
+    #[must_use]
+    pub fn without_buckets(&self) -> Option<&'static str> {
+        self.source.without_buckets()
+    }
+
     /// See [`MetricSource::buckets`].
     #[must_use]
     pub fn buckets(&self, query: &Query) -> Option<Buckets> {

@@ -19,7 +19,7 @@ pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mu
         for (store, query) in &metric.queries {
             let at = format!("{at}/queries/{store}");
             reader.knows(&at, store, findings);
-            for (pointer, part, text) in texts(&at, query) {
+            for (pointer, part, text) in texts(&at, metric.kind, query) {
                 shapes.extend(reader.examine(&pointer, store, part, text, findings));
             }
         }

@@ -9,6 +9,7 @@
 //! | `scope` | what the request's `scope` selects |
 //! | `value` | a number; empty, null and `NaN` are missing |
 //! | `instance` | optional: rows of one instance make one series |
+//! | `le` | optional: rows of one bucket of a histogram make one series, as Prometheus has them: the requests up to this bound, `+Inf` for all |
 //! | `location` | optional: what the request's `location` selects |
 
 use std::path::{Path, PathBuf};

@@ -88,7 +88,7 @@ fn calculated(op: TokenType, left: f64, right: f64) -> Option<f64> {
 }
 
 /// Whether a histogram's series keep their buckets' bounds; those of a native histogram, which has none, are added up without them.
-fn keeps_bounds(expr: &Expr) -> bool {
+pub(super) fn keeps_bounds(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(paren) => keeps_bounds(&paren.expr),
         Expr::Aggregate(AggregateExpr { modifier, .. }) => match modifier {
