@@ -662,7 +662,7 @@ impl Said<'_> {
         } else {
             String::new()
         };
-        format!("; here +-{size} is usual{by}{clock}")
+        if size.contains("inf") { format!("; here any change is usual{by}{clock}") } else { format!("; here +-{size} is usual{by}{clock}") }
     }
 
     fn limit(&self) -> String {
