@@ -41,8 +41,10 @@ pub enum InvalidBuckets {
     /// No bound, or too many.
     #[error("{0} bounds; give 1 to {MAX_BOUNDS}")]
     Number(usize),
-    /// Bounds that do not rise, or are not finite.
-    #[error("bound {0} does not rise above the one before it, or is not finite; give finite bounds in rising order, without +Inf")]
+    /// Bounds that do not rise, or are of no size that can be reckoned with.
+    #[error(
+        "bound {0} does not rise above the one before it, or is no number of a size from 1e-150 to 1e150; give bounds in rising order, without +Inf"
+    )]
     Order(usize),
     /// Rows of another length.
     #[error("row {row} has {found} counts where {expected} are needed: one for each bound, and one above the last")]
@@ -65,7 +67,9 @@ impl Buckets {
         if bounds.is_empty() || bounds.len() > MAX_BOUNDS {
             return Err(InvalidBuckets::Number(bounds.len()));
         }
-        let rises = |i: usize| bounds[i].is_finite() && (i == 0 || bounds[i] > bounds[i - 1]);
+        // So that no quotient or product of two overflows.
+        let sized = |bound: f64| bound == 0.0 || (1e-150..=1e150).contains(&bound.abs());
+        let rises = |i: usize| sized(bounds[i]) && (i == 0 || bounds[i] > bounds[i - 1]);
         if let Some(i) = (0..bounds.len()).find(|i| !rises(*i)) {
             return Err(InvalidBuckets::Order(i));
         }

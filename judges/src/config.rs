@@ -264,6 +264,9 @@ pub struct Metric {
     /// Limits of the metric itself. They always hold, whatever the baseline does, unless `enforce` is off.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// Unit of the bucket bounds as the metric store has them, where that is another one of time than `unit`: `s` beside `unit: ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_unit: Option<String>,
     /// Quantiles that a distribution is asked about, rising, each above 0 and below 1. Default 0.5, 0.95 and 0.99, of which the last stands
     /// in the way of a pass only where there are requests enough to show it; what is stated here always does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -319,6 +322,13 @@ impl Metric {
     #[must_use]
     pub fn seconds_in_unit(&self) -> Option<f64> {
         seconds_in(self.unit.as_deref()?)
+    }
+
+    /// What a bucket bound is multiplied by to be in the metric's unit.
+    #[must_use]
+    pub fn bucket_factor(&self) -> f64 {
+        let seconds = self.bucket_unit.as_deref().and_then(seconds_in).zip(self.seconds_in_unit());
+        seconds.map_or(1.0, |(of_bounds, of_unit)| of_bounds / of_unit)
     }
 
     /// The place that a ratio of buckets counts from, in the metric's unit; `None` where none is stated, or the unit is none of time.
@@ -994,6 +1004,16 @@ impl Metric {
                 wrong(
                     &format!("/quantiles/{i}"),
                     format!("{tau} does not rise above {}; give them in rising order", self.quantiles[i - 1]),
+                );
+            }
+        }
+        if let Some(unit) = &self.bucket_unit {
+            if !self.reads_buckets() {
+                wrong("/bucket_unit", "only buckets have bounds; set `kind: distribution` or leave it out".to_owned());
+            } else if seconds_in(unit).is_none() || self.seconds_in_unit().is_none() {
+                wrong(
+                    "/bucket_unit",
+                    format!("`{}` is converted to the metric's `unit`, and both must be units of time, such as `s` and `ms`", shown(unit)),
                 );
             }
         }

@@ -243,6 +243,9 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         None => None,
     };
     let (baseline, canary) = followed.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
+    let factor = metric.bucket_factor();
+    let scaled = (factor != 1.0).then(|| (in_unit(baseline, factor), in_unit(canary, factor)));
+    let (baseline, canary) = scaled.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
     let counted = match (metric.kind, metric.slower_than_in_unit()) {
         (Kind::Ratio, Some(bound)) => {
             Some((slower_than(metric, baseline, bound, &mut warnings)?, slower_than(metric, canary, bound, &mut warnings)?))
@@ -303,6 +306,25 @@ fn directed_infinities(metric: &Metric, arms: (&ArmPoints, &ArmPoints), warnings
     warnings
         .push(format!("{values} of both arms are infinite on the worse side; they count as the worst points, at {}", explain::digits(far)));
     Some((arm(arms.0, b), arm(arms.1, c)))
+}
+
+/// An arm whose bucket bounds are multiplied; what its instances read is interpolated between those.
+fn in_unit(arm: &ArmPoints, factor: f64) -> ArmPoints {
+    let points = |points: &Points| match points {
+        Points::Buckets(buckets) => Points::Buckets(buckets.clone().scaled(factor)),
+        other => other.clone(),
+    };
+    if !matches!(arm.points, Points::Buckets(_)) {
+        return arm.clone();
+    }
+    let instance = |one: &Instance| Instance { name: one.name.clone(), values: one.values.iter().map(|v| v * factor).collect() };
+    ArmPoints {
+        points: points(&arm.points),
+        history: arm.history.as_ref().map(points),
+        earlier: arm.earlier.iter().map(|day| Earlier { days: day.days, points: points(&day.points) }).collect(),
+        instances: arm.instances.iter().map(instance).collect(),
+        ..arm.clone()
+    }
 }
 
 /// The requests slower than a bound, out of all, of an arm whose points are buckets; others stay as they are.
@@ -449,6 +471,20 @@ impl Cleaned {
         matches!(self.canary.points, Points::Counts { .. })
     }
 
+    /// Whether both arms, over the same time, are one and the same series to the last bit: it is there twice, and compares nothing.
+    pub(crate) fn is_one_series(&self) -> bool {
+        let equal = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
+        let same = match (&self.baseline.points, &self.canary.points) {
+            (Points::Values(b), Points::Values(c)) => equal(b, c),
+            (Points::Counts { events: xb, totals: mb }, Points::Counts { events: xc, totals: mc }) => equal(xb, xc) && equal(mb, mc),
+            (Points::Buckets(b), Points::Buckets(c)) => {
+                b.bounds() == c.bounds() && b.len() == c.len() && b.rows().zip(c.rows()).all(|(b, c)| equal(b, c))
+            }
+            _ => false,
+        };
+        self.is_concurrent() && same
+    }
+
     /// Whether the metric is the buckets of a histogram.
     pub(crate) fn is_distribution(&self) -> bool {
         matches!(self.canary.points, Points::Buckets(_))
@@ -461,7 +497,7 @@ impl Cleaned {
 
     /// Whether the arms could differ at all: both have data, and not one same constant. Counts need an event somewhere.
     pub(crate) fn is_live(&self) -> bool {
-        if self.baseline.coverage.present == 0 || self.canary.coverage.present == 0 {
+        if self.baseline.coverage.present == 0 || self.canary.coverage.present == 0 || self.is_one_series() {
             return false;
         }
         if self.is_counted() {

@@ -14,3 +14,4 @@ mod random;
 mod reference;
 mod scenarios;
 mod simulation;
+mod simulation_distributions;

@@ -71,8 +71,10 @@ fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> 
 
 /// What one view says by itself: whether it is seen, and whether it is proved.
 fn graded(claim: &Claim) -> (bool, bool) {
-    let is_regressed = |chances: f64| walk(&Claim { chances, ..*claim }) == Rung::Regressed;
-    (is_regressed(rule::RECENT_SUSPECT), is_regressed(claim.chances.max(rule::RECENT_SUSPECT)))
+    let is_regressed = |claim: Claim| walk(&claim) == Rung::Regressed;
+    // What a look shows by itself it shows under any plan.
+    let seen = is_regressed(Claim { chances: rule::RECENT_SUSPECT, early: false, ..*claim });
+    (seen, is_regressed(Claim { chances: claim.chances.max(rule::RECENT_SUSPECT), ..*claim }))
 }
 
 /// What all views together say: each must be seen, and proof takes that each is proved and gross.

@@ -274,6 +274,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         chances,
         neighbours: 1.0,
         admissible: m.intervals >= rule::FEW_INTERVALS && intervals >= rule::FEWEST && !healed,
+        early: false,
         visible: m.events >= rule::FEW_EVENTS,
         unexplained: size == Size::Beyond && p_independent <= rule::P_UNEXPLAINED,
         p_detectable: enough.then_some(p_detectable),
@@ -382,11 +383,10 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
 
 /// Whether both arms are the same counts, which vary: no two arms are.
 fn is_one_series(cleaned: &Cleaned) -> bool {
-    let ((xb, mb), (xc, mc)) = (slices(&cleaned.baseline.points), slices(&cleaned.canary.points));
-    let equal = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
+    let (xb, mb) = slices(&cleaned.baseline.points);
     let varies = |values: &[f64]| values.iter().filter(|v| v.is_finite()).any(|v| Some(v) != values.iter().find(|v| v.is_finite()));
-    let seen = mc.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
-    cleaned.is_concurrent() && seen && equal(xb, xc) && equal(mb, mc) && (varies(mb) || varies(xb))
+    let seen = mb.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
+    seen && cleaned.is_one_series() && (varies(mb) || varies(xb))
 }
 
 /// The worsening that must be excluded for a pass, in the reading.

@@ -442,7 +442,8 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         finding.decide(Status::Error, Reason::Mismatch, Mode::None, "there are no buckets".to_owned());
         return finding.close();
     };
-    if is_one_series(cleaned, baseline, canary) {
+    let busy = canary.totals().iter().filter(|total| **total > 0.0).count();
+    if cleaned.is_one_series() && busy >= rule::FEWEST {
         let sentence =
             "both arms are one and the same buckets, interval by interval, so that nothing is compared; does the query tell them apart?";
         finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
@@ -486,6 +487,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
                 chances,
                 neighbours: 1.0,
                 admissible: question.intervals >= rule::FEW_INTERVALS && intervals >= rule::FEWEST && !healed,
+                early: false,
                 visible: question.events >= rule::FEW_EVENTS,
                 unexplained: size == Size::Beyond && p_independent <= rule::P_UNEXPLAINED,
                 p_detectable: enough.then_some(p_detectable),
@@ -571,15 +573,6 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     finding.result.remedies.extend(coarse.into_iter().map(|sentence| crate::scorecard::Remedy::Configure { sentence }));
     fall_back(&mut finding, threshold::decide_distribution(metric, canary));
     finding.close()
-}
-
-/// Whether both arms are the same buckets, which vary: no two arms are.
-fn is_one_series(cleaned: &Cleaned, baseline: &Buckets, canary: &Buckets) -> bool {
-    let seen = |buckets: &Buckets| buckets.totals().iter().filter(|total| total.is_finite()).count();
-    let equal = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
-    let same = baseline.len() == canary.len() && baseline.rows().zip(canary.rows()).all(|(b, c)| equal(b, c));
-    let busy = baseline.totals().iter().any(|total| *total > 0.0);
-    cleaned.is_concurrent() && seen(canary) >= rule::FEWEST && busy && same
 }
 
 /// One question and where it stands.

@@ -64,8 +64,7 @@ fn sameness(subject: &Subject<'_>) -> Option<Same> {
         // A rate that is the same throughout was measured of requests that could have failed.
         return if subject.is_rate() { None } else { Some(Same::Constant) };
     }
-    let equal = b.len() == c.len() && b.iter().zip(c).all(|(b, c)| b == c || b.is_nan() && c.is_nan());
-    (equal && subject.cleaned.is_concurrent()).then_some(Same::Series)
+    subject.cleaned.is_one_series().then_some(Same::Series)
 }
 
 fn same_arms(mut finding: Finding, subject: &Subject<'_>, same: &Same) -> MetricResult {
