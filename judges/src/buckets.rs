@@ -276,7 +276,7 @@ impl Buckets {
     #[must_use]
     pub fn quantile_of(&self, row: &[f64], tau: f64) -> Option<f64> {
         let total: f64 = row.iter().sum();
-        if !(total > 0.0) {
+        if total.is_nan() || total <= 0.0 {
             return None;
         }
         let mut below = 0.0;

@@ -322,7 +322,7 @@ fn ranged(parts: &[Part<'_>], is_native: bool) -> Result<Buckets, String> {
             }
             // What was observed as no number is in no bucket; a classic histogram has it above the last bound.
             let (total, sum) = (totals.iter().sum::<f64>(), row.iter().sum::<f64>());
-            if let Some(last) = row.last_mut().filter(|_| !(total - sum <= ROUNDED * sum)) {
+            if let Some(last) = row.last_mut().filter(|_| total - sum > ROUNDED * sum) {
                 *last += total - sum;
             }
         } else if !between().any(|(_, _, values)| known(&values)) {

@@ -76,7 +76,7 @@ impl Histogram {
     /// Where the quantiles lie that are asked about, and what the buckets are too coarse for.
     pub(super) fn findings(&self, at: &str, metric: &Metric, unit: &Unit, found: &mut Vec<Finding>) {
         let total: f64 = self.baseline.iter().sum();
-        if !(total > 0.0) {
+        if total <= 0.0 {
             return;
         }
         let mut below = 0.0;
