@@ -433,3 +433,64 @@ impl Instances {
 pub(super) fn numbers(values: &[Option<f64>]) -> Vec<f64> {
     values.iter().map(|value| value.unwrap_or(f64::NAN)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use haldane_judges::scorecard::Status;
+
+    use super::*;
+
+    /// A line whose canary has so many requests in each bucket.
+    fn line(canary: &serde_json::Value) -> String {
+        let rows = |row: &serde_json::Value, from: u32| {
+            let row = row.as_array().unwrap().clone();
+            let moved = |i: u32| {
+                row.iter().map(|count| count.as_u64().map_or(0, |count| count + u64::from((i * i + from) % 5))).collect::<Vec<u64>>()
+            };
+            json!({ "bounds": [0.1, 0.2, 0.4, 0.8], "counts": (from..from + 20).map(moved).collect::<Vec<_>>() })
+        };
+        let baseline = json!([200, 300, 100, 20, 2]);
+        json!({
+            "id": "a", "pairing": "concurrent",
+            "metrics": [{
+                "name": "latency", "unit": "s", "direction": "increase",
+                "baseline_buckets": rows(&baseline, 1), "canary_buckets": rows(canary, 7),
+                "baseline_history_buckets": rows(&baseline, 2), "canary_history_buckets": rows(&baseline, 5)
+            }]
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn recorded_buckets_are_judged_as_a_distribution_and_cut_with_their_window() {
+        for (canary, expected) in [(json!([200, 300, 100, 20, 2]), Status::Pass), (json!([100, 200, 250, 80, 10]), Status::Regressed)] {
+            let case = Case::parse(line(&canary).as_bytes()).unwrap();
+            assert_eq!((case.points(), case.first(0.5).unwrap().points()), (20, 10));
+            let config = case.derived_config(Rule::HaldaneV1).unwrap();
+            assert_eq!(config.metrics[0].kind, Kind::Distribution);
+            let judged = haldane_judges::judge(Rule::HaldaneV1.judge(), &config, &case.evidence(&config, true));
+            assert_eq!(judged.metrics[0].status, expected, "{}", judged.metrics[0].sentence);
+        }
+    }
+
+    #[test]
+    fn buckets_that_are_none_are_refused_with_their_place() {
+        let refused =
+            |metric: serde_json::Value| Case::parse(json!({ "id": "a", "metrics": [metric] }).to_string().as_bytes()).unwrap_err();
+        let good = json!({ "bounds": [1], "counts": [[1, 2], null] });
+        for (metric, expected) in [
+            (json!({ "name": "m" }), "metrics[0].canary: neither arm has points"),
+            (json!({ "name": "m", "canary_buckets": good }), "metrics[0].canary_buckets: both arms need buckets"),
+            (
+                json!({ "name": "m", "canary_buckets": good, "baseline_buckets": { "bounds": [1], "counts": [[1]] } }),
+                "metrics[0].baseline_buckets.counts.0: row 0",
+            ),
+            (json!({ "name": "m", "canary_buckets": good, "baseline_buckets": good, "canary": [1] }), "there are buckets and points"),
+            (json!({ "name": "m", "canary_buckets": good, "baseline_buckets": good, "kind": "value" }), "kind: `value` has no buckets"),
+            (json!({ "name": "m", "canary": [1], "baseline": [1], "kind": "distribution" }), "kind: a distribution has buckets"),
+        ] {
+            let said = refused(metric);
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}

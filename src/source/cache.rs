@@ -70,6 +70,8 @@ struct Key {
     account: Arc<str>,
     text: String,
     window: Window,
+    /// Native histograms are read for whom they are of use to.
+    buckets: bool,
     /// A reply from before the window had settled is none for who comes later, and takes what is missing for missing.
     settled: bool,
 }
@@ -278,6 +280,7 @@ impl<S: MetricSource + 'static> CachedSource<S> {
             account: Arc::clone(&self.account),
             text: canonical(&query.text),
             window: query.window,
+            buckets: query.buckets,
             settled: is_settled(query.window, now, self.settle),
         };
         if let Some(entry) = self.cache.replies.get(&key).await {
@@ -528,6 +531,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn buckets_and_numbers_of_one_text_are_two_replies() {
+        let (gate, source) = gated(DEFAULT_CACHE_BYTES);
+        gate.answer_one();
+        assert!(source.fetch(&query("up"), soon()).await.is_ok());
+        gate.answer_one();
+        assert!(source.fetch(&Query { buckets: true, ..query("up") }, soon()).await.is_ok());
+        assert_eq!(gate.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
     async fn space_makes_no_difference_outside_of_quotes() {
         let (gate, source) = gated(DEFAULT_CACHE_BYTES);
         gate.answer_one();
@@ -560,7 +573,7 @@ mod tests {
 
     #[test]
     fn the_weight_counts_every_point() {
-        let key = Key { account: "a".into(), text: "up".to_owned(), window: query("up").window, settled: true };
+        let key = Key { account: "a".into(), text: "up".to_owned(), window: query("up").window, buckets: false, settled: true };
         let entry = |points: usize| {
             let series = Series { labels: BTreeMap::new(), values: vec![0.0; points] };
             Entry { reply: Arc::new(Reply { series: vec![series], warnings: Vec::new() }), keep: KEEP_OPEN }

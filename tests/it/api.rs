@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Once;
 use std::time::Duration;
 
+use haldane::analysis::BucketSamples;
 use haldane::cli::serve::{assemble, bind_and_serve};
 use haldane::settings::{BodyLimits, Settings};
 use reqwest::{Client, Response, StatusCode};
@@ -199,24 +200,28 @@ async fn a_planned_end_makes_each_judgement_a_look_and_says_when_the_plan_ends()
 #[tokio::test]
 async fn inline_buckets_are_judged_by_their_requests_and_come_back_as_they_were_sent() {
     let server = server().await;
-    let arm = |slow: u32| {
-        let row = |i: u32| json!([400 + i % 7, 80 + i % 5, slow + i % 3, 2]);
-        let rows: Vec<Value> = (0..30).map(|i| if i == 4 { Value::Null } else { row(i) }).collect();
-        json!({ "bounds": [0.1, 0.25, 1.0], "counts": rows })
+    // Other intervals in each arm.
+    let arm_from = |from: u32, slow: u32| {
+        let row = |i: u32| json!([150 + i % 7, 250 + i % 5, 80, slow + i % 3, 2]);
+        let rows: Vec<Value> = (from..from + 30).map(|i| if i == 4 { Value::Null } else { row(i) }).collect();
+        json!({ "bounds": [0.05, 0.1, 0.25, 0.5], "counts": rows })
     };
+    let arm = |slow: u32| arm_from(0, slow);
     let body = |slow: u32| {
         json!({
             "config": { "name": "c", "metrics": [{ "name": "latency", "kind": "distribution", "unit": "s", "direction": "increase" }] },
-            "samples": { "latency": { "baseline": arm(20), "canary": arm(slow), "baseline_history": arm(20), "canary_history": arm(20) } }
+            "samples": { "latency": {
+                "baseline": arm_from(3, 20), "canary": arm(slow), "baseline_history": arm_from(5, 20), "canary_history": arm_from(8, 20)
+            } }
         })
     };
     for (slow, verdict) in [(20, "pass"), (120, "fail")] {
         let card: Value = server.judge("?verbose", &body(slow)).await.json().await.unwrap();
-        assert_eq!(card["verdict"], verdict, "{}", card["metrics"][0]);
+        assert_eq!(card["verdict"], verdict, "{}", card["metrics"][0]["sentence"]);
         let samples = &card["data"]["metrics"][0]["samples"];
-        let sent = serde_json::to_string(&arm(slow)).unwrap().replace("1.0", "1");
-        let came = serde_json::to_string(&samples["canary"]["buckets"]).unwrap().replace(".0", "");
-        assert_eq!(came, sent);
+        // A count of 150 comes back as 150.0.
+        let numbers = |samples: &Value| serde_json::from_value::<BucketSamples>(samples.clone()).unwrap();
+        assert_eq!(numbers(&samples["canary"]["buckets"]), numbers(&arm(slow)));
     }
     for (arm, pointer, said) in [
         (json!({ "bounds": [1, 1], "counts": [] }), "bounds/1", "does not rise"),

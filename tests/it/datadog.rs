@@ -625,6 +625,28 @@ async fn a_judgement_over_datadog_is_a_request_and_one_for_each_earlier_day_and_
     assert_eq!(asked, [day(7), day(1), day(0)]);
 }
 
+/// Its API gives no buckets, so that nothing is asked for, and what can be had is named; other metrics are judged.
+#[tokio::test]
+async fn a_distribution_cannot_be_had_from_datadog_and_the_error_says_what_can() {
+    let datadog = datadog().await;
+    let service = service(&datadog).await;
+    let metric = |name: &str, kind: &str| json!({ "name": name, "kind": kind, "direction": "increase", "queries": { "datadog": format!("avg:{name}{{arm:${{scope}}}}.fill(null)") } });
+    let body = json!({
+        "config": { "name": "c", "metrics": [metric("alike", "value"), metric("risen", "distribution")] },
+        "baseline": { "scope": "baseline" }, "canary": { "scope": "canary" },
+        "window": { "start": "2026-03-01T10:00:00Z", "end": "2026-03-01T11:00:00Z", "step": "60s" }
+    });
+    let card = success(service.post("/v1/judgements", &body).await, 200).await;
+    let found: Vec<_> = card["metrics"].as_array().unwrap().iter().map(|metric| metric["status"].as_str().unwrap()).collect();
+    assert_eq!(found, ["pass", "error"], "{card}");
+    let sentence = card["metrics"][1]["sentence"].as_str().unwrap();
+    for part in ["gives no buckets of a distribution metric", "`kind: ratio`", "count(v: v > 0.25)", ".as_count()"] {
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    let asked: Vec<String> = datadog.received_requests().await.unwrap().iter().flat_map(|request| AskedFor::of(request).texts).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|text| text.contains("alike")), "{asked:?}");
+}
+
 #[tokio::test]
 async fn kayentas_canary_and_fetch_ask_datadog() {
     let datadog = datadog().await;

@@ -50,9 +50,11 @@ fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Ve
     }
     // Kayenta's judge knows no limits.
     if metric.limits.is_empty() && !kayentas {
+        let remedy =
+            if metric.kind == Kind::Distribution { "one of a quantile, such as `p99: {max: 0.8}`" } else { "`max`, `min` or `max_ratio`" };
         warn(
             "/limits",
-            "no limits, so this metric stays inconclusive where there is too little data for statistics; give `max`, `min` or `max_ratio`",
+            &format!("no limits, so this metric stays inconclusive where there is too little data for statistics; give {remedy}"),
         );
     }
     if metric.kind == Kind::Ratio && !metric.is_counted() {

@@ -100,11 +100,11 @@ impl Histogram {
                 let severe = !optional;
                 found.push(if severe { Finding::warning(at, message) } else { Finding::note(at, message) }.of(Arm::Baseline));
             } else {
-                said.push(format!("{name} lies in {}", self.span(bucket, bucket, unit)));
+                said.push(format!("{name} in {}", self.span(bucket, bucket, unit)));
             }
         }
         if !said.is_empty() {
-            found.push(Finding::note(at, format!("of the baseline {}", said.join(", "))).of(Arm::Baseline));
+            found.push(Finding::note(at, said.join(", ")).of(Arm::Baseline));
         }
         let fine = metric.tolerance.absolute.unwrap_or(0.0).max(metric.seconds_in_unit().map_or(0.0, |seconds| FINE_SECONDS / seconds));
         let crowded = self.baseline.iter().enumerate().find(|(_, count)| **count > CROWDED * total);
@@ -159,14 +159,11 @@ mod tests {
         let said = found(&coarse, &metric(""));
         assert_eq!(said.len(), 3, "{said:?}");
         assert_eq!(said[0], "p99 of the baseline lies above the last bound, 100 ms: how far it moves is not seen; add bounds");
-        assert_eq!(said[1], "of the baseline p50 lies in 0 to 10 ms, p95 lies in 10 to 100 ms");
+        assert_eq!(said[1], "p50 in 0 to 10 ms, p95 in 10 to 100 ms");
         assert!(said[2].starts_with("75 % of requests lie in 0 to 10 ms: "), "{said:?}");
         // Within five milliseconds nothing has to be told apart, or within what the config tolerates.
         let fine = Histogram::of(&buckets(&[5.0, 100.0], &[750.0, 250.0, 0.0]), &buckets(&[5.0, 100.0], &[1.0, 0.0, 0.0])).unwrap();
         assert_eq!(found(&fine, &metric("")).len(), 1);
-        assert_eq!(
-            found(&coarse, &metric(r#", "tolerance": {"absolute": 10}, "quantiles": [0.5]"#)),
-            ["of the baseline p50 lies in 0 to 10 ms"]
-        );
+        assert_eq!(found(&coarse, &metric(r#", "tolerance": {"absolute": 10}, "quantiles": [0.5]"#)), ["p50 in 0 to 10 ms"]);
     }
 }

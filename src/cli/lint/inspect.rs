@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use haldane_judges::config::{Direction, HistoryMode, Kind, Limits, Metric};
-use haldane_judges::evidence::{Arm, ArmPoints, Evidence, FetchFailure, Instance, Observation, Points};
+use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Evidence, FetchFailure, Instance, Observation, Points};
 use haldane_judges::scorecard::{Guard, MetricResult, Mode, Reason, Remedy};
 use haldane_judges::{CheckedConfig, JudgeName, units};
 use serde::Serialize;
@@ -699,6 +699,10 @@ fn same_points(a: &Points, b: &Points) -> bool {
         (Points::Counts { events: xa, totals: ma }, Points::Counts { events: xb, totals: mb }) => {
             varies(ma) && same(xa, xb) && same(ma, mb)
         }
+        (Points::Buckets(a), Points::Buckets(b)) => {
+            let all = |buckets: &Buckets| buckets.rows().flatten().copied().collect::<Vec<f64>>();
+            a.bounds() == b.bounds() && (varies(a.totals()) || varies(&a.quantiles(0.5))) && same(&all(a), &all(b))
+        }
         _ => false,
     }
 }
@@ -845,6 +849,36 @@ mod tests {
         let baseline = &reports[0].baseline;
         let profile = baseline.profile.as_ref().unwrap();
         assert_eq!((profile.present, profile.expected, baseline.resolution_seconds), (30, 30, Some(60)));
+    }
+
+    /// The buckets of a histogram, of which so many requests a point lie up to each bound.
+    fn buckets(of: &[(&str, f64)], seed: u32) -> Vec<Series> {
+        of.iter().map(|(le, up_to)| series(&[("le", le)], around(*up_to, seed))).collect()
+    }
+
+    #[test]
+    fn buckets_are_shown_for_both_arms_and_what_is_wrong_with_them_is_said() {
+        const DISTRIBUTION: &str = "kind: distribution, unit: s, direction: increase, limits: {p99: {max: 9}}";
+        let of = |baseline: &[(&str, f64)], canary: &[(&str, f64)]| {
+            let replies = vec![(Role::Buckets, [Ok(buckets(baseline, 1)), Ok(buckets(canary, 2))])];
+            Case { replies, ..Case::of(DISTRIBUTION, Vec::new(), Vec::new()) }
+        };
+        let good = [("0.1", 200.0), ("0.5", 400.0), ("1", 480.0), ("5", 520.0), ("+Inf", 522.0)];
+        let (reports, findings) = of(&good, &good).inspect();
+        let said: Vec<(Severity, &str)> = findings.iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
+        assert!(said.contains(&(Severity::Note, "p50 in 0.1 to 0.5 s, p95 in 1 to 5 s, p99 in 1 to 5 s")), "{said:?}");
+        assert!(said.iter().all(|(severity, _)| *severity == Severity::Note), "{said:?}");
+        let histogram = reports[0].buckets.as_ref().unwrap();
+        assert_eq!((histogram.bounds.as_slice(), histogram.baseline.len()), ([0.1, 0.5, 1.0, 5.0].as_slice(), 5));
+        assert_eq!(reports[0].baseline.profile.as_ref().unwrap().present, 30);
+        of(&good[1..], &good[1..]).says(Severity::Warning, &[Arm::Baseline], "77 % of requests lie in 0 to 0.5 s: ");
+        of(&good, &good[..4]).says(Severity::Error, &[Arm::Canary], "no series with le=\"+Inf\" came");
+        let slow = of(&[("0.1", 100.0), ("+Inf", 900.0)], &[("0.1", 100.0), ("+Inf", 900.0)]);
+        slow.says(Severity::Warning, &[Arm::Baseline], "p50 of the baseline lies above the last bound, 0.1 s");
+        let ratio = "kind: ratio, unit: s, direction: increase, slower_than: 1, limits: {max: 0.2}";
+        let (reports, _) = Case { metric: ratio, ..of(&good, &good) }.inspect();
+        let counts = reports[0].baseline.counts.unwrap();
+        assert!((0.06..0.10).contains(&counts.rate().unwrap()), "{counts:?}");
     }
 
     #[test]

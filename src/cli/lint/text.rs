@@ -1,7 +1,7 @@
 //! What lint found, as a person reads it: what is wrong first, then a picture of every metric.
 
 use anstyle::{AnsiColor, Style};
-use haldane_judges::config::Direction;
+use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Arm;
 use jiff::Timestamp;
 use textwrap::WordSplitter;
@@ -170,7 +170,8 @@ impl Page {
         }
         self.figures(metric, step_seconds, &cells);
         if let Some(histogram) = &metric.buckets {
-            self.histogram(&histogram.rows(&metric.written));
+            // A ratio of them is in per cent, and its bounds are not.
+            self.histogram(&histogram.rows(&Unit::named(Kind::Distribution, metric.unit.as_deref(), true)));
         }
         for (arm, report) in arms {
             if let Some(counts) = report.counts.filter(|counts| counts.points > 0) {

@@ -289,6 +289,23 @@ timestamp,metric,scope,instance,location,value,comment
     }
 
     #[tokio::test]
+    async fn rows_of_one_bucket_make_one_series() {
+        let text = "timestamp,metric,scope,value,le,instance\n\
+                    660,latency,web-1,3,0.1,\n660,latency,web-1,5,+Inf,\n720,latency,web-1,1,0.1,\n720,latency,web-1,4,+Inf,\n\
+                    660,other,web-1,7,,\n";
+        let folder = folder(&[("a.csv", text)]);
+        let dataset = open(folder.path(), &[]).unwrap();
+        let query = |metric: &str| Query { buckets: metric == "latency", ..query(metric, "web-1", None) };
+        let reply = dataset.fetch(&query("latency"), Instant::now()).await.unwrap();
+        let found = crate::source::histogram::read(&reply.series, 0..5).unwrap();
+        assert_eq!((found.all.len(), found.all[0].buckets.bounds()), (1, [0.1].as_slice()), "{reply:?}");
+        let rows: Vec<&[f64]> = found.all[0].buckets.rows().collect();
+        assert_eq!(rows[..2], [[3.0, 2.0], [1.0, 3.0]]);
+        let reply = dataset.fetch(&query("other"), Instant::now()).await.unwrap();
+        assert_eq!((reply.series.len(), reply.series[0].labels.contains_key("le")), (1, false));
+    }
+
+    #[tokio::test]
     async fn ndjson_and_parquet_read_alike_and_files_add_up() {
         let folder = folder(&[("a.ndjson", NDJSON)]);
         let mut frame = df!(

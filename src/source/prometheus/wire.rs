@@ -783,6 +783,18 @@ mod tests {
     }
 
     #[test]
+    fn twenty_buckets_of_a_week_of_minutes_fit() {
+        let (points, start) = (10_080_i64, 1_748_944_800_i64);
+        let values: Vec<String> = (1..=points).map(|i| format!("[{},\"{}.3333333\"]", start + 60 * i, i % 977)).collect();
+        let values = values.join(",");
+        let series: Vec<String> = (0..21).map(|le| format!(r#"{{"metric":{{"le":"{le}"}},"values":[{values}]}}"#)).collect();
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#, series.join(","));
+        assert!(body.len() < 8 << 20, "half of what is read: {}", body.len());
+        let window = Window { start, end: start + 60 * points, step_seconds: 60 };
+        assert_eq!(parse(body.as_bytes(), window, true).unwrap().reply.series.len(), 21);
+    }
+
+    #[test]
     fn more_buckets_than_there_may_be_series_are_refused() {
         let bucket = |i: usize| format!(r#"[0,"{i}","{}","1"]"#, i + 1);
         let all: Vec<String> = (0..MAX_SERIES).map(bucket).collect();
