@@ -18,7 +18,7 @@ pub mod strata;
 pub mod student;
 pub mod trend;
 
-pub use sample::{Sample, median_of_sorted, pooled_scatter, quantile_of_sorted};
+pub use sample::{Sample, median_of, median_of_sorted, pooled_scatter, quantile_of_sorted};
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
