@@ -13,4 +13,5 @@ mod properties;
 mod random;
 mod reference;
 mod scenarios;
+mod sentences;
 mod simulation;
