@@ -50,7 +50,7 @@ fn lacks_traffic(metric: &MetricResult) -> bool {
     let by_guard = |guard: Guard| metric.guards.iter().any(|finding| finding.guard == guard);
     !metric.muted
         && metric.status == Status::Inconclusive
-        && metric.counts.is_some()
+        && (metric.counts.is_some() || metric.distribution.is_some())
         && (by_guard(Guard::FewRequests) || by_guard(Guard::CouldNotDetect))
 }
 

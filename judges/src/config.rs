@@ -191,6 +191,8 @@ pub enum Kind {
     Ratio,
     /// Events without a total: panics, restarts, errors logged. Each interval's number of them, nearly always 0 while all is well.
     Events,
+    /// A histogram, such as latencies: its query gives the requests in each bucket, and every request counts.
+    Distribution,
 }
 
 /// Which change is worse.
@@ -215,7 +217,7 @@ pub struct Metric {
     /// What the metric tells, in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// `value` (default) or `ratio`.
+    /// `value` (default), `ratio`, `events` or `distribution`.
     #[serde(default)]
     pub kind: Kind,
     /// Unit of the values, for the report: `ms`, `s`, `percent`, `ratio`, `bytes`, `requests/s` or any other word.
@@ -262,6 +264,16 @@ pub struct Metric {
     /// Limits of the metric itself. They always hold, whatever the baseline does, unless `enforce` is off.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// Unit of the bucket bounds as the metric store has them, where that is another one of time than `unit`: `s` beside `unit: ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_unit: Option<String>,
+    /// Quantiles that a distribution is asked about, rising, each above 0 and below 1. Default 0.5, 0.95 and 0.99, of which the last stands
+    /// in the way of a pass only where there are requests enough to show it; what is stated here always does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantiles: Vec<f64>,
+    /// Of a ratio whose query gives buckets: requests slower than this are its events, such as `250ms`, or a number in the metric's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slower_than: Option<Threshold>,
     /// Fewest points an arm needs for a statistical pass. Default 3.
     #[serde(default = "default_min_points")]
     #[schemars(range(min = 3))]
@@ -299,16 +311,101 @@ impl Metric {
         if self.groups.is_empty() { vec![DEFAULT_GROUP] } else { self.groups.iter().map(String::as_str).collect() }
     }
 
-    /// Whether the metric is a ratio whose numerator and denominator are read apart from any store.
+    /// Whether the metric is a ratio whose counts are read from any store: a numerator and a denominator, or buckets.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        self.kind == Kind::Ratio && self.queries.values().all(|query| matches!(query, MetricQuery::Counts(_)))
+        let counts = |query: &MetricQuery| matches!(query, MetricQuery::Counts(_) | MetricQuery::Buckets(_));
+        self.kind == Kind::Ratio && self.queries.values().all(counts)
+    }
+
+    /// Seconds in the metric's unit, where that is one of time.
+    #[must_use]
+    pub fn seconds_in_unit(&self) -> Option<f64> {
+        seconds_in(self.unit.as_deref()?)
+    }
+
+    /// What a bucket bound is multiplied by to be in the metric's unit.
+    #[must_use]
+    pub fn bucket_factor(&self) -> f64 {
+        let seconds = self.bucket_unit.as_deref().and_then(seconds_in).zip(self.seconds_in_unit());
+        seconds.map_or(1.0, |(of_bounds, of_unit)| of_bounds / of_unit)
+    }
+
+    /// The place that a ratio of buckets counts from, in the metric's unit; `None` where none is stated, or the unit is none of time.
+    #[must_use]
+    pub fn slower_than_in_unit(&self) -> Option<f64> {
+        match self.slower_than? {
+            Threshold::InUnit(number) => Some(number),
+            Threshold::Seconds(seconds) => Some(seconds / self.seconds_in_unit()?),
+        }
+    }
+
+    /// Whether its queries give buckets.
+    #[must_use]
+    pub fn reads_buckets(&self) -> bool {
+        self.kind == Kind::Distribution || self.slower_than.is_some()
     }
 
     /// One percentage point in the unit of a ratio's values: 0.01, or 1 where `unit` is `percent`.
     #[must_use]
     pub fn percentage_point(&self) -> f64 {
         if matches!(self.unit.as_deref(), Some("percent" | "%")) { 1.0 } else { 0.01 }
+    }
+}
+
+/// A place in a distribution: a number in the metric's unit, or a length of time such as `250ms` or `1.5s`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "RawThreshold", into = "RawThreshold")]
+#[schemars(with = "RawThreshold")]
+pub enum Threshold {
+    /// In the metric's unit.
+    InUnit(f64),
+    /// A length of time, in seconds.
+    Seconds(f64),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a number in the metric's unit, or a length of time such as `250ms`")]
+enum RawThreshold {
+    Number(f64),
+    Text(String),
+}
+
+/// Seconds in each unit of time, by the names that configs use.
+fn seconds_in(unit: &str) -> Option<f64> {
+    match unit {
+        "ns" | "nanoseconds" => Some(1e-9),
+        "us" | "µs" | "microseconds" => Some(1e-6),
+        "ms" | "milliseconds" => Some(1e-3),
+        "s" | "seconds" => Some(1.0),
+        "m" | "min" | "minutes" => Some(60.0),
+        _ => None,
+    }
+}
+
+impl TryFrom<RawThreshold> for Threshold {
+    type Error = String;
+
+    fn try_from(raw: RawThreshold) -> Result<Self, String> {
+        let text = match raw {
+            RawThreshold::Number(number) => return Ok(Self::InUnit(number)),
+            RawThreshold::Text(text) => text,
+        };
+        let trimmed = text.trim();
+        let at = trimmed.find(|c: char| c.is_alphabetic()).unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(at);
+        let seconds = number.trim().parse::<f64>().ok().filter(|number| number.is_finite()).zip(seconds_in(unit));
+        let (number, unit) = seconds.ok_or_else(|| format!("`{}` is no length of time; write it like `250ms` or `1.5s`", shown(&text)))?;
+        Ok(Self::Seconds(number * unit))
+    }
+}
+
+impl From<Threshold> for RawThreshold {
+    fn from(threshold: Threshold) -> Self {
+        match threshold {
+            Threshold::InUnit(number) => Self::Number(number),
+            Threshold::Seconds(seconds) => Self::Text(format!("{seconds}s")),
+        }
     }
 }
 
@@ -323,14 +420,24 @@ pub enum Per {
 /// Group of metrics that name none.
 pub const DEFAULT_GROUP: &str = "metrics";
 
-/// What to ask one metric store: a string, or a numerator and a denominator.
+/// What to ask one metric store: a string, a numerator and a denominator, or buckets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a query text, or an object with `numerator` and `denominator`")]
+#[serde(untagged, expecting = "a query text, an object with `numerator` and `denominator`, or one with `buckets`")]
 pub enum MetricQuery {
-    /// One series in the metric's unit.
+    /// One series in the metric's unit; of a distribution its buckets.
     Single(String),
     /// Events and their total, each counted within one step.
     Counts(CountQuery),
+    /// A histogram's buckets, of which a ratio counts those above `slower_than`.
+    Buckets(BucketQuery),
+}
+
+/// The query of a ratio that counts the requests slower than a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BucketQuery {
+    /// The requests in each bucket within one step, such as `sum by (le) (increase(..._bucket{...}[${step}]))`.
+    pub buckets: String,
 }
 
 /// The two queries of a ratio.
@@ -380,15 +487,67 @@ pub struct Limits {
     /// level is the baseline's divided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ratio: Option<f64>,
-    /// Whether `max` and `min` hold where there is enough data for statistics too. Default true; false where the baseline itself stands
-    /// past them.
+    /// Of a distribution: limits of its quantiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50: Option<QuantileLimit>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p75: Option<QuantileLimit>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p90: Option<QuantileLimit>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95: Option<QuantileLimit>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99: Option<QuantileLimit>,
+    /// Likewise: the quantile .999.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p999: Option<QuantileLimit>,
+    /// Of a distribution: the largest acceptable share of requests slower than a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareLimit>,
+    /// Whether they hold where there is enough data for statistics too. Default true; false where the baseline itself stands past
+    /// them.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub enforce: bool,
 }
 
+/// A limit of a quantile, in the metric's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuantileLimit {
+    /// Highest acceptable value.
+    pub max: f64,
+}
+
+/// A limit of the share of requests slower than a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShareLimit {
+    /// The bound, in the metric's unit.
+    pub slower_than: f64,
+    /// Highest acceptable share, 0 to 1.
+    pub max: f64,
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { max: None, min: None, max_ratio: None, enforce: true }
+        let none = None;
+        Self {
+            max: None,
+            min: None,
+            max_ratio: None,
+            p50: none,
+            p75: none,
+            p90: none,
+            p95: none,
+            p99: none,
+            p999: none,
+            share: None,
+            enforce: true,
+        }
     }
 }
 
@@ -396,7 +555,16 @@ impl Limits {
     /// Whether no limit is declared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.max.is_none() && self.min.is_none() && self.max_ratio.is_none()
+        self.max.is_none() && self.min.is_none() && self.max_ratio.is_none() && self.of_distributions().is_empty()
+    }
+
+    /// The limits of a distribution: a name, a value in the unit, and the largest share of requests that may be slower.
+    #[must_use]
+    pub fn of_distributions(&self) -> Vec<(&'static str, f64, f64)> {
+        let quantiles = [("p50", self.p50, 0.5), ("p75", self.p75, 0.25), ("p90", self.p90, 0.1), ("p95", self.p95, 0.05)];
+        let rare = [("p99", self.p99, 0.01), ("p999", self.p999, 0.001)];
+        let of_quantiles = quantiles.into_iter().chain(rare).filter_map(|(name, limit, share)| Some((name, limit?.max, share)));
+        of_quantiles.chain(self.share.map(|limit| ("share", limit.slower_than, limit.max))).collect()
     }
 
     fn is_default(&self) -> bool {
@@ -619,8 +787,9 @@ impl CanaryConfig {
         if metric.traffic {
             return wrong("request: the traffic is not divided by itself; leave `per` out, or `traffic: true`".to_owned());
         }
-        if metric.kind == Kind::Ratio && metric.queries.values().any(|query| matches!(query, MetricQuery::Counts(_))) {
-            return wrong("request: a ratio of counts is of its own total already; leave `per` out".to_owned());
+        let counted = |query: &MetricQuery| !matches!(query, MetricQuery::Single(_));
+        if metric.kind == Kind::Distribution || metric.kind == Kind::Ratio && metric.queries.values().any(counted) {
+            return wrong("request: what counts requests is of its own total already; leave `per` out".to_owned());
         }
         let traffic: Vec<&str> = self.metrics.iter().filter(|other| other.traffic).map(|other| other.name.as_str()).collect();
         match traffic.as_slice() {
@@ -733,6 +902,7 @@ impl Metric {
         {
             wrong("/limits/min", format!("{min} must not exceed max ({max})"));
         }
+        self.check_distribution(&mut wrong);
         if self.kind == Kind::Ratio && self.is_counted() {
             for (field, value) in [("max", self.limits.max), ("min", self.limits.min)] {
                 if let Some(value) = value.filter(|v| !(0.0..=1.0).contains(v)) {
@@ -764,18 +934,35 @@ impl Metric {
                 let message = "a numerator and a denominator make a ratio; set `kind: ratio` or give one query".to_owned();
                 wrong(&format!("/queries/{store}"), message);
             }
+            if matches!(query, MetricQuery::Buckets(_)) && self.slower_than.is_none() {
+                let message = match self.kind {
+                    Kind::Ratio => "buckets make a ratio where it is said which requests are its events; give slower_than, such as 250ms",
+                    Kind::Distribution => "the query of a distribution is its buckets; give it as a text",
+                    Kind::Value | Kind::Events => "buckets make a distribution; set `kind: distribution` and give the query as a text",
+                };
+                wrong(&format!("/queries/{store}"), message.to_owned());
+            }
+            if self.kind == Kind::Distribution && matches!(query, MetricQuery::Counts(_)) {
+                let message = "a numerator and a denominator make a ratio; give one query for the buckets, or set `kind: ratio`".to_owned();
+                wrong(&format!("/queries/{store}"), message);
+            }
+            if self.slower_than.is_some() && !matches!(query, MetricQuery::Buckets(_)) && self.kind == Kind::Ratio {
+                let message = "slower_than counts requests by their buckets; give the query as `buckets: ...`".to_owned();
+                wrong(&format!("/queries/{store}"), message);
+            }
             if self.kind == Kind::Events && matches!(query, MetricQuery::Counts(_)) {
                 let message =
                     "events have no total, so that a numerator and a denominator make a ratio; set `kind: ratio` or give one query";
                 wrong(&format!("/queries/{store}"), message.to_owned());
             }
-            if self.per_instance.is_some() && matches!(query, MetricQuery::Counts(_)) {
+            if self.per_instance.is_some() && self.kind == Kind::Ratio && !matches!(query, MetricQuery::Single(_)) {
                 let message = "counts are summed over instances in the query; leave `per_instance` out of a ratio".to_owned();
                 wrong("/per_instance", message);
             }
             let texts = match query {
                 MetricQuery::Single(text) => vec![("", text)],
                 MetricQuery::Counts(counts) => vec![("/numerator", &counts.numerator), ("/denominator", &counts.denominator)],
+                MetricQuery::Buckets(query) => vec![("/buckets", &query.buckets)],
             };
             for (field, text) in texts {
                 if text.trim().is_empty() {
@@ -791,6 +978,95 @@ impl Metric {
         }
     }
 }
+
+impl Metric {
+    /// Quantiles that a distribution is asked about, and whether each is optional.
+    #[must_use]
+    pub fn asked_quantiles(&self) -> Vec<(f64, bool)> {
+        if self.quantiles.is_empty() {
+            return DEFAULT_QUANTILES.to_vec();
+        }
+        self.quantiles.iter().map(|tau| (*tau, false)).collect()
+    }
+
+    fn check_distribution(&self, wrong: &mut impl FnMut(&str, String)) {
+        let is_distribution = self.kind == Kind::Distribution;
+        if !self.quantiles.is_empty() && !is_distribution {
+            wrong("/quantiles", "only a distribution has quantiles to ask about; set `kind: distribution` or leave them out".to_owned());
+        }
+        if self.quantiles.len() > MAX_QUANTILES {
+            wrong("/quantiles", format!("{} quantiles are more than {MAX_QUANTILES}; ask about fewer", self.quantiles.len()));
+        }
+        for (i, tau) in self.quantiles.iter().enumerate() {
+            if !(*tau > 0.0 && *tau < 1.0) {
+                wrong(&format!("/quantiles/{i}"), format!("{tau} is no quantile; give a number above 0 and below 1, such as 0.95"));
+            } else if i > 0 && *tau <= self.quantiles[i - 1] {
+                wrong(
+                    &format!("/quantiles/{i}"),
+                    format!("{tau} does not rise above {}; give them in rising order", self.quantiles[i - 1]),
+                );
+            }
+        }
+        if let Some(unit) = &self.bucket_unit {
+            if !self.reads_buckets() {
+                wrong("/bucket_unit", "only buckets have bounds; set `kind: distribution` or leave it out".to_owned());
+            } else if seconds_in(unit).is_none() || self.seconds_in_unit().is_none() {
+                wrong(
+                    "/bucket_unit",
+                    format!("`{}` is converted to the metric's `unit`, and both must be units of time, such as `s` and `ms`", shown(unit)),
+                );
+            }
+        }
+        let limits = self.limits.of_distributions();
+        for (name, value, share) in &limits {
+            if !is_distribution {
+                wrong(
+                    &format!("/limits/{name}"),
+                    "only a distribution has quantiles and shares; set `kind: distribution`, or use max".to_owned(),
+                );
+            } else if !value.is_finite() || !(*share > 0.0 && *share < 1.0) {
+                wrong(
+                    &format!("/limits/{name}"),
+                    format!("{value} at a share of {share} is no limit; give a finite value, and a share above 0 and below 1"),
+                );
+            }
+        }
+        if is_distribution {
+            for (field, stated) in [("max", self.limits.max), ("min", self.limits.min), ("max_ratio", self.limits.max_ratio)] {
+                if stated.is_some() {
+                    wrong(
+                        &format!("/limits/{field}"),
+                        "a distribution has a limit for each quantile; write it like `p99: {max: 800}`".to_owned(),
+                    );
+                }
+            }
+            for (field, stated) in
+                [("accumulating", self.accumulating), ("traffic", self.traffic), ("absent_means_zero", self.absent_means_zero)]
+            {
+                if stated {
+                    wrong(&format!("/{field}"), "is of no use to a distribution; leave it out".to_owned());
+                }
+            }
+        }
+        if let Some(threshold) = self.slower_than {
+            if self.kind != Kind::Ratio {
+                wrong("/slower_than", "makes a ratio of buckets; set `kind: ratio`, or ask for the distribution's quantiles".to_owned());
+            } else if self.slower_than_in_unit().is_none() {
+                wrong(
+                    "/slower_than",
+                    "is a length of time, and the metric's `unit` none; set the unit of the bounds, such as `unit: s`".to_owned(),
+                );
+            } else if !self.slower_than_in_unit().is_some_and(|value| value.is_finite()) {
+                wrong("/slower_than", format!("{threshold:?} is no bound; give a finite number"));
+            }
+        }
+    }
+}
+
+/// Quantiles that a distribution is asked about where its config names none, and whether each is optional.
+const DEFAULT_QUANTILES: [(f64, bool); 3] = [(0.5, false), (0.95, false), (0.99, true)];
+/// Most quantiles that one metric may ask about.
+const MAX_QUANTILES: usize = 10;
 
 /// The start of a value, for a message.
 fn shown(value: &str) -> String {

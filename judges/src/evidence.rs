@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::buckets::{Buckets, InvalidBuckets, Spacing};
+
 /// The judges, by the names that configs and requests use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum JudgeName {
@@ -124,6 +126,8 @@ pub enum Points {
         /// Everything that could have been such an event.
         totals: Vec<f64>,
     },
+    /// The requests in each bucket of a histogram, in each interval.
+    Buckets(Buckets),
 }
 
 impl Points {
@@ -133,6 +137,7 @@ impl Points {
         match self {
             Self::Values(values) => values.len(),
             Self::Counts { events, totals } => events.len().max(totals.len()),
+            Self::Buckets(buckets) => buckets.len(),
         }
     }
 
@@ -199,6 +204,29 @@ impl ArmPoints {
     #[must_use]
     pub fn counts(events: Vec<f64>, totals: Vec<f64>) -> Self {
         Self::of(Points::Counts { events, totals })
+    }
+
+    /// An arm that is the buckets of a histogram.
+    #[must_use]
+    pub fn buckets(buckets: Buckets) -> Self {
+        Self::of(Points::Buckets(buckets))
+    }
+
+    /// An arm whose points are the sum of its instances' buckets, each with its name; the instances' values are their medians, interval by
+    /// interval. Instances whose layouts differ are added at the bounds that they share; `None` where they share none, or there are none.
+    #[must_use]
+    pub fn from_bucket_instances(instances: &[(String, Buckets)]) -> Option<Self> {
+        let all: Vec<&Buckets> = instances.iter().map(|(_, buckets)| buckets).collect();
+        let (bounds, spacing) = (Buckets::shared_bounds(&all), all.first()?.spacing());
+        let intervals = all.iter().map(|one| one.len()).max().unwrap_or(0);
+        let mut sum = Buckets::empty(bounds.clone(), intervals, spacing).ok()?;
+        for one in &all {
+            sum.add(&one.at_bounds(&bounds, spacing)?);
+        }
+        let medians = |(name, buckets): &(String, Buckets)| Instance { name: name.clone(), values: buckets.quantiles(0.5) };
+        let mut instances: Vec<Instance> = instances.iter().map(medians).collect();
+        instances.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(Self { instances, ..Self::buckets(sum) })
     }
 
     /// An arm whose points are the mean of its instances, interval by interval, over those that report. All end with the window: one

@@ -45,10 +45,10 @@ pub(crate) fn rate(value: f64) -> String {
 
 /// A signed percentage of a fraction: `+28 %`; words for the infinite.
 pub(crate) fn change(relative: f64) -> String {
-    if relative.is_infinite() {
+    let percent = relative * 100.0;
+    if !percent.is_finite() {
         return "from zero".to_owned();
     }
-    let percent = relative * 100.0;
     format!("{}{} %", if percent >= 0.0 { "+" } else { "" }, digits(percent))
 }
 

@@ -5,11 +5,12 @@
 //! same samples give the same bytes wherever and whenever they are judged.
 //!
 //! * [`config`]: what is judged and how; [`catalog`]: the configs that ship with Haldane.
-//! * [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
+//! * [`buckets`]: histograms; [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
 //! * [`aca`]: the judge of Spinnaker's Kayenta, to the last bit.
 //! * [`stats`]: the statistics, which know samples and nothing of configs.
 
 pub mod aca;
+pub mod buckets;
 pub mod catalog;
 pub mod config;
 pub mod document;

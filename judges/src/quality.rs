@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{CheckedConfig, Direction, Kind, Metric, Per};
-use crate::evidence::{ArmPoints, Comparison, Earlier, Evidence, FetchFailure, Instance, Observation, Points};
+use crate::evidence::{ArmPoints, Buckets, Comparison, Earlier, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
 use crate::scorecard::Coverage;
 use crate::units;
@@ -12,6 +12,8 @@ use crate::units;
 const LARGEST: f64 = 1e150;
 /// Counts beyond this are more than the binomial tails are right for; they count as infinite.
 const LARGEST_COUNT: f64 = 1e12;
+/// Factor within which a bucket bound stands for the one that a ratio counts from.
+const NEAR_BOUND: f64 = 1.25;
 /// Share of points that the baseline must report for the canary's silence to be evidence.
 pub(crate) const REPORTS: f64 = 0.8;
 /// Difference in coverage from which a metric is suspect.
@@ -63,9 +65,9 @@ impl CleanArm {
         let points = match &self.points {
             Points::Values(values) => Points::Values(cut(values)),
             Points::Counts { events, totals } => Points::Counts { events: cut(events), totals: cut(totals) },
+            Points::Buckets(buckets) => Points::Buckets(buckets.slice(at(from)..at(to))),
         };
-        let (Points::Values(reported) | Points::Counts { events: reported, .. }) = &points;
-        let present = reported.iter().filter(|v| v.is_finite()).count();
+        let present = reported(&points).iter().filter(|v| v.is_finite()).count();
         let expected = points.len();
         let fraction = crate::quality::share(present, expected);
         let up = liveness(&points).iter().filter(|v| v.is_finite()).count();
@@ -91,7 +93,7 @@ impl CleanArm {
         self.history = None;
     }
 
-    /// The arm's values; the rate of each interval for counts.
+    /// The arm's values; the rate of each interval for counts, its median for buckets.
     pub(crate) fn values(&self) -> Vec<f64> {
         values(&self.points)
     }
@@ -109,7 +111,7 @@ impl CleanArm {
     /// The same, one by one.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (f64, f64)> {
         let (events, totals): (&[f64], &[f64]) = match &self.points {
-            Points::Values(_) => (&[], &[]),
+            Points::Values(_) | Points::Buckets(_) => (&[], &[]),
             Points::Counts { events, totals } => (events, totals),
         };
         events.iter().copied().zip(totals.iter().copied()).filter(|(x, m)| x.is_finite() && m.is_finite())
@@ -139,12 +141,23 @@ fn values(points: &Points) -> Vec<f64> {
     match points {
         Points::Values(values) => values.clone(),
         Points::Counts { events, totals } => events.iter().zip(totals).map(|(x, m)| if *m > 0.0 { x / m } else { f64::NAN }).collect(),
+        Points::Buckets(buckets) => buckets.quantiles(0.5),
     }
 }
 
+/// What is reported of each interval.
+fn reported(points: &Points) -> &[f64] {
+    match points {
+        Points::Values(values) | Points::Counts { events: values, .. } => values,
+        Points::Buckets(buckets) => buckets.totals(),
+    }
+}
+
+/// What shows that the target was up: totals for counts.
 fn liveness(points: &Points) -> &[f64] {
     match points {
         Points::Values(values) | Points::Counts { totals: values, .. } => values,
+        Points::Buckets(buckets) => buckets.totals(),
     }
 }
 
@@ -155,6 +168,8 @@ pub(crate) enum Unjudged {
     Failed(FetchFailure),
     /// Its samples are of the wrong kind.
     Mismatch(String),
+    /// Its arms' buckets have no bound in common.
+    Bounds(String),
 }
 
 /// The stated share of the traffic, where it is neither absent nor an even split.
@@ -200,7 +215,7 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
         .zip(&first)
         .enumerate()
         .map(|(i, (metric, cleaned))| {
-            let cleaned = cleaned.as_ref().ok().filter(|cleaned| metric.absent_means_zero && !cleaned.is_counted())?;
+            let cleaned = cleaned.as_ref().ok().filter(|cleaned| metric.absent_means_zero && !cleaned.counts_requests())?;
             let [baseline, canary] = reports.get(&step(i))?;
             let elsewhere = reports.iter().any(|(other, [_, canary])| *other != step(i) && canary.window.iter().any(|count| *count > 0));
             Some((baseline.but(&cleaned.baseline), canary.but(&cleaned.canary), elsewhere))
@@ -243,9 +258,19 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         None => None,
     };
     let (baseline, canary) = followed.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
+    let factor = metric.bucket_factor();
+    let scaled = (factor != 1.0).then(|| (in_unit(baseline, factor), in_unit(canary, factor)));
+    let (baseline, canary) = scaled.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
+    let counted = match (metric.kind, metric.slower_than_in_unit()) {
+        (Kind::Ratio, Some(bound)) => {
+            Some((slower_than(metric, baseline, bound, &mut warnings)?, slower_than(metric, canary, bound, &mut warnings)?))
+        }
+        _ => None,
+    };
+    let (baseline, canary) = counted.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
     let warmup = warmup_points(config.warmup, evidence.step_seconds, evidence.step_seconds_of(i));
     let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(metric, arm, name, warmup, &mut warnings);
-    let (clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
+    let (mut clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
     if let (true, Some(share), Points::Values(_)) = (metric.traffic, split(evidence), &clean_canary.points) {
         let factor = (1.0 - share) / share;
         clean_canary.scale(factor);
@@ -255,10 +280,10 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
             explain::digits(factor)
         ));
     }
-    let same_kind = matches!(clean_baseline.points, Points::Values(_)) == matches!(clean_canary.points, Points::Values(_));
-    if !same_kind {
-        return Err(Unjudged::Mismatch("one arm has values and the other events and totals; give both the same".to_owned()));
+    if std::mem::discriminant(&clean_baseline.points) != std::mem::discriminant(&clean_canary.points) {
+        return Err(Unjudged::Mismatch("the arms are of two kinds (values, events and totals, buckets); give both the same".to_owned()));
     }
+    share_bounds(&mut clean_baseline, &mut clean_canary, &mut warnings)?;
     let concurrent = evidence.comparison == Comparison::Concurrent;
     warnings.extend(units::warnings(metric, level(&clean_baseline), level(&clean_canary)));
     Ok(Cleaned { baseline: clean_baseline, canary: clean_canary, concurrent, up_at_other_step: false, warnings })
@@ -293,6 +318,92 @@ fn directed_infinities(metric: &Metric, arms: (&ArmPoints, &ArmPoints), warnings
     warnings
         .push(format!("{values} of both arms are infinite on the worse side; they count as the worst points, at {}", explain::digits(far)));
     Some((arm(arms.0, b), arm(arms.1, c)))
+}
+
+/// An arm whose bucket bounds are multiplied; what its instances read is interpolated between those.
+fn in_unit(arm: &ArmPoints, factor: f64) -> ArmPoints {
+    let points = |points: &Points| match points {
+        Points::Buckets(buckets) => Points::Buckets(buckets.clone().scaled(factor)),
+        other => other.clone(),
+    };
+    if !matches!(arm.points, Points::Buckets(_)) {
+        return arm.clone();
+    }
+    let instance = |one: &Instance| Instance { name: one.name.clone(), values: one.values.iter().map(|v| v * factor).collect() };
+    ArmPoints {
+        points: points(&arm.points),
+        history: arm.history.as_ref().map(points),
+        earlier: arm.earlier.iter().map(|day| Earlier { days: day.days, points: points(&day.points) }).collect(),
+        instances: arm.instances.iter().map(instance).collect(),
+        ..arm.clone()
+    }
+}
+
+/// The requests slower than a bound, out of all, of an arm whose points are buckets; others stay as they are.
+fn slower_than(metric: &Metric, arm: &ArmPoints, bound: f64, warnings: &mut Vec<String>) -> Result<ArmPoints, Unjudged> {
+    let counts = |points: &Points| match points {
+        Points::Buckets(buckets) => {
+            let distance = |own: &f64| if *own > 0.0 && bound > 0.0 { (own / bound).ln().abs() } else { (own - bound).abs() };
+            let nearest = buckets.bounds().iter().enumerate().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
+            nearest.map(|(j, at)| (*at, Points::Counts { events: buckets.above(j), totals: buckets.totals().to_vec() }))
+        }
+        _ => None,
+    };
+    let Some((at, points)) = counts(&arm.points) else { return Ok(arm.clone()) };
+    let wanted = explain::quantity(metric, bound);
+    if !((at / bound).max(bound / at) <= NEAR_BOUND) {
+        let Points::Buckets(buckets) = &arm.points else { return Ok(arm.clone()) };
+        let known: Vec<String> = buckets.bounds().iter().take(30).map(|own| explain::quantity(metric, *own)).collect();
+        return Err(Unjudged::Mismatch(format!(
+            "no bucket ends near {wanted}, so that slower requests cannot be counted; its bounds are {}",
+            known.join(", ")
+        )));
+    }
+    if (at / bound - 1.0).abs() > 1e-9 {
+        let warning = format!("requests slower than {} are counted, the bucket bound nearest to {wanted}", explain::quantity(metric, at));
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    // The past is counted from the same bound, or not at all.
+    let past = |points: &Points| counts(points).filter(|(own, _)| (own / at - 1.0).abs() < 1e-9).map(|(_, points)| points);
+    let history = arm.history.as_ref().and_then(past);
+    let earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: past(&day.points)? })).collect();
+    Ok(ArmPoints { points, history, earlier, instances: Vec::new(), ..arm.clone() })
+}
+
+/// Puts both arms' buckets, and those of their pasts, on the bounds that they share.
+fn share_bounds(baseline: &mut CleanArm, canary: &mut CleanArm, warnings: &mut Vec<String>) -> Result<(), Unjudged> {
+    let (Points::Buckets(b), Points::Buckets(c)) = (&baseline.points, &canary.points) else { return Ok(()) };
+    let bounds = Buckets::shared_bounds(&[b, c]);
+    let shown = |all: &Buckets| {
+        let few: Vec<String> = all.bounds().iter().take(20).map(|bound| explain::digits(*bound)).collect();
+        format!("{}{}", few.join(", "), if all.bounds().len() > 20 { ", ..." } else { "" })
+    };
+    if bounds.is_empty() {
+        return Err(Unjudged::Bounds(format!(
+            "the arms' buckets share no bound, so that nothing can be compared: the baseline's are {}, the canary's {}",
+            shown(b),
+            shown(c)
+        )));
+    }
+    let (of_baseline, of_canary) = (b.bounds().len(), c.bounds().len());
+    let spacing = if b.spacing() == c.spacing() { b.spacing() } else { crate::evidence::Spacing::Linear };
+    if spacing == crate::evidence::Spacing::Linear && (bounds.len() < of_baseline || bounds.len() < of_canary) {
+        warnings.push(format!("the arms' buckets differ: they are compared at {} of {of_baseline} and {of_canary} bounds", bounds.len()));
+    }
+    for arm in [baseline, canary] {
+        let shared = |points: &Points| match points {
+            Points::Buckets(buckets) => buckets.at_bounds(&bounds, spacing).map(Points::Buckets),
+            other => Some(other.clone()),
+        };
+        if let Some(points) = shared(&arm.points) {
+            arm.points = points;
+        }
+        arm.history = arm.history.as_ref().and_then(&shared);
+        arm.earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: shared(&day.points)? })).collect();
+    }
+    Ok(())
 }
 
 /// Both arms of a metric that follows the traffic, divided by it in each interval; missing where there was none.
@@ -351,11 +462,11 @@ impl Cleaned {
         Self { baseline, canary: self.canary.between(from, to), warnings: self.warnings.clone(), ..*self }
     }
 
-    /// The same with the canary's values brought to the baseline's level: what is left is how both moved. `None` for counts and where a
-    /// level is not above 0.
+    /// The same with the canary's values brought to the baseline's level: what is left is how both moved. `None` for what has no values and
+    /// where a level is not above 0.
     pub(crate) fn brought_level(&self) -> Option<Self> {
         let factor = level(&self.baseline)? / level(&self.canary).filter(|level| *level > 0.0)?;
-        if self.is_counted() || factor <= 0.0 || !factor.is_finite() {
+        if !matches!(self.canary.points, Points::Values(_)) || factor <= 0.0 || !factor.is_finite() {
             return None;
         }
         let mut even = self.clone();
@@ -384,13 +495,42 @@ impl Cleaned {
         matches!(self.canary.points, Points::Counts { .. })
     }
 
+    /// Whether both arms, over the same time, are one and the same series to the last bit: it is there twice, and compares nothing.
+    pub(crate) fn is_one_series(&self) -> bool {
+        let equal = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
+        let same = match (&self.baseline.points, &self.canary.points) {
+            (Points::Values(b), Points::Values(c)) => equal(b, c),
+            (Points::Counts { events: xb, totals: mb }, Points::Counts { events: xc, totals: mc }) => equal(xb, xc) && equal(mb, mc),
+            (Points::Buckets(b), Points::Buckets(c)) => {
+                b.bounds() == c.bounds() && b.len() == c.len() && b.rows().zip(c.rows()).all(|(b, c)| equal(b, c))
+            }
+            _ => false,
+        };
+        self.is_concurrent() && same
+    }
+
+    /// Whether the metric is the buckets of a histogram.
+    pub(crate) fn is_distribution(&self) -> bool {
+        matches!(self.canary.points, Points::Buckets(_))
+    }
+
+    /// Whether its requests are counted: events out of totals, or buckets.
+    pub(crate) fn counts_requests(&self) -> bool {
+        self.is_counted() || self.is_distribution()
+    }
+
     /// Whether the arms could differ at all: both have data, and not one same constant. Counts need an event somewhere.
     pub(crate) fn is_live(&self) -> bool {
-        if self.baseline.coverage.present == 0 || self.canary.coverage.present == 0 {
+        if self.baseline.coverage.present == 0 || self.canary.coverage.present == 0 || self.is_one_series() {
             return false;
         }
         if self.is_counted() {
             return self.baseline.counts().chain(self.canary.counts()).any(|(x, _)| x > 0.0);
+        }
+        if let (Points::Buckets(b), Points::Buckets(c)) = (&self.baseline.points, &self.canary.points) {
+            let (b, c) = (b.sums(), c.sums());
+            let all: f64 = b.iter().chain(&c).sum();
+            return all > 0.0 && !b.iter().zip(&c).any(|(b, c)| b + c == all);
         }
         let all = || liveness(&self.baseline.points).iter().chain(liveness(&self.canary.points)).filter(|v| v.is_finite());
         let first = all().next();
@@ -400,6 +540,9 @@ impl Cleaned {
 
 /// An arm's level: the median of its values, the rate of its counts.
 fn level(arm: &CleanArm) -> Option<f64> {
+    if let Points::Buckets(buckets) = &arm.points {
+        return buckets.quantile_of(&buckets.sums(), 0.5);
+    }
     if let Points::Counts { .. } = arm.points {
         let (events, total) = arm.counts().fold((0.0, 0.0), |(events, total), (x, m)| (events + x, total + m));
         return (total > 0.0).then(|| events / total);
@@ -423,7 +566,7 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
     let settled =
         |values: &[f64]| values.iter().skip(warmup.saturating_sub(length.saturating_sub(values.len()))).copied().collect::<Vec<f64>>();
     let mut infinite = 0;
-    let largest = if matches!(arm.points, Points::Counts { .. }) { LARGEST_COUNT } else { LARGEST };
+    let largest = if matches!(arm.points, Points::Values(_)) { LARGEST } else { LARGEST_COUNT };
     let mut finite = |values: &[f64]| -> Vec<f64> {
         settled(values)
             .into_iter()
@@ -437,12 +580,28 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
             })
             .collect()
     };
-    let (mut filled_with_zero, mut seen) = (0, None);
+    let (mut filled_with_zero, mut seen, mut too_large) = (0, None, 0);
     let (points, present) = match &arm.points {
         Points::Values(values) => {
             let values = finite(values);
             let present = values.iter().filter(|v| v.is_finite()).count();
             (Points::Values(values), present)
+        }
+        Points::Buckets(buckets) => {
+            if metric.kind != Kind::Distribution {
+                return Err(Unjudged::Mismatch("buckets came for a metric that is no distribution; set `kind: distribution`".to_owned()));
+            }
+            let mut settled = buckets.slice(warmup..length);
+            for i in (0..settled.len()).filter(|i| settled.totals()[*i] > LARGEST_COUNT).collect::<Vec<usize>>() {
+                too_large += 1;
+                settled.forget(i);
+            }
+            let present = settled.totals().iter().filter(|v| v.is_finite()).count();
+            (Points::Buckets(settled), present)
+        }
+        _ if metric.kind == Kind::Distribution => {
+            let message = "no buckets came for a distribution; its query returns one series for each bucket, with the label `le`";
+            return Err(Unjudged::Mismatch(message.to_owned()));
         }
         Points::Counts { .. } if metric.kind != Kind::Ratio => {
             return Err(Unjudged::Mismatch("events and totals came for a metric that is no ratio; set `kind: ratio`".to_owned()));
@@ -476,6 +635,7 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
     };
     let instances =
         arm.instances.iter().map(|instance| Instance { name: instance.name.clone(), values: in_place(finite(&instance.values)) }).collect();
+    let infinite = infinite + too_large;
     if infinite > 0 {
         warnings.push(format!(
             "{infinite} values of the {name} are infinite or larger than can be judged ({largest:e}); they count as missing"
@@ -529,6 +689,13 @@ fn clean_past(metric: &Metric, arm: &ArmPoints, past: &Points) -> Option<Points>
         (Points::Values(_), Points::Values(values)) => {
             let values = finite(values, LARGEST);
             values.iter().any(|v| v.is_finite()).then_some(Points::Values(values))
+        }
+        (Points::Buckets(_), Points::Buckets(buckets)) => {
+            let mut buckets = buckets.clone();
+            for i in (0..buckets.len()).filter(|i| buckets.totals().get(*i).is_some_and(|m| *m > LARGEST_COUNT)).collect::<Vec<_>>() {
+                buckets.forget(i);
+            }
+            buckets.totals().iter().any(|m| m.is_finite()).then_some(Points::Buckets(buckets))
         }
         (Points::Counts { .. }, Points::Counts { events, totals }) if events.len() == totals.len() => {
             let (mut events, mut totals) = (finite(events, LARGEST_COUNT), finite(totals, LARGEST_COUNT));

@@ -39,8 +39,8 @@ fn extend(seconds: f64, why: &str) -> Remedy {
     Remedy::Extend { minutes, sentence: format!("observe {} longer, {why}", explain::count(minutes, "minute")) }
 }
 
-/// The traffic that a ratio saw, and what a pass asks for. Rates are in the reading in which the ratio is judged.
-#[derive(Debug, Clone, Copy)]
+/// The traffic that a ratio or a distribution saw, and what a pass asks for. Rates are in the reading in which the ratio is judged.
+#[derive(Debug, Clone)]
 pub(crate) struct RatioTraffic {
     pub(crate) canary_total: f64,
     /// Rate of the canary as the metric reports it.
@@ -52,8 +52,8 @@ pub(crate) struct RatioTraffic {
     pub(crate) room: f64,
     /// How much more than independent requests the events vary.
     pub(crate) inflation: f64,
-    /// Rate that must be excluded, as the metric reports it.
-    pub(crate) detectable_rate: f64,
+    /// What enough requests would do, such as `exclude a rate of 2 %`.
+    pub(crate) would: String,
     /// Whether a rise is worse.
     pub(crate) rises: bool,
     /// The declared limit on the worse side.
@@ -77,7 +77,7 @@ impl RatioTraffic {
     }
 
     fn excludes(&self, requests: f64) -> Needed {
-        Needed { requests, would: format!("exclude a rate of {}", explain::rate(self.detectable_rate)) }
+        Needed { requests, would: self.would.clone() }
     }
 
     /// The cheaper of excluding the shift and of settling the declared limit, which the canary's requests alone decide.
@@ -133,6 +133,29 @@ impl RatioTraffic {
 /// Remedies for a ratio: the requests that would exclude what must be excluded for a pass, or that bring the rate's bound within the
 /// limit. Each in closed form, however large the traffic.
 pub(crate) fn for_ratio(metric: &Metric, traffic: &RatioTraffic) -> Vec<Remedy> {
+    let condition = if traffic.rises { "if they fail no more often" } else { "at the rate seen so far" };
+    let mut remedies = by_requests(metric, traffic, condition);
+    if metric.limits.is_empty() {
+        let field = if traffic.rises { "max" } else { "min" };
+        let sentence = format!("declare limits.{field} for `{}`, so that the canary's own requests can decide it", metric.name);
+        remedies.push(Remedy::Configure { sentence });
+    }
+    remedies
+}
+
+/// Remedies for a distribution, of whose questions all must be settled: what the one that takes most requests takes.
+pub(crate) fn for_distribution(metric: &Metric, questions: &[RatioTraffic]) -> Vec<Remedy> {
+    let needed = |one: &RatioTraffic| one.at_the_current_rate().unwrap_or(f64::INFINITY);
+    let most = questions.iter().max_by(|a, b| needed(a).total_cmp(&needed(b)));
+    let mut remedies = most.map(|most| by_requests(metric, most, "if they are as fast")).unwrap_or_default();
+    if metric.limits.is_empty() {
+        let sentence = format!("declare a limit such as limits.p95 for `{}`, so that the canary's own requests can decide it", metric.name);
+        remedies.push(Remedy::Configure { sentence });
+    }
+    remedies
+}
+
+fn by_requests(metric: &Metric, traffic: &RatioTraffic, condition: &str) -> Vec<Remedy> {
     let mut remedies = Vec::new();
     let mut late = None;
     if traffic.missing_intervals > 0 {
@@ -164,15 +187,9 @@ pub(crate) fn for_ratio(metric: &Metric, traffic: &RatioTraffic) -> Vec<Remedy> 
         let all = needed.requests.ceil();
         let requests = (all - traffic.canary_total).ceil().max(1.0) as u64;
         let synthetic = explain::count(requests, "synthetic request");
-        let condition = if traffic.rises { "if they fail no more often" } else { "at the rate seen so far" };
         let sentence = format!("send the canary {synthetic}: {all} in all would {} {condition}", needed.would);
         remedies.push(Remedy::SendRequests { requests, sentence });
     }
     remedies.extend(late);
-    if metric.limits.is_empty() {
-        let field = if traffic.rises { "max" } else { "min" };
-        let sentence = format!("declare limits.{field} for `{}`, so that the canary's own requests can decide it", metric.name);
-        remedies.push(Remedy::Configure { sentence });
-    }
     remedies
 }

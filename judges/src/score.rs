@@ -392,12 +392,13 @@ fn split_warning(config: &CheckedConfig, evidence: &Evidence) -> Option<String> 
             Points::Values(values) if config.metrics[i].traffic => {
                 values.iter().filter(|v| v.is_finite()).sum::<f64>() * evidence.step_seconds_of(i)
             }
+            Points::Buckets(buckets) => buckets.totals().iter().filter(|v| v.is_finite()).sum::<f64>(),
             Points::Values(_) => return None,
         };
         (total.is_finite() && total >= 0.0).then_some(total)
     };
     let chosen = (0..config.metrics.len()).find(|i| config.metrics[*i].traffic).or_else(|| {
-        (0..config.metrics.len()).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. })))
+        (0..config.metrics.len()).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. } | Points::Buckets(_))))
     })?;
     let (canary, baseline) = (traffic(Arm::Canary, chosen)?, traffic(Arm::Baseline, chosen)?);
     let both = canary + baseline;

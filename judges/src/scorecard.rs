@@ -127,6 +127,8 @@ pub enum Reason {
     Deadline,
     /// The samples are of a kind that the metric's config does not have.
     Mismatch,
+    /// The arms' histograms have no bucket bound in common.
+    NoSharedBound,
     /// An arm has no data, and the rules of Kayenta's judge say what that means.
     MissingData,
     /// The test of Kayenta's judge cannot be computed from these samples.
@@ -165,6 +167,7 @@ impl fmt::Display for Reason {
             Self::Fetch => "fetch",
             Self::Deadline => "deadline",
             Self::Mismatch => "mismatch",
+            Self::NoSharedBound => "no_shared_bound",
             Self::MissingData => "missing_data",
             Self::Untestable => "untestable",
         })
@@ -179,6 +182,8 @@ pub enum Mode {
     Statistical,
     /// The count tests on events and totals.
     Counts,
+    /// The count tests on the buckets of a histogram.
+    Distribution,
     /// The declared limits.
     Threshold,
     /// Nothing was tested.
@@ -465,6 +470,89 @@ pub struct EventNumbers {
     pub p_sum: f64,
 }
 
+/// The numbers of the comparison of distributions, canary against baseline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DistributionNumbers {
+    /// Requests of the baseline, in the intervals that count.
+    pub requests_baseline: f64,
+    /// Requests of the canary.
+    pub requests_canary: f64,
+    /// Chance that a request of the canary is slower than one of the baseline, ties counting half: the common-language effect.
+    pub cles: f64,
+    /// Whether the arms were compared interval by interval.
+    pub aligned: bool,
+    /// Each quantile that was asked about, rising.
+    pub quantiles: Vec<QuantileNumbers>,
+    /// Shares of both arms at or below bounds.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// What is known of one quantile. Shifts are turned so that more is worse.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuantileNumbers {
+    /// Which, above 0 and below 1.
+    pub quantile: f64,
+    /// The baseline's, interpolated within its bucket, in the unit. Above the last bound: that bound.
+    pub baseline: f64,
+    /// The canary's.
+    pub canary: f64,
+    /// Difference, in the unit; above 0 is worse.
+    pub shift: f64,
+    /// The same as a fraction of the baseline's; absent where that is 0.
+    pub relative_shift: Option<f64>,
+    /// 90 % interval of the difference, in the unit (Woodruff's intervals of both quantiles, combined by MOVER).
+    pub shift_interval: Option<Interval>,
+    /// Bucket in which the baseline's quantile lies, as its bounds in the unit; an open end is absent.
+    pub bucket: (Option<f64>, Option<f64>),
+    /// Bound whose slower requests are counted for it, in the unit.
+    pub bound: f64,
+    /// Whether that bound is near enough to the quantile to tell of it.
+    pub resolved: bool,
+    /// Requests of the baseline slower than the bound, and their share, standardised to the intervals of both arms.
+    pub slower_baseline: Share,
+    /// Those of the canary.
+    pub slower_canary: Share,
+    /// Normal deviate if requests are independent: of the whole distribution for the first quantile, else of the share.
+    pub z: f64,
+    /// One-sided p-value with bursts and drift allowed for, times the quantiles asked about, which decides.
+    pub p: f64,
+    /// The same if requests were independent.
+    pub p_independent: f64,
+    /// `p` over all looks of the plan so far; absent without a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_looks: Option<f64>,
+    /// How much more than independent requests the share varies (T), the posterior median.
+    pub inflation: f64,
+    /// Value of the canary that must be excluded for a pass, in the unit.
+    pub detectable: f64,
+    /// p-value that the canary's quantile is that.
+    pub p_detectable: f64,
+    /// Whether it stands in the way of a pass.
+    pub required: bool,
+    /// What it supports by itself: `regressed`, `suspect`, `pass` or `inconclusive`.
+    pub status: Status,
+}
+
+/// Requests beyond a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Share {
+    /// How many.
+    pub requests: f64,
+    /// As a share of the arm's, 0 to 1.
+    pub share: f64,
+}
+
+/// A point of both cumulative distributions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CurvePoint {
+    /// Bucket bound, in the unit.
+    pub bound: f64,
+    /// Share of the baseline's requests at or below it, 0 to 1.
+    pub baseline: f64,
+    /// Share of the canary's.
+    pub canary: f64,
+}
+
 /// What no evidence says, for scorecards written before a number was in them.
 fn one() -> f64 {
     1.0
@@ -607,6 +695,9 @@ pub struct MetricResult {
     /// The comparison of events, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<EventNumbers>,
+    /// The comparison of distributions, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<DistributionNumbers>,
     /// The tolerances that applied, where statistics were tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<AppliedLimit>,

@@ -1,12 +1,13 @@
 //! Threshold mode: the declared limits, with exact binomial bounds for ratios. Also the judge `threshold-v1`, which is nothing else.
 
 use crate::config::{CheckedConfig, Direction, Limits, Metric};
+use crate::evidence::{Buckets, Points};
 use crate::explain;
 use crate::haldane::finding::Finding;
 use crate::haldane::{self, Rung};
 use crate::quality::{Cleaned, Unjudged};
 use crate::scorecard::{Interval, MetricResult, Mode, Reason, Status, ThresholdNumbers};
-use crate::stats::binomial::clopper_pearson;
+use crate::stats::binomial::{RateBounds, clopper_pearson};
 use crate::stats::median_of_sorted;
 
 /// Share of the points that must be past a limit for a value to fail.
@@ -36,7 +37,9 @@ pub(crate) fn judge_metrics(config: &CheckedConfig, cleaned: Vec<Result<Cleaned,
             if finding.lacks_data() {
                 return finding.close();
             }
-            let decision = if cleaned.is_counted() {
+            let decision = if let Points::Buckets(canary) = &cleaned.canary.points {
+                decide_distribution(metric, canary)
+            } else if cleaned.is_counted() {
                 let (events, totals) = cleaned.canary.counted();
                 decide_ratio(metric, sum(&events), sum(&totals), baseline_level(&cleaned))
             } else {
@@ -137,7 +140,7 @@ pub(crate) fn decide_value(metric: &Metric, canary: &[f64], level: Option<f64>) 
 /// A ratio: fails when its rate's bound is past a limit, passes when the other bound is within it.
 pub(crate) fn decide_ratio(metric: &Metric, events: f64, total: f64, level: Option<f64>) -> Decision {
     let (max, min) = resolve(metric, level);
-    let bounds = clopper_pearson(events.min(total), total, 0.05).unwrap_or(crate::stats::binomial::RateBounds { low: 0.0, high: 1.0 });
+    let bounds = clopper_pearson(events.min(total), total, 0.05).unwrap_or(RateBounds { low: 0.0, high: 1.0 });
     let rate_interval = Some(Interval { level: 0.9, low: Some(bounds.low), high: Some(bounds.high) });
     let numbers = ThresholdNumbers { max, min, points_past: None, points: None, rate_interval };
     let limit = limit_words(metric, max, min, true);
@@ -155,6 +158,71 @@ pub(crate) fn decide_ratio(metric: &Metric, events: f64, total: f64, level: Opti
         (Status::Inconclusive, Reason::InsufficientEvidence, format!("{seen}: {between}, on both sides of the limit ({limit})"))
     };
     Decision { status, reason, numbers, sentence }
+}
+
+/// A distribution: fails where the bound of a share is past a limit of its, passes where the other bound of every one is within.
+///
+/// A quantile is past its limit where more than its share of requests are slower than the first bucket bound at or above it, and within
+/// it where fewer are slower than the last bound at or below it.
+pub(crate) fn decide_distribution(metric: &Metric, canary: &Buckets) -> Decision {
+    let limits = metric.limits.of_distributions();
+    let sums = canary.sums();
+    let total = sum(&sums);
+    let numbers = |bounds: Option<RateBounds>| ThresholdNumbers {
+        max: None,
+        min: None,
+        points_past: None,
+        points: None,
+        rate_interval: bounds.map(|bounds| Interval { level: 0.9, low: Some(bounds.low), high: Some(bounds.high) }),
+    };
+    let open = |sentence: String| Decision {
+        status: Status::Inconclusive,
+        reason: Reason::InsufficientEvidence,
+        numbers: numbers(None),
+        sentence,
+    };
+    if limits.is_empty() {
+        return open("no limit is declared for it".to_owned());
+    }
+    let of_bound = |j: Option<usize>| {
+        let slower = j.map_or(total, |j| sums.iter().skip(j + 1).sum::<f64>());
+        clopper_pearson(slower.min(total), total, 0.05).unwrap_or(RateBounds { low: 0.0, high: 1.0 })
+    };
+    let tolerant = 1.0 + 1e-9;
+    let (mut within, mut shown) = (true, None);
+    for (name, value, share) in &limits {
+        let at_or_above = canary.bounds().partition_point(|bound| *bound * tolerant < *value);
+        let at_or_below = canary.bounds().partition_point(|bound| *bound <= *value * tolerant).checked_sub(1);
+        let above = if at_or_above < canary.bounds().len() { of_bound(Some(at_or_above)) } else { RateBounds { low: 0.0, high: 1.0 } };
+        let words = |bounds: RateBounds| {
+            let limit = if *name == "share" {
+                format!("at most {}", explain::rate(*share))
+            } else {
+                format!("{name} at most {}", explain::quantity(metric, *value))
+            };
+            format!(
+                "between {} and {} of requests are slower than {} (limit: {limit})",
+                explain::rate(bounds.low),
+                explain::rate(bounds.high),
+                explain::quantity(metric, *value)
+            )
+        };
+        if total > 0.0 && above.low > *share {
+            return Decision { status: Status::Regressed, reason: Reason::Limit, numbers: numbers(Some(above)), sentence: words(above) };
+        }
+        let below = of_bound(at_or_below);
+        if below.high > *share {
+            within = false;
+            shown.get_or_insert_with(|| words(below));
+        } else if within {
+            shown.get_or_insert_with(|| words(below));
+        }
+    }
+    let sentence = shown.unwrap_or_default();
+    if within && total > 0.0 {
+        return Decision { status: Status::Pass, reason: Reason::Limit, numbers: numbers(None), sentence };
+    }
+    open(format!("{sentence}, which decides nothing"))
 }
 
 fn undeclared(metric: &Metric) -> String {

@@ -79,7 +79,7 @@ pub fn of_levels(metric: &Metric, baseline_level: Option<f64>, canary_level: Opt
     let said = match metric.kind {
         Kind::Ratio => of_ratio(metric, level, known(canary_level)),
         Kind::Value => of_value(metric, level, known(canary_level)),
-        Kind::Events => None,
+        Kind::Events | Kind::Distribution => None,
     };
     said.into_iter().collect()
 }

@@ -5,15 +5,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use haldane_judges::CheckedConfig;
-use haldane_judges::evidence::{Arm, ArmPoints, Earlier, FetchFailure, Instance, Observation, Points};
+use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Earlier, FetchFailure, Instance, Observation, Points};
 
 use super::fetch::Fetched;
 use super::pairing::{self, Labels};
 use super::plan::{Part, PlannedQuery};
 use super::{InlineArm, InlineEarlier, InlineSamples};
-use crate::source::Series;
+use crate::source::{Series, histogram};
 
 /// A query and what it came to.
 pub(super) type Asked<'a> = (&'a PlannedQuery, &'a Fetched);
@@ -22,14 +23,22 @@ fn failure(arm: Arm, reason: &str, message: String) -> FetchFailure {
     FetchFailure { arm, reason: reason.to_owned(), message }
 }
 
-/// One arm's points from the replies to its queries.
-pub(super) fn arm_points(arm: Arm, per_instance: Option<&str>, asked: &[Asked<'_>]) -> Result<ArmPoints, FetchFailure> {
+/// One arm's points from the replies to its queries, with what is to be said of reading them.
+pub(super) fn arm_points(
+    arm: Arm,
+    per_instance: Option<&str>,
+    asked: &[Asked<'_>],
+    warnings: &mut Vec<String>,
+) -> Result<ArmPoints, FetchFailure> {
     let mut parts = BTreeMap::new();
     for (planned, fetched) in asked.iter().filter(|(planned, _)| planned.arm == arm) {
         if let Err(error) = &fetched.reply {
             return Err(error.failure(arm));
         }
         let several = |message| failure(arm, "many_series", message);
+        if planned.part == Part::Buckets {
+            return buckets(planned, per_instance, fetched, warnings).map_err(|(reason, message)| failure(arm, reason, message));
+        }
         if let Some(label) = per_instance {
             return instances(label, fetched).map_err(several);
         }
@@ -68,21 +77,95 @@ fn one_series(planned: &PlannedQuery, fetched: &Fetched) -> Result<(Vec<f64>, Op
 
 /// Refuses several series by name: silently taking one of them, or their mean, would judge something nobody asked for.
 fn many_series(series: &[&Series]) -> String {
+    many("series", &series.iter().map(|one| &one.labels).collect::<Vec<_>>())
+}
+
+fn many(what: &str, series: &[&Labels]) -> String {
     const SHOWN: usize = 3;
     let shown: Vec<String> = series
         .iter()
         .take(SHOWN)
-        .map(|one| {
-            let labels: Vec<String> = one.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        .map(|labels| {
+            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
             format!("{{{}}}", labels.join(", "))
         })
         .collect();
     let more = if series.len() > SHOWN { format!(" and {} more", series.len() - SHOWN) } else { String::new() };
     format!(
-        "{} series came back where one was expected: {}{more}; aggregate them in the query, or set per_instance to the label that tells them apart",
+        "{} {what} came back where one was expected: {}{more}; aggregate them in the query, or set per_instance to the label that tells them apart",
         series.len(),
         shown.join(", ")
     )
+}
+
+/// A query's buckets: those of its one histogram, or the sum of its instances'.
+fn buckets(
+    planned: &PlannedQuery,
+    per_instance: Option<&str>,
+    fetched: &Fetched,
+    warnings: &mut Vec<String>,
+) -> Result<ArmPoints, (&'static str, String)> {
+    let past = fetched.history_points;
+    let window = past..past + planned.query.window.len();
+    let (arm, labels) = histogram_points(fetched.series(), window, per_instance, &mut |warning| {
+        warnings.push(format!("{}: {warning}", planned.arm));
+    })?;
+    // Of the past, what cannot be read is not known.
+    let before = histogram::read(fetched.series(), 0..past).ok().filter(|_| past > 0).map(|read| read.all);
+    let history = before.and_then(|mut all| {
+        if per_instance.is_some() {
+            let all: Vec<(String, Buckets)> = all.into_iter().map(|one| (String::new(), one.buckets)).collect();
+            return ArmPoints::from_bucket_instances(&all).map(|arm| arm.points);
+        }
+        all.retain(|one| labels.as_ref().is_none_or(|labels| one.labels == *labels));
+        let one = all.pop();
+        one.filter(|_| all.is_empty()).map(|one| Points::Buckets(one.buckets))
+    });
+    Ok(arm.with_history(history))
+}
+
+/// The buckets at some places of the series of a reply: of the one histogram, with its labels, or the sum of the instances that a label
+/// tells apart.
+///
+/// # Errors
+/// A stable word, and what is wrong with the remedy.
+pub(crate) fn histogram_points(
+    series: &[Series],
+    places: Range<usize>,
+    per_instance: Option<&str>,
+    warn: &mut dyn FnMut(String),
+) -> Result<(ArmPoints, Option<Labels>), (&'static str, String)> {
+    let length = places.len();
+    let read = histogram::read(series, places).map_err(|error| ("unreadable", error))?;
+    read.warnings.into_iter().for_each(warn);
+    let nothing = || histogram::none(length).map_or_else(|| ArmPoints::values(Vec::new()), ArmPoints::buckets);
+    let Some(label) = per_instance else {
+        let mut all = read.all;
+        if all.len() > 1 {
+            return Err(("many_series", many("histograms", &all.iter().map(|one| &one.labels).collect::<Vec<_>>())));
+        }
+        let one = all.pop();
+        return Ok(one.map_or_else(|| (nothing(), None), |one| (ArmPoints::buckets(one.buckets), Some(one.labels))));
+    };
+    let mut instances: BTreeMap<String, Buckets> = BTreeMap::new();
+    for one in read.all {
+        let Some(name) = one.labels.get(label) else {
+            let message =
+                format!("a series has no label `{label}`, which per_instance names; keep it beside the bucket's in the query's grouping");
+            return Err(("many_series", message));
+        };
+        if instances.insert(name.clone(), one.buckets).is_some() {
+            let message = format!("two histograms have {label}={name:?}; aggregate in the query so that there is one for each");
+            return Err(("many_series", message));
+        }
+    }
+    if instances.is_empty() {
+        return Ok((nothing(), None));
+    }
+    let arm = ArmPoints::from_bucket_instances(&instances.into_iter().collect::<Vec<_>>()).ok_or_else(|| {
+        ("unreadable", "its instances' buckets share no bound, so that they cannot be added; let all have the same".to_owned())
+    })?;
+    Ok((arm, None))
 }
 
 fn instances(label: &str, fetched: &Fetched) -> Result<ArmPoints, String> {
@@ -177,6 +260,8 @@ fn inline_arm(arm: &InlineArm) -> ArmPoints {
         InlineArm::Instances(instances) => ArmPoints::from_instances(
             instances.iter().map(|(name, values)| Instance { name: name.clone(), values: known(values) }).collect(),
         ),
+        // What could not be read was refused with the request.
+        InlineArm::Buckets(samples) => samples.buckets().map_or_else(|_| ArmPoints::values(Vec::new()), ArmPoints::buckets),
     }
 }
 
@@ -192,6 +277,10 @@ pub(super) fn forget_newest(observation: &mut Observation, points: usize) {
         Some(Points::Counts { events, totals }) => {
             forget(events);
             forget(totals);
+        }
+        Some(Points::Buckets(buckets)) => {
+            let from = buckets.len().saturating_sub(points);
+            (from..buckets.len()).for_each(|i| buckets.forget(i));
         }
         None => {}
     }
@@ -232,6 +321,7 @@ fn known_points(points: &Points) -> usize {
     match points {
         Points::Values(values) => from_first(values),
         Points::Counts { events, totals } => from_first(events).max(from_first(totals)),
+        Points::Buckets(buckets) => from_first(buckets.totals()),
     }
 }
 
@@ -241,6 +331,7 @@ fn last(points: Points, n: usize) -> Points {
     match points {
         Points::Values(values) => Points::Values(cut(values)),
         Points::Counts { events, totals } => Points::Counts { events: cut(events), totals: cut(totals) },
+        Points::Buckets(buckets) => Points::Buckets(buckets.slice(buckets.len().saturating_sub(n)..buckets.len())),
     }
 }
 
@@ -260,7 +351,7 @@ mod tests {
         PlannedQuery {
             arm: Arm::Canary,
             part,
-            query: Query { text: String::new(), window: WINDOW },
+            query: Query { text: String::new(), window: WINDOW, buckets: false },
             history_points: 3,
             earlier: Vec::new(),
         }
@@ -274,7 +365,7 @@ mod tests {
     }
 
     fn value(series: &[(&str, [f64; 5])], per_instance: Option<&str>) -> Result<ArmPoints, FetchFailure> {
-        arm_points(Arm::Canary, per_instance, &[(&planned(Part::Value), &fetched(series))])
+        arm_points(Arm::Canary, per_instance, &[(&planned(Part::Value), &fetched(series))], &mut Vec::new())
     }
 
     fn values(points: Option<&Points>) -> Vec<String> {
@@ -316,11 +407,76 @@ mod tests {
     fn counts_reach_back_together_or_not_at_all() {
         let (numerator, denominator) = (planned(Part::Numerator), planned(Part::Denominator));
         let (events, totals) = (fetched(&[("p", [1.0; 5])]), fetched(&[("p", [9.0; 5])]));
-        let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &totals)]).unwrap();
+        let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &totals)], &mut Vec::new()).unwrap();
         assert_eq!(arm.history, Some(Points::Counts { events: vec![1.0; 3], totals: vec![9.0; 3] }));
         let short = Fetched { history_points: 0, ..fetched(&[("p", [9.0; 5])]) };
-        let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &short)]).unwrap();
+        let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &short)], &mut Vec::new()).unwrap();
         assert_eq!(arm.history, None);
+    }
+
+    fn bucket(pod: &str, le: &str, values: [f64; 5]) -> Series {
+        let labels = [("pod", pod), ("le", le)].into_iter().filter(|(_, value)| !value.is_empty());
+        Series { labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(), values: values.to_vec() }
+    }
+
+    fn of_buckets(series: &[Series], per_instance: Option<&str>) -> Result<ArmPoints, FetchFailure> {
+        let reply = Reply { series: series.to_vec(), warnings: Vec::new() };
+        let fetched = Fetched { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None };
+        arm_points(Arm::Canary, per_instance, &[(&planned(Part::Buckets), &fetched)], &mut Vec::new())
+    }
+
+    fn counts(points: Option<&Points>) -> Vec<Vec<f64>> {
+        match points {
+            Some(Points::Buckets(buckets)) => buckets.rows().map(<[f64]>::to_vec).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn buckets_of_the_window_and_the_past_are_read_apart() {
+        // Before the window there was one bound more.
+        let arm = of_buckets(
+            &[
+                bucket("", "1", [1.0, 1.0, 1.0, 2.0, 3.0]),
+                bucket("", "2", [2.0, 2.0, 2.0, ABSENT, ABSENT]),
+                bucket("", "+Inf", [4.0, 4.0, 4.0, 4.0, 4.0]),
+            ],
+            None,
+        );
+        let arm = arm.unwrap();
+        assert_eq!(counts(Some(&arm.points)), [[2.0, 2.0], [3.0, 1.0]]);
+        assert_eq!(counts(arm.history.as_ref()), [[1.0, 1.0, 2.0]; 3]);
+        let nothing = of_buckets(&[], None).unwrap();
+        assert!(nothing.points.len() == 2 && nothing.history.is_none(), "{nothing:?}");
+    }
+
+    #[test]
+    fn several_histograms_are_refused_or_added_up_as_instances() {
+        let pods = [
+            bucket("a", "1", [1.0; 5]),
+            bucket("a", "+Inf", [2.0; 5]),
+            bucket("b", "1", [0.0; 5]),
+            bucket("b", "+Inf", [3.0; 5]),
+            bucket("gone", "1", [0.0, 0.0, 5.0, ABSENT, ABSENT]),
+            bucket("gone", "+Inf", [0.0, 0.0, 5.0, ABSENT, ABSENT]),
+        ];
+        let several = of_buckets(&pods, None).unwrap_err();
+        assert!(several.reason == "many_series" && several.message.starts_with("2 histograms came back"), "{several:?}");
+        let arm = of_buckets(&pods, Some("pod")).unwrap();
+        assert_eq!(
+            arm.instances.iter().map(|one| (one.name.as_str(), one.values.as_slice())).collect::<Vec<_>>(),
+            [("a", [1.0; 2].as_slice()), ("b", &[1.0; 2])]
+        );
+        assert_eq!(counts(Some(&arm.points)), [[1.0, 4.0]; 2]);
+        assert_eq!(counts(arm.history.as_ref()), [[1.0, 4.0], [1.0, 4.0], [6.0, 4.0]]);
+        let unnamed = of_buckets(&pods, Some("zone")).unwrap_err();
+        assert!(unnamed.message.contains("no label `zone`"), "{unnamed:?}");
+        let apart = of_buckets(
+            &[bucket("a", "1", [0.0; 5]), bucket("a", "+Inf", [2.0; 5]), bucket("b", "2", [1.0; 5]), bucket("b", "+Inf", [2.0; 5])],
+            Some("pod"),
+        );
+        assert!(apart.as_ref().is_err_and(|error| error.message.contains("share no bound")), "{apart:?}");
+        assert_eq!(of_buckets(&[bucket("", "", [1.0; 5])], None).unwrap_err().reason, "unreadable");
     }
 
     fn sampled(history: &[f64]) -> Observation {

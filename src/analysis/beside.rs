@@ -196,7 +196,7 @@ fn points_of(series: &[Series], range: &Range<usize>, window_points: usize, per_
         let instances = cut.iter().map(|values| Instance { name: String::new(), values: values.to_vec() });
         match ArmPoints::from_instances(instances.collect()).points {
             Points::Values(values) => values,
-            Points::Counts { .. } => return None,
+            Points::Counts { .. } | Points::Buckets(_) => return None,
         }
     } else {
         let mut reporting = cut.into_iter().filter(|values| known(&values[of_window..]));

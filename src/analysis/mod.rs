@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::evidence::{Arm, Looks, Points};
+use haldane_judges::evidence::{Arm, Buckets, InvalidBuckets, Looks, Points, Spacing};
 use haldane_judges::{CanaryConfig, JudgeName, Judgement};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -24,6 +24,7 @@ mod population;
 mod run;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
+pub(crate) use arms::histogram_points;
 pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress, name_of_series};
 
 /// Everything that a judgement depends on, with nothing left to look up but the samples: the config itself, absolute times.
@@ -147,6 +148,7 @@ impl InlineArm {
             Self::Values(values) => values.len(),
             Self::Counts { events, totals } => events.len().max(totals.len()),
             Self::Instances(instances) => instances.values().map(Vec::len).max().unwrap_or(0),
+            Self::Buckets(samples) => samples.counts.len(),
         }
     }
 
@@ -156,6 +158,7 @@ impl InlineArm {
             Self::Values(_) => "numbers",
             Self::Counts { .. } => "events and totals",
             Self::Instances(_) => "instances",
+            Self::Buckets(_) => "buckets",
         }
     }
 }
@@ -175,6 +178,67 @@ pub enum InlineArm {
     },
     /// One vector for each instance, by its name.
     Instances(BTreeMap<String, Vec<Option<f64>>>),
+    /// The buckets of a histogram.
+    Buckets(BucketSamples),
+}
+
+/// The requests in each bucket of a histogram, interval by interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BucketSamples {
+    /// Upper bounds of the buckets, in the metric's unit; finite and rising, at most 1,000.
+    pub bounds: Vec<f64>,
+    /// For each interval the requests in each bucket, one more than there are bounds: the last lie above the last bound. `null` where the
+    /// interval is missing.
+    pub counts: Vec<Option<Vec<f64>>>,
+    /// How a quantile is interpolated within a bucket: `linear` (default), or `exponential` as of native histograms.
+    #[serde(default, skip_serializing_if = "is_linear")]
+    pub spacing: Spacing,
+}
+
+fn is_linear(spacing: &Spacing) -> bool {
+    *spacing == Spacing::Linear
+}
+
+impl BucketSamples {
+    fn of(buckets: &Buckets) -> Self {
+        let counts = buckets.rows().zip(buckets.totals()).map(|(row, total)| total.is_finite().then(|| row.to_vec())).collect();
+        Self { bounds: buckets.bounds().to_vec(), counts, spacing: buckets.spacing() }
+    }
+
+    /// What a judge is given.
+    ///
+    /// # Errors
+    /// [`InvalidBuckets`] where they are none.
+    pub fn buckets(&self) -> Result<Buckets, InvalidBuckets> {
+        Buckets::from_rows(self.bounds.clone(), &self.counts, self.spacing)
+    }
+
+    /// The median of each interval; `None` where it has no requests.
+    pub(crate) fn medians(&self) -> Vec<Option<f64>> {
+        let medians = self.buckets().map(|buckets| buckets.quantiles(0.5)).unwrap_or_default();
+        medians.into_iter().map(|median| median.is_finite().then_some(median)).collect()
+    }
+
+    /// What is wrong with them: the place within the samples, and what to do about it.
+    pub(crate) fn problem(&self) -> Option<(String, String)> {
+        for (i, row) in self.counts.iter().enumerate() {
+            let wrong = |count: &f64| !(count.is_finite() && *count >= 0.0);
+            if let Some((j, count)) = row.iter().flatten().enumerate().find(|(_, count)| wrong(count)) {
+                return Some((
+                    format!("counts/{i}/{j}"),
+                    format!("{count} is no number of requests; give 0 or more, or null for the whole interval"),
+                ));
+            }
+        }
+        let error = Buckets::from_rows(self.bounds.clone(), &self.counts, self.spacing).err()?;
+        let at = match &error {
+            InvalidBuckets::Number(_) => "bounds".to_owned(),
+            InvalidBuckets::Order(bound) => format!("bounds/{bound}"),
+            InvalidBuckets::Row { row, .. } => format!("counts/{row}"),
+        };
+        Some((at, error.to_string()))
+    }
 }
 
 /// A verdict with its evidence.
@@ -272,7 +336,7 @@ pub struct MetricStatistics {
     pub canary: Statistics,
 }
 
-/// What an arm's finite points are like, in the metric's unit (rates, for counts); all 0 where there is none.
+/// What an arm's finite points are like, in the metric's unit (rates for counts, medians for buckets); all 0 where there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Statistics {
     /// Points.
@@ -293,6 +357,7 @@ impl Statistics {
         let values = match points {
             Points::Values(values) => finite(&mut values.iter().copied()),
             Points::Counts { events, totals } => finite(&mut events.iter().zip(totals).map(|(event, total)| event / total)),
+            Points::Buckets(buckets) => finite(&mut buckets.quantiles(0.5).into_iter()),
         };
         if values.is_empty() {
             return Self::default();
@@ -316,7 +381,7 @@ impl Statistics {
 pub struct QueryProvenance {
     /// The arm it selects.
     pub arm: Arm,
-    /// `value`, `numerator`, `denominator` or `population`.
+    /// `value`, `numerator`, `denominator`, `buckets` or `population`.
     pub part: String,
     /// Text in the store's language.
     pub query: String,
@@ -407,4 +472,6 @@ pub enum ArmSamples {
         /// Totals of each interval.
         totals: Vec<Option<f64>>,
     },
+    /// The buckets of a histogram.
+    Buckets(BucketSamples),
 }

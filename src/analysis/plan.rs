@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Metric, MetricQuery};
+use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Kind, Metric, MetricQuery};
 use haldane_judges::evidence::Arm;
 use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName};
 
@@ -10,7 +10,7 @@ use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
 use super::align::tail;
 use super::run::{Account, Accounts, AnalysisError, Limits};
 use super::{ArmQueries, InlineArm, InlineSamples, Request, Scope};
-use crate::source::{Query, Template, Window};
+use crate::source::{MAX_VALUES, Query, Template, Window};
 
 /// Everything a run does, with every variable put in.
 pub(super) struct Plan<'a> {
@@ -35,12 +35,13 @@ pub(super) enum MetricPlan {
     Inline,
     /// They are asked for.
     Fetch { series: SeriesRule, queries: Vec<PlannedQuery> },
-    /// They would be one and the same for both arms, so that nothing is asked for.
-    Same {
+    /// They would tell nothing, or cannot be had, so that nothing is asked for.
+    Unasked {
         /// What would have been asked.
         queries: Vec<PlannedQuery>,
-        /// Where the request's config holds it.
-        pointer: String,
+        /// Why: a stable word, and a sentence with the remedy.
+        reason: &'static str,
+        message: String,
     },
 }
 
@@ -58,7 +59,7 @@ pub(super) enum SeriesRule {
 impl MetricPlan {
     pub(super) fn queries(&self) -> &[PlannedQuery] {
         match self {
-            Self::Inline | Self::Same { .. } => &[],
+            Self::Inline | Self::Unasked { .. } => &[],
             Self::Fetch { queries, .. } => queries,
         }
     }
@@ -70,6 +71,7 @@ pub(super) enum Part {
     Value,
     Numerator,
     Denominator,
+    Buckets,
     Population,
 }
 
@@ -79,6 +81,7 @@ impl Part {
             Self::Value => "value",
             Self::Numerator => "numerator",
             Self::Denominator => "denominator",
+            Self::Buckets => "buckets",
             Self::Population => "population",
         }
     }
@@ -99,14 +102,14 @@ pub(super) struct PlannedQuery {
 impl PlannedQuery {
     /// The query over the window and the time before it.
     pub(super) fn with_history(&self) -> Query {
-        Query { text: self.query.text.clone(), window: self.query.window.with_past(self.history_points) }
+        Query { window: self.query.window.with_past(self.history_points), ..self.query.clone() }
     }
 
     /// The query over the window so many days ago, on its grid, and over a few windows before it where `history_points` hold them.
     pub(super) fn days_ago(&self, days: u32, history_points: usize) -> Query {
         let window = self.query.window;
         let past = history_points.min(window.len().saturating_mul(WINDOWS_BEFORE_EARLIER));
-        Query { text: self.query.text.clone(), window: window.with_past(past).earlier(i64::from(days).saturating_mul(DAY_SECONDS)) }
+        Query { window: window.with_past(past).earlier(i64::from(days).saturating_mul(DAY_SECONDS)), ..self.query.clone() }
     }
 
     /// Whether there is a window so many days ago that says what healthy looks like: on the grid, after 1970, apart from this one, and for
@@ -205,9 +208,13 @@ impl<'a> Plan<'a> {
                         format!("`{}` has no query for {kind}, which source `{}` speaks; add queries.{kind}", metric.name, account.name);
                     return Err(invalid(format!("/config/metrics/{i}/queries"), message));
                 };
-                let queries = plan_queries(account, query, &arms)
+                let queries = plan_queries(account, metric, query, &arms)
                     .map_err(|(arm, message)| missing_scope(request, arm, &format!("/config/metrics/{i}/queries/{kind}"), message))?;
                 let queries = with_history(queries, request, metric, account, limits);
+                if let Some(why) = account.source.without_buckets().filter(|_| queries.iter().any(|planned| planned.part == Part::Buckets))
+                {
+                    return Ok(MetricPlan::Unasked { queries, reason: "refused", message: why.to_owned() });
+                }
                 let series = metric.per_instance.clone().map_or(SeriesRule::One, SeriesRule::Instances);
                 Ok(MetricPlan::Fetch { series, queries })
             })
@@ -251,7 +258,7 @@ impl<'a> Plan<'a> {
             let points = if short == 1 { "1 point".to_owned() } else { format!("{short} points") };
             return Err(format!("the window holds {points} at {step_seconds} s; ask for a longer one"));
         }
-        let queries = plan_queries(account, query, &arms).map_err(|(arm, message)| format!("{arm}: {message}"))?;
+        let queries = plan_queries(account, metric, query, &arms).map_err(|(arm, message)| format!("{arm}: {message}"))?;
         Ok(with_history(queries, request, metric, account, limits))
     }
 }
@@ -307,7 +314,7 @@ fn plan_population(
         Ok(PlannedQuery {
             arm: *arm,
             part: Part::Population,
-            query: Query { text, window: *window },
+            query: Query { text, window: *window, buckets: false },
             history_points: 0,
             earlier: Vec::new(),
         })
@@ -347,7 +354,12 @@ fn unless_same(planned: MetricPlan, metric: &Metric, i: usize, judge: JudgeName,
     };
     match planned {
         MetricPlan::Fetch { series, queries } if compares && !matches!(series, SeriesRule::Pairs(_)) && asks_the_same(&queries) => {
-            MetricPlan::Same { queries, pointer: format!("/config/metrics/{i}/queries/{}", account.source.kind()) }
+            let message = format!(
+                "both arms ask the same query over the same window (/config/metrics/{i}/queries/{}), so that the metric would be compared with \
+                 itself; put `${{scope}}`, or another variable in which the arms differ, into the query",
+                account.source.kind()
+            );
+            MetricPlan::Unasked { queries, reason: "same_query", message }
         }
         planned => planned,
     }
@@ -359,9 +371,16 @@ fn asks_the_same(queries: &[PlannedQuery]) -> bool {
     asked(Arm::Canary).eq(asked(Arm::Baseline))
 }
 
-fn plan_queries(account: &Account, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, (Arm, String)> {
+fn plan_queries(
+    account: &Account,
+    metric: &Metric,
+    query: &MetricQuery,
+    arms: &[PlannedArm; 2],
+) -> Result<Vec<PlannedQuery>, (Arm, String)> {
     let texts = match query {
+        MetricQuery::Single(text) if metric.kind == Kind::Distribution => vec![(Part::Buckets, text)],
         MetricQuery::Single(text) => vec![(Part::Value, text)],
+        MetricQuery::Buckets(query) => vec![(Part::Buckets, &query.buckets)],
         MetricQuery::Counts(counts) => vec![(Part::Numerator, &counts.numerator), (Part::Denominator, &counts.denominator)],
     };
     let mut queries = Vec::with_capacity(4);
@@ -372,7 +391,7 @@ fn plan_queries(account: &Account, query: &MetricQuery, arms: &[PlannedArm; 2]) 
             queries.push(PlannedQuery {
                 arm: *arm,
                 part: *part,
-                query: Query { text, window: *window },
+                query: Query { text, window: *window, buckets: *part == Part::Buckets },
                 history_points: 0,
                 earlier: Vec::new(),
             });
@@ -485,6 +504,21 @@ fn check_samples(request: &Request, config: &CheckedConfig, limits: Limits) -> R
                         return Err(invalid(pointer(&arm), message));
                     }
                     events.len()
+                }
+                InlineArm::Buckets(samples) => {
+                    if let Some((field, message)) = samples.problem() {
+                        return Err(invalid(format!("{}/{field}", pointer(&arm)), message));
+                    }
+                    let held = samples.counts.len().saturating_mul(samples.bounds.len().saturating_add(1));
+                    if held > MAX_VALUES {
+                        let message = format!(
+                            "{} intervals of {} buckets are more than {MAX_VALUES} counts; give fewer bounds, or intervals further apart",
+                            samples.counts.len(),
+                            samples.bounds.len() + 1
+                        );
+                        return Err(invalid(pointer(&arm), message));
+                    }
+                    points.len()
                 }
                 InlineArm::Instances(_) => points.len(),
             };

@@ -25,8 +25,8 @@ use super::pairing::Labels;
 use super::plan::{MetricPlan, Part, Plan, PlannedQuery, SeriesRule, learns_from_history, reads_the_clock};
 use super::population;
 use super::{
-    ArmSamples, EarlierSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request, Scorecard,
-    Statistics, span,
+    ArmSamples, BucketSamples, EarlierSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request,
+    Scorecard, Statistics, span,
 };
 use crate::source::cache::{CachedSource, ReplyCache};
 use crate::source::{Advice, InvalidSource, Source, SourceError, SourceSettings, Window};
@@ -418,7 +418,7 @@ fn nothing_fetched<'a>(plan: &Plan<'_>, read: &[Read], names: impl Iterator<Item
     let mut first = None;
     for ((name, planned), read) in names.zip(&plan.metrics).zip(read) {
         // Nothing was to be fetched, whatever the store does.
-        if matches!(planned, MetricPlan::Same { .. }) {
+        if matches!(planned, MetricPlan::Unasked { .. }) {
             continue;
         }
         let failure = read.replies.iter().find_map(|fetched| match &fetched.reply {
@@ -480,17 +480,13 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
             let observation = request.samples.get(name).map(|samples| arms::inline(samples, learns, with_clock));
             return vec![Assembled::new(provenance, observation)];
         }
-        MetricPlan::Same { queries, pointer } => {
+        MetricPlan::Unasked { queries, reason, message } => {
             if let Some(account) = plan.account {
                 account.source.kind().clone_into(&mut provenance.from);
             }
             let unasked = Fetched::late();
             provenance.queries = queries.iter().map(|planned| query_provenance((planned, &unasked))).collect();
-            let message = format!(
-                "both arms ask the same query over the same window ({pointer}), so that the metric would be compared with itself; put \
-                 `${{scope}}`, or another variable in which the arms differ, into the query"
-            );
-            let failure = FetchFailure { arm: Arm::Canary, reason: "same_query".to_owned(), message };
+            let failure = FetchFailure { arm: Arm::Canary, reason: (*reason).to_owned(), message: message.clone() };
             return vec![Assembled::new(provenance, Some(Observation::Failed(failure)))];
         }
         MetricPlan::Fetch { series, queries } => (series, read.again.as_deref().unwrap_or(queries)),
@@ -569,17 +565,25 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
         SeriesRule::Instances(label) => Some(label.as_str()),
         _ => None,
     };
-    let points = |arm: Arm| arms::arm_points(arm, per_instance, &asked);
-    vec![assembled(match (points(Arm::Baseline), points(Arm::Canary)) {
+    let mut said = Vec::new();
+    let mut points = |arm: Arm| arms::arm_points(arm, per_instance, &asked, &mut said);
+    let (baseline, canary) = (points(Arm::Baseline), points(Arm::Canary));
+    let mut one = assembled(match (baseline, canary) {
         (Ok(baseline), Ok(canary)) => sampled(baseline, canary),
         (Err(failure), _) | (_, Err(failure)) => Observation::Failed(failure),
-    })]
+    });
+    one.warnings.extend(said);
+    vec![one]
 }
 
 /// Advice on arms that repeat each value for several steps: their neighbouring points are one.
 fn repeated(asked: &[Asked<'_>]) -> Option<Advice> {
     let of = |arm: Arm| -> Option<u64> {
         let repeats = |(planned, fetched): &Asked<'_>| {
+            // Buckets of few requests stay the same by chance.
+            if planned.part == Part::Buckets {
+                return None;
+            }
             let found = fetched.reporting().into_iter().filter_map(|series| resolution::repeats(fetched.window_of(series))).min()?;
             (found > 1).then(|| u64::from(planned.query.window.step_seconds).saturating_mul(found as u64))
         };
@@ -804,6 +808,10 @@ fn digest(config: &CheckedConfig, evidence: &Evidence) -> String {
             vector(events);
             vector(totals);
         }
+        Points::Buckets(buckets) => {
+            vector(buckets.bounds());
+            vector(&buckets.rows().flatten().copied().collect::<Vec<f64>>());
+        }
     };
     for (metric, observation) in config.metrics.iter().zip(&evidence.observations) {
         let Observation::Sampled { baseline, canary } = observation else {
@@ -858,6 +866,7 @@ fn samples(observation: &Observation) -> Option<MetricSamples> {
     let arm = |points: &Points| match points {
         Points::Values(values) => ArmSamples::Values(known(values)),
         Points::Counts { events, totals } => ArmSamples::Counts { events: known(events), totals: known(totals) },
+        Points::Buckets(buckets) => ArmSamples::Buckets(BucketSamples::of(buckets)),
     };
     match observation {
         Observation::Sampled { baseline, canary } => Some(MetricSamples {

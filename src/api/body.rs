@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use haldane_judges::config::{JudgingMode, Thresholds};
-use haldane_judges::evidence::Looks;
+use haldane_judges::evidence::{Looks, Spacing};
 use haldane_judges::{CheckedConfig, JudgeName, Period, document};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::analysis::{Account, Accounts, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
+use crate::analysis::{Account, Accounts, BucketSamples, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
 
@@ -146,7 +146,7 @@ struct WindowBody {
 }
 
 /// Samples of one metric: for each arm an array of numbers (`null` for a missing point), `{"events": [...], "totals": [...]}` for
-/// a ratio, or `{"instances": {"pod-1": [...]}}`.
+/// a ratio, `{"bounds": [...], "counts": [[...], ...]}` for buckets, or `{"instances": {"pod-1": [...]}}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SamplesBody {
@@ -198,7 +198,7 @@ fn config_schema(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-fn arm_schema(_: &mut SchemaGenerator) -> Schema {
+fn arm_schema(generator: &mut SchemaGenerator) -> Schema {
     let points = json_schema!({
         "type": "array",
         "items": { "anyOf": [{ "type": ["number", "null"] }, { "enum": ["NaN", "Infinity", "-Infinity"] }] }
@@ -212,6 +212,7 @@ fn arm_schema(_: &mut SchemaGenerator) -> Schema {
                 "required": ["events", "totals"],
                 "additionalProperties": false
             },
+            generator.subschema_for::<BucketSamples>(),
             {
                 "type": "object",
                 "properties": { "instances": { "type": "object", "additionalProperties": points } },
@@ -630,7 +631,8 @@ struct Points<'a> {
     left: &'a mut usize,
 }
 
-const ARM_SHAPES: &str = "give an array of numbers, {\"events\": [...], \"totals\": [...]} or {\"instances\": {\"pod-1\": [...]}}";
+const ARM_SHAPES: &str = "give an array of numbers, {\"events\": [...], \"totals\": [...]}, {\"bounds\": [...], \"counts\": [[...], ...]} \
+                          or {\"instances\": {\"pod-1\": [...]}}";
 
 impl Points<'_> {
     fn arm(&mut self, pointer: &str, value: Value) -> Result<InlineArm, Problem> {
@@ -643,6 +645,9 @@ impl Points<'_> {
                         Ok((name, points))
                     };
                     return Ok(InlineArm::Instances(instances.into_iter().map(read).collect::<Result<_, Problem>>()?));
+                }
+                if fields.contains_key("bounds") || fields.contains_key("counts") {
+                    return self.buckets(pointer, fields);
                 }
                 match (fields.remove("events"), fields.remove("totals")) {
                     (Some(events), Some(totals)) if fields.is_empty() => {
@@ -665,25 +670,72 @@ impl Points<'_> {
         }
     }
 
+    /// The buckets of a histogram: bounds, and a row of counts for each interval.
+    fn buckets(&mut self, pointer: &str, mut fields: Map<String, Value>) -> Result<InlineArm, Problem> {
+        let (bounds, counts, spacing) = (fields.remove("bounds"), fields.remove("counts"), fields.remove("spacing"));
+        let (Some(bounds), Some(counts), true) = (bounds, counts, fields.is_empty()) else {
+            let detail =
+                "buckets are `bounds`, `counts` and, where they are those of a native histogram, `spacing: exponential`; give those";
+            return Err(Problem::invalid(pointer, detail));
+        };
+        let spacing = match spacing.as_ref().map(Value::as_str) {
+            None | Some(Some("linear")) => Spacing::Linear,
+            Some(Some("exponential")) => Spacing::Exponential,
+            Some(_) => return Err(Problem::invalid(format!("{pointer}/spacing"), "is neither `linear` nor `exponential`")),
+        };
+        let number = |at: String, value: &Value| {
+            value.as_f64().filter(|number| number.is_finite()).ok_or_else(|| {
+                let shown: String = value.to_string().chars().take(40).collect();
+                Problem::invalid(at, format!("{shown} is not a finite number"))
+            })
+        };
+        let Value::Array(bounds) = bounds else {
+            return Err(Problem::invalid(format!("{pointer}/bounds"), "is not an array of numbers, the buckets' upper bounds"));
+        };
+        let bounds = bounds.iter().enumerate().map(|(i, bound)| number(format!("{pointer}/bounds/{i}"), bound));
+        let bounds = bounds.collect::<Result<Vec<f64>, Problem>>()?;
+        let Value::Array(counts) = counts else {
+            return Err(Problem::invalid(format!("{pointer}/counts"), "is not an array, of a row of counts for each interval"));
+        };
+        self.take(&format!("{pointer}/counts"), counts.len())?;
+        let row = |(i, row): (usize, &Value)| match row {
+            Value::Null => Ok(None),
+            Value::Array(row) => {
+                let count = |(j, count): (usize, &Value)| number(format!("{pointer}/counts/{i}/{j}"), count);
+                row.iter().enumerate().map(count).collect::<Result<Vec<f64>, Problem>>().map(Some)
+            }
+            _ => Err(Problem::invalid(format!("{pointer}/counts/{i}"), "is not an array of counts; null where the interval is missing")),
+        };
+        let counts = counts.iter().enumerate().map(row).collect::<Result<Vec<_>, Problem>>()?;
+        let samples = BucketSamples { bounds, counts, spacing };
+        match samples.problem() {
+            Some((at, detail)) => Err(Problem::invalid(format!("{pointer}/{at}"), detail)),
+            None => Ok(InlineArm::Buckets(samples)),
+        }
+    }
+
     fn points(&mut self, pointer: &str, values: Value) -> Result<Vec<Option<f64>>, Problem> {
         let Value::Array(values) = values else {
             return Err(Problem::invalid(pointer, "is not an array of numbers"));
         };
+        self.take(pointer, values.len())?;
+        values.into_iter().enumerate().map(|(i, value)| point(pointer, i, &value)).collect()
+    }
+
+    /// Counts so many intervals against what is read.
+    fn take(&mut self, pointer: &str, points: usize) -> Result<(), Problem> {
         let max = self.limits.max_points;
-        if values.len() > max {
-            return Err(Problem::invalid(
-                pointer,
-                format!("has {} points, and at most {max} are judged; send fewer, farther apart", values.len()),
-            ));
+        if points > max {
+            return Err(Problem::invalid(pointer, format!("has {points} points, and at most {max} are judged; send fewer, farther apart")));
         }
-        *self.left = self.left.checked_sub(values.len()).ok_or_else(|| {
+        *self.left = self.left.checked_sub(points).ok_or_else(|| {
             let max = self.limits.max_inline_points;
             Problem::invalid(
                 "/samples",
                 format!("hold more than {max} points together; judge fewer metrics at once, or farther apart points"),
             )
         })?;
-        values.into_iter().enumerate().map(|(i, value)| point(pointer, i, &value)).collect()
+        Ok(())
     }
 }
 

@@ -68,6 +68,12 @@ pub fn convert_with(text: &[u8], scope_label: Option<&str>) -> Result<Converted,
                     );
                     notes.add(format!("{at}/query"), message);
                 }
+                if judge == JudgeName::HaldaneV1 && metric.query.kind == "prometheus" && text.contains("histogram_quantile") {
+                    let message = "is a quantile of a histogram, one number a point; with `kind: distribution` and the buckets as its query, \
+                                   `sum by (le) (increase(x_bucket{...}[${step}]))`, each request counts, so that far smaller shifts are found, \
+                                   and one metric has all quantiles";
+                    notes.add(format!("{at}/query"), message);
+                }
                 native.queries = BTreeMap::from([(metric.query.kind.clone(), MetricQuery::Single(text))]);
             }
             None => {

@@ -119,7 +119,7 @@ pub(super) async fn metric_sets(
     let window = bounded(&edge, Window { start: payload.start, end: payload.end, step_seconds: payload.step_seconds.max(1) })?;
     let reply = account
         .source
-        .fetch(&Query { text: payload.query.clone(), window }, edge.store_deadline())
+        .fetch(&Query { text: payload.query.clone(), window, buckets: false }, edge.store_deadline())
         .await
         .map_err(|error| Refused::new(StatusCode::BAD_GATEWAY, format!("account `{}`: {error}", account.name)))?;
     let set = |tags: &std::collections::BTreeMap<String, String>, values: &[f64]| {

@@ -109,6 +109,7 @@ fn values(arm: Option<&ArmSamples>) -> Vec<Value> {
         Some(ArmSamples::Counts { events, totals }) => {
             events.iter().zip(totals).map(|(event, total)| number(event.unwrap_or(f64::NAN) / total.unwrap_or(f64::NAN))).collect()
         }
+        Some(ArmSamples::Buckets(samples)) => samples.medians().iter().map(shown).collect(),
     }
 }
 

@@ -171,6 +171,7 @@ fn word(metric: &MetricResult) -> &'static str {
     match metric.mode {
         Mode::Statistical => "statistics",
         Mode::Counts => "counts",
+        Mode::Distribution => "distribution",
         Mode::Threshold => "limits",
         Mode::None => "nothing tested",
     }

@@ -38,7 +38,7 @@ pub fn translate(
         let ask = |scope: &CanaryScope, arm: &str| {
             let window = scope.window_of(&metric.query.kind).map_err(|refusal| refusal.below(&pointer(arm)))?;
             let text = build_query(config, metric, scope).map_err(|refusal| refusal.below("/canaryConfig"))?;
-            Ok::<_, Refusal>(Query { text, window })
+            Ok::<_, Refusal>(Query { text, window, buckets: false })
         };
         let (baseline, canary) = (ask(control, "controlScope")?, ask(experiment, "experimentScope")?);
         first.get_or_insert(((control, baseline.window), (experiment, canary.window)));

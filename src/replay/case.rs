@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Rule;
+use crate::analysis::BucketSamples;
 
 /// Longest line of a file of recorded canaries, in bytes.
 pub(super) const MAX_LINE_BYTES: usize = 64 << 20;
@@ -68,7 +69,8 @@ pub struct CaseMetric {
     /// What it measures: `error_rate` is judged as a ratio; anything else as a value. A recording with totals is a ratio anyway.
     #[serde(default)]
     pub role: String,
-    /// `value`, `ratio` or `events` (each interval's number of them, without a total). Left out: it follows from role and totals.
+    /// `value`, `ratio`, `events` (each interval's number of them, without a total) or `distribution`. Left out: it follows from role, totals
+    /// and buckets.
     #[serde(default)]
     pub kind: Option<Kind>,
     /// Its unit. Left out: `percent` for an `error_rate` whose name contains `pct`.
@@ -81,9 +83,11 @@ pub struct CaseMetric {
     /// Which change is worse.
     #[serde(default)]
     pub direction: Direction,
-    /// The baseline's points; with `baseline_totals`, its events.
+    /// The baseline's points; with `baseline_totals`, its events. Left out where it has buckets.
+    #[serde(default)]
     pub baseline: Vec<Option<f64>>,
-    /// The canary's points; with `canary_totals`, its events.
+    /// The canary's points; with `canary_totals`, its events. Left out where it has buckets.
+    #[serde(default)]
     pub canary: Vec<Option<f64>>,
     /// Everything that could have been one of the baseline's events.
     #[serde(default)]
@@ -103,6 +107,18 @@ pub struct CaseMetric {
     /// Totals of the canary's history.
     #[serde(default)]
     pub canary_history_totals: Option<Vec<Option<f64>>>,
+    /// The requests in each of the baseline's buckets, of a distribution.
+    #[serde(default)]
+    pub baseline_buckets: Option<BucketSamples>,
+    /// Those of the canary.
+    #[serde(default)]
+    pub canary_buckets: Option<BucketSamples>,
+    /// Those of the baseline before the window.
+    #[serde(default)]
+    pub baseline_history_buckets: Option<BucketSamples>,
+    /// Those of the canary before the window.
+    #[serde(default)]
+    pub canary_history_buckets: Option<BucketSamples>,
     /// The single instances that `baseline` is the mean of.
     #[serde(default)]
     pub baseline_instances: Option<Instances>,
@@ -175,7 +191,7 @@ impl Case {
 
     /// Points of the canary's longest series.
     pub fn points(&self) -> usize {
-        self.metrics.iter().map(|metric| metric.canary.len()).max().unwrap_or(0)
+        self.metrics.iter().map(CaseMetric::points).max().unwrap_or(0)
     }
 
     /// Whether both arms were recorded over the same window.
@@ -196,10 +212,14 @@ impl Case {
             let quarter = Limits { max_ratio: Some(1.25), ..Limits::default() };
             let is_threshold = rule == Rule::ThresholdV1;
             let counted = metric.baseline_totals.is_some();
-            let kind = metric.kind.unwrap_or(if is_rate || counted { Kind::Ratio } else { Kind::Value });
+            let kind = metric.kind.unwrap_or(match () {
+                () if metric.canary_buckets.is_some() => Kind::Distribution,
+                () if is_rate || counted => Kind::Ratio,
+                () => Kind::Value,
+            });
             let limits = if let Some(recorded) = metric.limits {
                 recorded
-            } else if !is_threshold {
+            } else if !is_threshold || kind == Kind::Distribution {
                 Limits::default()
             } else if is_rate && (counted || unit == Some("percent")) {
                 percent_or_more
@@ -254,19 +274,21 @@ impl Case {
     /// and is not of its length was complete by then; one of its length is the canary's window some time earlier, and grew with it.
     /// `None` where there was nothing yet.
     pub(super) fn first(&self, fraction: f64) -> Option<Self> {
-        let cut = |points: &mut Vec<Option<f64>>| {
-            let n = (points.len() as f64 * fraction).round() as usize;
-            points.truncate(n);
-        };
+        let first = |n: usize| (n as f64 * fraction).round() as usize;
+        let cut = |points: &mut Vec<Option<f64>>| points.truncate(first(points.len()));
+        let cut_buckets = |buckets: &mut BucketSamples| buckets.counts.truncate(first(buckets.counts.len()));
         let mut case = self.clone();
         let concurrent = self.is_concurrent();
         for metric in &mut case.metrics {
-            let grows_along = concurrent || metric.baseline.len() == metric.canary.len();
+            let of_baseline = metric.baseline_buckets.as_ref().map_or(metric.baseline.len(), |buckets| buckets.counts.len());
+            let grows_along = concurrent || of_baseline == metric.points();
+            metric.canary_buckets.iter_mut().for_each(cut_buckets);
             cut(&mut metric.canary);
             metric.canary_totals.iter_mut().for_each(cut);
             metric.canary_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);
             if grows_along {
                 cut(&mut metric.baseline);
+                metric.baseline_buckets.iter_mut().for_each(cut_buckets);
                 metric.baseline_totals.iter_mut().for_each(cut);
                 metric.baseline_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);
             }
@@ -276,7 +298,46 @@ impl Case {
 }
 
 impl CaseMetric {
+    /// Points of the canary.
+    fn points(&self) -> usize {
+        self.canary_buckets.as_ref().map_or(self.canary.len(), |buckets| buckets.counts.len())
+    }
+
+    fn check_buckets(&self) -> Result<(), String> {
+        let arms = [
+            ("baseline_buckets", &self.baseline_buckets, Some(&self.baseline)),
+            ("canary_buckets", &self.canary_buckets, Some(&self.canary)),
+            ("baseline_history_buckets", &self.baseline_history_buckets, self.baseline_history.as_ref()),
+            ("canary_history_buckets", &self.canary_history_buckets, self.canary_history.as_ref()),
+        ];
+        for (field, buckets, points) in arms {
+            let Some(buckets) = buckets else { continue };
+            if let Some((at, problem)) = buckets.problem() {
+                return Err(format!("{field}.{}: {problem}", at.replace('/', ".")));
+            }
+            if points.is_some_and(|points| !points.is_empty()) || self.canary_totals.is_some() {
+                return Err(format!("{field}: there are buckets and points; give one of the two"));
+            }
+        }
+        if self.baseline_buckets.is_some() != self.canary_buckets.is_some() {
+            return Err("canary_buckets: both arms need buckets, or neither; add those that are missing".to_owned());
+        }
+        if self.kind == Some(Kind::Distribution) && self.canary_buckets.is_none() {
+            return Err("kind: a distribution has buckets; give baseline_buckets and canary_buckets, or another kind".to_owned());
+        }
+        if let Some(kind) = self.kind.filter(|kind| self.canary_buckets.is_some() && !matches!(kind, Kind::Distribution | Kind::Ratio)) {
+            return Err(format!("kind: `{}` has no buckets; leave it out, or say `distribution`", name_of(kind)));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), String> {
+        if self.baseline.is_empty() && self.canary.is_empty() && self.baseline_buckets.is_none() && self.canary_buckets.is_none() {
+            return Err(
+                "canary: neither arm has points; give `baseline` and `canary`, or `baseline_buckets` and `canary_buckets`".to_owned()
+            );
+        }
+        self.check_buckets()?;
         let arms = [
             ("baseline_totals", &self.baseline_totals, Some(&self.baseline)),
             ("canary_totals", &self.canary_totals, Some(&self.canary)),
@@ -294,13 +355,23 @@ impl CaseMetric {
             return Err("canary_totals: both arms need totals, or neither; add those that are missing".to_owned());
         }
         if let Some(kind) = self.kind.filter(|kind| *kind != Kind::Ratio && self.canary_totals.is_some()) {
-            let name = if kind == Kind::Events { "events" } else { "value" };
-            return Err(format!("kind: `{name}` has no totals; leave them out, or say `ratio`"));
+            return Err(format!("kind: `{}` has no totals; leave them out, or say `ratio`", name_of(kind)));
         }
         Ok(())
     }
 
     fn observation(&self, full: bool) -> Observation {
+        if let (Some(baseline), Some(canary)) = (&self.baseline_buckets, &self.canary_buckets) {
+            let arm = |window: &BucketSamples, history: &Option<BucketSamples>| {
+                // What cannot be read was refused with the case.
+                let window = window.buckets().map_or_else(|_| ArmPoints::values(Vec::new()), ArmPoints::buckets);
+                window.with_history(history.as_ref().filter(|_| full).and_then(|past| past.buckets().ok()).map(Points::Buckets))
+            };
+            return Observation::Sampled {
+                baseline: arm(baseline, &self.baseline_history_buckets),
+                canary: arm(canary, &self.canary_history_buckets),
+            };
+        }
         let arm = |values: &[Option<f64>],
                    totals: &Option<Vec<_>>,
                    history: &Option<Vec<_>>,
@@ -328,6 +399,16 @@ impl CaseMetric {
             ),
             canary: arm(&self.canary, &self.canary_totals, &self.canary_history, &self.canary_history_totals, &self.canary_instances),
         }
+    }
+}
+
+/// A kind as cases write it.
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Value => "value",
+        Kind::Ratio => "ratio",
+        Kind::Events => "events",
+        Kind::Distribution => "distribution",
     }
 }
 

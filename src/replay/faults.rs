@@ -17,6 +17,9 @@
 //! | `zero/P/0` | the last P % are 0 |
 //! | `none/0/1` | nothing; what is found then is found without a fault |
 //!
+//! Of distributions the requests move to where their bounds, times the factor, lie: within a bucket they are spread evenly. Other spreads,
+//! and zeros, cannot be put into them.
+//!
 //! Of ratios with counts the events move, to whole numbers and at most to the total; of others the ratio, at most to all.
 
 use std::fmt;
@@ -29,6 +32,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 use super::case::CaseMetric;
+use crate::analysis::BucketSamples;
 
 /// Largest factor of a fault.
 const MAX_FACTOR: f64 = 1e6;
@@ -154,6 +158,9 @@ impl Fault {
     ///
     /// `judged` says what is worse and in which unit; `random` where points are chosen.
     pub(super) fn put_into(self, recorded: &CaseMetric, judged: &Metric, random: &mut StdRng) -> Option<CaseMetric> {
+        if let (Some(canary), Some(baseline)) = (&recorded.canary_buckets, &recorded.baseline_buckets) {
+            return self.put_into_buckets(recorded, (baseline, canary), judged, random);
+        }
         let n = recorded.canary.len();
         if n == 0 {
             return None;
@@ -204,6 +211,44 @@ impl Fault {
         (faulty.canary != recorded.canary).then_some(faulty)
     }
 
+    /// The same of a distribution. What moves past the last bound stays above it, and what lay above it stays there.
+    fn put_into_buckets(
+        self,
+        recorded: &CaseMetric,
+        (baseline, canary): (&BucketSamples, &BucketSamples),
+        judged: &Metric,
+        random: &mut StdRng,
+    ) -> Option<CaseMetric> {
+        let n = canary.counts.len();
+        if self.shape == Shape::None {
+            return Some(recorded.clone());
+        }
+        let below_zero = canary.bounds.first().is_some_and(|bound| *bound < 0.0);
+        if n == 0 || matches!(self.shape, Shape::Spread | Shape::Zero) || below_zero && self.shape != Shape::Silent {
+            return None;
+        }
+        if self.shape == Shape::Silent {
+            let known = baseline.counts.iter().rev().take(self.span(baseline.counts.len())).any(Option::is_some);
+            if judged.may_be_absent || !known {
+                return None;
+            }
+        }
+        let mut moved = canary.clone();
+        let edits = self.edits(n, self.span(n), judged.direction, random);
+        for (row, edit) in moved.counts.iter_mut().zip(edits) {
+            match edit {
+                Edit::Times(factor) => {
+                    if let Some(counts) = row {
+                        *counts = times(&canary.bounds, counts, factor, random);
+                    }
+                }
+                Edit::Absent => *row = None,
+                Edit::Keep | Edit::Zero => {}
+            }
+        }
+        (moved != *canary).then(|| CaseMetric { canary_buckets: Some(moved), ..recorded.clone() })
+    }
+
     /// Points of `n` that the fault touches, at least one.
     fn span(self, n: usize) -> usize {
         ((self.percent / 100.0 * n as f64).round_ties_even() as usize).clamp(1, n.max(1))
@@ -242,6 +287,34 @@ impl Fault {
             }
         }
     }
+}
+
+/// The counts of an interval whose requests all take `factor` times as long; a bucket's lie evenly between its bounds, the first from 0 on.
+fn times(bounds: &[f64], counts: &[f64], factor: f64, random: &mut StdRng) -> Vec<f64> {
+    let mut moved = vec![0.0; counts.len()];
+    let mut lower = 0.0;
+    for (j, count) in counts.iter().enumerate() {
+        // Above the last bound nothing says how far.
+        let Some(upper) = bounds.get(j) else {
+            if let Some(last) = moved.last_mut() {
+                *last += count;
+            }
+            break;
+        };
+        let (from, to) = (lower * factor, upper * factor);
+        // Requests that came out below each bound so far.
+        let mut before = 0.0;
+        for (k, slot) in moved.iter_mut().enumerate() {
+            let share = bounds.get(k).map_or(1.0, |bound| if to > from { ((bound - from) / (to - from)).clamp(0.0, 1.0) } else { 1.0 });
+            let below = (share * count).max(before);
+            // Whole numbers stay so: what lies below a bound is rounded up or down by chance.
+            let below = if share < 1.0 { whole(below, Some(*count), random).clamp(before, *count) } else { *count };
+            *slot += below - before;
+            before = below;
+        }
+        lower = *upper;
+    }
+    moved
 }
 
 fn edited(point: Option<f64>, edit: Edit) -> Option<f64> {
@@ -376,6 +449,26 @@ mod tests {
         assert!(events("shift/100/50").iter().all(|events| *events == 4.0));
         let silent = put("silent/10/0", &recorded, &ratio).unwrap();
         assert!(silent.canary[n - 40..].iter().chain(&silent.canary_totals.unwrap()[n - 40..]).all(Option::is_none));
+    }
+
+    #[test]
+    fn requests_of_a_distribution_move_between_their_buckets_and_none_is_lost() {
+        let row = vec![40.0, 30.0, 20.0, 10.0];
+        let buckets = BucketSamples { bounds: vec![1.0, 2.0, 4.0], counts: vec![Some(row.clone()), None], spacing: Default::default() };
+        let recorded = CaseMetric {
+            name: "m".to_owned(),
+            baseline_buckets: Some(buckets.clone()),
+            canary_buckets: Some(buckets),
+            ..CaseMetric::default()
+        };
+        let judged = metric(Kind::Distribution, Direction::Increase);
+        let moved = |fault: &str| put(fault, &recorded, &judged).map(|faulty| faulty.canary_buckets.unwrap().counts);
+        assert_eq!(moved("shift/100/2"), Some(vec![Some(vec![20.0, 20.0, 30.0, 30.0]), None]));
+        assert_eq!(moved("shift/100/1000").unwrap()[0].as_ref().unwrap(), &[0.0, 0.0, 0.0, 100.0]);
+        let rounded = moved("shift/100/1.3").unwrap()[0].clone().unwrap();
+        assert!(rounded.iter().all(|count| count.fract() == 0.0) && rounded.iter().sum::<f64>() == 100.0, "{rounded:?}");
+        assert_eq!(moved("silent/100/0"), Some(vec![None, None]));
+        assert_eq!((moved("spread/0/2"), moved("zero/20/0")), (None, None));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use haldane_judges::Verdict;
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{
-    Action, AppliedLimit, ArmCounts, CountNumbers, EventNumbers, HistoryNumbers, MetricResult, Mode, Numbers, Status, ThresholdNumbers,
+    Action, AppliedLimit, ArmCounts, CountNumbers, DistributionNumbers, EventNumbers, HistoryNumbers, MetricResult, Mode, Numbers,
+    QuantileNumbers, Status, ThresholdNumbers,
 };
 
 use super::format::{self, Unit, clean};
@@ -211,13 +212,16 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
     let means =
         provenance.and_then(|data| data.statistics).filter(|data| metric.aca.is_some() && data.baseline.count.min(data.canary.count) > 0);
     let means = means.map(|data| (data.baseline.mean, data.canary.mean));
+    let quantile = metric.distribution.as_ref().and_then(telling);
     let means = means.or(metric.events.as_ref().map(|events| (events.mean_baseline, events.mean_canary)));
     let levels = match (&metric.counts, &metric.numbers) {
+        _ if quantile.is_some() => quantile.map(|one| (one.baseline, one.canary)),
         (Some(counts), _) => Some((counts.baseline.rate, counts.canary.rate)),
         (None, Some(numbers)) => Some((numbers.baseline, numbers.canary)),
         (None, None) => means,
     };
     let shift = match (&metric.counts, &metric.numbers) {
+        _ if quantile.is_some() => quantile.map(|one| (one.shift, one.relative_shift)),
         (Some(counts), _) => Some((counts.shift, counts.relative_shift)),
         (None, Some(numbers)) => Some((numbers.shift, numbers.relative_shift)),
         (None, None) => means.map(|(baseline, canary)| {
@@ -233,9 +237,10 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
         None => NONE.to_owned(),
     };
     let (limit_short, limit) = limits(metric, &unit);
-    let n = match &metric.counts {
-        Some(counts) => format!("{}/{}", format::count(counts.baseline.total), format::count(counts.canary.total)),
-        None => format!("{}/{}", metric.baseline_coverage.present, metric.canary_coverage.present),
+    let n = match (&metric.counts, &metric.distribution) {
+        (Some(counts), _) => format!("{}/{}", format::count(counts.baseline.total), format::count(counts.canary.total)),
+        (None, Some(of)) => format!("{}/{}", format::count(of.requests_baseline), format::count(of.requests_canary)),
+        (None, None) => format!("{}/{}", metric.baseline_coverage.present, metric.canary_coverage.present),
     };
     let flags = [(metric.critical, "critical"), (metric.muted, "muted"), (metric.optional, "optional")];
     Row {
@@ -244,7 +249,13 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
         status_word: metric.status.to_string(),
         reason: metric.reason.to_string(),
         flags: flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect(),
-        change: levels.map_or_else(|| NONE.to_owned(), |(baseline, canary)| unit.change(baseline, canary)),
+        change: levels.map_or_else(
+            || NONE.to_owned(),
+            |(baseline, canary)| {
+                let of = quantile.map_or_else(String::new, |one| format!("{} ", quantile_name(one.quantile)));
+                format!("{of}{}", unit.change(baseline, canary))
+            },
+        ),
         change_percent,
         mode: mode(metric.mode),
         limit_short,
@@ -260,12 +271,24 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
     }
 }
 
+/// The quantile that a table shows: the gravest, of equal ones the surest, and where nothing speaks the highest that was judged.
+fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
+    let flagged = numbers.quantiles.iter().filter(|one| matches!(one.status, Status::Regressed | Status::Suspect));
+    let gravest = flagged.min_by(|a, b| a.status.cmp(&b.status).then(a.p.total_cmp(&b.p)));
+    gravest.or_else(|| numbers.quantiles.iter().rev().find(|one| one.required)).or(numbers.quantiles.last())
+}
+
+/// `p95`, `p99.9`.
+fn quantile_name(quantile: f64) -> String {
+    format!("p{}", format::number(100.0 * quantile))
+}
+
 /// `1` where a shift above 0 is a rise, `-1` where it is a fall. Shifts come turned so that more is worse; people read the change itself.
 fn turn(metric: &MetricResult) -> f64 {
     let fell = match (&metric.counts, &metric.numbers) {
+        (None, None) => metric.distribution.as_ref().and_then(telling).is_some_and(|one| one.canary < one.baseline),
         (Some(counts), _) => counts.canary.rate < counts.baseline.rate,
         (None, Some(numbers)) => numbers.canary < numbers.baseline,
-        (None, None) => false,
     };
     match metric.direction {
         Direction::Increase => 1.0,
@@ -303,6 +326,7 @@ fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Statistical => "statistical",
         Mode::Counts => "counts",
+        Mode::Distribution => "distribution",
         Mode::Threshold => "threshold",
         Mode::None => "none",
     }
@@ -314,7 +338,7 @@ fn limits(metric: &MetricResult, unit: &Unit) -> (String, String) {
     if let Some(text) = threshold.filter(|text| !text.is_empty()) {
         return (text.clone(), text);
     }
-    let Some(limit) = metric.limit.as_ref().filter(|_| matches!(metric.mode, Mode::Statistical | Mode::Counts)) else {
+    let Some(limit) = metric.limit.as_ref().filter(|_| matches!(metric.mode, Mode::Statistical | Mode::Counts | Mode::Distribution)) else {
         return (NONE.to_owned(), NONE.to_owned());
     };
     let sign = match metric.direction {
@@ -349,6 +373,9 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     }
     if let Some(counts) = &metric.counts {
         counts_evidence(&mut lines, counts, unit, turn, (turn_of_percent(metric, turn), is_of_the_rest(metric)));
+    }
+    if let Some(distribution) = &metric.distribution {
+        distribution_evidence(&mut lines, distribution, unit, turn);
     }
     if let Some(events) = &metric.events {
         lines.push(events_evidence(events, unit));
@@ -407,6 +434,52 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
         }
     }
     lines
+}
+
+fn distribution_evidence(lines: &mut Vec<String>, numbers: &DistributionNumbers, unit: &Unit, turn: f64) {
+    lines.push(format!(
+        "a canary request is slower than a baseline request with chance {} ({} requests against {}{})",
+        format::number(numbers.cles),
+        format::count(numbers.requests_canary),
+        format::count(numbers.requests_baseline),
+        if numbers.aligned { ", interval by interval" } else { "" }
+    ));
+    for one in &numbers.quantiles {
+        let relative = one.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * turn)));
+        let interval = one.shift_interval.map(|interval| {
+            let (low, high) =
+                if turn < 0.0 { (interval.high.map(|v| -v), interval.low.map(|v| -v)) } else { (interval.low, interval.high) };
+            format!(", {} interval {}", format::percent(interval.level), unit.differences(low, high))
+        });
+        let share =
+            |share: haldane_judges::scorecard::Share| format!("{} ({})", format::percent(share.share), format::count(share.requests));
+        let coarse = if one.resolved { "" } else { "; no bucket bound is near enough to tell of it" };
+        let left = if one.required { "" } else { "; too few requests for it to stand in the way of a pass" };
+        lines.push(format!(
+            "{}: {}, shift {}{}{}; slower than {}: {} of the canary's, {} of the baseline's; p {} ({} if requests were independent; variance times {}); {}{coarse}{left}",
+            quantile_name(one.quantile),
+            unit.change(one.baseline, one.canary),
+            unit.difference(one.shift * turn),
+            relative.unwrap_or_default(),
+            interval.unwrap_or_default(),
+            unit.value(one.bound),
+            share(one.slower_canary),
+            share(one.slower_baseline),
+            format::p_value(one.p),
+            format::p_value(one.p_independent),
+            format::number(one.inflation),
+            one.status,
+        ));
+    }
+    let shown = numbers.curve.iter().filter(|point| point.baseline.max(point.canary) >= 0.001 && point.baseline.min(point.canary) < 0.9999);
+    let points: Vec<String> = shown
+        .map(|point| {
+            format!("{} {}/{}", unit.value(point.bound), format::number(100.0 * point.baseline), format::number(100.0 * point.canary))
+        })
+        .collect();
+    if !points.is_empty() {
+        lines.push(format!("at or below, % of the baseline's and the canary's requests: {}", points.join(", ")));
+    }
 }
 
 /// A standard error or limit of an estimate.
@@ -587,5 +660,6 @@ fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
             };
             events.iter().zip(totals).map(rate).collect()
         }
+        ArmSamples::Buckets(samples) => samples.medians(),
     }
 }

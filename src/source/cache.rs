@@ -241,6 +241,12 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         self.source.depends_on_range(text)
     }
 
+    /// See [`MetricSource::without_buckets`].
+    #[must_use]
+    pub fn without_buckets(&self) -> Option<&'static str> {
+        self.source.without_buckets()
+    }
+
     /// See [`MetricSource::buckets`].
     #[must_use]
     pub fn buckets(&self, query: &Query) -> Option<Buckets> {
@@ -385,7 +391,7 @@ mod tests {
     }
 
     fn query(text: &str) -> Query {
-        Query { text: text.to_owned(), window: Window { start: 0, end: 600, step_seconds: 60 } }
+        Query { text: text.to_owned(), window: Window { start: 0, end: 600, step_seconds: 60 }, buckets: false }
     }
 
     fn soon() -> Instant {

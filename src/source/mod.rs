@@ -18,6 +18,7 @@ pub mod datadog;
 #[cfg(feature = "datasets")]
 pub mod dataset;
 mod grid;
+pub(crate) mod histogram;
 pub mod http;
 pub mod leftovers;
 pub mod prometheus;
@@ -98,6 +99,9 @@ pub struct Query {
     pub text: String,
     /// The points asked for.
     pub window: Window,
+    /// Whether its series are the buckets of a histogram, which [`histogram`] reads; only then may a reply hold native histograms.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub buckets: bool,
 }
 
 /// One time series.
@@ -219,6 +223,11 @@ pub trait MetricSource: Send + Sync {
     /// Whether a point of the query depends on the range over which it is asked, and not on its own time alone. Such a query cannot be
     /// asked over a longer range for its past.
     fn depends_on_range(&self, text: &str) -> bool;
+
+    /// Why the requests in each bucket of a histogram cannot be had from it, with what to ask for in their place; `None` where they can.
+    fn without_buckets(&self) -> Option<&'static str> {
+        None
+    }
 
     /// How to ask which histogram buckets the values of a query are interpolated in; `None` where they are not, or that is not known.
     fn buckets(&self, query: &Query) -> Option<Buckets> {
@@ -533,6 +542,15 @@ impl MetricSource for Source {
             Self::Datadog(source) => source.depends_on_range(text),
             #[cfg(feature = "datasets")]
             Self::Dataset(source) => source.depends_on_range(text),
+        }
+    }
+
+    fn without_buckets(&self) -> Option<&'static str> {
+        match self {
+            Self::Prometheus(source) => source.without_buckets(),
+            Self::Datadog(source) => source.without_buckets(),
+            #[cfg(feature = "datasets")]
+            Self::Dataset(source) => source.without_buckets(),
         }
     }
 

@@ -197,6 +197,51 @@ async fn a_planned_end_makes_each_judgement_a_look_and_says_when_the_plan_ends()
 }
 
 #[tokio::test]
+async fn inline_buckets_are_judged_by_their_requests_and_come_back_as_they_were_sent() {
+    let server = server().await;
+    let arm = |slow: u32| {
+        let row = |i: u32| json!([400 + i % 7, 80 + i % 5, slow + i % 3, 2]);
+        let rows: Vec<Value> = (0..30).map(|i| if i == 4 { Value::Null } else { row(i) }).collect();
+        json!({ "bounds": [0.1, 0.25, 1.0], "counts": rows })
+    };
+    let body = |slow: u32| {
+        json!({
+            "config": { "name": "c", "metrics": [{ "name": "latency", "kind": "distribution", "unit": "s", "direction": "increase" }] },
+            "samples": { "latency": { "baseline": arm(20), "canary": arm(slow), "baseline_history": arm(20), "canary_history": arm(20) } }
+        })
+    };
+    for (slow, verdict) in [(20, "pass"), (120, "fail")] {
+        let card: Value = server.judge("?verbose", &body(slow)).await.json().await.unwrap();
+        assert_eq!(card["verdict"], verdict, "{}", card["metrics"][0]);
+        let samples = &card["data"]["metrics"][0]["samples"];
+        let sent = serde_json::to_string(&arm(slow)).unwrap().replace("1.0", "1");
+        let came = serde_json::to_string(&samples["canary"]["buckets"]).unwrap().replace(".0", "");
+        assert_eq!(came, sent);
+    }
+    for (arm, pointer, said) in [
+        (json!({ "bounds": [1, 1], "counts": [] }), "bounds/1", "does not rise"),
+        (json!({ "bounds": [], "counts": [] }), "bounds", "0 bounds; give 1 to 1000"),
+        (json!({ "bounds": [1], "counts": [[1, 2], [1]] }), "counts/1", "row 1 has 1 counts where 2 are needed"),
+        (json!({ "bounds": [1], "counts": [[1, -2]] }), "counts/0/1", "-2 is no number of requests"),
+        (json!({ "bounds": [1], "counts": [[1, "NaN"]] }), "counts/0/1", "\"NaN\" is not a finite number"),
+        (json!({ "bounds": ["+Inf"], "counts": [] }), "bounds/0", "is not a finite number"),
+        (json!({ "bounds": [1], "counts": [3] }), "counts/0", "is not an array of counts"),
+        (json!({ "bounds": [1] }), "", "give those"),
+        (json!({ "bounds": [1], "counts": [], "spacing": "log" }), "spacing", "neither `linear` nor `exponential`"),
+        (json!({ "bounds": [1], "counts": vec![Value::Null; 300_000] }), "counts", "at most"),
+    ] {
+        let mut body = body(20);
+        body["samples"]["latency"]["canary"] = arm;
+        let refused = server.judge("", &body).await;
+        assert_eq!(refused.status(), 422);
+        let refused: Value = refused.json().await.unwrap();
+        let expected = format!("/samples/latency/canary/{pointer}");
+        assert_eq!(refused["pointer"], expected.trim_end_matches('/'), "{refused}");
+        assert!(refused["detail"].as_str().unwrap().contains(said), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_samples_give_the_same_bytes() {
     let server = server().await;
     let mut cards = Vec::new();

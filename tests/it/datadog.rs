@@ -68,7 +68,7 @@ fn soon() -> Instant {
 }
 
 fn query(text: &str) -> Query {
-    Query { text: text.to_owned(), window: WINDOW }
+    Query { text: text.to_owned(), window: WINDOW, buckets: false }
 }
 
 fn json(status: u16, body: &str) -> ResponseTemplate {
@@ -213,7 +213,7 @@ async fn both_apis_are_asked_as_documented_and_give_the_same_reply() {
 async fn recorded_replies_are_laid_on_the_grid() {
     let server = answering(json(200, fixture!("v1-recorded.json"))).await;
     let day = Window { start: 1_641_343_800, end: 1_641_430_500, step_seconds: 300 };
-    let asked = Query { text: "system.cpu.idle{*}".to_owned(), window: day };
+    let asked = Query { text: "system.cpu.idle{*}".to_owned(), window: day, buckets: false };
     let reply = open(&server.uri(), ApiVersion::V1).fetch(&asked, soon()).await.unwrap();
     let values = present(&reply.series[0].values);
     assert_eq!((values.len(), values[0], values[287].0), (288, (1, 91.458_384_047_614_2), 288));
@@ -221,7 +221,7 @@ async fn recorded_replies_are_laid_on_the_grid() {
 
     let server = answering(ResponseTemplate::new(200).set_body_raw(fixture!("v2-recorded-sparse.json"), "application/vnd.api+json")).await;
     let hour = Window { start: 1_711_977_600, end: 1_711_981_200, step_seconds: 15 };
-    let asked = Query { text: "avg:datadog.estimated_usage.metrics.custom{*}".to_owned(), window: hour };
+    let asked = Query { text: "avg:datadog.estimated_usage.metrics.custom{*}".to_owned(), window: hour, buckets: false };
     let reply = open(&server.uri(), ApiVersion::V2).fetch(&asked, soon()).await.unwrap();
     assert_eq!(present(&reply.series[0].values), [(3, 1.0), (7, 1.0), (175, 87.0)]);
     assert_eq!(reply.warnings, Vec::<String>::new());
@@ -426,15 +426,15 @@ async fn a_long_window_is_asked_for_in_parts_of_which_each_point_is_taken_once()
         };
         Mock::given(wiremock::matchers::any()).respond_with(by_time).mount(&server).await;
         let store = open(&server.uri(), api);
-        let reply = store.fetch(&Query { text: "avg:m{*}".to_owned(), window: day }, soon()).await.unwrap();
+        let reply = store.fetch(&Query { text: "avg:m{*}".to_owned(), window: day, buckets: false }, soon()).await.unwrap();
         assert_eq!(server.received_requests().await.unwrap().len(), 3);
         let expected: Vec<f64> = (0..3000).map(|i| (TEN + 60 * i) as f64).collect();
         assert_eq!(reply.series[0].values, expected);
         assert_eq!(reply.warnings, Vec::<String>::new());
-        let whole = store.fetch(&Query { text: "cumsum(avg:m{*})".to_owned(), window: day }, soon()).await.unwrap_err();
+        let whole = store.fetch(&Query { text: "cumsum(avg:m{*})".to_owned(), window: day, buckets: false }, soon()).await.unwrap_err();
         assert!(whole.to_string().contains("whole range") && whole.may_be_of_length(), "{whole}");
         let longer = Window { end: TEN + 60 * 20_000, ..day };
-        let long = store.fetch(&Query { text: "avg:m{*}".to_owned(), window: longer }, soon()).await.unwrap_err();
+        let long = store.fetch(&Query { text: "avg:m{*}".to_owned(), window: longer, buckets: false }, soon()).await.unwrap_err();
         assert!(long.to_string().contains("20000 points") && long.may_be_of_length(), "{long}");
         assert_eq!(server.received_requests().await.unwrap().len(), 3);
     }
@@ -457,7 +457,7 @@ async fn a_coarser_reply_is_never_laid_out_silently() {
         Mock::given(wiremock::matchers::any()).respond_with(coarse).mount(&server).await;
         let store = open(&server.uri(), api);
         for (text, why) in [("avg:m{*}", "as the store made them"), ("avg:m{*}.rollup(avg, 300)", "as the query asks")] {
-            let reply = store.fetch(&Query { text: text.to_owned(), window: hour }, soon()).await.unwrap();
+            let reply = store.fetch(&Query { text: text.to_owned(), window: hour, buckets: false }, soon()).await.unwrap();
             let expected: Vec<(usize, f64)> = (0..12).map(|i| (5 * i + 4, 7.0)).collect();
             assert_eq!(present(&reply.series[0].values), expected);
             assert_eq!(reply.warnings, [format!("its points are 300 s apart, {why}, where the step is 60 s")]);

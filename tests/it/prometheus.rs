@@ -47,7 +47,7 @@ fn soon() -> Instant {
 }
 
 fn query() -> Query {
-    Query { text: r#"up{app="web-1"}"#.to_owned(), window: WINDOW }
+    Query { text: r#"up{app="web-1"}"#.to_owned(), window: WINDOW, buckets: false }
 }
 
 async fn fetch(settings: &PrometheusSettings) -> Result<Reply, SourceError> {
@@ -614,7 +614,7 @@ async fn an_account_opened_from_settings_is_cached_and_bounded() {
     assert_eq!(source.kind(), "prometheus");
     let cache = ReplyCache::default();
     let source = CachedSource::new("main".to_owned(), source, &cache);
-    let other = Query { text: "down".to_owned(), window: WINDOW };
+    let other = Query { text: "down".to_owned(), window: WINDOW, buckets: false };
     let replies = futures::future::join_all([&query(), &other, &query(), &other].map(|query| source.fetch(query, soon()))).await;
     for reply in replies {
         assert_eq!(reply.unwrap().series.len(), 2);

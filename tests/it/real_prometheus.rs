@@ -196,6 +196,41 @@ async fn a_healthy_canary_passes() {
     assert!((30_000.0..40_000.0).contains(&counts.canary.total), "{counts:?}");
 }
 
+/// A distribution and a ratio of requests, both from the buckets of one histogram.
+fn of_buckets() -> Value {
+    let buckets = REQUESTS.replace("_count", "_bucket");
+    let query = format!("sum by (le) (increase({buckets}[${{step}}]))");
+    json!({
+        "name": "buckets",
+        "metrics": [
+            { "name": "latency", "kind": "distribution", "unit": "s", "direction": "increase", "queries": { "prometheus": query } },
+            {
+                "name": "slow", "kind": "ratio", "unit": "s", "slower_than": "250ms", "direction": "increase",
+                "queries": { "prometheus": { "buckets": query } }
+            }
+        ]
+    })
+}
+
+#[tokio::test]
+async fn requests_are_judged_by_the_buckets_of_their_histogram() {
+    let prometheus = prometheus();
+    let (server, _log) = serve(&prometheus.url());
+    for (canary, statuses) in [("healthy", [Status::Pass; 2]), ("regressed", [Status::Regressed; 2])] {
+        let card = judged(&server, &request(canary, of_buckets())).await;
+        let found: Vec<(Status, &str)> = card.judgement.metrics.iter().map(|one| (one.status, one.sentence.as_str())).collect();
+        assert_eq!(found.iter().map(|(status, _)| *status).collect::<Vec<_>>(), statuses, "{found:?}");
+        for (metric, from) in card.judgement.metrics.iter().zip(&card.data.metrics) {
+            assert_eq!((metric.baseline_coverage.present, metric.canary_coverage.present), (WINDOW.len(), WINDOW.len()), "{found:?}");
+            assert!(from.queries.iter().all(|query| query.part == "buckets" && query.series == Some(19)), "{:?}", from.queries);
+        }
+        // The median is some 80 ms, or 128.
+        let median = card.data.metrics[0].statistics.expect("statistics").canary.mean;
+        let expected = if canary == "healthy" { 0.08 } else { 0.128 };
+        assert!((median / expected - 1.0).abs() < 0.05, "{median}");
+    }
+}
+
 #[tokio::test]
 async fn a_regressed_canary_fails_and_the_metrics_are_named() {
     let prometheus = prometheus();
@@ -438,11 +473,12 @@ async fn a_real_prometheus_understands_every_shipped_query() {
             let texts = match &metric.queries["prometheus"] {
                 MetricQuery::Single(text) => vec![text],
                 MetricQuery::Counts(counts) => vec![&counts.numerator, &counts.denominator],
+                MetricQuery::Buckets(query) => vec![&query.buckets],
             };
             for text in texts {
                 let at = format!("{}, {}", config.name, metric.name);
                 let text = source.resolve(&Template { text, variables: &variables, window }).unwrap_or_else(|e| panic!("{at}: {e}"));
-                let query = Query { text, window };
+                let query = Query { text, window, buckets: metric.reads_buckets() };
                 source
                     .fetch(&query, tokio::time::Instant::now() + std::time::Duration::from_secs(60))
                     .await
@@ -517,7 +553,9 @@ async fn the_first_value_of_a_counter_is_events_too() {
         let variables = BTreeMap::from([("scope", scope), ("namespace", "shop")].map(|(name, value)| (name.to_owned(), value.to_owned())));
         for (text, expected) in [(&queries.numerator, events), (&queries.denominator, totals)] {
             let text = source.resolve(&Template { text, variables: &variables, window }).expect("a query");
-            let reply = source.fetch(&Query { text, window }, tokio::time::Instant::now() + std::time::Duration::from_secs(60)).await;
+            let reply = source
+                .fetch(&Query { text, window, buckets: false }, tokio::time::Instant::now() + std::time::Duration::from_secs(60))
+                .await;
             let series = reply.expect("a reply").series;
             let sum: f64 = series.iter().flat_map(|series| &series.values).filter(|value| value.is_finite()).sum();
             assert!((sum - expected).abs() < 1.0, "{scope}: {sum}, not {expected}");

@@ -69,6 +69,7 @@ fn metric(name: &str) -> MetricResult {
         }),
         counts: None,
         events: None,
+        distribution: None,
         limit: Some(AppliedLimit {
             relative: 0.25,
             absolute: 5.0,

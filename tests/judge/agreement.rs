@@ -4,7 +4,7 @@
 //! a difference of the generators from one of the rules. Whatever is changed in the generators here is changed in `make/judge/cases.py`.
 
 use haldane_judges::config::{CanaryConfig, CheckedConfig};
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Observation, Points};
+use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, Instance, Observation, Points, Spacing};
 use haldane_judges::scorecard::{Examiner, HistoryNumbers, MetricResult, Reason, Status};
 use haldane_judges::stats::strata::{Comparison as Compared, Stratum, deviate, standardised_rates};
 use haldane_judges::{JudgeName, judge};
@@ -529,7 +529,7 @@ fn values_are_judged_as_by_the_rule_in_python() {
         });
         let all = |arm: &ArmPoints| match &arm.points {
             Points::Values(values) => values.iter().filter(|v| v.is_finite()).fold(0.0f64, |most, v| most.max(v.abs())),
-            Points::Counts { .. } => 0.0,
+            Points::Counts { .. } | Points::Buckets(_) => 0.0,
         };
         let largest = all(&case.baseline).max(all(&case.canary));
         let result = judged(&metric, case.baseline, case.canary, case.step, case.concurrent);
@@ -687,4 +687,158 @@ fn what_stands_around_the_level_is_judged_as_by_the_rule_in_python() {
     reference.generators_agree(&checksum);
     nothing_differs(&differ);
     assert!(counted >= LEAST, "{counted} had events");
+}
+
+// ---- distributions -------------------------------------------------------------------------------------------------------------
+
+const OTEL: [f64; 14] = [5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0];
+const PROMETHEUS: [f64; 11] = [5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0];
+#[allow(clippy::approx_constant, reason = "they are powers of two")]
+const EIGHTHS: [f64; 8] = [
+    1.0,
+    1.090_507_732_665_257_7,
+    1.189_207_115_002_721,
+    1.296_839_554_651_009_6,
+    1.414_213_562_373_095_1,
+    1.542_210_825_407_940_7,
+    1.681_792_830_507_429,
+    1.834_008_086_409_342_4,
+];
+
+/// A latency histogram.
+struct DistributionCase {
+    baseline: ArmPoints,
+    canary: ArmPoints,
+    metric: Value,
+}
+
+/// A log-logistic distribution of shape 4.
+fn share_below(bound: f64, median: f64) -> f64 {
+    let (square, of) = (bound * bound, median * median);
+    square * square / (square * square + of * of)
+}
+
+/// Drift, whole counts, shares of empty and of missing intervals.
+type HistogramShape = (f64, bool, f64, f64);
+
+fn histogram(
+    r: &mut Random,
+    n: usize,
+    bounds: &[f64],
+    (traffic, median): (f64, f64),
+    (factor, slow, part): (f64, f64, u8),
+    (drift, whole, zeros, missing): HistogramShape,
+) -> Vec<Option<Vec<f64>>> {
+    let drawn = |r: &mut Random, mean: f64| {
+        let mean = if mean > 0.0 { mean } else { 0.0 };
+        let mut x = mean + 1.7 * mean.sqrt() * r.scatter();
+        let rounding = r.uniform();
+        if whole {
+            x = (x + rounding).floor();
+        }
+        if x > 0.0 { x } else { 0.0 }
+    };
+    (0..n)
+        .map(|i| {
+            let total = traffic * (0.5 + r.uniform());
+            let moved = part == 0 || 2 * i < n;
+            let at = median * (1.0 + drift * r.scatter()) * if moved { factor } else { 1.0 };
+            let tail = if moved { slow } else { 0.01 };
+            let mut below = 0.0;
+            let mut row: Vec<f64> = bounds
+                .iter()
+                .map(|bound| {
+                    let up_to = (1.0 - tail) * share_below(*bound, at) + tail * share_below(*bound, 10.0 * at);
+                    let count = drawn(r, total * (up_to - below));
+                    below = up_to;
+                    count
+                })
+                .collect();
+            row.push(drawn(r, total * (1.0 - below)));
+            if r.chance(zeros) {
+                row.fill(0.0);
+            }
+            (!r.chance(missing)).then_some(row)
+        })
+        .collect()
+}
+
+fn distribution_case(i: u64, checksum: &mut Checksum) -> DistributionCase {
+    let r = &mut Random((4 << 32) + i);
+    let small = r.chance(0.25);
+    let n = r.length(small);
+    let layout = r.below(4);
+    let native: Vec<f64> = (8..113).map(|j| EIGHTHS[j % 8] * (1u64 << (j / 8)) as f64).collect();
+    let bounds: &[f64] = [&OTEL[..], &PROMETHEUS, &native, &[50.0, 1000.0]][layout];
+    let (traffic, share) = (r.pick([3.0, 10.0, 50.0, 500.0, 5000.0]), r.pick([1.0, 1.0, 0.1, 4.0]));
+    let median = r.pick([3.0, 60.0, 60.0, 60.0, 800.0, 20000.0]);
+    let factor = r.pick([1.0, 1.0, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 5.0, 0.5]);
+    let slow = r.pick([0.01, 0.01, 0.01, 0.02, 0.04]);
+    let shape = (r.pick([0.0, 0.05, 0.05, 0.3]), r.chance(0.8), r.pick([0.0, 0.0, 0.2]), r.pick([0.0, 0.0, 0.1]));
+    let part = r.pick([0, 0, 0, 1]);
+    let baseline = histogram(r, n, bounds, (traffic, median), (1.0, 0.01, 0), shape);
+    let canary = histogram(r, n, bounds, (traffic * share, median), (factor, slow, part), shape);
+    for row in baseline.iter().chain(&canary) {
+        checksum.add(row.as_ref().unwrap_or(&vec![f64::NAN; bounds.len() + 1]));
+    }
+    let quantiles: Option<&[f64]> = r.pick([None, None, None, Some(&[0.5, 0.9][..]), Some(&[0.75, 0.95, 0.99]), Some(&[0.99])]);
+    let (relative, absolute) = (r.pick([None, None, Some(0.1)]), r.pick([None, None, Some(0.0), Some(40.0)]));
+    let spacing = if layout == 2 { Spacing::Exponential } else { Spacing::Linear };
+    let arm = |rows: &[Option<Vec<f64>>]| ArmPoints::buckets(Buckets::from_rows(bounds.to_vec(), rows, spacing).unwrap());
+    let mut metric =
+        json!({ "name": "m", "kind": "distribution", "direction": "increase", "unit": "ms", "tolerance": tolerance(relative, absolute) });
+    if let Some(quantiles) = quantiles {
+        metric["quantiles"] = json!(quantiles);
+    }
+    DistributionCase { baseline: arm(&baseline), canary: arm(&canary), metric }
+}
+
+#[test]
+fn distributions_are_compared_and_judged_as_by_the_rule_in_python() {
+    let reference = Reference::read("distributions");
+    let (mut checksum, mut differ, mut whole) = (Checksum::new(), Vec::new(), 0);
+    for i in 0..reference.cases.len() {
+        let case = distribution_case(i as u64, &mut checksum);
+        let result = judged(&case.metric, case.baseline, case.canary, 60, true);
+        let mut check = Check { reference: &reference, case: i, differ: &mut differ };
+        if !check.want("status").is_string() {
+            continue;
+        }
+        let Some(m) = &result.distribution else {
+            check.differs(format!("there are no numbers: {}", result.sentence));
+            continue;
+        };
+        whole += 1;
+        check.level(&result, None);
+        check.number("cles", Some(m.cles), 0.0);
+        let questions = check.want("questions").as_array().unwrap().clone();
+        assert_eq!(questions.len(), m.quantiles.len());
+        for (want, got) in questions.iter().zip(&m.quantiles) {
+            let want: Vec<f64> = want.as_array().unwrap()[1..].iter().map(|v| v.as_f64().unwrap()).collect();
+            let interval = got.shift_interval.unwrap();
+            let largest = got.baseline.abs().max(got.canary.abs());
+            let numbers = [
+                ("z", got.z, AGREEMENT),
+                ("p", got.p, NO_WEIGHT),
+                ("p_free", got.p_independent, LEAST_P),
+                ("p_detectable", got.p_detectable, NO_WEIGHT),
+                ("T", got.inflation, 0.0),
+                ("baseline", got.baseline, 0.0),
+                ("canary", got.canary, 0.0),
+                ("bound", got.bound, 0.0),
+                ("slow_b", got.slower_baseline.share, 1e-14),
+                ("slow_c", got.slower_canary.share, 1e-14),
+                ("low", interval.low.unwrap(), 1e-9 * largest),
+                ("high", interval.high.unwrap(), 1e-9 * largest),
+            ];
+            for ((name, got_value, floor), want) in numbers.into_iter().zip(want) {
+                if (got_value - want).abs() > (AGREEMENT * want.abs()).max(floor) {
+                    check.differs(format!("{name} of {} is {got_value:?}, expected {want:?}", got.quantile));
+                }
+            }
+        }
+    }
+    reference.generators_agree(&checksum);
+    nothing_differs(&differ);
+    assert!(whole >= 4_700, "{whole} were judged");
 }

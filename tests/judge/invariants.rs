@@ -3,16 +3,16 @@
 //! Each property draws random canaries by seed (`random`), says of which of them it speaks, and names the seeds that break it. A kind of
 //! metric is reported by itself, so that a broken rule shows where it breaks.
 
-use haldane_judges::evidence::{Arm, ArmPoints, Evidence, FetchFailure, Looks, Observation, Points};
-use haldane_judges::scorecard::{Judgement, MetricResult, Reason, Status, Verdict};
+use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Evidence, FetchFailure, Looks, Observation, Points, Spacing};
+use haldane_judges::scorecard::{Judgement, MetricResult, QuantileNumbers, Reason, Status, Verdict};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::differences::hodges_lehmann;
 use haldane_judges::{JudgeName, judge};
 use serde_json::{Value, json};
 
 use crate::random::{
-    Canary, Draw, Metric, Outcome, alone, any_counts, any_events, any_healthy, any_length, any_metric, any_plan, any_rate, any_values,
-    beyond, expect, gravity, hold, number, values_of,
+    Canary, Draw, Metric, Outcome, alone, any_counts, any_distribution, any_events, any_healthy, any_length, any_metric, any_plan,
+    any_rate, any_values, beyond, expect, gravity, hold, number, values_of,
 };
 
 /// What both results say, for a report.
@@ -191,6 +191,97 @@ fn more_events_in_part_of_the_intervals_hardly_ever_acquit() {
     });
 }
 
+/// Every request of the canary one bucket slower, or every one that lies in some bucket or above.
+fn slower(draw: &mut Draw, metric: &Metric) -> Option<Metric> {
+    let Points::Buckets(buckets) = &metric.canary.points else { return None };
+    let from = if draw.chance(0.7) { 0 } else { draw.whole(0, buckets.width() - 1) };
+    let pushed = |row: &[f64]| {
+        let mut pushed = row.to_vec();
+        for j in (from + 1..row.len()).rev() {
+            pushed[j] = row[j - 1] + if j == row.len() - 1 { row[j] } else { 0.0 };
+        }
+        if from < row.len() - 1 {
+            pushed[from] = 0.0;
+        }
+        pushed
+    };
+    let rows: Vec<Option<Vec<f64>>> = buckets.rows().map(|row| row[0].is_finite().then(|| pushed(row))).collect();
+    let points = Points::Buckets(Buckets::from_rows(buckets.bounds().to_vec(), &rows, buckets.spacing()).unwrap());
+    Some(Metric { canary: ArmPoints { points, ..metric.canary.clone() }, ..metric.clone() })
+}
+
+#[test]
+fn slower_requests_never_pass_and_leave_a_regression_at_least_suspect() {
+    hold("slower requests", 400, 0.0, |draw| {
+        let n = any_length(draw).min(60);
+        let metric = any_distribution(draw, n).with("direction", json!("increase"));
+        let Some(worse) = slower(draw, &metric) else { return Outcome::Silent };
+        let (before, after) = (metric.alone().first(), worse.alone().first());
+        if matches!(before.status, Status::NoData | Status::Error) {
+            return Outcome::Silent;
+        }
+        show("before", &metric.alone());
+        show("after", &worse.alone());
+        let lifted = after.status == Status::Pass && before.status != Status::Pass;
+        let acquitted = before.status == Status::Regressed && gravity(after.status) < gravity(Status::Suspect);
+        expect(!lifted && !acquitted, metric.shape, || format!("n {n}: {}", change(&before, &after)))
+    });
+}
+
+#[test]
+fn a_distribution_is_judged_alike_in_seconds_and_milliseconds_and_by_buckets_that_nobody_needs() {
+    hold("units of distributions", 200, 0.0, |draw| {
+        let n = any_length(draw).min(40);
+        let metric = any_distribution(draw, n);
+        let mut seconds = metric.scaled(0.001).with("unit", json!("s"));
+        if let Some(limit) = seconds.spec.pointer_mut("/limits/p95/max") {
+            *limit = json!(limit.as_f64().unwrap() * 0.001);
+        }
+        // Bounds above and below all requests change nothing of what is compared.
+        let wider = |points: &Points| {
+            let Points::Buckets(buckets) = points else { return points.clone() };
+            let far = buckets.bounds().iter().copied().fold(1e6, f64::max);
+            let bounds = [buckets.bounds().to_vec(), vec![2.0 * far]].concat();
+            let row = |row: &[f64]| row[0].is_finite().then(|| [row, &[0.0]].concat());
+            let rows: Vec<Option<Vec<f64>>> = buckets.rows().map(row).collect();
+            let last = buckets.sums().last().copied().unwrap_or(0.0);
+            if last > 0.0 { points.clone() } else { Points::Buckets(Buckets::from_rows(bounds, &rows, buckets.spacing()).unwrap()) }
+        };
+        let mut wide = metric.clone();
+        wide.canary.points = wider(&metric.canary.points);
+        let (here, there, wide) = (metric.alone().first(), seconds.alone().first(), wide.alone().first());
+        show("ms", &metric.alone());
+        show("s", &seconds.alone());
+        let same = (here.status, here.reason) == (there.status, there.reason);
+        let same = same && (here.status, here.reason) == (wide.status, wide.reason);
+        expect(same, metric.shape, || format!("n {n}: {} | {}", change(&here, &there), wide.sentence))
+    });
+}
+
+#[test]
+fn a_limit_of_a_quantile_that_is_plainly_broken_convicts_where_the_baseline_keeps_it() {
+    hold("broken limit of a quantile", 200, 0.0, |draw| {
+        let n = any_length(draw).clamp(6, 40);
+        let metric = any_distribution(draw, n);
+        let (Points::Buckets(b), Points::Buckets(c)) = (&metric.baseline.points, &metric.canary.points) else { return Outcome::Silent };
+        let shares = |arm: &Buckets, j: usize| {
+            let sums = arm.sums();
+            (sums.iter().skip(j + 1).sum::<f64>(), sums.iter().sum::<f64>())
+        };
+        let plain = |j: &usize| {
+            let ((xc, mc), (xb, mb)) = (shares(c, *j), shares(b, *j));
+            let bad = c.above(*j).iter().zip(c.totals()).filter(|(x, m)| **x > 0.05 * **m).count();
+            xc > 0.15 * mc && mc >= 400.0 && xb < 0.02 * mb && mb >= 400.0 && bad >= 3
+        };
+        let Some(j) = (0..b.bounds().len()).find(plain) else { return Outcome::Silent };
+        let canary = metric.clone().with("limits", json!({ "p95": { "max": b.bounds()[j] } }));
+        let canary = canary.with("tolerance", json!({ "relative": 1000.0 })).with("detectable", json!(1e6));
+        let result = canary.alone().first();
+        show("judged", &canary.alone());
+        expect(result.status == Status::Regressed, metric.shape, || format!("n {n}: {}: {}", result.status, result.sentence))
+    });
+}
+
 // ---- 2: healthy neighbours ------------------------------------------------------------------------------------------------------------
 
 #[test]
@@ -338,6 +429,18 @@ fn a_pass_stands_beside_no_interval_beyond_the_tolerance() {
         let metric = any_metric(draw, n);
         let canary = if draw.chance(0.3) { metric.alone().under(any_plan(draw)) } else { metric.alone() };
         let result = canary.first();
+        if let Some(distribution) = &result.distribution {
+            let (relative, absolute) = crate::random::tolerances(&metric);
+            let low = |one: &QuantileNumbers| one.shift_interval.and_then(|interval| interval.low).unwrap_or(f64::NEG_INFINITY);
+            let far = |one: &QuantileNumbers| {
+                one.resolved && low(one) > absolute * (1.0 + 1e-9) && low(one) > relative * one.baseline.abs() * (1.0 + 1e-9)
+            };
+            if !distribution.quantiles.iter().any(far) {
+                return Outcome::Silent;
+            }
+            show("judged", &canary);
+            return expect(result.status != Status::Pass, metric.shape, || format!("n {n}: {}", result.sentence));
+        }
         let Some(low) = number(&result, &["/numbers/shift_interval/low", "/counts/shift_interval/low"]) else { return Outcome::Silent };
         let level = number(&result, &["/numbers/level", "/counts/level"]).unwrap_or(f64::INFINITY);
         let (relative, absolute) = crate::random::tolerances(&metric);
@@ -381,6 +484,9 @@ fn a_limit_that_every_point_breaks_is_never_passed_and_convicts_where_the_baseli
     hold("broken limit", 2_000, 0.0, |draw| {
         let n = any_length(draw);
         let metric = any_metric(draw, n);
+        if metric.is_distribution() {
+            return Outcome::Silent;
+        }
         let mut canary = metric.clone().with("tolerance", json!({ "relative": 1000.0 }));
         canary.spec["detectable"] = json!(1e6);
         let (kept, limit) = if let (Points::Counts { events: xc, totals: mc }, Points::Counts { events: xb, totals: mb }) =
@@ -433,23 +539,19 @@ fn an_arm_that_ended_early_is_never_passed() {
     hold("ended early", 800, 0.0, |draw| {
         let n = any_length(draw);
         let metric = any_metric(draw, n);
+        let n = metric.canary.points.len();
         let (gone, looks) = ((n.div_ceil(10)).max(5), draw.chance(0.3).then(|| any_plan(draw)));
         let reports = |arm: &ArmPoints| match &arm.points {
             Points::Values(values) => values.iter().all(|v| v.is_finite()),
             Points::Counts { events, totals } => events.iter().chain(totals).all(|v| v.is_finite()),
+            // An interval without requests is usual where there are few.
+            Points::Buckets(buckets) => buckets.totals().iter().all(|v| *v > 0.0),
         };
         if n < gone + 3 || !reports(&metric.baseline) || !reports(&metric.canary) {
             return Outcome::Silent;
         }
         let last = n - gone;
-        let ended = if metric.is_counts() {
-            let Points::Counts { events, totals } = &metric.canary.points else { return Outcome::Silent };
-            let cut = |values: &[f64]| values.iter().enumerate().map(|(t, v)| if t >= last { f64::NAN } else { *v }).collect();
-            let canary = ArmPoints::counts(cut(events), cut(totals)).with_history(metric.canary.history.clone());
-            Metric { canary, ..metric.clone() }
-        } else {
-            metric.with_canary(|t, v| if t >= last { f64::NAN } else { v })
-        };
+        let ended = metric.ended_at(last);
         let canary = Canary { looks, ..ended.alone() };
         let judgement = canary.judged();
         let result = &judgement.metrics[0];
@@ -576,6 +678,12 @@ fn repeated(metric: &Metric) -> Metric {
         let points = match &arm.points {
             Points::Values(values) => Points::Values(twice(values)),
             Points::Counts { events, totals } => Points::Counts { events: twice(events), totals: twice(totals) },
+            Points::Buckets(buckets) => {
+                let row = |row: &[f64]| row[0].is_finite().then(|| row.to_vec());
+                let once: Vec<Option<Vec<f64>>> = buckets.rows().map(row).collect();
+                let rows = [once.clone(), once].concat();
+                Points::Buckets(Buckets::from_rows(buckets.bounds().to_vec(), &rows, buckets.spacing()).unwrap())
+            }
         };
         ArmPoints { points, instances: arm.instances.iter().map(instance).collect(), ..arm.clone() }
     };
@@ -616,10 +724,14 @@ fn any_nothing(draw: &mut Draw, n: usize, name: &str) -> (Value, Observation, &'
     let missing = |arm: &ArmPoints| match &arm.points {
         Points::Values(values) => ArmPoints::values(vec![f64::NAN; values.len()]),
         Points::Counts { events, totals } => ArmPoints::counts(vec![f64::NAN; events.len()], vec![f64::NAN; totals.len()]),
+        Points::Buckets(buckets) => {
+            ArmPoints::buckets(Buckets::empty(buckets.bounds().to_vec(), buckets.len(), buckets.spacing()).unwrap())
+        }
     };
     let varies = |arm: &ArmPoints| match &arm.points {
         Points::Values(values) => values.windows(2).any(|pair| pair[0] != pair[1]),
         Points::Counts { events, .. } => events.windows(2).any(|pair| pair[0] != pair[1]),
+        Points::Buckets(buckets) => buckets.sums().iter().any(|count| *count > 0.0),
     };
     match draw.whole(0, 5) {
         0 => {
@@ -735,6 +847,28 @@ fn hostile_series(draw: &mut Draw, n: usize) -> Vec<f64> {
     }
 }
 
+/// Buckets of any bounds and counts.
+fn hostile_buckets(draw: &mut Draw, n: usize) -> ArmPoints {
+    let many = draw.whole(1, 12);
+    let mut bounds: Vec<f64> = (0..many).map(|_| hostile(draw)).filter(|bound| bound.is_finite()).collect();
+    bounds.sort_unstable_by(f64::total_cmp);
+    bounds.dedup();
+    let points = |n: usize, draw: &mut Draw| {
+        let row = |draw: &mut Draw| {
+            (0..=bounds.len()).map(|_| if draw.chance(0.8) { draw.whole(0, 50) as f64 } else { hostile(draw).abs() }).collect()
+        };
+        let rows: Vec<Option<Vec<f64>>> = (0..n).map(|_| (!draw.chance(0.1)).then(|| row(draw))).collect();
+        Buckets::from_rows(bounds.clone(), &rows, if draw.chance(0.5) { Spacing::Linear } else { Spacing::Exponential })
+            .ok()
+            .map(Points::Buckets)
+    };
+    // Bounds of no size that can be reckoned with are none.
+    let Some(window) = points(n, draw) else { return ArmPoints::buckets(Buckets::empty(vec![1.0], n, Spacing::Linear).unwrap()) };
+    let past = draw.whole(0, 3 * n);
+    let history = if draw.chance(0.5) { points(past, draw) } else { None };
+    ArmPoints::of(window).with_history(history)
+}
+
 fn hostile_arm(draw: &mut Draw, n: usize, counts: bool) -> ArmPoints {
     let past = if draw.chance(0.5) { 0 } else { draw.whole(0, 12 * n) };
     let n = if draw.chance(0.1) { draw.whole(0, n) } else { n };
@@ -785,6 +919,10 @@ fn whatever_the_points_are_the_judgement_is_finite_says_something_and_is_the_sam
             .map(|i| {
                 let of = any_metric(draw, 5).named(&format!("m{i}"));
                 let counts = of.is_counts() != draw.chance(0.05);
+                if of.is_distribution() && !draw.chance(0.05) {
+                    let (baseline, canary) = (hostile_buckets(draw, n), hostile_buckets(draw, n));
+                    return Metric { baseline, canary, ..of };
+                }
                 let (baseline, canary) = (hostile_arm(draw, n, counts), hostile_arm(draw, n, counts));
                 Metric { baseline, canary, ..of }
             })

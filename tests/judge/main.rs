@@ -15,3 +15,4 @@ mod reference;
 mod scenarios;
 mod sentences;
 mod simulation;
+mod simulation_distributions;

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use haldane_judges::config::CheckedConfig;
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Looks, Observation, Points};
+use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, Instance, Looks, Observation, Points, Spacing};
 use haldane_judges::scorecard::{Judgement, MetricResult, Status};
 use haldane_judges::{JudgeName, judge};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rand_distr::{Binomial, Distribution, StandardNormal};
+use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
 use serde_json::{Value, json};
 
 /// Draws from one seed.
@@ -50,6 +50,10 @@ impl Draw {
     /// So many of `total` requests that fail, each with chance `rate`.
     pub(crate) fn events(&mut self, total: f64, rate: f64) -> f64 {
         Binomial::new(total as u64, rate.clamp(0.0, 1.0)).unwrap().sample(&mut self.0) as f64
+    }
+
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
+        Poisson::new(mean).unwrap().sample(&mut self.0)
     }
 
     /// `n` values of mean 0 and standard deviation 1, of this lag-1 autocorrelation.
@@ -115,6 +119,25 @@ impl Metric {
         matches!(self.canary.points, Points::Counts { .. })
     }
 
+    pub(crate) fn is_distribution(&self) -> bool {
+        matches!(self.canary.points, Points::Buckets(_))
+    }
+
+    /// The same without the canary's intervals from one on.
+    pub(crate) fn ended_at(&self, from: usize) -> Self {
+        let cut = |values: &[f64]| values.iter().enumerate().map(|(t, v)| if t >= from { f64::NAN } else { *v }).collect::<Vec<f64>>();
+        let points = match &self.canary.points {
+            Points::Values(_) => return self.with_canary(|t, v| if t >= from { f64::NAN } else { v }),
+            Points::Counts { events, totals } => Points::Counts { events: cut(events), totals: cut(totals) },
+            Points::Buckets(buckets) => {
+                let mut buckets = buckets.clone();
+                (from..buckets.len()).for_each(|t| buckets.forget(t));
+                Points::Buckets(buckets)
+            }
+        };
+        Self { canary: ArmPoints { points, ..self.canary.clone() }, ..self.clone() }
+    }
+
     /// The largest value it can have, where there is one.
     pub(crate) fn bound(&self) -> Option<f64> {
         let percent = self.spec["unit"] == "percent";
@@ -177,7 +200,7 @@ impl Metric {
 pub(crate) fn values_of(points: &Points) -> &[f64] {
     match points {
         Points::Values(values) => values,
-        Points::Counts { .. } => panic!("counts are no values"),
+        Points::Counts { .. } | Points::Buckets(_) => panic!("counts are no values"),
     }
 }
 
@@ -190,6 +213,8 @@ fn changed_arm(arm: &ArmPoints, change: impl Fn(f64) -> f64) -> ArmPoints {
             // The only change of counts is their complement.
             Points::Counts { events: events.iter().zip(totals).map(|(x, m)| m - x).collect(), totals: totals.clone() }
         }
+        // And of buckets another unit.
+        Points::Buckets(buckets) => Points::Buckets(buckets.clone().scaled(change(1.0))),
     };
     let instance = |i: &Instance| Instance { name: i.name.clone(), values: each(&i.values) };
     ArmPoints {
@@ -261,6 +286,10 @@ pub(crate) fn number(result: &MetricResult, pointers: &[&str]) -> Option<f64> {
 /// The tolerances of a metric: as a fraction and in its unit. Where none is stated those without a past, which are the wider ones.
 pub(crate) fn tolerances(metric: &Metric) -> (f64, f64) {
     let stated = |field: &str| metric.spec.pointer(&format!("/tolerance/{field}")).and_then(Value::as_f64);
+    if metric.is_distribution() {
+        // 5 ms, in which they are drawn.
+        return (stated("relative").unwrap_or(0.25), stated("absolute").unwrap_or(5.0));
+    }
     let point = if metric.spec["kind"] != "ratio" { 0.0 } else { metric.bound().unwrap_or(1.0) / 1000.0 };
     (stated("relative").unwrap_or(0.25), stated("absolute").unwrap_or(0.0).max(point))
 }
@@ -268,6 +297,11 @@ pub(crate) fn tolerances(metric: &Metric) -> (f64, f64) {
 /// Whether the shift of a result lies beyond the tolerance, with `room` (1: at it). Without a relative shift it is infinite.
 pub(crate) fn beyond(metric: &Metric, result: &MetricResult, room: f64) -> bool {
     let (relative, absolute) = tolerances(metric);
+    if let Some(distribution) = &result.distribution {
+        let far =
+            |shift: f64, of_level: Option<f64>| shift > 0.0 && shift >= absolute * room && of_level.is_none_or(|of| of >= relative * room);
+        return distribution.quantiles.iter().any(|one| one.resolved && far(one.shift, one.relative_shift));
+    }
     let shift = number(result, &["/numbers/shift", "/counts/shift"]).unwrap_or(0.0);
     let of_level = number(result, &["/numbers/relative_shift", "/counts/relative_shift"]).unwrap_or(f64::INFINITY);
     shift > 0.0 && shift >= absolute * room && of_level >= relative * room
@@ -499,6 +533,121 @@ pub(crate) fn any_counts(draw: &mut Draw, n: usize) -> Metric {
     Metric::new(shape, spec, baseline, canary)
 }
 
+/// Bounds of histograms in ms: OpenTelemetry's, those of Prometheus' clients, coarse ones, and a native histogram's of schema 3.
+pub(crate) fn layout(name: &str) -> (Vec<f64>, Spacing) {
+    let classic = |bounds: &[f64]| (bounds.to_vec(), Spacing::Linear);
+    match name {
+        "otel" => classic(&[5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10_000.0]),
+        "prometheus" => classic(&[5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0]),
+        "coarse" => classic(&[50.0, 1000.0]),
+        _ => ((0..136).map(|j| 2f64.powf(f64::from(j) / 8.0)).collect(), Spacing::Exponential),
+    }
+}
+
+/// Latencies: log-normal around a median, a share of them ten times as slow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Latency {
+    pub(crate) median: f64,
+    pub(crate) sigma: f64,
+    /// The share that is ten times as slow.
+    pub(crate) slow: f64,
+    /// A share that takes so many times as long as the rest.
+    pub(crate) part: (f64, f64),
+    /// A share that takes 300 ms more.
+    pub(crate) bump: f64,
+}
+
+impl Latency {
+    pub(crate) const USUAL: Self = Self { median: 60.0, sigma: 0.6, slow: 0.01, part: (0.0, 1.0), bump: 0.0 };
+
+    pub(crate) fn times(self, by: f64) -> Self {
+        Self { median: self.median * by, ..self }
+    }
+
+    /// The share at or below a bound.
+    fn share_below(&self, bound: f64) -> f64 {
+        let one = |bound: f64, by: f64| {
+            if bound <= 0.0 { 0.0 } else { 1.0 - haldane_judges::stats::normal_sf((bound / (self.median * by)).ln() / self.sigma) }
+        };
+        let (share, by) = self.part;
+        let mixed = |bound: f64| {
+            let of = |times: f64| (1.0 - share) * one(bound, times) + share * one(bound, times * by);
+            (1.0 - self.slow) * of(1.0) + self.slow * of(10.0)
+        };
+        (1.0 - self.bump) * mixed(bound) + self.bump * mixed(bound - 300.0)
+    }
+}
+
+/// An interval's requests in each bucket: a Poisson number of them, on average so many.
+pub(crate) fn requests(draw: &mut Draw, bounds: &[f64], per_interval: f64, latency: &Latency) -> Vec<f64> {
+    let mut left = draw.poisson(per_interval);
+    let mut below = 0.0;
+    let mut row: Vec<f64> = bounds
+        .iter()
+        .map(|bound| {
+            let up_to = latency.share_below(*bound);
+            let count = if left > 0.0 { draw.events(left, ((up_to - below) / (1.0 - below).max(1e-300)).clamp(0.0, 1.0)) } else { 0.0 };
+            (left, below) = (left - count, up_to.max(below));
+            count
+        })
+        .collect();
+    row.push(left);
+    row
+}
+
+/// A histogram of latencies in ms.
+pub(crate) fn any_distribution(draw: &mut Draw, n: usize) -> Metric {
+    let (bounds, spacing) = layout(draw.pick(&["otel", "otel", "prometheus", "coarse", "native"]));
+    let per_interval = draw.pick(&[3.0, 10.0, 50.0, 500.0, 5000.0]);
+    let share = draw.pick(&[1.0, 1.0, 0.1]);
+    let base = Latency { median: draw.pick(&[3.0, 60.0, 60.0, 60.0, 800.0, 20_000.0]), sigma: draw.within(0.2, 1.0), ..Latency::USUAL };
+    let bad = match draw.whole(0, 9) {
+        0..=3 => base,
+        4..=6 => base.times(draw.magnitude(0.5, 6.0)),
+        7 => Latency { slow: draw.magnitude(0.01, 0.3), ..base },
+        8 => Latency { bump: draw.magnitude(0.01, 0.5), ..base },
+        _ => Latency { part: (draw.within(0.1, 0.5), 3.0), ..base },
+    };
+    let places: Vec<bool> = match draw.whole(0, 9) {
+        0..=6 => vec![true; n],
+        7 => draw.places(n, n * 3 / 10),
+        _ => (0..n).map(|t| t >= n - n / 5).collect(),
+    };
+    let before = any_past(draw, n);
+    let drift = draw.pick(&[0.0, 0.0, 0.05, 0.3]);
+    let gaps = draw.chance(0.1);
+    let mut arm = |per_interval: f64, bad: Option<&Latency>| {
+        let wave = draw.dependent(before + n, 0.6);
+        let rows: Vec<Option<Vec<f64>>> = (0..before + n)
+            .map(|t| {
+                let of = match (bad, t.checked_sub(before)) {
+                    (Some(bad), Some(at)) if places[at] => bad,
+                    _ => &base,
+                };
+                let row = requests(draw, &bounds, per_interval, &of.times((drift * wave[t]).exp()));
+                (!(gaps && draw.chance(0.05))).then_some(row)
+            })
+            .collect();
+        let of = |rows: &[Option<Vec<f64>>]| Points::Buckets(Buckets::from_rows(bounds.clone(), rows, spacing).unwrap());
+        ArmPoints::of(of(&rows[before..])).with_history((before > 0).then(|| of(&rows[..before])))
+    };
+    let (baseline, canary) = (arm(per_interval, None), arm(per_interval * share, Some(&bad)));
+    let mut spec = json!({ "name": "m", "kind": "distribution", "unit": "ms", "direction": any_direction(draw) });
+    if draw.chance(0.2) {
+        spec["tolerance"]["relative"] = json!(draw.pick(&[0.05, 0.1, 0.5]));
+    }
+    if draw.chance(0.1) {
+        spec["tolerance"]["absolute"] = json!(draw.pick(&[0.0, 20.0, 100.0]));
+    }
+    if draw.chance(0.2) {
+        spec["quantiles"] = draw.pick(&[json!([0.5]), json!([0.9, 0.99]), json!([0.25, 0.5, 0.75, 0.999])]);
+    }
+    if spec["direction"] == "increase" && draw.chance(0.15) {
+        spec["limits"] = json!({ "p95": { "max": base.median * draw.within(1.0, 8.0) } });
+    }
+    Metric::new("distribution", spec, baseline, canary)
+}
+
 /// Places in one, so that a complement and a percentage are exact.
 const GRAIN: f64 = 65_536.0;
 
@@ -546,11 +695,13 @@ pub(crate) fn any_events(draw: &mut Draw, n: usize) -> Metric {
 }
 
 pub(crate) fn any_metric(draw: &mut Draw, n: usize) -> Metric {
-    match draw.whole(0, 9) {
+    match draw.whole(0, 11) {
         0..=4 => any_values(draw, n),
         5..=7 => any_counts(draw, n),
         8 => any_rate(draw, n),
-        _ => any_events(draw, n),
+        9 => any_events(draw, n),
+        // Thousands of requests an interval take long to draw.
+        _ => any_distribution(draw, n.min(60)),
     }
 }
 

@@ -224,19 +224,19 @@ fn status(config: &CheckedConfig, [baseline, canary]: Arms, before: Option<Arms>
 
 /// Shares of the judgements of one cell: 0 to 1.
 #[derive(Debug, Clone, Copy, Default)]
-struct Shares {
-    regressed: f64,
-    suspect: f64,
-    pass: f64,
+pub(crate) struct Shares {
+    pub(crate) regressed: f64,
+    pub(crate) suspect: f64,
+    pub(crate) pass: f64,
 }
 
 impl Shares {
-    fn of(statuses: &[Status]) -> Self {
+    pub(crate) fn of(statuses: &[Status]) -> Self {
         let share = |wanted: Status| statuses.iter().filter(|status| **status == wanted).count() as f64 / statuses.len() as f64;
         Self { regressed: share(Status::Regressed), suspect: share(Status::Suspect), pass: share(Status::Pass) }
     }
 
-    fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         [self.regressed, self.suspect, self.pass].map(|share| format!("{:.0}", 100.0 * share)).join("/")
     }
 }
@@ -250,12 +250,12 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / n
 }
 
-fn runs() -> usize {
+pub(crate) fn runs() -> usize {
     std::env::var("HALDANE_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2_000)
 }
 
 /// Computes every cell on all cores, each from a seed of its own, of which `series` tells apart those of the same cell.
-fn on_all_cores<T: Send>(cells: &[Cell], series: u32, of: impl Fn(&Cell, &mut StdRng) -> T + Sync) -> Vec<T> {
+pub(crate) fn on_all_cores<C: Sync, T: Send>(cells: &[C], series: u32, of: impl Fn(&C, &mut StdRng) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let work = || {
         let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < cells.len());
@@ -271,15 +271,15 @@ fn on_all_cores<T: Send>(cells: &[Cell], series: u32, of: impl Fn(&Cell, &mut St
     indexed.into_iter().map(|(_, result)| result).collect()
 }
 
-fn header(title: &str, columns: &[String]) {
+pub(crate) fn header(title: &str, columns: &[String]) {
     println!("\n### {title}\n\n| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
 }
 
-fn row(columns: &[String]) {
+pub(crate) fn row(columns: &[String]) {
     println!("| {} |", columns.join(" | "));
 }
 
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
@@ -298,17 +298,17 @@ fn error_of(share: f64, runs: usize) -> f64 {
 
 /// Goals beside what was measured. The sampling error of the runs is granted.
 #[derive(Debug, Default)]
-struct Goals {
+pub(crate) struct Goals {
     rows: Vec<[String; 4]>,
     missed: Vec<String>,
 }
 
 impl Goals {
-    fn at_most(&mut self, what: String, share: f64, goal: f64, runs: usize) {
+    pub(crate) fn at_most(&mut self, what: String, share: f64, goal: f64, runs: usize) {
         self.hold(what, share, format!("<= {}", percent(goal)), share <= goal, share <= goal + error_of(goal, runs));
     }
 
-    fn at_least(&mut self, what: String, share: f64, goal: f64, runs: usize) {
+    pub(crate) fn at_least(&mut self, what: String, share: f64, goal: f64, runs: usize) {
         self.hold(what, share, format!(">= {}", percent(goal)), share >= goal, share >= goal - error_of(goal, runs));
     }
 
@@ -331,7 +331,7 @@ impl Goals {
     }
 
     /// Prints them, and fails where one is missed.
-    fn close(self, title: &str) {
+    pub(crate) fn close(self, title: &str) {
         header(title, &["what", "goal, %", "measured, %", "reached"].map(str::to_owned));
         self.rows.iter().for_each(|columns| row(columns));
         println!();

@@ -104,6 +104,7 @@ fn result(metric: &Metric, observation: Option<&Observation>) -> (MetricResult, 
         numbers: None,
         counts: None,
         events: None,
+        distribution: None,
         limit: None,
         history: None,
         trend: None,
@@ -122,6 +123,8 @@ fn values(points: &Points) -> Vec<f64> {
     match points {
         Points::Values(values) => values.clone(),
         Points::Counts { events, totals } => events.iter().zip(totals).map(|(events, total)| events / total).collect(),
+        // Kayenta knows no histograms; a percentile a minute is what its configs ask for.
+        Points::Buckets(buckets) => buckets.quantiles(0.5),
     }
 }
 

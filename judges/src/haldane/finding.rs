@@ -31,6 +31,10 @@ impl Finding {
                 finding.decide(Status::Error, reason, Mode::None, sentence);
                 return Err(Box::new(finding.result));
             }
+            Err(Unjudged::Bounds(message)) => {
+                finding.decide(Status::NoData, Reason::NoSharedBound, Mode::None, message);
+                return Err(Box::new(finding.result));
+            }
             Err(Unjudged::Mismatch(message)) => {
                 finding.decide(Status::Error, Reason::Mismatch, Mode::None, message);
                 return Err(Box::new(finding.result));
@@ -119,6 +123,7 @@ fn blank(metric: &Metric) -> MetricResult {
         numbers: None,
         counts: None,
         events: None,
+        distribution: None,
         limit: None,
         history: None,
         trend: None,

@@ -43,6 +43,8 @@ pub(super) struct Claim {
     pub(super) neighbours: f64,
     /// Whether the data may convict: enough points and events, in enough intervals.
     pub(super) admissible: bool,
+    /// Whether a plan is too young for proof. It takes no suspicion away.
+    pub(super) early: bool,
     /// Whether it may raise a suspicion.
     pub(super) visible: bool,
     /// Beyond the tolerance by evidence that chance in independent data does not explain.
@@ -65,6 +67,7 @@ impl Claim {
             chances: 1.0,
             neighbours: 1.0,
             admissible: true,
+            early: false,
             visible: true,
             unexplained: false,
             p_detectable: None,
@@ -90,7 +93,7 @@ pub(crate) enum Rung {
 pub(super) fn walk(claim: &Claim) -> Rung {
     let Levels { regressed, suspect } = claim.levels;
     let proved = claim.p <= regressed.0 / claim.chances.max(1.0) && claim.p_dependent <= regressed.1;
-    if claim.size == Size::Beyond && claim.admissible && claim.visible && proved {
+    if claim.size == Size::Beyond && claim.admissible && !claim.early && claim.visible && proved {
         return Rung::Regressed;
     }
     let shared = if claim.size == Size::Near { claim.neighbours.max(1.0) } else { 1.0 };

@@ -46,7 +46,7 @@ const LARGEST_DRIFT: f64 = 1e6;
 
 pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
     let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
-    if !metric.accumulating || cleaned.is_counted() {
+    if !metric.accumulating || cleaned.counts_requests() {
         return None;
     }
     let (baseline, canary) = (cleaned.baseline.values(), cleaned.canary.values());

@@ -5,14 +5,21 @@ use super::level::counts::Pooled;
 use super::minority::{count_test, indicator};
 use super::subject::Subject;
 use super::{Observation, rule};
+use crate::evidence::{Buckets, Points};
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, ThresholdNumbers};
-use crate::stats::binomial::RateBounds;
+use crate::stats::binomial::{RateBounds, clopper_pearson};
 use crate::threshold;
 
 pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
     let limits = &subject.metric.limits;
-    if !limits.enforce || limits.max.is_none() && limits.min.is_none() {
+    if !limits.enforce {
+        return None;
+    }
+    if let (Points::Buckets(baseline), Points::Buckets(canary)) = (&subject.cleaned.baseline.points, &subject.cleaned.canary.points) {
+        return of_buckets(subject, baseline, canary);
+    }
+    if limits.max.is_none() && limits.min.is_none() {
         return None;
     }
     let (rung, sentence) = if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) };
@@ -61,6 +68,48 @@ fn of_values(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String)
     let limit = threshold::limit_words(subject.metric, limits.max, limits.min, false);
     let both = if there > 0 { format!("; so are {there} of the baseline's") } else { String::new() };
     (rung, format!("{points} of {} are past the limit ({limit}){both}", explain::count(n as u64, "point")))
+}
+
+/// The gravest of a distribution's limits: of each, the requests slower than the first bucket bound at or above it.
+fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Option<Observation> {
+    let of_limit = |(name, value, share): (&'static str, f64, f64)| {
+        let j = canary.bounds().partition_point(|bound| bound * rule::REACHES < value);
+        let bound = canary.bounds().get(j)?;
+        let low = |arm: &Buckets| {
+            let sums = arm.sums();
+            let total: f64 = sums.iter().sum();
+            let slower: f64 = sums.iter().skip(j + 1).sum();
+            (slower, total, clopper_pearson(slower.min(total), total, rule::P_SUSPECT).map_or(0.0, |bounds| bounds.low))
+        };
+        let (slower, total, least) = low(canary);
+        let seen = total > 0.0 && least > share;
+        let worse = canary.above(j).iter().zip(canary.totals()).filter(|(x, m)| **m > 0.0 && **x > share * **m).count();
+        let (_, of_baseline, least_of_baseline) = low(baseline);
+        let both = of_baseline > 0.0 && least_of_baseline > share;
+        let rung = walk(&Claim::certain(Size::of(seen, seen && worse >= rule::FEW_INTERVALS && !both)));
+        let so = if both { "; so is the baseline" } else { "" };
+        let limit = if name == "share" {
+            format!("at most {} slower than {}", explain::rate(share), explain::quantity(subject.metric, value))
+        } else {
+            format!("{name} at most {}", explain::quantity(subject.metric, value))
+        };
+        let sentence = format!(
+            "{} of {} requests are slower than {}, past the limit ({limit}){so}",
+            explain::rate(if total > 0.0 { slower / total } else { 0.0 }),
+            explain::digits(total),
+            explain::quantity(subject.metric, *bound)
+        );
+        Some((rung, sentence))
+    };
+    let found = subject.metric.limits.of_distributions().into_iter().filter_map(of_limit);
+    let (rung, sentence) = found.reduce(|first, next| if next.0 > first.0 { next } else { first })?;
+    (rung >= Rung::Suspect).then_some(Observation {
+        examiner: Examiner::Limits,
+        rung,
+        reason: Reason::Limit,
+        mode: Mode::Threshold,
+        sentence,
+    })
 }
 
 fn of_counts(subject: &Subject<'_>) -> (Rung, String) {

@@ -161,7 +161,7 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
 
 /// Looks at the worst fifth of the points. Not at sparse values, which are counted as events, nor at counts, whose minutes are strata.
 pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<Observation> {
-    if subject.cleaned.is_counted() || subject.is_sparse() || subject.metric.kind == crate::config::Kind::Events {
+    if subject.cleaned.counts_requests() || subject.is_sparse() || subject.metric.kind == crate::config::Kind::Events {
         return None;
     }
     let signs: &[f64] = match subject.direction {

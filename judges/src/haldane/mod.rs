@@ -45,7 +45,7 @@ use subject::Subject;
 pub(crate) struct Context {
     /// Metrics that could differ at all (m).
     pub(crate) live: usize,
-    /// Ratios with counts among them, and ratios of any kind.
+    /// Ratios with counts and distributions among them, and ratios of any kind.
     pub(crate) live_counts: usize,
     pub(crate) live_ratios: usize,
     /// Metrics among them that accumulate.
@@ -101,7 +101,7 @@ pub(crate) fn judge_metrics(
     live: usize,
     cleaned: Vec<Result<Cleaned, Unjudged>>,
 ) -> Vec<MetricResult> {
-    let counted = |metric: &Metric, cleaned: &Cleaned| metric.kind == Kind::Ratio && cleaned.is_counted();
+    let counted = |_: &Metric, cleaned: &Cleaned| cleaned.counts_requests();
     let context = Context {
         live,
         live_counts: quality::count_live(config, &cleaned, counted),

@@ -45,6 +45,31 @@ pub(super) fn one_series(length: usize, n: (usize, usize)) -> Vec<Placebo> {
         .collect()
 }
 
+/// Pairs of windows of a kind of metric whose requests are counted.
+pub(super) struct Windows {
+    pub(super) pairs: Vec<Placebo>,
+    /// Whether both windows of each lie in the baseline's past.
+    pub(super) one_series: bool,
+}
+
+/// Pairs of windows that do not overlap, newest first, from pasts of so many intervals: of both arms, or of the baseline alone where the
+/// arms lie apart and the canary has none.
+pub(super) fn disjoint_windows(lengths: (usize, usize), n: (usize, usize), concurrent: bool) -> Windows {
+    let both = both_arms(lengths, n);
+    let alone = both.is_empty() && !concurrent;
+    let mut pairs = if alone { one_series(lengths.0, n) } else { both };
+    let mut last = usize::MAX;
+    pairs.retain(|pair| {
+        let apart = pair.canary.end <= last;
+        if apart {
+            last = pair.canary.start;
+        }
+        apart
+    });
+    pairs.truncate(rule::MOST_WINDOWS);
+    Windows { pairs, one_series: alone }
+}
+
 /// How many points before the end of the past each window ends. Windows overlap where the past does not last for all.
 fn offsets(length: usize, width: usize, stride: usize) -> impl Iterator<Item = usize> {
     let room = length.checked_sub(width).filter(|_| width > 0);

@@ -2,6 +2,7 @@
 
 use super::ladder::{Claim, Rung, Size, walk};
 use super::level::counts::{self, Reading};
+use super::level::distribution;
 use super::level::tolerances;
 use super::level::value::{self, Arms, Bar, Measured};
 use super::subject::Subject;
@@ -55,7 +56,13 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
         return None;
     }
     let k = view(subject.baseline.len().max(subject.canary.len()))?;
-    if subject.cleaned.is_counted() { of_counts(subject, k) } else { of_values(subject, k) }
+    if subject.cleaned.is_distribution() {
+        of_buckets(subject, k)
+    } else if subject.cleaned.is_counted() {
+        of_counts(subject, k)
+    } else {
+        of_values(subject, k)
+    }
 }
 
 fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> {
@@ -64,8 +71,10 @@ fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> 
 
 /// What one view says by itself: whether it is seen, and whether it is proved.
 fn graded(claim: &Claim) -> (bool, bool) {
-    let is_regressed = |chances: f64| walk(&Claim { chances, ..*claim }) == Rung::Regressed;
-    (is_regressed(rule::RECENT_SUSPECT), is_regressed(claim.chances.max(rule::RECENT_SUSPECT)))
+    let is_regressed = |claim: Claim| walk(&claim) == Rung::Regressed;
+    // What a look shows by itself it shows under any plan.
+    let seen = is_regressed(Claim { chances: rule::RECENT_SUSPECT, early: false, ..*claim });
+    (seen, is_regressed(Claim { chances: claim.chances.max(rule::RECENT_SUSPECT), ..*claim }))
 }
 
 /// What all views together say: each must be seen, and proof takes that each is proved and gross.
@@ -120,6 +129,28 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
         explain::difference(subject.metric, m.shift.abs())
     );
     observation(rung, Mode::Statistical, sentence)
+}
+
+fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<Observation> {
+    let cleaned = subject.cleaned;
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    let chances = rule::RECENT_CHANCES * (subject.context.live_counts as f64 / rule::FREE_RATIOS).max(1.0) * subject.context.looks();
+    let recent = n.1.saturating_sub(k)..n.1;
+    let mut views = vec![distribution::part(subject, 0..n.0, recent.clone(), false)?];
+    if cleaned.is_aligned() {
+        views.push(distribution::part(subject, n.0.saturating_sub(k)..n.0, recent, true)?);
+    }
+    let of_views: Vec<_> = views.iter().map(|view| view.claims(subject.metric, chances)).collect();
+    let of_question = |i: usize| {
+        let views = of_views.iter().filter_map(|claims| claims.get(i));
+        together(views.map(|(claim, question)| (graded(claim), question.relative() >= rule::GROSS.0)))
+    };
+    let first = of_views.first()?;
+    let (i, rung) = (0..first.len()).map(|i| (i, of_question(i))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))?;
+    let (claim, question) = first.get(i)?;
+    let words = distribution::recent_words(subject, question, claim.p);
+    let sentence = format!("its last {} are worse: {words}", explain::count(k as u64, "interval"));
+    if rung < Rung::Suspect { None } else { observation(rung, Mode::Distribution, sentence) }
 }
 
 fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {

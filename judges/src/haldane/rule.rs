@@ -87,6 +87,15 @@ pub(super) const FEW_INTERVALS: usize = 3;
 /// Smallest rise of a rate that must be excluded for a pass: one percentage point, as a fraction.
 pub(super) const DETECTABLE_RATE: f64 = 0.01;
 
+// ---- distributions ------------------------------------------------------------------------------------------------------------------
+
+/// A bucket bound tells of a quantile where the odds of the share above it are within this factor of the quantile's.
+pub(super) const RESOLVED: f64 = 3.0;
+/// Requests that the canary should have beyond an optional quantile for it to stand in the way of a pass: 2,000 requests of p99.
+pub(super) const MIN_SLOW: f64 = 20.0;
+/// Smallest shift of a latency worth acting on where none is stated, in seconds.
+pub(super) const LEAST_LATENCY: f64 = 0.005;
+
 // ---- the examiners around the level ------------------------------------------------------------------------------------------------
 
 /// Recent view: the last part in so many of the window, at least so many points of at least so many. Longer views found 27-60 % where

@@ -38,6 +38,7 @@ fn shown(points: &crate::evidence::Points) -> &[f64] {
     match points {
         crate::evidence::Points::Values(values) => values,
         crate::evidence::Points::Counts { totals, .. } => totals,
+        crate::evidence::Points::Buckets(buckets) => buckets.totals(),
     }
 }
 
@@ -53,7 +54,7 @@ fn at_the_end(subject: &Subject<'_>) -> Option<Observation> {
         return None;
     }
     // Totals of 0 are no traffic, whatever the direction of the rate.
-    let counted = subject.cleaned.is_counted();
+    let counted = subject.cleaned.counts_requests();
     let falls =
         subject.metric.direction != Direction::Increase && subject.metric.kind != Kind::Ratio && subject.metric.kind != Kind::Events;
     let zero = (counted || falls) && !baseline.contains(&0.0);

@@ -44,9 +44,9 @@ pub(super) struct Subject<'a> {
 impl<'a> Subject<'a> {
     pub(super) fn of(metric: &'a Metric, cleaned: &'a Cleaned, context: Context) -> Self {
         let (baseline, canary) = (cleaned.baseline.values(), cleaned.canary.values());
-        let mirror = if cleaned.is_counted() { None } else { upper_bound(metric, &baseline, &canary) };
+        let mirror = if cleaned.counts_requests() { None } else { upper_bound(metric, &baseline, &canary) };
         let turn = |v: f64| mirror.map_or(v, |bound| bound - v);
-        let past = if cleaned.is_counted() { Past::default() } else { Past::of(cleaned, context.step_seconds, turn) };
+        let past = if cleaned.counts_requests() { Past::default() } else { Past::of(cleaned, context.step_seconds, turn) };
         let turned = |values: Vec<f64>| values.into_iter().map(turn).collect::<Vec<f64>>();
         let direction = match (metric.direction, mirror) {
             (Direction::Increase, Some(_)) => Direction::Decrease,
@@ -107,7 +107,7 @@ fn upper_bound(metric: &Metric, baseline: &[f64], canary: &[f64]) -> Option<f64>
         Kind::Ratio if percent => 100.0,
         Kind::Ratio => 1.0,
         Kind::Value if percent && metric.direction == Direction::Decrease => 100.0,
-        Kind::Value | Kind::Events => return None,
+        Kind::Value | Kind::Events | Kind::Distribution => return None,
     };
     let within = |v: &f64| (0.0..=bound * (1.0 + 1e-9)).contains(v);
     let present = || baseline.iter().chain(canary).filter(|v| v.is_finite());

@@ -18,7 +18,7 @@ pub(super) fn times(config: &CheckedConfig, evidence: &Evidence) -> Option<f64> 
     let Observation::Sampled { baseline, canary } = observation else { return None };
     let mean = |points: &Points| match points {
         Points::Values(values) => Sample::of_present(values).ok().map(|sample| sample.mean()),
-        Points::Counts { .. } => None,
+        Points::Counts { .. } | Points::Buckets(_) => None,
     };
     let (baseline, canary) = (mean(&baseline.points)?, mean(&canary.points)?);
     (baseline > 0.0 && canary > 0.0).then_some(canary / baseline)

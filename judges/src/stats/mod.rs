@@ -17,6 +17,7 @@ pub mod sequential;
 pub mod strata;
 pub mod student;
 pub mod trend;
+pub mod van_elteren;
 
 pub use sample::{Sample, median_of, median_of_sorted, pooled_scatter, quantile_of_sorted};
 

@@ -189,15 +189,15 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
 
 /// Residuals of one reading: `r` with variance `v` and fourth cumulant `k` if requests are independent.
 #[derive(Debug, Clone, Copy, Default)]
-struct Residual {
-    r: f64,
-    v: f64,
-    k: f64,
+pub(super) struct Residual {
+    pub(super) r: f64,
+    pub(super) v: f64,
+    pub(super) k: f64,
 }
 
 /// What is needed of the residuals of one reading.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sums {
+pub(super) struct Sums {
     /// Series that were added.
     arms: f64,
     variance: f64,
@@ -211,7 +211,7 @@ struct Sums {
 
 impl Sums {
     /// Adds a series.
-    fn and(self, series: impl Iterator<Item = Residual>) -> Self {
+    pub(super) fn and(self, series: impl Iterator<Item = Residual>) -> Self {
         let Self { arms, mut variance, mut squares, mut informative, mut lag, mut fourth } = self;
         let mut last = 0.0;
         for Residual { r, v, k } in series {
@@ -228,7 +228,7 @@ impl Sums {
 
 /// What the scatter between intervals says about how much more than independent requests a sum varies: a posterior on a grid.
 #[derive(Debug, Clone)]
-struct Spread {
+pub(super) struct Spread {
     /// Logarithm of the weight of each point of the grid.
     log: [f64; GRID],
     /// Inflation of the variance of the sum at each point.
@@ -240,7 +240,7 @@ struct Spread {
 impl Spread {
     /// `sums` are of residuals in the order of time, of one series or one an arm; `v0` is the variance of the sum if requests are
     /// independent.
-    fn of(sums: &Sums, v0: f64) -> Self {
+    pub(super) fn of(sums: &Sums, v0: f64) -> Self {
         let &Sums { arms, variance, squares, informative, lag, fourth } = sums;
         let n = (informative / arms).max(1.0);
         let effective = over(variance * variance, fourth).min(arms * n);
@@ -319,14 +319,16 @@ impl Comparison {
         let mut spreads: Vec<Spread> =
             if aligned { paired(strata).map(|sums| Spread::of(&sums, v0)).into_iter().collect() } else { Vec::new() };
         spreads.push(Spread::of(&unpaired(strata), v0));
-        let readings = spreads
-            .into_iter()
-            .map(|mut spread| {
-                spread.learn(placebos);
-                (spread.weights(), spread.inflation)
-            })
-            .collect();
-        Self { z: deviate(tables), readings }
+        Self::of_spreads(deviate(tables), spreads, placebos)
+    }
+
+    /// A deviate, with what each reading says of its scatter.
+    pub(super) fn of_spreads(z: f64, spreads: Vec<Spread>, placebos: &[f64]) -> Self {
+        let learnt = |mut spread: Spread| {
+            spread.learn(placebos);
+            (spread.weights(), spread.inflation)
+        };
+        Self { z, readings: spreads.into_iter().map(learnt).collect() }
     }
 
     /// One-sided p-value if requests are independent.

@@ -204,11 +204,12 @@ impl Correlated {
     }
 }
 
-/// The newest points; for counts the totals, which follow the load.
+/// The newest points; for counts and buckets the totals, which follow the load.
 fn newest(points: &Points) -> Vec<f64> {
     let values = match points {
         Points::Values(values) => values,
         Points::Counts { totals, .. } => totals,
+        Points::Buckets(buckets) => buckets.totals(),
     };
     values[values.len().saturating_sub(MOST)..].to_vec()
 }

@@ -15,6 +15,7 @@ fn present(points: &Points) -> Vec<bool> {
     match points {
         Points::Values(values) => values.iter().map(|value| !value.is_nan()).collect(),
         Points::Counts { events, totals } => events.iter().zip(totals).map(|(event, total)| !(event.is_nan() && total.is_nan())).collect(),
+        Points::Buckets(buckets) => buckets.totals().iter().map(|total| !total.is_nan()).collect(),
     }
 }
 

@@ -83,6 +83,7 @@ fn missing_from(arm: &ArmPoints, absent_means_zero: bool, young: usize) -> Missi
         Points::Values(values) => first_missing(values),
         Points::Counts { totals, .. } if absent_means_zero => first_missing(totals),
         Points::Counts { events, totals } => first_missing(events).max(first_missing(totals)),
+        Points::Buckets(buckets) => first_missing(buckets.totals()),
     };
     // One that reported up to there is late too; one that did not is gone, or new.
     let reported = |values: &&[f64]| young < values.len() && !values[values.len() - young - 1].is_nan();
@@ -98,6 +99,7 @@ fn cut(arm: &mut ArmPoints, n: usize) {
             shorten(events);
             shorten(totals);
         }
+        Points::Buckets(buckets) => *buckets = buckets.slice(0..buckets.len().saturating_sub(n)),
     };
     shorten_points(&mut arm.points);
     arm.instances.iter_mut().for_each(|instance| shorten(&mut instance.values));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use haldane_judges::CheckedConfig;
-use haldane_judges::config::MetricQuery;
+use haldane_judges::config::{Kind, MetricQuery};
 use haldane_judges::evidence::Arm;
 use tokio::time::Instant;
 
@@ -29,6 +29,8 @@ pub(super) enum Role {
     Value,
     Numerator,
     Denominator,
+    /// The requests in each bucket.
+    Buckets,
     /// Who runs which version.
     Population,
 }
@@ -39,6 +41,7 @@ impl Role {
             Self::Value => "value",
             Self::Numerator => "numerator",
             Self::Denominator => "denominator",
+            Self::Buckets => "buckets",
             Self::Population => "population",
         }
     }
@@ -101,7 +104,9 @@ pub(super) async fn ask<'a>(
                 let message = format!("`{}` has no query for {kind}; add one", metric.name);
                 findings.push(Finding::error(&format!("/metrics/{i}/queries"), message).on(&metric.name));
             }
+            Some(MetricQuery::Single(text)) if metric.kind == Kind::Distribution => wanted.push((Some(i), Role::Buckets, at, text)),
             Some(MetricQuery::Single(text)) => wanted.push((Some(i), Role::Value, at, text)),
+            Some(MetricQuery::Buckets(query)) => wanted.push((Some(i), Role::Buckets, format!("{at}/buckets"), &query.buckets)),
             Some(MetricQuery::Counts(counts)) => {
                 wanted.push((Some(i), Role::Numerator, format!("{at}/numerator"), &counts.numerator));
                 wanted.push((Some(i), Role::Denominator, format!("{at}/denominator"), &counts.denominator));
@@ -113,7 +118,7 @@ pub(super) async fn ask<'a>(
     let of_both = wanted.into_iter().flat_map(|wanted| [(Arm::Baseline, wanted.clone()), (Arm::Canary, wanted)]);
     let asked = of_both.map(|(arm, (metric, role, pointer, template))| async move {
         let began = Instant::now();
-        let (text, outcome, mut advice) = try_one(args, config, &account.source, window, arm, template).await;
+        let (text, outcome, mut advice) = try_one(args, config, &account.source, window, arm, role, template).await;
         if let Some(metric) = metric.and_then(|i| config.metrics.get(i)) {
             advice.retain(|advice| advice.concerns(metric) && (role != Role::Denominator || advice.concerns_totals()));
         }
@@ -134,6 +139,7 @@ async fn try_one(
     source: &CachedSource,
     window: Window,
     arm: Arm,
+    role: Role,
     template: &str,
 ) -> (Option<String>, Result<Arc<Reply>, SourceError>, Vec<Advice>) {
     let scope = match arm {
@@ -147,7 +153,10 @@ async fn try_one(
     match source.resolve(&Template { text: template, variables: &variables, window }) {
         Err(error) => (None, Err(error), Vec::new()),
         Ok(text) => {
-            let query = Query { text, window };
+            let query = Query { text, window, buckets: role == Role::Buckets };
+            if let Some(why) = source.without_buckets().filter(|_| query.buckets) {
+                return (Some(query.text), Err(SourceError::Refused(why.to_owned())), Vec::new());
+            }
             let advice = source.advise(&query);
             let outcome = source.fetch(&query, Instant::now() + PATIENCE).await;
             (Some(query.text), outcome, advice)

@@ -19,7 +19,7 @@ pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mu
         for (store, query) in &metric.queries {
             let at = format!("{at}/queries/{store}");
             reader.knows(&at, store, findings);
-            for (pointer, part, text) in texts(&at, query) {
+            for (pointer, part, text) in texts(&at, metric.kind, query) {
                 shapes.extend(reader.examine(&pointer, store, part, text, findings));
             }
         }
@@ -99,7 +99,7 @@ fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Findi
         Kind::Ratio if metric.is_counted() => 1.0,
         Kind::Ratio => metric.percentage_point() * 100.0,
         Kind::Value if matches!(metric.unit.as_deref(), Some("percent" | "%")) && metric.direction == Direction::Decrease => 100.0,
-        Kind::Value | Kind::Events => return,
+        Kind::Value | Kind::Events | Kind::Distribution => return,
     };
     let Limits { min, max, .. } = metric.limits;
     // A conversion of 3 % is nearer to 0, as its limits tell, and an error ratio is.

@@ -1,9 +1,10 @@
 //! What came back for each metric, and what a person should know before trusting a judgement of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use haldane_judges::config::{Direction, HistoryMode, Limits, Metric};
+use haldane_judges::config::{Direction, HistoryMode, Kind, Limits, Metric};
 use haldane_judges::evidence::{Arm, ArmPoints, Evidence, FetchFailure, Instance, Observation, Points};
 use haldane_judges::scorecard::{Guard, MetricResult, Mode, Reason, Remedy};
 use haldane_judges::{CheckedConfig, JudgeName, units};
@@ -11,8 +12,9 @@ use serde::Serialize;
 
 use super::ask::{Asked, Role};
 use super::finding::{Finding, Severity};
+use super::histogram::Histogram;
 use super::profile::{Profile, Values, missing_at_end, missing_between};
-use crate::analysis::{least_common_multiple, repeats, stride};
+use crate::analysis::{histogram_points, least_common_multiple, repeats, stride};
 use crate::report::format::{self, Unit, clean_query, seconds, truncate};
 use crate::source::{Reply, Series, Window};
 
@@ -35,6 +37,9 @@ pub(super) struct MetricReport {
     pub(super) direction: Direction,
     pub(super) baseline: ArmReport,
     pub(super) canary: ArmReport,
+    /// The requests of both arms in each bucket, of a distribution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) buckets: Option<Histogram>,
     #[serde(skip)]
     pub(super) written: Unit,
 }
@@ -152,7 +157,12 @@ impl Inspection<'_> {
                     direction: metric.direction,
                     baseline: arm(0),
                     canary: arm(1),
-                    written: Unit::named(metric.kind, metric.unit.as_deref(), asked.iter().any(|one| one.role == Role::Numerator)),
+                    buckets: histogram_of(arms),
+                    written: Unit::named(
+                        metric.kind,
+                        metric.unit.as_deref(),
+                        asked.iter().any(|one| matches!(one.role, Role::Numerator | Role::Buckets)),
+                    ),
                 };
                 let mut found = Vec::new();
                 if let [Ok(baseline), Ok(canary)] = arms {
@@ -210,12 +220,22 @@ impl Inspection<'_> {
                 let population = self.config.population.as_ref();
                 labels.extend(population.iter().flat_map(|population| [population.instance.as_str(), population.version.as_str()]));
             }
+            // Its series are told apart by their buckets too, and looked at below.
+            (Role::Buckets, _) => {}
             (_, label) => labels.extend(label),
         }
         let lacking = labels.iter().find(|label| reply.series.iter().any(|series| !series.labels.contains_key(**label)));
         if reply.series.is_empty() {
             if !nothing.contains(&one.arm) {
                 found.push(self.empty(one, metric, asked));
+            }
+        } else if one.role == Role::Buckets {
+            let read =
+                histogram_points(&reply.series, 0..self.window.len(), metric.and_then(|m| m.per_instance.as_deref()), &mut |warning| {
+                    found.push(Finding::warning(at, warning));
+                });
+            if let Err((_, message)) = read {
+                found.push(Finding::error(at, message));
             }
         } else if let Some(label) = lacking {
             found.push(Finding::error(at, format!("a series has no label `{label}`; keep it in the query's grouping")));
@@ -271,7 +291,9 @@ impl Inspection<'_> {
                                else check the labels";
                 Finding::warning(at, message)
             }
-            (Role::Value, _) if zero => Finding::note(at, "no series came back: counts as zero, as `absent_means_zero` says"),
+            (Role::Value | Role::Buckets, _) if zero => {
+                Finding::note(at, "no series came back: counts as zero, as `absent_means_zero` says")
+            }
             _ => {
                 let optional = metric.is_some_and(|metric| metric.optional);
                 let severity = if optional { Severity::Note } else { Severity::Warning };
@@ -296,6 +318,11 @@ impl Inspection<'_> {
             [series] => Ok(series.values.clone()),
             many => Err(failure("many_series", format!("{} series came back where one is judged", many.len()))),
         };
+        if let Some(one) = part(Role::Buckets) {
+            let per_instance = metric.per_instance.as_deref();
+            let read = histogram_points(&reply(one)?.series, 0..self.window.len(), per_instance, &mut |_| {});
+            return read.map(|(points, _)| points).map_err(|(reason, message)| failure(reason, message));
+        }
         match (part(Role::Value), part(Role::Numerator), part(Role::Denominator), &metric.per_instance) {
             (Some(value), _, _, Some(label)) => {
                 let instance = |series: &Series| {
@@ -341,7 +368,7 @@ impl Inspection<'_> {
         let (resolution_seconds, held_points) = (self.resolution_seconds(arm, metric, asked), held_points(arm, asked));
         let nothing = ArmReport { queries, profile: None, resolution_seconds, held_points, counts: None, points: Vec::new() };
         let Some(points) = points else { return nothing };
-        match &points.points {
+        match &*counted(metric, &points.points) {
             Points::Values(values) => ArmReport { profile: Some(Profile::of(values)), points: values.clone(), ..nothing },
             Points::Counts { events, totals } => {
                 let events = filled(metric, events, totals);
@@ -349,6 +376,10 @@ impl Inspection<'_> {
                 let counted: Vec<f64> = events.iter().zip(totals).map(|(x, m)| if m.is_finite() { *x } else { f64::NAN }).collect();
                 let profile = Profile::of(&rates).complete_as(&counted);
                 ArmReport { profile: Some(profile), counts: Some(Totals::of(&events, totals)), points: rates, ..nothing }
+            }
+            Points::Buckets(buckets) => {
+                let medians = buckets.quantiles(0.5);
+                ArmReport { profile: Some(Profile::of(&medians).complete_as(buckets.totals())), points: medians, ..nothing }
             }
         }
     }
@@ -405,6 +436,9 @@ impl Inspection<'_> {
         if self.config.judge != JudgeName::NetflixAca.as_str() {
             found.extend(mistaken.into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)));
             found.extend(past_limits(at, metric, report));
+        }
+        if let Some(histogram) = report.buckets.as_ref().filter(|_| metric.kind == Kind::Distribution) {
+            histogram.findings(at, metric, &report.written, found);
         }
         self.guards(at, metric, result, found);
         for (arm, counts) in ARMS.into_iter().zip([report.baseline.counts, report.canary.counts]) {
@@ -594,6 +628,22 @@ fn past_limits(at: &str, metric: &Metric, report: &MetricReport) -> Vec<Finding>
     past.collect()
 }
 
+/// The buckets of both arms, where both have them.
+fn histogram_of(arms: &[Result<ArmPoints, FetchFailure>; 2]) -> Option<Histogram> {
+    let [Ok(baseline), Ok(canary)] = arms else { return None };
+    let (Points::Buckets(baseline), Points::Buckets(canary)) = (&baseline.points, &canary.points) else { return None };
+    Histogram::of(baseline, canary)
+}
+
+/// The requests slower than a ratio's bound, or rather than the bucket's nearest to it, out of all; other points as they are.
+fn counted<'a>(metric: &Metric, points: &'a Points) -> Cow<'a, Points> {
+    let (Points::Buckets(buckets), Some(bound)) = (points, metric.slower_than_in_unit()) else { return Cow::Borrowed(points) };
+    let distance = |own: &f64| if *own > 0.0 && bound > 0.0 { (own / bound).ln().abs() } else { (own - bound).abs() };
+    let nearest = buckets.bounds().iter().enumerate().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
+    let counts = nearest.map(|(j, _)| Points::Counts { events: buckets.above(j), totals: buckets.totals().to_vec() });
+    counts.map_or(Cow::Borrowed(points), Cow::Owned)
+}
+
 /// Why not one query reached the store; `None` where one did.
 fn all_unreachable(asked: &[Asked<'_>]) -> Option<String> {
     let first = asked.first().filter(|_| asked.iter().all(Asked::is_unreachable))?;
@@ -604,6 +654,7 @@ fn all_unreachable(asked: &[Asked<'_>]) -> Option<String> {
 fn up(points: &Points) -> &[f64] {
     match points {
         Points::Values(values) | Points::Counts { totals: values, .. } => values,
+        Points::Buckets(buckets) => buckets.totals(),
     }
 }
 
@@ -623,7 +674,9 @@ fn late(arms: [&[f64]; 2]) -> usize {
 /// For how many points each value is repeated, as a judgement tells it; `None` where it is not.
 fn held_points(arm: Arm, asked: &[&Asked<'_>]) -> Option<usize> {
     let held = |one: &&&Asked<'_>| one.outcome.as_ref().ok()?.series.iter().filter_map(|series| repeats(&series.values)).min();
-    asked.iter().filter(|one| one.arm == arm).filter_map(|one| held(&one)).filter(|held| *held > 1).max()
+    // Buckets of few requests stay the same by chance.
+    let of_arm = asked.iter().filter(|one| one.arm == arm && one.role != Role::Buckets);
+    of_arm.filter_map(|one| held(&one)).filter(|held| *held > 1).max()
 }
 
 /// The events, with zeros where they are absent and that means none.

@@ -1,7 +1,7 @@
 //! `haldane lint`: says what is wrong with a canary config before a release depends on it, and what its queries find.
 //!
 //! `config` looks at the config alone, `queries` at the texts of its queries. With a metric store `ask` asks it every query for both arms, `profile` says what a series is
-//! like, `inspect` what a person should know of it, and `text` draws all that.
+//! like, `inspect` what a person should know of it, `histogram` what its buckets hold, and `text` draws all that.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use inspect::{Inspection, MetricReport};
 mod ask;
 mod config;
 mod finding;
+mod histogram;
 mod inspect;
 mod profile;
 mod queries;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use haldane_judges::CheckedConfig;
-use haldane_judges::config::{BUILT_IN_VARIABLES, MetricQuery};
+use haldane_judges::config::{BUILT_IN_VARIABLES, Kind, MetricQuery};
 
 use super::finding::{Finding, Severity};
 use crate::source::leftovers::{leftovers, native_of};
@@ -22,9 +22,11 @@ pub(super) enum Part {
 }
 
 /// The texts of a query, each with where it stands.
-pub(super) fn texts<'a>(at: &str, query: &'a MetricQuery) -> Vec<(String, Part, &'a str)> {
+pub(super) fn texts<'a>(at: &str, kind: Kind, query: &'a MetricQuery) -> Vec<(String, Part, &'a str)> {
     match query {
+        MetricQuery::Single(text) if kind == Kind::Distribution => vec![(at.to_owned(), Part::Count, text)],
         MetricQuery::Single(text) => vec![(at.to_owned(), Part::Single, text)],
+        MetricQuery::Buckets(query) => vec![(format!("{at}/buckets"), Part::Count, query.buckets.as_str())],
         MetricQuery::Counts(counts) => {
             let count = |field: &str, text: &'a str| (format!("{at}/{field}"), Part::Count, text);
             vec![count("numerator", &counts.numerator), count("denominator", &counts.denominator)]

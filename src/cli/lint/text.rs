@@ -8,6 +8,7 @@ use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
 use super::finding::{Finding, Severity};
+use super::histogram::Row;
 use super::inspect::{ArmReport, MetricReport, Totals, listed};
 use super::profile::{Gap, Place, Profile, Values};
 use super::sparkline::{points_per_column, sparkline};
@@ -168,13 +169,16 @@ impl Page {
             self.line(&format!("{}{drawn}", label(arm)));
         }
         self.figures(metric, step_seconds, &cells);
+        if let Some(histogram) = &metric.buckets {
+            self.histogram(&histogram.rows(&metric.written));
+        }
         for (arm, report) in arms {
             if let Some(counts) = report.counts.filter(|counts| counts.points > 0) {
                 self.wrapped(&label(arm), &totals(counts, &metric.written));
             }
         }
         for (arm, report) in arms {
-            for query in report.queries.iter().filter(|query| query.series > 1) {
+            for query in report.queries.iter().filter(|query| query.series > 1 && metric.buckets.is_none()) {
                 let by = query.labels.iter().map(|label| truncate(&clean(label), 40)).collect::<Vec<_>>().join(", ");
                 let names = query.names.iter().map(|name| clean(name)).collect::<Vec<_>>();
                 self.wrapped(&label(arm), &format!("{} series by {by}: {}", query.series, listed(&names, query.series)));
@@ -185,6 +189,27 @@ impl Page {
             for (i, line) in broken(&clean(&format!("{arms}{}", note.message)), self.width - NOTE.len()).iter().enumerate() {
                 self.line(&format!("{}{line}", if i == 0 { NOTE } else { "      " }));
             }
+        }
+    }
+
+    /// A line for each bucket, with a bar for the share of each arm's requests that lies in it.
+    fn histogram(&mut self, rows: &[Row]) {
+        const SHARE: usize = 6;
+        let lies = rows.iter().map(|row| row.lies.width()).max().unwrap_or(0).max("REQUESTS".len());
+        let room = (self.width.saturating_sub(4 + lies + 2 * (GAP.len() + SHARE + 1)) / 2).clamp(4, 24);
+        let most = rows.iter().flat_map(|row| row.shares).fold(0.0, f64::max);
+        let head = format!("    {:lies$}{GAP}{:width$}{GAP}{}", "REQUESTS", "BASELINE", "CANARY", width = room + SHARE + 1);
+        let head = self.paint(DIM, &head);
+        self.line(&head);
+        for row in rows {
+            let [baseline, canary] = row.shares.map(|share| {
+                let eighths = (share / most * 8.0 * room as f64).round() as usize;
+                let bar: String =
+                    "█".repeat(eighths / 8) + ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"].get(eighths % 8).copied().unwrap_or_default();
+                let shown = if share > 0.0 { format::percent((share * 1000.0).round() / 1000.0) } else { "-".to_owned() };
+                format!("{shown:>SHARE$} {bar:room$}")
+            });
+            self.line(format!("    {:>lies$}{GAP}{baseline}{GAP}{canary}", row.lies).trim_end());
         }
     }
 
@@ -411,7 +436,8 @@ mod tests {
         let window = Window { start: 0, end: points[0].len() as i64 * 60, step_seconds: 60 };
         let [baseline, canary] = points.map(|points| arm(points, None, name));
         let written = Unit::named(Kind::Value, unit, false);
-        let metric = MetricReport { name: name.to_owned(), unit: None, direction: Direction::Increase, baseline, canary, written };
+        let metric =
+            MetricReport { name: name.to_owned(), unit: None, direction: Direction::Increase, baseline, canary, buckets: None, written };
         let tried = Tried {
             account: name.to_owned(),
             store: "any",

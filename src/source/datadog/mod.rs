@@ -226,6 +226,14 @@ impl MetricSource for Datadog {
         advice::advise(&query.text)
     }
 
+    fn without_buckets(&self) -> Option<&'static str> {
+        Some(
+            "Datadog's API gives no buckets of a distribution metric, only how many of its values lie beyond a threshold: judge those with \
+             `kind: ratio`, numerator `count(v: v > 0.25):metric{...}.as_count()` and denominator `count:metric{...}.as_count()`, one metric for \
+             each threshold that matters",
+        )
+    }
+
     fn depends_on_range(&self, text: &str) -> bool {
         Expression::parse(text).is_ok_and(|expression| advice::depends_on_range(&expression))
     }

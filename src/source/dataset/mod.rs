@@ -9,6 +9,7 @@
 //! | `scope` | what the request's `scope` selects |
 //! | `value` | a number; empty, null and `NaN` are missing |
 //! | `instance` | optional: rows of one instance make one series |
+//! | `le` | optional: rows of one bucket of a histogram make one series, as Prometheus has them: the requests up to this bound, `+Inf` for all |
 //! | `location` | optional: what the request's `location` selects |
 
 use std::path::{Path, PathBuf};
@@ -258,7 +259,7 @@ timestamp,metric,scope,instance,location,value,comment
 
     fn query(metric: &str, scope: &str, location: Option<&str>) -> Query {
         let selection = Selection { metric: metric.to_owned(), scope: scope.to_owned(), location: location.map(str::to_owned) };
-        Query { text: serde_json::to_string(&selection).unwrap(), window: WINDOW }
+        Query { text: serde_json::to_string(&selection).unwrap(), window: WINDOW, buckets: false }
     }
 
     fn bits(series: &Series) -> Vec<u64> {

@@ -27,7 +27,10 @@ pub(super) fn read(files: &[File], selection: &Selection, window: Window) -> Res
     Ok(rows.reply())
 }
 
-/// Values of one instance, summed up by the window's points.
+/// The instance and the bucket of a row, where it has them.
+type Key = (Option<String>, Option<String>);
+
+/// Values of one instance, or one bucket of it, summed up by the window's points.
 struct Cells {
     sums: Vec<f64>,
     counts: Vec<u32>,
@@ -35,7 +38,7 @@ struct Cells {
 
 struct Rows {
     window: Window,
-    instances: BTreeMap<Option<String>, Cells>,
+    instances: BTreeMap<Key, Cells>,
     off_grid: u64,
     furthest_off: f64,
     merged: u64,
@@ -80,9 +83,9 @@ impl Rows {
         }
         let number = |column: &str| if is_text(column) { col(column) } else { col(column).cast(DataType::Float64) };
         let mut columns = vec![number("timestamp"), number("value")];
-        let has_instance = kind("instance").is_some();
-        if has_instance {
-            columns.push(col("instance").cast(DataType::String));
+        let (has_instance, has_bucket) = (kind("instance").is_some(), kind("le").is_some());
+        for column in ["instance", "le"].into_iter().filter(|column| kind(column).is_some()) {
+            columns.push(col(column).cast(DataType::String));
         }
         let frame = frame.filter(selected).select(columns).limit(MAX_ROWS + 1).collect().map_err(broken)?;
         if frame.height() > MAX_ROWS as usize {
@@ -93,24 +96,26 @@ impl Rows {
         }
         let timestamps = numbers(file, &frame, "timestamp", timestamp_of)?;
         let values = numbers(file, &frame, "value", value_of)?;
-        let instances: Vec<Option<&str>> = if has_instance {
-            frame.column("instance").and_then(|column| column.str()).map_err(broken)?.iter().collect()
-        } else {
-            vec![None; timestamps.len()]
+        let texts = |column: &str, is_there: bool| -> Result<Vec<Option<&str>>, SourceError> {
+            if !is_there {
+                return Ok(vec![None; timestamps.len()]);
+            }
+            Ok(frame.column(column).and_then(|column| column.str()).map_err(broken)?.iter().collect())
         };
-        for ((timestamp, value), instance) in timestamps.into_iter().zip(values).zip(instances) {
+        let (instances, buckets) = (texts("instance", has_instance)?, texts("le", has_bucket)?);
+        for (((timestamp, value), instance), bucket) in timestamps.iter().copied().zip(values).zip(instances).zip(buckets) {
             let Some(timestamp) = timestamp else {
                 self.without_time += 1;
                 continue;
             };
             if let Some(value) = value.filter(|value| !value.is_nan()) {
-                self.put(timestamp, value, instance)?;
+                self.put(timestamp, value, instance, bucket.map(str::trim).filter(|bucket| !bucket.is_empty()))?;
             }
         }
         Ok(())
     }
 
-    fn put(&mut self, timestamp: f64, value: f64, instance: Option<&str>) -> Result<(), SourceError> {
+    fn put(&mut self, timestamp: f64, value: f64, instance: Option<&str>, bucket: Option<&str>) -> Result<(), SourceError> {
         let Place::At { index, off_seconds } = place(self.window, timestamp) else {
             return Ok(());
         };
@@ -118,15 +123,15 @@ impl Rows {
             self.off_grid += 1;
             self.furthest_off = self.furthest_off.max(off);
         }
-        let instance = instance.map(str::to_owned);
+        let key = (instance.map(str::to_owned), bucket.map(str::to_owned));
         let length = self.window.len();
-        if !self.instances.contains_key(&instance) {
+        if !self.instances.contains_key(&key) {
             let series = self.instances.len() + 1;
             if series > MAX_SERIES || series.saturating_mul(length) > MAX_VALUES {
                 return Err(SourceError::TooManySeries(MAX_SERIES));
             }
         }
-        let cells = self.instances.entry(instance).or_insert_with(|| Cells { sums: vec![0.0; length], counts: vec![0; length] });
+        let cells = self.instances.entry(key).or_insert_with(|| Cells { sums: vec![0.0; length], counts: vec![0; length] });
         if let (Some(sum), Some(count)) = (cells.sums.get_mut(index), cells.counts.get_mut(index)) {
             self.merged += u64::from(*count > 0);
             *sum += value;
@@ -150,8 +155,11 @@ impl Rows {
             warnings.push(format!("{} rows without a timestamp were left out", self.without_time));
         }
         let mean = |(sum, count): (f64, u32)| if count == 0 { ABSENT } else { sum / f64::from(count) };
-        let series = self.instances.into_iter().map(|(instance, cells)| Series {
-            labels: instance.map(|instance| ("instance".to_owned(), instance)).into_iter().collect(),
+        let series = self.instances.into_iter().map(|((instance, bucket), cells)| Series {
+            labels: [("instance", instance), ("le", bucket)]
+                .into_iter()
+                .filter_map(|(name, text)| Some((name.to_owned(), text?)))
+                .collect(),
             values: cells.sums.into_iter().zip(cells.counts).map(mean).collect(),
         });
         Reply { series: series.collect(), warnings }

@@ -7,6 +7,7 @@ use haldane_judges::config::Period;
 use promql_parser::parser::token::{T_ADD, T_LAND, T_LOR, T_LUNLESS, T_SUB, TokenId};
 use promql_parser::parser::{BinaryExpr, Expr, VectorSelector, parse};
 
+use super::buckets::keeps_bounds;
 use crate::source::{Advice, Declared, Query};
 
 /// Most words and signs of a query that is looked at. Its tree is walked, and dropped, recursively, and is at most so deep.
@@ -61,11 +62,38 @@ pub(super) fn advise(query: &Query) -> Vec<Advice> {
         );
         advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declared::Counts("prometheus")) });
     }
-    if found.histogram_quantile {
-        let sentence = "histogram_quantile interpolates within a bucket: a shift smaller than the bucket cannot be trusted".to_owned();
+    let always = |sentence: String| Advice { sentence, about_shifts: false, unless: None, only: None };
+    if query.buckets {
+        advice.extend(about_buckets(&expr, &found).map(always));
+    } else if found.histogram_quantile {
+        let sentence =
+            "histogram_quantile interpolates within a bucket: a shift smaller than the bucket cannot be trusted; with its buckets and \
+                        `kind: distribution` the requests themselves are judged"
+                .to_owned();
         advice.push(Advice { sentence, about_shifts: true, unless: None, only: None });
     }
     advice
+}
+
+/// What keeps a query from giving the requests in each bucket within one step.
+fn about_buckets(expr: &Expr, found: &Found) -> impl Iterator<Item = String> {
+    let quantile = found.histogram_quantile.then(|| {
+        "histogram_quantile gives one number for all requests of a step, and no buckets; ask for the buckets that it reads: \
+         `sum by (le) (increase(x_bucket{...}[${step}]))`, or `sum(increase(x{...}[${step}]))` of a native histogram"
+            .to_owned()
+    });
+    let rate = rate_at_top(expr).map(|function| {
+        format!(
+            "{function}() gives rates a second, and buckets are the requests within one step: a count that is too small makes the tests too weak; \
+             use increase(...[${{step}}])"
+        )
+    });
+    let mut read = Vec::new();
+    selectors(expr, &mut read);
+    let classic = read.iter().any(|selector| name_of(selector).ends_with("_bucket"));
+    let summed = (classic && !found.histogram_quantile && !keeps_bounds(expr))
+        .then(|| "the query adds up all buckets of the histogram; keep them apart with `sum by (le) (...)`".to_owned());
+    [quantile, rate, summed].into_iter().flatten()
 }
 
 /// A share in per cent, which is never rounded up to all.
@@ -220,7 +248,7 @@ mod tests {
     use crate::source::Window;
 
     fn all(text: &str) -> Vec<Advice> {
-        advise(&Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 } })
+        advise(&Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 }, buckets: false })
     }
 
     /// What concerns a metric that declares nothing.
@@ -299,8 +327,11 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_the_part_of_the_window_beyond_the_step() {
-        let query =
-            |window: &str, step_seconds| Query { text: format!("rate(x[{window}])"), window: Window { start: 0, end: 3600, step_seconds } };
+        let query = |window: &str, step_seconds| Query {
+            text: format!("rate(x[{window}])"),
+            window: Window { start: 0, end: 3600, step_seconds },
+            buckets: false,
+        };
         for (window, step_seconds, shared) in [("5m", 15, "95 %"), ("1m", 15, "75 %"), ("3d", 1, "99.9 %"), ("20m", 10, "99.1 %")] {
             let advice = advise(&query(window, step_seconds));
             assert!(advice[0].sentence.contains(&format!("share {shared} of")), "{window} {step_seconds}: {}", advice[0].sentence);
@@ -319,6 +350,27 @@ mod tests {
         let advice = advice("topk(1, histogram_quantile(0.99, sum by (le) (rate(x_bucket[1m]))))");
         assert_eq!(advice.len(), 1);
         assert!(advice[0].starts_with("histogram_quantile interpolates"));
+    }
+
+    #[test]
+    fn what_gives_no_requests_in_buckets_is_named_where_they_are_judged() {
+        let of_buckets = |text: &str| -> Vec<String> {
+            let query = Query { text: text.to_owned(), window: Window { start: 0, end: 3600, step_seconds: 60 }, buckets: true };
+            advise(&query).into_iter().filter(|advice| advice.only.is_none()).map(|advice| advice.sentence).collect()
+        };
+        for (text, begins) in [
+            ("sum by (le) (increase(x_bucket[1m]))", None),
+            ("sum(increase(x[1m]))", None),
+            ("sum by (le, pod) (increase(x_bucket[1m]))", None),
+            ("histogram_quantile(0.99, sum by (le) (increase(x_bucket[1m])))", Some("histogram_quantile gives one number")),
+            ("sum by (le) (rate(x_bucket[1m]))", Some("rate() gives rates a second")),
+            ("sum(rate(x[1m]))", Some("rate() gives rates a second")),
+            ("sum(increase(x_bucket[1m]))", Some("the query adds up all buckets")),
+        ] {
+            let said = of_buckets(text);
+            assert_eq!(said.len(), usize::from(begins.is_some()), "{text}: {said:?}");
+            assert!(said.iter().all(|sentence| sentence.starts_with(begins.unwrap())), "{text}: {said:?}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn buckets(query: &Query) -> Option<Buckets> {
     if parse(&inner).ok()? != *histogram {
         return None;
     }
-    let query = Query { text: format!("group by ({BOUND}) ({inner})"), window: instants(query.window) };
+    let query = Query { text: format!("group by ({BOUND}) ({inner})"), window: instants(query.window), buckets: false };
     Some(Buckets { query, label: BOUND, factor })
 }
 
@@ -88,7 +88,7 @@ fn calculated(op: TokenType, left: f64, right: f64) -> Option<f64> {
 }
 
 /// Whether a histogram's series keep their buckets' bounds; those of a native histogram, which has none, are added up without them.
-fn keeps_bounds(expr: &Expr) -> bool {
+pub(super) fn keeps_bounds(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(paren) => keeps_bounds(&paren.expr),
         Expr::Aggregate(AggregateExpr { modifier, .. }) => match modifier {
@@ -108,7 +108,7 @@ mod tests {
     use crate::source::{Reply, Series};
 
     fn asked(text: &str) -> Option<Buckets> {
-        buckets(&Query { text: text.to_owned(), window: Window { start: 600, end: 1800, step_seconds: 60 } })
+        buckets(&Query { text: text.to_owned(), window: Window { start: 600, end: 1800, step_seconds: 60 }, buckets: false })
     }
 
     const HISTOGRAM: &str = r#"sum by (le) (rate(x_bucket{app="a\"b",path=~"/v[12]"}[1m]))"#;

@@ -20,7 +20,7 @@ use super::http::{
     BasicSettings, Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic,
     escaped,
 };
-use super::{Advice, Buckets, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template, Window};
+use super::{Advice, Buckets, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template};
 
 mod advice;
 mod buckets;
@@ -186,15 +186,15 @@ impl Prometheus {
     ///
     /// Servers and the proxies before them say in three ways that they take no POST, and Prometheus' own client asks by GET after each:
     /// 405, 501, and 403 where rights are given by method. A 403 may mean wrong credentials as well; then GET fails likewise.
-    async fn ask(&self, parameters: &[(&str, &str)], window: Window, deadline: Instant) -> Result<Reply, SourceError> {
+    async fn ask(&self, parameters: &[(&str, &str)], query: &Query, deadline: Instant) -> Result<Reply, SourceError> {
         let parameters = self.with_parameters(parameters);
         let url = &self.query_range;
         let mut turned_away = None;
         if !self.get_only.load(Ordering::Relaxed) {
             let post = Request { method: Method::POST, url, content: Content::Form(&parameters), splits: false };
             let taken = |reply: &HttpReply| match reply.status {
-                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED | StatusCode::FORBIDDEN => Ok(self.read(reply, window)),
-                _ => self.read(reply, window).map(Ok),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED | StatusCode::FORBIDDEN => Ok(self.read(reply, query)),
+                _ => self.read(reply, query).map(Ok),
             };
             match self.client.ask(&post, deadline, taken).await? {
                 Ok(reply) => return Ok(reply),
@@ -202,7 +202,7 @@ impl Prometheus {
             }
         }
         let get = Request { method: Method::GET, url, content: Content::Query(&parameters), splits: false };
-        match (self.client.ask(&get, deadline, |reply| self.read(reply, window)).await, turned_away) {
+        match (self.client.ask(&get, deadline, |reply| self.read(reply, query)).await, turned_away) {
             (Ok(reply), _) => {
                 self.get_only.store(true, Ordering::Relaxed);
                 Ok(reply)
@@ -215,16 +215,17 @@ impl Prometheus {
     }
 
     /// Makes series or an error of a reply.
-    fn read(&self, reply: &HttpReply, window: Window) -> Result<Reply, SourceError> {
+    fn read(&self, reply: &HttpReply, query: &Query) -> Result<Reply, SourceError> {
         if reply.status != StatusCode::OK {
             return Err(failed(reply));
         }
-        let wire::Parsed { reply: mut parsed, missing } = wire::parse(&reply.body, window).map_err(|error| match error {
-            wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
-            wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
-            wire::WireError::Shape(message) => SourceError::Unreadable(message),
-            wire::WireError::Json(error) => reply.unreadable(&error),
-        })?;
+        let wire::Parsed { reply: mut parsed, missing } =
+            wire::parse(&reply.body, query.window, query.buckets).map_err(|error| match error {
+                wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
+                wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
+                wire::WireError::Shape(message) => SourceError::Unreadable(message),
+                wire::WireError::Json(error) => reply.unreadable(&error),
+            })?;
         if !missing.is_empty() && !self.accept_partial {
             return Err(SourceError::partial(&escaped(&missing.join("; "), 2 * MAX_TEXT)));
         }
@@ -278,7 +279,7 @@ impl MetricSource for Prometheus {
         }
         let (start, end, step) = (window.first_point().to_string(), window.end.to_string(), window.step_seconds.to_string());
         let parameters = [("query", query.text.as_str()), ("start", &start), ("end", &end), ("step", &step)];
-        self.ask(&parameters, window, deadline).await
+        self.ask(&parameters, query, deadline).await
     }
 
     async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {

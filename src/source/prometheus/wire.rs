@@ -3,6 +3,9 @@
 //! Format: <https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries>. VictoriaMetrics adds `isPartial`, Thanos and Mimir
 //! send `warnings`; fields that are not known are passed over. Fields may come in any order.
 //!
+//! Native histograms are read where a histogram is asked for, each into a series for every bucket and one for all requests
+//! ([`NATIVE`]); <https://prometheus.io/docs/prometheus/latest/querying/api/#native-histograms>.
+//!
 //! # What tells that data is missing
 //!
 //! `isPartial`, and each of `warnings` that is no annotation. A query's warnings come from two places: from the engine, which annotates
@@ -16,12 +19,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
+use haldane_judges::evidence::ABSENT;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::source::grid::Grid;
+use crate::source::grid::{Grid, Place, place};
+use crate::source::histogram::{ALL, NATIVE};
 use crate::source::http::escaped;
 use crate::source::{Reply, Series, Window};
 
@@ -53,9 +59,9 @@ pub(super) enum WireError {
     Json(serde_json::Error),
 }
 
-/// Reads a reply.
-pub(super) fn parse(body: &[u8], window: Window) -> Result<Parsed, WireError> {
-    let mut tally = Tally::new(window);
+/// Reads a reply; `buckets` says whether a histogram was asked for.
+pub(super) fn parse(body: &[u8], window: Window, buckets: bool) -> Result<Parsed, WireError> {
+    let mut tally = Tally::new(window, buckets);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let parsed = BodySeed(&mut tally).deserialize(&mut deserializer).and_then(|body| deserializer.end().map(|()| body));
     if let Some(failure) = tally.failure.take() {
@@ -84,7 +90,7 @@ pub(super) fn parse(body: &[u8], window: Window) -> Result<Parsed, WireError> {
     if tally.foreign {
         return Err(WireError::Shape("its result is not a list of series with `metric` and `values`".to_owned()));
     }
-    if let Some(message) = tally.grid.is_of_another_time(tally.series) {
+    if let Some(message) = tally.grid.is_of_another_time(tally.series - tally.of_buckets) {
         return Err(WireError::Shape(message));
     }
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -97,6 +103,10 @@ pub(super) fn parse(body: &[u8], window: Window) -> Result<Parsed, WireError> {
     let mut warnings = noted("warns", &annotations);
     warnings.extend(noted("notes", &body.infos.unwrap_or_default()));
     warnings.extend(tally.grid.warnings());
+    if tally.beside > 0 {
+        let series = tally.beside;
+        warnings.push(format!("{series} series have native histograms and numbers; the native histograms were taken"));
+    }
     Ok(Parsed { reply: Reply { series, warnings }, missing })
 }
 
@@ -133,11 +143,18 @@ struct Tally {
     failure: Option<WireError>,
     /// Whether the result holds something other than series.
     foreign: bool,
+    window: Window,
+    /// Whether native histograms are read.
+    buckets: bool,
+    /// Series that have numbers beside native histograms.
+    beside: usize,
+    /// Those of the series that a native histogram's buckets became.
+    of_buckets: usize,
 }
 
 impl Tally {
-    fn new(window: Window) -> Self {
-        Self { grid: Grid::new(window), series: 0, failure: None, foreign: false }
+    fn new(window: Window, buckets: bool) -> Self {
+        Self { grid: Grid::new(window), series: 0, failure: None, foreign: false, window, buckets, beside: 0, of_buckets: 0 }
     }
 
     /// Room for one more series.
@@ -352,24 +369,24 @@ enum SeriesField {
 struct SeriesSeed<'t>(&'t mut Tally);
 
 impl<'de> DeserializeSeed<'de> for SeriesSeed<'_> {
-    type Value = Option<Series>;
+    type Value = Vec<Series>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Series>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Series>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for SeriesSeed<'_> {
-    type Value = Option<Series>;
+    type Value = Vec<Series>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a series with `metric` and `values`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Series>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Series>, A::Error> {
         let mut values = self.0.begin()?;
         let mut labels = BTreeMap::new();
-        let mut complete = false;
+        let (mut complete, mut native) = (false, None);
         while let Some(field) = map.next_key()? {
             match field {
                 SeriesField::Metric => labels = map.next_value()?,
@@ -377,30 +394,137 @@ impl<'de> Visitor<'de> for SeriesSeed<'_> {
                     map.next_value_seed(PointsSeed(&mut *self.0, &mut values))?;
                     complete = true;
                 }
-                SeriesField::Histograms => {
+                SeriesField::Histograms if !self.0.buckets => {
                     return Err(self.0.fail(WireError::Shape(
-                        "a series of it is a native histogram; wrap the query in `histogram_quantile` or `histogram_avg`".to_owned(),
+                        "a series of it is a native histogram; judge its requests with `kind: distribution`, or wrap the query in \
+                         `histogram_quantile` or `histogram_avg`"
+                            .to_owned(),
                     )));
+                }
+                SeriesField::Histograms => {
+                    let mut read = Native::default();
+                    map.next_value_seed(HistogramsSeed(&mut *self.0, &mut read))?;
+                    native = Some(read);
                 }
                 SeriesField::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
+        if let Some(native) = native {
+            self.0.beside += usize::from(complete);
+            return Ok(native.series(&labels));
+        }
         self.0.foreign |= !complete;
-        Ok(Some(Series { labels, values }))
+        Ok(vec![Series { labels, values }])
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<Series>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Series>, A::Error> {
         self.0.foreign = true;
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
+        Ok(Vec::new())
     }
 
-    fn visit_unit<E>(self) -> Result<Option<Series>, E> {
+    fn visit_unit<E>(self) -> Result<Vec<Series>, E> {
         self.0.foreign = true;
-        Ok(None)
+        Ok(Vec::new())
     }
 
-    foreign_values!(None);
+    foreign_values!(Vec::new());
+}
+
+/// The native histograms of one series, on the grid.
+#[derive(Default)]
+struct Native {
+    /// All requests of each; empty until the first came.
+    all: Vec<f64>,
+    /// By the bits of their ends.
+    buckets: BTreeMap<(u64, u64), Vec<f64>>,
+}
+
+impl Native {
+    /// Puts a histogram at its place; the last one at a place stays.
+    fn put<E: serde::de::Error>(&mut self, tally: &mut Tally, timestamp: f64, histogram: WireHistogram) -> Result<(), E> {
+        if self.all.is_empty() {
+            self.all = tally.begin()?;
+        }
+        tally.grid.put(&mut self.all, timestamp, histogram.count.0);
+        let Place::At { index, .. } = place(tally.window, timestamp) else { return Ok(()) };
+        for values in self.buckets.values_mut() {
+            if let Some(value) = values.get_mut(index) {
+                *value = ABSENT;
+            }
+        }
+        for (_, Number(lower), Number(upper), Number(count)) in histogram.buckets.unwrap_or_default() {
+            let values = match self.buckets.entry((lower.to_bits(), upper.to_bits())) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    tally.of_buckets += 1;
+                    entry.insert(tally.begin()?)
+                }
+            };
+            if let Some(value) = values.get_mut(index) {
+                *value = if value.is_nan() { count } else { *value + count };
+            }
+        }
+        Ok(())
+    }
+
+    /// A series for each bucket, and one for all requests.
+    fn series(self, labels: &BTreeMap<String, String>) -> Vec<Series> {
+        let series = |bucket: String, values: Vec<f64>| {
+            let mut labels = labels.clone();
+            labels.insert(NATIVE.to_owned(), bucket);
+            Series { labels, values }
+        };
+        let buckets = self.buckets.into_iter().map(|((lower, upper), values)| {
+            let (lower, upper) = (f64::from_bits(lower), f64::from_bits(upper));
+            series(format!("{lower}...{upper}"), values)
+        });
+        let all = (!self.all.is_empty()).then(|| series(ALL.to_owned(), self.all));
+        buckets.chain(all).collect()
+    }
+}
+
+/// `{"count": "3", "sum": "0.5", "buckets": [[0, "0.25", "0.5", "3"]]}`; of a bucket: which of its ends belong to it, the ends, the count.
+#[derive(Deserialize)]
+struct WireHistogram {
+    count: Number,
+    #[serde(default)]
+    buckets: Option<Vec<(u8, Number, Number, Number)>>,
+}
+
+/// A number that is written as text.
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer)?;
+        text.number("a histogram").map(Self)
+    }
+}
+
+struct HistogramsSeed<'t>(&'t mut Tally, &'t mut Native);
+
+impl<'de> DeserializeSeed<'de> for HistogramsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for HistogramsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of native histograms `[time, {\"count\": ..., \"buckets\": [...]}]`")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some((timestamp, histogram)) = seq.next_element::<(f64, WireHistogram)>()? {
+            self.1.put(self.0, timestamp, histogram)?;
+        }
+        Ok(())
+    }
 }
 
 struct PointsSeed<'t>(&'t mut Tally, &'t mut [f64]);
@@ -437,11 +561,15 @@ struct Point {
 
 impl<'de> Deserialize<'de> for Point {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (timestamp, Text(text)): (f64, Text<'de>) = Deserialize::deserialize(deserializer)?;
+        let (timestamp, text): (f64, Text<'de>) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { timestamp, value: text.number("a point")? })
+    }
+}
+
+impl Text<'_> {
+    fn number<E: serde::de::Error>(&self, of: &str) -> Result<f64, E> {
         // Rust reads `NaN`, `+Inf` and `-Inf`, as Prometheus writes them, too.
-        let value =
-            text.parse().map_err(|_| D::Error::custom(format_args!("the value `{}` of a point is not a number", escaped(&text, 40))))?;
-        Ok(Self { timestamp, value })
+        self.0.parse().map_err(|_| E::custom(format_args!("the value `{}` of {of} is not a number", escaped(&self.0, 40))))
     }
 }
 
@@ -474,7 +602,6 @@ impl<'de> Deserialize<'de> for Text<'de> {
 
 #[cfg(test)]
 mod tests {
-    use haldane_judges::evidence::ABSENT;
     use proptest::prelude::*;
 
     use super::*;
@@ -483,14 +610,14 @@ mod tests {
     const WINDOW: Window = Window { start: 600, end: 900, step_seconds: 60 };
 
     fn read(body: &str) -> Result<Reply, WireError> {
-        parse(body.as_bytes(), WINDOW).map(|parsed| parsed.reply)
+        parse(body.as_bytes(), WINDOW, false).map(|parsed| parsed.reply)
     }
 
     #[test]
     fn what_annotates_a_query_is_told_from_what_is_missing_from_its_data() {
         let said = |more: &str| {
             let body = format!(r#"{{"status":"success",{more}"data":{{"resultType":"matrix","result":[]}}}}"#);
-            let Parsed { reply, missing } = parse(body.as_bytes(), WINDOW).unwrap();
+            let Parsed { reply, missing } = parse(body.as_bytes(), WINDOW, false).unwrap();
             (reply.warnings, missing)
         };
         let (warnings, missing) = said(r#""warnings":["PromQL warning: a","b"," PromQL info: c"],"infos":["d"],"isPartial":true,"#);
@@ -623,6 +750,48 @@ mod tests {
     }
 
     #[test]
+    fn native_histograms_become_a_series_for_each_bucket_and_one_for_all_requests() {
+        let histogram = |at: i64, count: &str, buckets: &str| format!(r#"[{at},{{"count":"{count}","sum":"1e3"{buckets}}}]"#);
+        let all = [
+            histogram(660, "4", r#","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","2.5"]]"#),
+            histogram(720, "9", r#","buckets":[[0,"0.5","1","9"]]"#),
+            histogram(720, "0", ""),
+            histogram(840, "3", r#","buckets":[[0,"1","+Inf","3"]]"#),
+        ];
+        let series = format!(r#"{{"metric":{{"pod":"a"}},"values":[[780,"7"]],"histograms":[{}]}}"#, all.join(","));
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#);
+        let Parsed { reply, .. } = parse(body.as_bytes(), WINDOW, true).unwrap();
+        let expected = [
+            ("-0.001...0.001", [1.0, ABSENT, ABSENT, ABSENT, ABSENT]),
+            ("0.5...1", [2.5, ABSENT, ABSENT, ABSENT, ABSENT]),
+            ("1...inf", [ABSENT, ABSENT, ABSENT, 3.0, ABSENT]),
+            (ALL, [4.0, 0.0, ABSENT, 3.0, ABSENT]),
+        ];
+        assert_eq!(reply.series.len(), expected.len());
+        for (series, (bucket, values)) in reply.series.iter().zip(expected) {
+            assert_eq!((series.labels["pod"].as_str(), series.labels[NATIVE].as_str()), ("a", bucket));
+            assert_eq!(bits(&series.values), bits(&values), "{bucket}");
+        }
+        assert_eq!(
+            reply.warnings,
+            [
+                "1 points came more than once for the same time, 1 of them with values that differ; the last was taken",
+                "1 series have native histograms and numbers; the native histograms were taken"
+            ]
+        );
+        assert!(shape(&body).contains("kind: distribution"), "a metric of numbers takes none");
+    }
+
+    #[test]
+    fn more_buckets_than_there_may_be_series_are_refused() {
+        let bucket = |i: usize| format!(r#"[0,"{i}","{}","1"]"#, i + 1);
+        let all: Vec<String> = (0..MAX_SERIES).map(bucket).collect();
+        let histogram = format!(r#"{{"metric":{{}},"histograms":[[660,{{"count":"1","sum":"1","buckets":[{}]}}]]}}"#, all.join(","));
+        let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{histogram}]}}}}"#);
+        assert!(matches!(parse(body.as_bytes(), WINDOW, true), Err(WireError::TooManySeries)));
+    }
+
+    #[test]
     fn an_empty_result_has_no_series() {
         assert_eq!(matrix("[]"), Reply::default());
         assert_eq!(matrix("null"), Reply::default());
@@ -632,7 +801,7 @@ mod tests {
     fn a_reply_nested_without_end_is_refused_and_keeps_the_stack() {
         for opening in ["[", r#"{"a":"#, r#"{"status":"success","data":{"x":["#, r#"{"data":{"resultType":"matrix","result":[["#] {
             let body = format!("{opening}{}", "[".repeat(2_000_000));
-            assert!(matches!(parse(body.as_bytes(), WINDOW), Err(WireError::Json(_))));
+            assert!(matches!(parse(body.as_bytes(), WINDOW, false), Err(WireError::Json(_))));
         }
     }
 
@@ -645,7 +814,7 @@ mod tests {
         assert_eq!(read(&series(MAX_SERIES)).unwrap().series.len(), MAX_SERIES);
         assert!(matches!(read(&series(MAX_SERIES + 1)), Err(WireError::TooManySeries)));
         let long = Window { start: 0, end: 11_000 * 60, step_seconds: 60 };
-        assert!(matches!(parse(series(1_000).as_bytes(), long), Err(WireError::TooManySeries)));
+        assert!(matches!(parse(series(1_000).as_bytes(), long, false), Err(WireError::TooManySeries)));
     }
 
     fn json() -> impl Strategy<Value = String> {
@@ -669,6 +838,8 @@ mod tests {
                 "metric",
                 "values",
                 "histograms",
+                "count",
+                "buckets",
                 "warnings",
                 "infos",
                 "error",
@@ -689,14 +860,18 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse(&bytes, WINDOW);
+            let _ = parse(&bytes, WINDOW, true);
         }
 
         #[test]
         fn no_json_makes_the_reader_panic(result in json(), body in json()) {
             let _ = read(&body);
-            if let Ok(reply) = read(&format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#)) {
-                prop_assert!(reply.series.iter().all(|series| series.values.len() == WINDOW.len()));
+            let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#);
+            for buckets in [false, true] {
+                if let Ok(Parsed { reply, .. }) = parse(body.as_bytes(), WINDOW, buckets) {
+                    prop_assert!(reply.series.iter().all(|series| series.values.len() == WINDOW.len()));
+                    let _ = crate::source::histogram::read(&reply.series, 0..WINDOW.len());
+                }
             }
         }
 
@@ -704,9 +879,9 @@ mod tests {
         fn a_reply_cut_or_changed_anywhere_does_not_panic(cut in 0..200_usize, byte in any::<u8>()) {
             let mut body = br#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[660,"1"],[780,"+Inf"]]}]},"warnings":["x"]}"#.to_vec();
             let at = cut % body.len();
-            prop_assert!(parse(&body[..at], WINDOW).is_err());
+            prop_assert!(parse(&body[..at], WINDOW, false).is_err());
             body[at] = byte;
-            let _ = parse(&body, WINDOW);
+            let _ = parse(&body, WINDOW, false);
         }
     }
 }

@@ -180,6 +180,104 @@ async fn a_prometheus_that_fails_costs_one_metric_and_passes_none() {
     suite.run(rows_of_any_store().into_iter().chain(rows()).collect()).await;
 }
 
+/// The values of the series of one bucket changed.
+fn bucket(le: &'static str, change: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static) -> Fault {
+    result(move |result| {
+        for series in result.as_array_mut().expect("a list").iter_mut().filter(|series| series["metric"]["le"] == le) {
+            let points = series["values"].as_array_mut().expect("points");
+            let changed = points.iter().enumerate().filter_map(|(i, point)| Some(json!([point[0], change(i, point[1].as_str()?)?])));
+            *points = changed.collect();
+        }
+    })
+}
+
+/// Where a metric's requests are read bucket by bucket: what breaks a histogram without breaking a series.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buckets_that_are_broken_are_named_and_pass_nothing_that_they_do_not_show() {
+    use Expected::{Error, Judged, NotPassed};
+    let prometheus = Prometheus::over(&openmetrics(&[Arm::healthy("healthy"), Arm::healthy("healthy-canary")]));
+    let mut config = config();
+    let latency =
+        r#"sum by (le) (increase(http_server_request_duration_seconds_bucket{by_requests="", pod=~"${scope}-[^-]+-[^-]+"}[${step}]))"#;
+    config["metrics"].as_array_mut().expect("metrics").push(json!({
+        "name": "latency", "kind": "distribution", "unit": "s", "direction": "increase", "queries": { "prometheus": latency }
+    }));
+    let suite = Suite {
+        store: store_at(prometheus.url()),
+        marker: "by_requests",
+        together: false,
+        broken: "latency",
+        config,
+        source: |url| json!({ "kind": "prometheus", "url": url }),
+    };
+    let without =
+        |le: &'static str| result(move |result| result.as_array_mut().expect("a list").retain(|series| series["metric"]["le"] != le));
+    let all = |result: &Value| {
+        let all = result.as_array().expect("a list").iter().find(|series| series["metric"]["le"] == "+Inf");
+        all.expect("all requests")["values"].as_array().expect("points").clone()
+    };
+    let rows = vec![
+        Row::new("500", status(500), Error(&["could not be reached", "500"])),
+        Row::new("without-inf", without("+Inf"), Error(&["no series with le=\"+Inf\"", "keep it"])),
+        Row::new(
+            "inf-alone",
+            result(|result| result.as_array_mut().expect("a list").retain(|series| series["metric"]["le"] == "+Inf")),
+            Error(&["only le=\"+Inf\" came", "keep the finite bounds"]),
+        ),
+        Row::new(
+            "without-le",
+            result(|result| result.as_array_mut().expect("a list").iter_mut().for_each(|series| series["metric"] = json!({}))),
+            Error(&["no bucket of a histogram", "sum by (le)"]),
+        ),
+        Row::new(
+            "le-in-words",
+            result(|result| result[0]["metric"]["le"] = json!("fast")),
+            Error(&["`fast` of the label `le` is no bound"]),
+        ),
+        Row::new("falling", bucket("2.5", |_, _| Some("0".to_owned())), Judged(&["the counts fall over rising bounds"])),
+        Row::new(
+            "midway",
+            bucket("0.5", |i, value| (i >= 30).then(|| value.to_owned())),
+            Judged(&["the bounds of the buckets changed: 0.5 were not there throughout"]),
+        ),
+        Row::new(
+            "nan-in-a-bucket",
+            bucket("0.5", |i, value| Some(if i % 7 == 0 { "NaN".to_owned() } else { value.to_owned() })),
+            Judged(&["the bounds of the buckets changed: 0.5"]),
+        ),
+        Row::new("nan-of-all", bucket("+Inf", |_, _| Some("NaN".to_owned())), Error(&["no series with le=\"+Inf\""])),
+        Row::new("nan", each(|_, at, _| json!([at, "NaN"])), NotPassed(&[])),
+        Row::new("infinite", bucket("+Inf", |_, _| Some("+Inf".to_owned())), NotPassed(&[])),
+        Row::new("no-series", result(|result| *result = json!([])), NotPassed(&[])),
+        Row::new(
+            "halves-of-requests",
+            each(|_, at, value| json!([at, (value.parse::<f64>().expect("a number") / 2.0).to_string()])),
+            Judged(&[]),
+        ),
+        Row::new(
+            "1001-buckets",
+            result(move |result| {
+                let all = all(result);
+                let bound = |i: usize| json!({ "metric": { "le": i.to_string() }, "values": all });
+                let other = json!({ "metric": { "le": "+Inf" }, "values": all });
+                *result = (1..=1001).map(bound).chain([other]).collect();
+            }),
+            Error(&["1001 bounds of buckets are more than 1000", "filter on `le`"]),
+        ),
+        Row::new(
+            "native-beside-classic",
+            result(move |result| {
+                let native =
+                    |point: &Value| json!([point[0], { "count": point[1], "sum": "1", "buckets": [[0, "0.05", "0.1", point[1]]] }]);
+                let histograms: Vec<Value> = all(result).iter().map(native).collect();
+                result.as_array_mut().expect("a list").push(json!({ "metric": {}, "histograms": histograms }));
+            }),
+            NotPassed(&["the native histograms of the reply were taken; 19 other series came beside them"]),
+        ),
+    ];
+    suite.run(rows).await;
+}
+
 /// Of a critical ratio the numerator alone, which is absent where there are no errors: a failed read must not be taken for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_numerator_that_cannot_be_read_is_not_taken_for_no_errors() {

@@ -77,7 +77,7 @@ fn queries_become_native_templates() {
         let converted = convert(config(name).to_string().as_bytes()).unwrap();
         let text = |query: &MetricQuery| match query {
             MetricQuery::Single(text) => text.clone(),
-            MetricQuery::Counts(_) => panic!("{query:?}"),
+            MetricQuery::Counts(_) | MetricQuery::Buckets(_) => panic!("{query:?}"),
         };
         let queries: Vec<_> = converted.config.metrics.iter().map(|metric| metric.queries.values().map(text).collect::<String>()).collect();
         (queries, converted)

@@ -1,12 +1,14 @@
 //! Ratios with counts: errors out of requests, conversions out of visits. The unit of observation is a request, the stratum an interval.
 
+use std::ops::Range;
+
 use super::tolerances;
 use crate::config::{Direction, Metric};
 use crate::evidence::{Looks, Points};
 use crate::explain;
 use crate::haldane::finding::Finding;
 use crate::haldane::ladder::{self, Claim, Rung, Size};
-use crate::haldane::past::{both_arms, one_series};
+use crate::haldane::past::{Windows, disjoint_windows};
 use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
 use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
@@ -21,8 +23,6 @@ use crate::threshold;
 
 /// Looks back at a growing window; of a plan with more of them, so many evenly spread ones.
 const MOST_LOOKS: u32 = 24;
-/// Placebo windows of counts, which do not overlap.
-const MOST_WINDOWS: usize = rule::MOST_WINDOWS;
 
 /// One arm, pooled over the window.
 pub(in crate::haldane) struct Pooled {
@@ -190,7 +190,7 @@ pub(in crate::haldane) fn absolute_tolerance(metric: &Metric) -> f64 {
 fn slices(points: &Points) -> (&[f64], &[f64]) {
     match points {
         Points::Counts { events, totals } => (events, totals),
-        Points::Values(_) => (&[], &[]),
+        Points::Values(_) | Points::Buckets(_) => (&[], &[]),
     }
 }
 
@@ -202,13 +202,8 @@ fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
 }
 
 /// Strata of both arms' intervals between two places, counted from the window's start.
-pub(in crate::haldane) fn strata_of(
-    cleaned: &Cleaned,
-    reading: Reading,
-    baseline: std::ops::Range<usize>,
-    canary: std::ops::Range<usize>,
-) -> Vec<Stratum> {
-    fn cut(points: &Points, range: std::ops::Range<usize>) -> (&[f64], &[f64]) {
+pub(in crate::haldane) fn strata_of(cleaned: &Cleaned, reading: Reading, baseline: Range<usize>, canary: Range<usize>) -> Vec<Stratum> {
+    fn cut(points: &Points, range: Range<usize>) -> (&[f64], &[f64]) {
         let (events, totals) = slices(points);
         let range = range.start.min(events.len())..range.end.min(events.len());
         (&events[range.clone()], &totals[range])
@@ -223,19 +218,10 @@ fn placebos(cleaned: &Cleaned, reading: Reading, aligned: bool) -> Vec<f64> {
     let canary = cleaned.canary.history.as_ref().unwrap_or(&none);
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
     let (b, c) = (slices(baseline), slices(canary));
-    let both = both_arms((b.0.len(), c.0.len()), n);
-    let (pairs, c) = if both.is_empty() && !cleaned.is_concurrent() { (one_series(b.0.len(), n), b) } else { (both, c) };
-    let mut last = usize::MAX;
+    let Windows { pairs, one_series } = disjoint_windows((b.0.len(), c.0.len()), n, cleaned.is_concurrent());
+    let c = if one_series { b } else { c };
     pairs
         .into_iter()
-        .filter(|pair| {
-            let apart = pair.canary.end <= last;
-            if apart {
-                last = pair.canary.start;
-            }
-            apart
-        })
-        .take(MOST_WINDOWS)
         .filter_map(|pair| {
             let strata = reading.strata((&b.0[pair.baseline.clone()], &b.1[pair.baseline]), (&c.0[pair.canary.clone()], &c.1[pair.canary]));
             let traffic = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count() * 2 >= strata.len();
@@ -245,8 +231,9 @@ fn placebos(cleaned: &Cleaned, reading: Reading, aligned: bool) -> Vec<f64> {
         .collect()
 }
 
-/// p-value of a regression over all looks of the plan so far; the look's own without a plan.
-fn p_over_looks(cleaned: &Cleaned, reading: Reading, aligned: bool, learnt: &[f64], plan: Option<Looks>, own: f64) -> f64 {
+/// p-value of a regression over all looks of the plan so far, given this look's own and that of the first intervals of both arms; the
+/// look's own without a plan.
+pub(super) fn over_looks(cleaned: &Cleaned, plan: Option<Looks>, own: f64, p_of: impl Fn(Range<usize>, Range<usize>) -> f64) -> f64 {
     let Some(plan) = plan else { return own };
     let (look, looks) = (plan.look.max(1), plan.looks.max(plan.look).max(1));
     let every = look.div_ceil(MOST_LOOKS).max(1);
@@ -254,13 +241,7 @@ fn p_over_looks(cleaned: &Cleaned, reading: Reading, aligned: bool, learnt: &[f6
     let part = |length: usize, i: u32| (length as f64 * f64::from(i) / f64::from(look)).round() as usize;
     // Counted back from this look, which is always among them.
     let seen = (0..look.div_ceil(every)).map(|back| look - back * every).map(|i| {
-        let p = if i == look {
-            own
-        } else {
-            let strata = strata_of(cleaned, reading, 0..if cleaned.grows_along() { part(n.0, i) } else { n.0 }, 0..part(n.1, i));
-            let compared = if aligned { Comparison::aligned(&strata, learnt) } else { Comparison::unaligned(&strata, learnt) };
-            compared.p()
-        };
+        let p = if i == look { own } else { p_of(0..if cleaned.grows_along() { part(n.0, i) } else { n.0 }, 0..part(n.1, i)) };
         (normal_isf(p.clamp(1e-300, 1.0 - 1e-12)), f64::from(i) / f64::from(looks))
     });
     sequential_p(seen)
@@ -285,7 +266,11 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let tolerance = tolerances(metric, learnt.len());
     let absolute = absolute_tolerance(metric);
     let size = m.size(tolerance, absolute);
-    let p_regressed = if size == Size::Beyond { p_over_looks(cleaned, reading, aligned, &learnt, context.looks, p) } else { p };
+    let earlier = |b: Range<usize>, c: Range<usize>| {
+        let strata = strata_of(cleaned, reading, b, c);
+        if aligned { Comparison::aligned(&strata, &learnt).p() } else { Comparison::unaligned(&strata, &learnt).p() }
+    };
+    let p_regressed = if size == Size::Beyond { over_looks(cleaned, context.looks, p, earlier) } else { p };
     let intervals = baseline.intervals.min(canary.intervals);
     let needed = rule::FEWEST.max(metric.min_points as usize);
     let healed = size == Size::Beyond && has_healed(subject, &m, tolerance);
@@ -302,6 +287,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         chances,
         neighbours: 1.0,
         admissible: m.intervals >= rule::FEW_INTERVALS && intervals >= rule::FEWEST && !healed,
+        early: false,
         visible: m.events >= rule::FEW_EVENTS,
         unexplained: size == Size::Beyond && p_independent <= rule::P_UNEXPLAINED,
         p_detectable: enough.then_some(p_detectable),
@@ -394,7 +380,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         variances: (excluded.rate * (1.0 - excluded.rate), excluded.baseline * (1.0 - excluded.baseline)),
         room: excluded.distance - m.shift,
         inflation,
-        detectable_rate: excluded.original(reading),
+        would: format!("exclude a rate of {}", explain::rate(excluded.original(reading))),
         rises: reading.rises(),
         limit: if reading.rises() { max } else { min },
         observed_seconds: context.observed_seconds,
@@ -410,11 +396,10 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
 
 /// Whether both arms are the same counts, which vary: no two arms are.
 fn is_one_series(cleaned: &Cleaned) -> bool {
-    let ((xb, mb), (xc, mc)) = (slices(&cleaned.baseline.points), slices(&cleaned.canary.points));
-    let equal = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
+    let (xb, mb) = slices(&cleaned.baseline.points);
     let varies = |values: &[f64]| values.iter().filter(|v| v.is_finite()).any(|v| Some(v) != values.iter().find(|v| v.is_finite()));
-    let seen = mc.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
-    cleaned.is_concurrent() && seen && equal(xb, xc) && equal(mb, mc) && (varies(mb) || varies(xb))
+    let seen = mb.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
+    seen && cleaned.is_one_series() && (varies(mb) || varies(xb))
 }
 
 /// The worsening that must be excluded for a pass, in the reading.
@@ -464,7 +449,7 @@ fn has_healed(subject: &Subject<'_>, m: &Measured, tolerance: super::Tolerances)
         return false;
     }
     let k = n.1.div_ceil(rule::HEALED.0);
-    let less = |baseline: std::ops::Range<usize>| {
+    let less = |baseline: Range<usize>| {
         let rates = m.reading.arms(pooled_rates(&strata_of(cleaned, m.reading, baseline, n.1 - k..n.1)));
         m.reading.worsening(rates) < rule::HEALED.1 * (tolerance.regressed * m.level).max(absolute_tolerance(subject.metric))
     };

@@ -107,7 +107,7 @@ pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &Measured) -> String {
 
 /// Events among values: a gauge or rate of which a rise is worse and that is nearly always 0. Its level is 0 whatever happens.
 pub(in crate::haldane) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
-    let by_level = subject.metric.kind == Kind::Events || subject.cleaned.is_counted();
+    let by_level = subject.metric.kind == Kind::Events || subject.cleaned.counts_requests();
     if by_level || subject.direction != Direction::Increase || !subject.is_sparse() {
         return None;
     }

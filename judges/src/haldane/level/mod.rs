@@ -3,6 +3,7 @@
 //! Each kind of metric reduces its data to one estimate with one standard error; all walk the same ladder.
 
 pub(super) mod counts;
+pub(super) mod distribution;
 pub(super) mod events;
 pub(super) mod value;
 
@@ -18,6 +19,7 @@ use crate::threshold::present;
 pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
     match subject.metric.kind {
         _ if subject.cleaned.is_counted() => counts::judge(finding, subject),
+        Kind::Distribution => distribution::judge(finding, subject),
         Kind::Events => events::judge(finding, subject),
         Kind::Value | Kind::Ratio => value::judge(finding, subject),
     }
@@ -62,8 +64,7 @@ fn sameness(subject: &Subject<'_>) -> Option<Same> {
         // A rate that is the same throughout was measured of requests that could have failed.
         return if subject.is_rate() { None } else { Some(Same::Constant) };
     }
-    let equal = b.len() == c.len() && b.iter().zip(c).all(|(b, c)| b == c || b.is_nan() && c.is_nan());
-    (equal && subject.cleaned.is_concurrent()).then_some(Same::Series)
+    subject.cleaned.is_one_series().then_some(Same::Series)
 }
 
 fn same_arms(mut finding: Finding, subject: &Subject<'_>, same: &Same) -> MetricResult {

@@ -347,7 +347,8 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
         levels: LEVELS,
         chances,
         neighbours: subject.rivals() as f64,
-        admissible: proved && !healed[0] && !noisy && !early,
+        admissible: proved && !healed[0] && !noisy,
+        early,
         visible: few >= rule::FEWEST && !in_one_bucket(subject),
         unexplained: beyond_by_sample && !history || against,
         // With a past, what is certainly beyond the tolerance and usual all the same is neither suspect nor acquitted.
@@ -357,7 +358,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     let means = m.means.map(|(effect, sigma)| {
         let p = legs.1 * p_of(effect * rule::REACHES, sigma);
         let size = bar.size(m, effect);
-        Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy && !early, unexplained: false, p_detectable: None, ..ranks }
+        Claim { size, p, p_alone: p, admissible: !healed[1] && !noisy, unexplained: false, p_detectable: None, ..ranks }
     });
     (ranks, means)
 }

@@ -1,0 +1,851 @@
+//! Distributions: the buckets of a histogram. The unit of observation is a request, the stratum an interval.
+//!
+//! A metric asks one question for each of its quantiles. The first is answered by the whole distribution (van Elteren's test), every
+//! other one by the share of requests slower than one bound near it; sizes are shifts of the quantiles themselves.
+
+use std::ops::Range;
+
+use super::counts::{self, over_looks};
+use super::{Tolerances, tolerances};
+use crate::config::{Direction, Metric};
+use crate::evidence::{Buckets, Points, Spacing};
+use crate::explain;
+use crate::haldane::finding::Finding;
+use crate::haldane::ladder::{self, Claim, Rung, Size};
+use crate::haldane::past::{self, Windows};
+use crate::haldane::rule;
+use crate::haldane::subject::Subject;
+use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
+use crate::quality::Cleaned;
+use crate::remedy::{self, RatioTraffic};
+use crate::scorecard::{
+    AppliedLimit, CurvePoint, DistributionNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, QuantileNumbers, Reason, Share,
+    Status,
+};
+use crate::stats::Z_95;
+use crate::stats::strata::{Comparison, Stratum, deviate};
+use crate::stats::van_elteren;
+use crate::threshold;
+
+/// Most points of the curves that a scorecard shows.
+const MOST_CURVE_POINTS: usize = 60;
+
+/// Both arms' rows over some intervals. What is missing has no requests.
+struct Rows<'a> {
+    baseline: Vec<&'a [f64]>,
+    canary: Vec<&'a [f64]>,
+    aligned: bool,
+}
+
+/// A row without requests, as long as any.
+static NOTHING: [f64; crate::buckets::MAX_BOUNDS + 1] = [0.0; crate::buckets::MAX_BOUNDS + 1];
+
+fn rows_of(buckets: &Buckets, range: Range<usize>) -> Vec<&[f64]> {
+    let nothing = NOTHING.get(..buckets.width()).unwrap_or(&NOTHING);
+    let of = |row: &'_ [f64]| row.first().is_some_and(|count| count.is_finite());
+    let range = range.start.min(buckets.len())..range.end.min(buckets.len());
+    let length = range.len();
+    buckets.rows().skip(range.start).take(length).map(|row| if of(row) { row } else { nothing }).collect()
+}
+
+impl<'a> Rows<'a> {
+    fn of(baseline: (&'a Buckets, Range<usize>), canary: (&'a Buckets, Range<usize>), aligned: bool) -> Self {
+        Self { baseline: rows_of(baseline.0, baseline.1), canary: rows_of(canary.0, canary.1), aligned }
+    }
+
+    /// The arm that is asked about and the other, where slower is worse or faster is.
+    fn turned(&self, slower_is_worse: bool) -> (&[&'a [f64]], &[&'a [f64]]) {
+        if slower_is_worse { (&self.canary, &self.baseline) } else { (&self.baseline, &self.canary) }
+    }
+
+    /// Requests slower than a bound, interval by interval.
+    fn strata(&self, bound: usize, slower_is_worse: bool) -> Vec<Stratum> {
+        let (asked, other) = self.turned(slower_is_worse);
+        let at = |rows: &[&[f64]], i: usize| rows.get(i).map_or((0.0, 0.0), |row| (row.iter().skip(bound + 1).sum(), row.iter().sum()));
+        (0..asked.len().max(other.len()))
+            .map(|i| {
+                let ((events, total), (other_events, other_total)) = (at(asked, i), at(other, i));
+                Stratum { events, total, other_events, other_total }
+            })
+            .collect()
+    }
+
+    /// The whole distributions, with what is known of earlier windows.
+    fn whole(&self, slower_is_worse: bool, placebos: &[f64]) -> van_elteren::Whole {
+        let (asked, other) = self.turned(slower_is_worse);
+        if self.aligned {
+            van_elteren::aligned(asked.iter().copied().zip(other.iter().copied()), placebos)
+        } else {
+            van_elteren::unaligned(asked, other, placebos)
+        }
+    }
+
+    /// The evidence of one question.
+    fn compared(&self, evidence: Evidence, slower_is_worse: bool, placebos: &[f64]) -> Comparison {
+        match evidence {
+            Evidence::Whole => self.whole(slower_is_worse, placebos).compared,
+            Evidence::Above(bound) => {
+                let strata = self.strata(bound, slower_is_worse);
+                if self.aligned { Comparison::aligned(&strata, placebos) } else { Comparison::unaligned(&strata, placebos) }
+            }
+        }
+    }
+
+    /// Whether both arms have requests in at least half of the intervals.
+    fn seen(&self) -> bool {
+        let busy = |rows: &[&[f64]]| rows.iter().filter(|row| row.iter().sum::<f64>() > 0.0).count() * 2 >= rows.len();
+        busy(&self.baseline) && busy(&self.canary)
+    }
+}
+
+/// What a question is answered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// The whole distribution.
+    Whole,
+    /// The share of requests slower than a bound.
+    Above(usize),
+}
+
+/// Both arms pooled over the intervals: shares of requests slower than each bound, standardised to the same intervals.
+struct Shapes {
+    /// The baseline's and the canary's.
+    slower: (Vec<f64>, Vec<f64>),
+    /// Of both arms together, as they are.
+    pooled: Vec<f64>,
+    /// Requests in each bucket, of the baseline and of the canary.
+    sums: (Vec<f64>, Vec<f64>),
+    /// Requests of the baseline and of the canary.
+    totals: (f64, f64),
+}
+
+impl Shapes {
+    fn of(rows: &Rows<'_>, width: usize) -> Self {
+        let bounds = width.saturating_sub(1);
+        let add = |sums: &mut Vec<f64>, row: &[f64]| sums.iter_mut().zip(row).for_each(|(sum, count)| *sum += count);
+        let pooled = |rows: &[&[f64]]| {
+            let mut sums = vec![0.0; width];
+            rows.iter().for_each(|row| add(&mut sums, row));
+            sums
+        };
+        let sums = (pooled(&rows.baseline), pooled(&rows.canary));
+        let totals = (sums.0.iter().sum::<f64>(), sums.1.iter().sum::<f64>());
+        // Requests above each bound, added from the last bucket down, so that none is exactly 0.
+        let above = |row: &[f64]| {
+            let mut sums = vec![0.0; bounds];
+            let mut sum = 0.0;
+            for (slot, count) in sums.iter_mut().zip(row.iter().skip(1)).rev() {
+                sum += count;
+                *slot = sum;
+            }
+            sums
+        };
+        let (above_b, above_c) = (above(&sums.0), above(&sums.1));
+        let over = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
+        let slower = if rows.aligned {
+            let (mut b, mut c, mut weight) = (vec![0.0; width], vec![0.0; width], 0.0);
+            for (row_b, row_c) in rows.baseline.iter().zip(&rows.canary) {
+                let (mb, mc) = (row_b.iter().sum::<f64>(), row_c.iter().sum::<f64>());
+                let q = over(mc, mb + mc);
+                weight += q * mb;
+                b.iter_mut().zip(*row_b).for_each(|(sum, count)| *sum += q * count);
+                c.iter_mut().zip(*row_c).for_each(|(sum, count)| *sum += (1.0 - q) * count);
+            }
+            let shares = |sums: &[f64]| above(sums).into_iter().map(|x| over(x, weight)).collect::<Vec<f64>>();
+            (shares(&b), shares(&c))
+        } else {
+            let shares = |above: &[f64], total: f64| above.iter().map(|x| over(*x, total)).collect::<Vec<f64>>();
+            (shares(&above_b, totals.0), shares(&above_c, totals.1))
+        };
+        let pooled = above_b.iter().zip(&above_c).map(|(b, c)| over(b + c, totals.0 + totals.1)).collect();
+        Self { slower, pooled, sums, totals }
+    }
+}
+
+/// One quantile of both arms.
+pub(in crate::haldane) struct Question {
+    tau: f64,
+    /// Whether it stands in the way of a pass.
+    required: bool,
+    slower_is_worse: bool,
+    /// The quantile of baseline and canary, in the unit, and their 90 % intervals.
+    quantiles: (f64, f64),
+    /// Shift, above 0 is worse, and its 90 % interval.
+    pub(in crate::haldane) shift: f64,
+    interval: (f64, f64),
+    /// The bucket in which the baseline's lies.
+    bucket: usize,
+    bound: usize,
+    resolved: bool,
+    /// Where the quantile of the arm that is not asked about lies above the last bound: the shares slower than that, asked and other.
+    beyond_bounds: Option<(f64, f64)>,
+    /// Requests slower than the bound, and their shares: baseline, canary.
+    slower: ((f64, f64), (f64, f64)),
+    evidence: Evidence,
+    compared: Comparison,
+    inflation: f64,
+    /// Requests of the asked arm slower than the bound, and its intervals with some.
+    events: f64,
+    intervals: usize,
+    /// Value that must be excluded for a pass; how far from it what was seen is, as a share; and whether it may pass at all.
+    detectable: f64,
+    room: f64,
+    may_pass: bool,
+    windows: usize,
+}
+
+impl Question {
+    fn name(&self) -> String {
+        format!("p{}", explain::digits(100.0 * self.tau))
+    }
+
+    pub(in crate::haldane) fn relative(&self) -> f64 {
+        ratio_to(self.shift, self.quantiles.0.abs())
+    }
+
+    /// How large the shift is.
+    fn size(&self, tolerance: Tolerances, absolute: f64) -> Size {
+        let reaches = |relative: f64| {
+            if let Some((asked, other)) = self.beyond_bounds {
+                let rise = (asked - other) * rule::REACHES;
+                return rise > 0.0 && rise >= rule::RATE_POINTS * 0.01 && rise >= relative * other.min(1.0 - other);
+            }
+            let shift = self.shift * rule::REACHES;
+            shift > 0.0 && shift >= absolute && shift >= relative * self.quantiles.0.abs()
+        };
+        if self.resolved || self.beyond_bounds.is_some() {
+            Size::of(reaches(tolerance.suspect), reaches(tolerance.regressed))
+        } else {
+            Size::Small
+        }
+    }
+
+    /// p-value that the canary's quantile is as far off as must be detectable.
+    fn p_detectable(&self, totals: (f64, f64)) -> f64 {
+        let error = self.error(totals);
+        if error > 0.0 && self.may_pass { self.compared.p_of(self.room / error) } else { 1.0 }
+    }
+
+    /// Standard error of a share as large as the quantile's, of both arms.
+    fn error(&self, totals: (f64, f64)) -> f64 {
+        let over = |total: f64| if total > 0.0 { 1.0 / total } else { 0.0 };
+        (self.tau * (1.0 - self.tau) * (over(totals.0) + over(totals.1))).sqrt()
+    }
+}
+
+/// Smallest shift worth acting on, in the unit: as stated, else 5 ms of what is a time.
+pub(in crate::haldane) fn absolute_tolerance(metric: &Metric) -> f64 {
+    let default = metric.seconds_in_unit().map_or(0.0, |seconds| rule::LEAST_LATENCY / seconds);
+    metric.tolerance.absolute.unwrap_or(default)
+}
+
+/// Deviates of earlier windows of one question: its place among them, its evidence, and which arm is asked about.
+type Learn<'a> = &'a dyn Fn(Evidence, bool) -> Vec<f64>;
+
+/// What both arms say over some intervals.
+pub(in crate::haldane) struct Measured {
+    pub(in crate::haldane) questions: Vec<Question>,
+    theta: f64,
+    shapes: Shapes,
+}
+
+/// Answers every question of a metric by some intervals of both arms, whose buckets are the same.
+fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, learn: Learn<'_>) -> Measured {
+    let shapes = Shapes::of(rows, bounds.len() + 1);
+    let theta = rows.whole(true, &[]).theta;
+    let cdf = |slower: &[f64]| slower.iter().map(|share| 1.0 - share).collect::<Vec<f64>>();
+    let cdfs = (cdf(&shapes.slower.0), cdf(&shapes.slower.1));
+    let absolute = absolute_tolerance(metric);
+    let at = |cdf: &[f64], tau: f64| crate::buckets::quantile(cdf, bounds, tau, spacing);
+    let last = bounds.len();
+    let lower_edge = |j: usize| if j > 0 { bounds.get(j - 1).copied().unwrap_or(0.0) } else { bounds.first().map_or(0.0, |b| b.min(0.0)) };
+    let question = |(i, (tau, optional)): (usize, (f64, bool))| {
+        let (b, c) = (at(&cdfs.0, tau), at(&cdfs.1, tau));
+        let slower_is_worse = match metric.direction {
+            Direction::Increase => true,
+            Direction::Decrease => false,
+            Direction::Either if c.0 == b.0 => theta >= 0.5,
+            Direction::Either => c.0 > b.0,
+        };
+        let turn = |pair: (f64, f64)| if slower_is_worse { pair } else { (pair.1, pair.0) };
+        let (slower_asked, slower_other) =
+            if slower_is_worse { (&shapes.slower.1, &shapes.slower.0) } else { (&shapes.slower.0, &shapes.slower.1) };
+        let (asked, other) = if slower_is_worse { (c, b) } else { (b, c) };
+        // The bound whose odds are nearest to the quantile's.
+        let target = (1.0 - tau) / tau;
+        let off = |j: usize| {
+            let share = shapes.pooled.get(j).copied().unwrap_or(0.0);
+            (share.max(1e-9) / (1.0 - share).max(1e-9) / target).ln().abs()
+        };
+        let nearest = |among: &dyn Fn(usize) -> bool| (0..last).filter(|j| among(*j)).min_by(|x, y| off(*x).total_cmp(&off(*y)));
+        let between = |j: usize| slower_other[j] <= 1.0 - tau && slower_asked[j] >= 1.0 - tau;
+        let first = nearest(&|_| true).unwrap_or(0);
+        let near = off(first) <= rule::RESOLVED.ln() || between(first);
+        let parting = if near { None } else { nearest(&between) };
+        let (bound, resolved) = (parting.unwrap_or(first), near || parting.is_some());
+        let evidence = if i == 0 { Evidence::Whole } else { Evidence::Above(bound) };
+        let placebos = learn(evidence, slower_is_worse);
+        let compared = rows.compared(evidence, slower_is_worse, &placebos);
+        let inflation = compared.inflation();
+        let strata = rows.strata(bound, slower_is_worse);
+        let shift = asked.0 - other.0;
+        // What must be excluded: so much above the quantile of the other arm, or above the lower edge of a wide bucket that holds most.
+        let held = |j: usize| {
+            let of = |sums: &[f64]| sums.get(j).copied().unwrap_or(0.0);
+            ratio_to(of(&shapes.sums.0) + of(&shapes.sums.1), shapes.totals.0 + shapes.totals.1)
+        };
+        let wide = bounds.get(other.1).is_some_and(|upper| upper - lower_edge(other.1) > absolute);
+        let low = if held(other.1) > 0.5 && wide { lower_edge(other.1) } else { other.0 };
+        let detectable = low + (metric.detectable * low.abs()).max(absolute);
+        let at_most = bounds.partition_point(|bound| *bound <= detectable * (1.0 + 1e-9));
+        let share = at_most.checked_sub(1).and_then(|k| slower_asked.get(k)).copied().unwrap_or(1.0);
+        // Woodruff's intervals, combined by MOVER.
+        let ends = |cdf: &[f64], total: f64| {
+            let half = if total > 0.0 { Z_95 * (tau * (1.0 - tau) * inflation / total).sqrt() } else { 1.0 };
+            (at(cdf, (tau - half).max(0.0)).0, at(cdf, (tau + half).min(1.0)).0)
+        };
+        let (ends_b, ends_c) = (ends(&cdfs.0, shapes.totals.0), ends(&cdfs.1, shapes.totals.1));
+        let rise = c.0 - b.0;
+        let below = ((c.0 - ends_c.0).powi(2) + (ends_b.1 - b.0).powi(2)).sqrt();
+        let above = ((ends_c.1 - c.0).powi(2) + (b.0 - ends_b.0).powi(2)).sqrt();
+        let interval = if slower_is_worse { (rise - below, rise + above) } else { (-rise - above, -rise + below) };
+        let requests = |sums: &[f64]| sums.iter().skip(bound + 1).sum::<f64>();
+        let slower = (
+            (requests(&shapes.sums.0), shapes.slower.0.get(bound).copied().unwrap_or(0.0)),
+            (requests(&shapes.sums.1), shapes.slower.1.get(bound).copied().unwrap_or(0.0)),
+        );
+        let top = |slower: &[f64]| slower.last().copied().unwrap_or(0.0);
+        Question {
+            tau,
+            required: !optional || (1.0 - tau) * shapes.totals.1 >= rule::MIN_SLOW,
+            slower_is_worse,
+            quantiles: (b.0, c.0),
+            shift,
+            interval,
+            bucket: b.1,
+            bound,
+            resolved,
+            beyond_bounds: (other.1 >= last).then(|| turn((top(&shapes.slower.1), top(&shapes.slower.0)))),
+            slower,
+            evidence,
+            inflation,
+            compared,
+            events: strata.iter().map(|one| one.events).sum(),
+            intervals: strata.iter().filter(|one| one.events > 0.0).count(),
+            detectable,
+            room: 1.0 - tau - share,
+            may_pass: other.1 < last,
+            windows: placebos.len(),
+        }
+    };
+    let questions = metric.asked_quantiles().into_iter().enumerate().map(question).collect();
+    Measured { questions, theta, shapes }
+}
+
+/// The arms' buckets; both have the same bounds.
+fn arms(cleaned: &Cleaned) -> Option<(&Buckets, &Buckets)> {
+    match (&cleaned.baseline.points, &cleaned.canary.points) {
+        (Points::Buckets(baseline), Points::Buckets(canary)) => Some((baseline, canary)),
+        _ => None,
+    }
+}
+
+/// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have.
+fn pairs_up(cleaned: &Cleaned, (baseline, canary): (&Buckets, &Buckets)) -> bool {
+    let busy = |total: &f64| *total > 0.0;
+    let shared = baseline.totals().iter().zip(canary.totals()).filter(|(b, c)| busy(b) && busy(c)).count();
+    let seen = |buckets: &Buckets| buckets.totals().iter().filter(|total| busy(total)).count();
+    cleaned.is_aligned() && shared * 2 >= seen(baseline).max(seen(canary))
+}
+
+/// Deviates of placebo windows, which do not overlap.
+fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_worse: bool) -> Vec<f64> {
+    let of = |points: &Option<Points>| match points {
+        Some(Points::Buckets(buckets)) => Some(buckets.clone()),
+        _ => None,
+    };
+    let Some(baseline) = of(&cleaned.baseline.history) else { return Vec::new() };
+    let canary = of(&cleaned.canary.history);
+    let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
+    let lengths = (baseline.len(), canary.as_ref().map_or(0, Buckets::len));
+    let Windows { pairs, one_series } = past::disjoint_windows(lengths, n, cleaned.is_concurrent());
+    let canary = if one_series { Some(&baseline) } else { canary.as_ref() };
+    let Some(canary) = canary else { return Vec::new() };
+    let deviate = |pair: past::Placebo| {
+        let rows = Rows::of((&baseline, pair.baseline), (canary, pair.canary), aligned);
+        rows.seen().then(|| match evidence {
+            Evidence::Above(bound) if aligned => deviate(&rows.strata(bound, slower_is_worse)),
+            evidence => rows.compared(evidence, slower_is_worse, &[]).z,
+        })
+    };
+    pairs.into_iter().filter_map(deviate).collect()
+}
+
+/// What some intervals of a metric say by themselves.
+pub(in crate::haldane) fn part(subject: &Subject<'_>, baseline: Range<usize>, canary: Range<usize>, aligned: bool) -> Option<Measured> {
+    let (b, c) = arms(subject.cleaned)?;
+    let rows = Rows::of((b, baseline), (c, canary), aligned);
+    Some(measure(subject.metric, b.bounds(), b.spacing(), &rows, &|_, _| Vec::new()))
+}
+
+impl Measured {
+    /// What the ladder is asked of each quantile by these intervals alone, for so many chances.
+    pub(in crate::haldane) fn claims(&self, metric: &Metric, chances: f64) -> Vec<(Claim, &Question)> {
+        let asked = self.asked();
+        let absolute = absolute_tolerance(metric);
+        let claim = |question: &Question| {
+            let p = (asked * question.compared.p()).min(1.0);
+            Claim {
+                size: question.size(tolerances(metric, question.windows), absolute),
+                p,
+                p_alone: p,
+                levels: counts::LEVELS,
+                chances,
+                admissible: question.intervals >= rule::FEW_INTERVALS,
+                visible: question.events >= rule::FEW_EVENTS,
+                ..Claim::certain(Size::Small)
+            }
+        };
+        self.questions.iter().map(|question| (claim(question), question)).collect()
+    }
+
+    /// Questions that can convict, by which their p-values are multiplied.
+    fn asked(&self) -> f64 {
+        self.questions.iter().filter(|question| question.resolved).count().max(1) as f64
+    }
+}
+
+/// Whether the last third of the canary shows less than half of the tolerance in a quantile, against the whole baseline and, where the arms
+/// align, the same intervals of it.
+fn has_healed(subject: &Subject<'_>, i: usize, question: &Question, tolerance: Tolerances) -> bool {
+    let n = (subject.cleaned.baseline.points.len(), subject.cleaned.canary.points.len());
+    if n.1 < rule::RECENT.2 || question.beyond_bounds.is_some() {
+        return false;
+    }
+    let k = n.1.div_ceil(rule::HEALED.0);
+    let least = (tolerance.regressed * question.quantiles.0.abs()).max(absolute_tolerance(subject.metric));
+    let less = |baseline: Range<usize>, aligned: bool| {
+        let last = part(subject, baseline, n.1 - k..n.1, aligned);
+        last.and_then(|last| {
+            let now = last.questions.get(i)?;
+            let shift = if now.slower_is_worse == question.slower_is_worse { now.shift } else { -now.shift };
+            Some(shift < rule::HEALED.1 * least)
+        })
+        .unwrap_or(false)
+    };
+    less(0..n.0, false) && (!subject.cleaned.is_aligned() || less(n.0 - k..n.0, true))
+}
+
+pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+    let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
+    let Some((baseline, canary)) = arms(cleaned) else {
+        finding.decide(Status::Error, Reason::Mismatch, Mode::None, "there are no buckets".to_owned());
+        return finding.close();
+    };
+    let busy = canary.totals().iter().filter(|total| **total > 0.0).count();
+    if cleaned.is_one_series() && busy >= rule::FEWEST {
+        let sentence =
+            "both arms are one and the same buckets, interval by interval, so that nothing is compared; does the query tell them apart?";
+        finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
+        return finding.close();
+    }
+    let n = (baseline.len(), canary.len());
+    let aligned = pairs_up(cleaned, (baseline, canary));
+    let rows = Rows::of((baseline, 0..n.0), (canary, 0..n.1), aligned);
+    let m = measure(metric, baseline.bounds(), baseline.spacing(), &rows, &|evidence, slower| placebos(cleaned, aligned, evidence, slower));
+    let asked = m.asked();
+    let totals = m.shapes.totals;
+    let absolute = absolute_tolerance(metric);
+    let intervals =
+        [baseline, canary].map(|arm| arm.totals().iter().filter(|total| total.is_finite()).count()).into_iter().min().unwrap_or(0);
+    let needed = rule::FEWEST.max(metric.min_points as usize);
+    let enough = totals.1 >= metric.min_requests as f64 && totals.0 > 0.0 && intervals >= needed;
+    let chances = (context.live_counts as f64 / rule::FREE_RATIOS).max(1.0);
+    let answers: Vec<Answer<'_>> = m
+        .questions
+        .iter()
+        .enumerate()
+        .map(|(i, question)| {
+            let tolerance = tolerances(metric, question.windows);
+            let size = question.size(tolerance, absolute);
+            let p = (asked * question.compared.p()).min(1.0);
+            let p_independent = (asked * question.compared.p_independent()).min(1.0);
+            let again = |b: Range<usize>, c: Range<usize>| {
+                let learnt = placebos(cleaned, aligned, question.evidence, question.slower_is_worse);
+                let rows = Rows::of((baseline, b), (canary, c), aligned);
+                (asked * rows.compared(question.evidence, question.slower_is_worse, &learnt).p()).min(1.0)
+            };
+            let p_looks = if size == Size::Beyond { over_looks(cleaned, context.looks, p, again) } else { p };
+            let healed = size == Size::Beyond && has_healed(subject, i, question, tolerance);
+            let p_detectable = if question.required { question.p_detectable(totals) } else { 0.0 };
+            let claim = Claim {
+                size,
+                p: p_looks,
+                p_alone: p,
+                p_dependent: 0.0,
+                levels: counts::LEVELS,
+                chances,
+                neighbours: 1.0,
+                admissible: question.intervals >= rule::FEW_INTERVALS && intervals >= rule::FEWEST && !healed,
+                early: false,
+                visible: question.events >= rule::FEW_EVENTS,
+                unexplained: size == Size::Beyond && p_independent <= rule::P_UNEXPLAINED,
+                p_detectable: enough.then_some(p_detectable),
+                p_pass: rule::P_PASS / context.passing_looks(),
+            };
+            Answer { question, claim, rung: ladder::walk(&claim), tolerance, p_independent, healed, p_detectable }
+        })
+        .collect();
+    finding.result.distribution = Some(numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
+    let windows = m.questions.iter().map(|question| question.windows).max().unwrap_or(0);
+    finding.result.history = (windows > 0).then(|| HistoryNumbers { windows, window_points: n.0.max(n.1), spread: None, clock: None });
+    let tolerance = tolerances(metric, windows);
+    finding.result.limit = Some(AppliedLimit {
+        relative: tolerance.regressed,
+        absolute,
+        from: tolerance.from.to_owned(),
+        p: rule::P_COUNTS / chances / asked,
+        proved_from: None,
+        instance_spread: None,
+    });
+    // Of equally grave ones the surest.
+    let gravest = answers.iter().max_by(|a, b| a.rung.cmp(&b.rung).then(b.claim.p_alone.total_cmp(&a.claim.p_alone)));
+    let Some(gravest) = gravest else { return finding.close() };
+    let words = Words { metric, m: &m, bounds: baseline.bounds(), absolute, intervals };
+    match gravest.rung {
+        Rung::Regressed => {
+            let also = also(&answers, gravest, Rung::Regressed);
+            let sentence = format!("{}; {}{also}", words.moved(gravest), words.limit(gravest));
+            finding.decide(Status::Regressed, Reason::Shift, Mode::Distribution, sentence);
+            return finding.close();
+        }
+        Rung::Suspect => {
+            let (reason, sentence) = words.suspicion(gravest, &rows);
+            finding.decide(Status::Suspect, reason, Mode::Distribution, sentence);
+            or_by_limit(&mut finding, threshold::decide_distribution(metric, canary));
+            return finding.close();
+        }
+        Rung::Acquitted | Rung::Open => {}
+    }
+    if answers.iter().all(|answer| answer.rung == Rung::Acquitted) {
+        let sentence = words.acquittal(&answers);
+        finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Distribution, sentence);
+        return finding.close();
+    }
+    if intervals < needed {
+        finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(intervals as u64, "interval")));
+    }
+    if totals.1 < metric.min_requests as f64 {
+        let seen = explain::count(totals.1.round() as u64, "canary request");
+        finding.guard(Guard::FewRequests, format!("{seen} where {} are needed", metric.min_requests));
+    }
+    let open: Vec<&Answer<'_>> =
+        answers.iter().filter(|answer| answer.question.required && answer.p_detectable > answer.claim.p_pass).collect();
+    for answer in &open {
+        finding.guard(Guard::CouldNotDetect, words.open(answer));
+    }
+    // All of the open questions must be settled: the one that takes most decides.
+    let traffic = |answer: &&Answer<'_>| {
+        let question = answer.question;
+        RatioTraffic {
+            canary_total: totals.1,
+            canary_rate: 0.0,
+            baseline_total: totals.0,
+            variances: (question.tau * (1.0 - question.tau), question.tau * (1.0 - question.tau)),
+            room: if question.may_pass { question.room } else { 0.0 },
+            inflation: question.inflation,
+            would: format!(
+                "exclude a {} of {} to {}",
+                if question.slower_is_worse { "rise" } else { "fall" },
+                question.name(),
+                explain::quantity(metric, question.detectable)
+            ),
+            rises: question.slower_is_worse,
+            limit: None,
+            observed_seconds: context.observed_seconds,
+            missing_intervals: needed.saturating_sub(intervals),
+            step_seconds: context.step_seconds,
+        }
+    };
+    let settling: Vec<RatioTraffic> = open.iter().map(traffic).collect();
+    finding.result.remedies = remedy::for_distribution(metric, &settling);
+    let coarse: Vec<String> = open.iter().filter_map(|answer| words.too_coarse(answer)).collect();
+    finding.result.remedies.extend(coarse.into_iter().map(|sentence| crate::scorecard::Remedy::Configure { sentence }));
+    fall_back(&mut finding, threshold::decide_distribution(metric, canary));
+    finding.close()
+}
+
+/// One question and where it stands.
+struct Answer<'a> {
+    question: &'a Question,
+    claim: Claim,
+    rung: Rung,
+    tolerance: Tolerances,
+    p_independent: f64,
+    healed: bool,
+    p_detectable: f64,
+}
+
+/// "; so did p95 and p99".
+fn also(answers: &[Answer<'_>], gravest: &Answer<'_>, rung: Rung) -> String {
+    let others: Vec<String> = answers
+        .iter()
+        .filter(|answer| answer.rung == rung && answer.question.tau != gravest.question.tau)
+        .map(|answer| format!("{} ({})", answer.question.name(), explain::change(sign(answer.question) * answer.question.relative())))
+        .collect();
+    if others.is_empty() { String::new() } else { format!("; so did {}", others.join(" and ")) }
+}
+
+/// +1 where a rise is worse.
+fn sign(question: &Question) -> f64 {
+    if question.slower_is_worse { 1.0 } else { -1.0 }
+}
+
+/// The sentences of one metric.
+struct Words<'a> {
+    metric: &'a Metric,
+    m: &'a Measured,
+    bounds: &'a [f64],
+    absolute: f64,
+    intervals: usize,
+}
+
+impl Words<'_> {
+    fn quantity(&self, value: f64) -> String {
+        explain::quantity(self.metric, value)
+    }
+
+    /// "p95 rose 41 ms (+28 %, 90 % interval 22 ms to 63 ms) from 146 ms to 187 ms: 6.1 % of 14920 canary requests were slower than 250
+    /// ms, 3.9 % of 15080 in the baseline (p 2e-6 over 30 intervals, bursts allowed for)".
+    fn moved(&self, answer: &Answer<'_>) -> String {
+        let question = answer.question;
+        format!("{}: {}", self.shift(question), self.evidence(answer))
+    }
+
+    fn shift(&self, question: &Question) -> String {
+        let (sign, (before, after)) = (sign(question), question.quantiles);
+        let name = question.name();
+        if let Some((asked, other)) = question.beyond_bounds {
+            let last = self.quantity(self.bounds.last().copied().unwrap_or(0.0));
+            let (canary, baseline) = if question.slower_is_worse { (asked, other) } else { (other, asked) };
+            return format!(
+                "{name} lies above the last bucket bound in the baseline; {} of the canary's requests are slower than that ({last}), {} of the baseline's",
+                explain::rate(canary),
+                explain::rate(baseline)
+            );
+        }
+        if question.shift == 0.0 {
+            return format!("{name} did not move from {}", self.quantity(before));
+        }
+        let verb = if after > before { "rose" } else { "fell" };
+        let at_least = if (after - self.bounds.last().copied().unwrap_or(f64::INFINITY)).abs() == 0.0 { "at least " } else { "" };
+        // As it was reported, whichever way is worse.
+        let (low, high) = if sign > 0.0 { question.interval } else { (-question.interval.1, -question.interval.0) };
+        format!(
+            "{name} {verb} {at_least}{} ({}, 90 % interval {} to {}) from {} to {}",
+            explain::difference(self.metric, question.shift.abs()),
+            explain::change(sign * question.relative()),
+            explain::difference(self.metric, low),
+            explain::difference(self.metric, high),
+            self.quantity(before),
+            self.quantity(after)
+        )
+    }
+
+    fn evidence(&self, answer: &Answer<'_>) -> String {
+        let question = answer.question;
+        let p = explain::digits(answer.claim.p);
+        let over = format!("p {p} over {}, bursts allowed for", explain::count(self.intervals as u64, "interval"));
+        if question.evidence == Evidence::Whole {
+            let pairs = explain::rate(self.m.theta);
+            return format!("a canary request was slower than a baseline request in {pairs} of pairs ({over})");
+        }
+        let ((_, of_baseline), (_, of_canary)) = question.slower;
+        format!(
+            "{} of {} canary requests were slower than {}, {} of {} in the baseline ({over})",
+            explain::rate(of_canary),
+            explain::digits(self.m.shapes.totals.1),
+            self.quantity(self.bounds.get(question.bound).copied().unwrap_or(0.0)),
+            explain::rate(of_baseline),
+            explain::digits(self.m.shapes.totals.0)
+        )
+    }
+
+    fn limit(&self, answer: &Answer<'_>) -> String {
+        let absolute = (self.absolute > 0.0).then(|| explain::difference(self.metric, self.absolute));
+        explain::limit(sign(answer.question), answer.tolerance.regressed, absolute)
+    }
+
+    fn suspicion(&self, answer: &Answer<'_>, rows: &Rows<'_>) -> (Reason, String) {
+        let (question, claim) = (answer.question, &answer.claim);
+        let limit = self.limit(answer);
+        if answer.healed {
+            return (Reason::Healed, format!("was worse at first, no longer: {}; {limit}", self.moved(answer)));
+        }
+        if claim.p_alone > rule::P_SUSPECT {
+            let sentence = format!(
+                "{}; chance alone cannot explain it (p {} if requests are independent), bursts could (p {}): {}",
+                self.shift(question),
+                explain::digits(answer.p_independent),
+                explain::digits(claim.p_alone),
+                concentration(question, rows)
+            );
+            return (Reason::Bursts, sentence);
+        }
+        if claim.size == Size::Beyond && !claim.admissible {
+            let seen =
+                if question.intervals == 1 { "one interval".to_owned() } else { explain::count(question.intervals as u64, "interval") };
+            return (Reason::Shift, format!("{}; all of it in {seen}, which proves nothing", self.moved(answer)));
+        }
+        let why = if claim.size == Size::Beyond {
+            format!("{} would prove it", explain::digits(claim.levels.regressed.0 / claim.chances))
+        } else {
+            "beyond the smaller tolerance".to_owned()
+        };
+        (Reason::Shift, format!("{}; {why}; {limit}", self.moved(answer)))
+    }
+
+    fn acquittal(&self, answers: &[Answer<'_>]) -> String {
+        let named = |required: bool| {
+            let names: Vec<String> =
+                answers.iter().filter(|answer| answer.question.required == required).map(|answer| answer.question.name()).collect();
+            names.join(" and ")
+        };
+        let required = answers.iter().filter(|answer| answer.question.required);
+        let levels: Vec<String> = required
+            .map(|answer| {
+                let (question, (before, after)) = (answer.question, answer.question.quantiles);
+                format!(
+                    "{} {} to {}, where {} would have shown",
+                    question.name(),
+                    self.quantity(before),
+                    self.quantity(after),
+                    self.quantity(question.detectable)
+                )
+            })
+            .collect();
+        let left = answers.iter().find(|answer| !answer.question.required).map(|answer| {
+            let needed = rule::MIN_SLOW / (1.0 - answer.question.tau);
+            let seen = explain::digits(self.m.shapes.totals.1);
+            format!("; {} is not judged: {seen} canary requests, {} are needed", named(false), explain::digits(needed))
+        });
+        let fraction = answers.first().map_or(0.0, |answer| answer.tolerance.regressed);
+        format!("no quantile moved beyond {}: {}{}", explain::rate(fraction), levels.join("; "), left.unwrap_or_default())
+    }
+
+    fn open(&self, answer: &Answer<'_>) -> String {
+        let question = answer.question;
+        let name = question.name();
+        if !question.may_pass {
+            return format!("{name} lies above the last bucket bound ({})", self.quantity(self.bounds.last().copied().unwrap_or(0.0)));
+        }
+        let detectable = self.quantity(question.detectable);
+        let seen = explain::digits(self.m.shapes.totals.1);
+        let bursts = if question.inflation >= 2.0 {
+            format!(
+                "; slow requests come in bursts here (they vary {} times as much as independent ones)",
+                explain::digits(question.inflation)
+            )
+        } else {
+            String::new()
+        };
+        if question.room <= 0.0 {
+            return format!(
+                "{seen} canary requests leave open whether {name} is {detectable}: too many of them are about as slow as that{bursts}"
+            );
+        }
+        format!("{seen} canary requests leave open whether {name} is {detectable}{bursts}")
+    }
+
+    /// What bounds would tell of a quantile that lies in a wide bucket.
+    fn too_coarse(&self, answer: &Answer<'_>) -> Option<String> {
+        let question = answer.question;
+        if question.may_pass && question.room > 0.0 && question.resolved {
+            return None;
+        }
+        if !question.may_pass {
+            let last = self.quantity(self.bounds.last().copied().unwrap_or(0.0));
+            return Some(format!("add bucket bounds above {last}, where {} lies", question.name()));
+        }
+        let upper = self.bounds.get(question.bucket)?;
+        let lower = question.bucket.checked_sub(1).and_then(|j| self.bounds.get(j)).copied().unwrap_or(0.0);
+        Some(format!("add bucket bounds between {} and {}, where {} lies", self.quantity(lower), self.quantity(*upper), question.name()))
+    }
+}
+
+/// "71 % of the excess lies in 3 of 30 intervals".
+fn concentration(question: &Question, rows: &Rows<'_>) -> String {
+    let strata = rows.strata(question.bound, question.slower_is_worse);
+    let usual = question.slower.0.1.min(question.slower.1.1);
+    let mut excess: Vec<f64> = strata.iter().map(|one| (one.events - usual * one.total).max(0.0)).collect();
+    excess.sort_unstable_by(|a, b| b.total_cmp(a));
+    let all: f64 = excess.iter().sum();
+    let share = ratio_to(excess.iter().take(rule::FEW_INTERVALS).sum(), all);
+    let few = rule::FEW_INTERVALS.min(strata.len());
+    format!("{} of the excess lies in {few} of {} intervals", explain::rate(if share.is_finite() { share } else { 0.0 }), strata.len())
+}
+
+fn numbers(m: &Measured, answers: &[Answer<'_>], bounds: &[f64], aligned: bool, plan: bool) -> DistributionNumbers {
+    let quantile = |answer: &Answer<'_>| {
+        let question = answer.question;
+        let share = |(requests, share): (f64, f64)| Share { requests, share };
+        QuantileNumbers {
+            quantile: question.tau,
+            baseline: question.quantiles.0,
+            canary: question.quantiles.1,
+            shift: question.shift,
+            relative_shift: finite(question.relative()),
+            shift_interval: Some(Interval { level: 0.9, low: finite(question.interval.0), high: finite(question.interval.1) }),
+            bucket: (question.bucket.checked_sub(1).and_then(|j| bounds.get(j)).copied(), bounds.get(question.bucket).copied()),
+            bound: bounds.get(question.bound).copied().unwrap_or(0.0),
+            resolved: question.resolved,
+            slower_baseline: share(question.slower.0),
+            slower_canary: share(question.slower.1),
+            z: question.compared.z,
+            p: answer.claim.p_alone,
+            p_independent: answer.p_independent,
+            p_looks: (plan && answer.claim.size == Size::Beyond).then_some(answer.claim.p),
+            inflation: question.inflation,
+            detectable: question.detectable,
+            p_detectable: question.p_detectable(m.shapes.totals),
+            required: question.required,
+            status: match answer.rung {
+                Rung::Regressed => Status::Regressed,
+                Rung::Suspect => Status::Suspect,
+                Rung::Acquitted if answer.question.required => Status::Pass,
+                Rung::Acquitted | Rung::Open => Status::Inconclusive,
+            },
+        }
+    };
+    DistributionNumbers {
+        requests_baseline: m.shapes.totals.0,
+        requests_canary: m.shapes.totals.1,
+        cles: m.theta,
+        aligned,
+        quantiles: answers.iter().map(quantile).collect(),
+        curve: curve(m, bounds),
+    }
+}
+
+/// Both cumulative distributions, from the first bound that any request is below to the last that any is above.
+fn curve(m: &Measured, bounds: &[f64]) -> Vec<CurvePoint> {
+    let point =
+        |(j, bound): (usize, &f64)| CurvePoint { bound: *bound, baseline: 1.0 - m.shapes.slower.0[j], canary: 1.0 - m.shapes.slower.1[j] };
+    let all: Vec<CurvePoint> = bounds.iter().enumerate().map(point).collect();
+    let tells = |one: &CurvePoint| one.baseline.max(one.canary) > 0.0 && one.baseline.min(one.canary) < 1.0;
+    let first = all.iter().position(tells).unwrap_or(0).saturating_sub(1);
+    let last = all.iter().rposition(tells).map_or(all.len(), |last| (last + 2).min(all.len()));
+    let shown = all.get(first..last).unwrap_or_default();
+    if shown.len() <= MOST_CURVE_POINTS {
+        return shown.to_vec();
+    }
+    let at = |i: usize| shown.get(i * (shown.len() - 1) / (MOST_CURVE_POINTS - 1)).copied();
+    (0..MOST_CURVE_POINTS).filter_map(at).collect()
+}
+
+/// "its last 5 intervals are worse: p95 140 ms where the baseline has 90 ms".
+pub(in crate::haldane) fn recent_words(subject: &Subject<'_>, question: &Question, p: f64) -> String {
+    let (before, after) = question.quantiles;
+    let at = |value: f64| explain::quantity(subject.metric, value);
+    format!("{} is {} where the baseline has {} (p {})", question.name(), at(after), at(before), explain::digits(p))
+}
