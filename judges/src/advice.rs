@@ -104,6 +104,6 @@ fn say_what_it_rests_on(judgement: &mut Judgement) {
     let all = counted().count();
     if judged * 2 < all {
         let all = explain::count(all as u64, "metric");
-        judgement.summary = format!("rests on {judged} of {all}; {}", judgement.summary);
+        judgement.summary = format!("{}; rests on {judged} of {all}", judgement.summary);
     }
 }

@@ -434,7 +434,7 @@ pub enum MetricQuery {
 
 /// The query of a ratio that counts the requests slower than a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "BTreeMap<String, String>", deny_unknown_fields)]
 pub struct BucketQuery {
     /// The requests in each bucket within one step, such as `sum by (le) (increase(..._bucket{...}[${step}]))`.
     pub buckets: String,
@@ -442,12 +442,35 @@ pub struct BucketQuery {
 
 /// The two queries of a ratio.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "BTreeMap<String, String>", deny_unknown_fields)]
 pub struct CountQuery {
     /// Events within one step, such as failed requests.
     pub numerator: String,
     /// Everything that could have been such an event within one step, such as all requests.
     pub denominator: String,
+}
+
+// Lists of texts would be read as these objects too, field by field.
+impl TryFrom<BTreeMap<String, String>> for BucketQuery {
+    type Error = &'static str;
+
+    fn try_from(mut fields: BTreeMap<String, String>) -> Result<Self, &'static str> {
+        match (fields.remove("buckets"), fields.is_empty()) {
+            (Some(buckets), true) => Ok(Self { buckets }),
+            _ => Err("has `buckets` and nothing else"),
+        }
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for CountQuery {
+    type Error = &'static str;
+
+    fn try_from(mut fields: BTreeMap<String, String>) -> Result<Self, &'static str> {
+        match (fields.remove("numerator"), fields.remove("denominator"), fields.is_empty()) {
+            (Some(numerator), Some(denominator), true) => Ok(Self { numerator, denominator }),
+            _ => Err("has `numerator` and `denominator` and nothing else"),
+        }
+    }
 }
 
 /// Smallest shift worth acting on.

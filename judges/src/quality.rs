@@ -84,6 +84,15 @@ impl CleanArm {
         }
     }
 
+    /// Multiplies the window's values by a share of the traffic, stated or seen. Nobody says how it was split before the window.
+    fn scale(&mut self, factor: f64) {
+        if let Points::Values(values) = &mut self.points {
+            values.iter_mut().for_each(|v| *v *= factor);
+        }
+        self.instances.iter_mut().flat_map(|one| &mut one.values).for_each(|v| *v *= factor);
+        self.history = None;
+    }
+
     /// The arm's values; the rate of each interval for counts, its median for buckets.
     pub(crate) fn values(&self) -> Vec<f64> {
         values(&self.points)
@@ -96,12 +105,16 @@ impl CleanArm {
 
     /// The intervals of a ratio in which the arm reported, as (events, totals); empty for values.
     pub(crate) fn counted(&self) -> (Vec<f64>, Vec<f64>) {
-        match &self.points {
-            Points::Values(_) | Points::Buckets(_) => (Vec::new(), Vec::new()),
-            Points::Counts { events, totals } => {
-                events.iter().zip(totals).filter(|(x, m)| x.is_finite() && m.is_finite()).map(|(x, m)| (*x, *m)).unzip()
-            }
-        }
+        self.counts().unzip()
+    }
+
+    /// The same, one by one.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (f64, f64)> {
+        let (events, totals): (&[f64], &[f64]) = match &self.points {
+            Points::Values(_) | Points::Buckets(_) => (&[], &[]),
+            Points::Counts { events, totals } => (events, totals),
+        };
+        events.iter().copied().zip(totals.iter().copied()).filter(|(x, m)| x.is_finite() && m.is_finite())
     }
 
     /// The values whose presence shows that the target was up: totals for counts.
@@ -185,7 +198,9 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
     // Points of different steps are not of the same time.
     let step = |i: usize| evidence.step_seconds_of(i).to_bits();
     let mut of_step: BTreeMap<u64, Vec<&Cleaned>> = BTreeMap::new();
-    for (i, cleaned) in first.iter().enumerate() {
+    // Only zeros for what is absent ask who else reports.
+    let asked = config.metrics.iter().any(|metric| metric.absent_means_zero);
+    for (i, cleaned) in first.iter().enumerate().filter(|_| asked) {
         if let Ok(cleaned) = cleaned {
             of_step.entry(step(i)).or_default().push(cleaned);
         }
@@ -256,12 +271,9 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     let warmup = warmup_points(config.warmup, evidence.step_seconds, evidence.step_seconds_of(i));
     let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(metric, arm, name, warmup, &mut warnings);
     let (mut clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
-    if let (true, Some(share), Points::Values(values)) = (metric.traffic, split(evidence), &mut clean_canary.points) {
+    if let (true, Some(share), Points::Values(_)) = (metric.traffic, split(evidence), &clean_canary.points) {
         let factor = (1.0 - share) / share;
-        values.iter_mut().for_each(|v| *v *= factor);
-        clean_canary.instances.iter_mut().flat_map(|i| &mut i.values).for_each(|v| *v *= factor);
-        // Nobody says how the traffic was split before the window.
-        clean_canary.history = None;
+        clean_canary.scale(factor);
         let share = explain::rate(share);
         warnings.push(format!(
             "the canary's values were multiplied by {} for its stated share of {share} of the traffic",
@@ -450,6 +462,18 @@ impl Cleaned {
         Self { baseline, canary: self.canary.between(from, to), warnings: self.warnings.clone(), ..*self }
     }
 
+    /// The same with the canary's values brought to the baseline's level: what is left is how both moved. `None` for what has no values and
+    /// where a level is not above 0.
+    pub(crate) fn brought_level(&self) -> Option<Self> {
+        let factor = level(&self.baseline)? / level(&self.canary).filter(|level| *level > 0.0)?;
+        if !matches!(self.canary.points, Points::Values(_)) || factor <= 0.0 || !factor.is_finite() {
+            return None;
+        }
+        let mut even = self.clone();
+        even.canary.scale(factor);
+        Some(even)
+    }
+
     /// Whether both arms grow from look to look. A baseline that lies before the canary and is not of its length was complete at the
     /// first; one of its length is the canary's window some time earlier.
     pub(crate) fn grows_along(&self) -> bool {
@@ -501,16 +525,16 @@ impl Cleaned {
             return false;
         }
         if self.is_counted() {
-            let events = |arm: &CleanArm| arm.counted().0.iter().any(|x| *x > 0.0);
-            return events(&self.baseline) || events(&self.canary);
+            return self.baseline.counts().chain(self.canary.counts()).any(|(x, _)| x > 0.0);
         }
         if let (Points::Buckets(b), Points::Buckets(c)) = (&self.baseline.points, &self.canary.points) {
             let (b, c) = (b.sums(), c.sums());
             let all: f64 = b.iter().chain(&c).sum();
             return all > 0.0 && !b.iter().zip(&c).any(|(b, c)| b + c == all);
         }
-        let all: Vec<f64> = self.baseline.values().into_iter().chain(self.canary.values()).filter(|v| v.is_finite()).collect();
-        all.iter().any(|v| *v != all[0])
+        let all = || liveness(&self.baseline.points).iter().chain(liveness(&self.canary.points)).filter(|v| v.is_finite());
+        let first = all().next();
+        all().any(|v| Some(v) != first)
     }
 }
 
@@ -520,11 +544,11 @@ fn level(arm: &CleanArm) -> Option<f64> {
         return buckets.quantile_of(&buckets.sums(), 0.5);
     }
     if let Points::Counts { .. } = arm.points {
-        let (events, totals) = arm.counted();
-        let total: f64 = totals.iter().sum();
-        return (total > 0.0).then(|| events.iter().sum::<f64>() / total);
+        let (events, total) = arm.counts().fold((0.0, 0.0), |(events, total), (x, m)| (events + x, total + m));
+        return (total > 0.0).then(|| events / total);
     }
-    crate::stats::Sample::of_present(&arm.values()).ok().map(|sample| sample.median())
+    let present: Vec<f64> = liveness(&arm.points).iter().filter(|v| v.is_finite()).map(|v| v + 0.0).collect();
+    (!present.is_empty()).then(|| crate::stats::median_of(present))
 }
 
 /// Points that a warm-up of so many steps takes at the step of a metric.

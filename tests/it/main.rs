@@ -15,6 +15,7 @@ mod kayenta;
 mod lint;
 mod load;
 mod prometheus;
+mod real_histograms;
 mod real_prometheus;
 mod replay;
 mod reports;

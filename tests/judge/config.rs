@@ -147,6 +147,51 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
+fn what_a_distribution_may_say_is_said_where_it_stands_and_what_not_is_refused() {
+    let metric = |fields: serde_json::Value| {
+        let mut metric =
+            json!({ "name": "a", "kind": "distribution", "unit": "ms", "direction": "increase", "queries": { "prometheus": "h" } });
+        for (name, value) in fields.as_object().expect("fields") {
+            metric[name] = value.clone();
+        }
+        document(json!({ "metrics": [metric] }))
+    };
+    for fine in [
+        json!({}),
+        json!({ "quantiles": [0.25, 0.5, 0.999], "bucket_unit": "s", "per_instance": "pod" }),
+        json!({ "limits": { "p99": { "max": 800 }, "p50": { "max": 100 }, "share": { "slower_than": 250, "max": 0.05 } } }),
+        json!({ "kind": "ratio", "slower_than": "250ms", "queries": { "prometheus": { "buckets": "h" } } }),
+        json!({ "kind": "ratio", "slower_than": 0.25, "unit": null, "queries": { "prometheus": { "buckets": "h" } } }),
+    ] {
+        assert!(CheckedConfig::from_value(metric(fine.clone())).is_ok(), "{fine}");
+    }
+    for (pointer, words, fields) in [
+        ("/metrics/0/quantiles/1", "0.5 does not rise above 0.5", json!({ "quantiles": [0.5, 0.5] })),
+        ("/metrics/0/quantiles/0", "95 is no quantile", json!({ "quantiles": [95] })),
+        ("/metrics/0/quantiles", "only a distribution has quantiles", json!({ "kind": "value", "quantiles": [0.5] })),
+        ("/metrics/0/limits/max", "`p99: {max: 800}`", json!({ "limits": { "max": 800 } })),
+        ("/metrics/0/limits/p99", "only a distribution", json!({ "kind": "value", "limits": { "p99": { "max": 800 } } })),
+        ("/metrics/0/limits/share", "is no limit", json!({ "limits": { "share": { "slower_than": 250, "max": 5 } } })),
+        ("/metrics/0/accumulating", "of no use to a distribution", json!({ "accumulating": true })),
+        ("/metrics/0/bucket_unit", "`seconds?` is converted", json!({ "bucket_unit": "seconds?" })),
+        ("/metrics/0/bucket_unit", "only buckets have bounds", json!({ "kind": "value", "bucket_unit": "s" })),
+        ("/metrics/0/slower_than", "makes a ratio of buckets", json!({ "slower_than": "250ms" })),
+        (
+            "/metrics/0/slower_than",
+            "`unit` none",
+            json!({ "kind": "ratio", "unit": "requests", "slower_than": "250ms", "queries": { "prometheus": { "buckets": "h" } } }),
+        ),
+        ("/metrics/0/slower_than", "`fast` is no length of time", json!({ "kind": "ratio", "slower_than": "fast" })),
+        ("/metrics/0/queries/prometheus", "give slower_than", json!({ "kind": "ratio", "queries": { "prometheus": { "buckets": "h" } } })),
+        ("/metrics/0/queries/prometheus", "`buckets: ...`", json!({ "kind": "ratio", "slower_than": "250ms" })),
+    ] {
+        let found = problems(metric(fields.clone()));
+        let said = found.iter().any(|problem| problem.pointer == pointer && problem.message.contains(words));
+        assert!(said, "{fields}: {found:?}");
+    }
+}
+
+#[test]
 fn a_value_of_the_wrong_type_is_refused_where_it_stands() {
     refused_at(
         "/metrics/0/tolerance/relative",
@@ -155,7 +200,11 @@ fn a_value_of_the_wrong_type_is_refused_where_it_stands() {
     );
     refused_at("/metrics", &["invalid type"], document(json!({ "metrics": { "name": "a" } })));
     let query = json!({ "metrics": [{ "name": "a", "queries": { "prometheus": ["up"] } }] });
-    refused_at("/metrics/0/queries/prometheus", &["a query text, or an object with `numerator` and `denominator`"], document(query));
+    refused_at(
+        "/metrics/0/queries/prometheus",
+        &["a query text, an object with `numerator` and `denominator`, or one with `buckets`"],
+        document(query),
+    );
     for not_an_object in ["", "null", "- a", "42", "text"] {
         let refused = CheckedConfig::from_yaml(not_an_object).expect_err(not_an_object);
         assert_eq!(refused.problems[0].pointer, "", "{not_an_object:?}: {refused}");

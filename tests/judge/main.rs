@@ -13,5 +13,6 @@ mod properties;
 mod random;
 mod reference;
 mod scenarios;
+mod sentences;
 mod simulation;
 mod simulation_distributions;

@@ -5,7 +5,7 @@ use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Looks,
 use haldane_judges::scorecard::{Judgement, MetricResult, Status};
 use haldane_judges::stats::differences::{hodges_lehmann, kth_difference};
 use haldane_judges::stats::mann_whitney::mann_whitney;
-use haldane_judges::stats::{Sample, binomial, dependence, paired};
+use haldane_judges::stats::{Sample, binomial, dependence, median_of, paired};
 use haldane_judges::{JudgeName, judge};
 use proptest::prelude::*;
 use serde_json::json;
@@ -123,6 +123,12 @@ proptest! {
         all.sort_by(f64::total_cmp);
         let k = 1 + ((all.len() - 1) as f64 * at) as usize;
         prop_assert_eq!(kth_difference(&x, &y, k), all[k - 1]);
+    }
+
+    #[test]
+    fn a_median_by_selection_is_that_of_the_sorted_values(values in sample(40)) {
+        let sorted = Sample::new(values.clone()).unwrap();
+        prop_assert_eq!(median_of(values) + 0.0, sorted.median());
     }
 
     #[test]

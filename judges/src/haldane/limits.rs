@@ -8,7 +8,7 @@ use super::{Observation, rule};
 use crate::evidence::{Buckets, Points};
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, ThresholdNumbers};
-use crate::stats::binomial::clopper_pearson;
+use crate::stats::binomial::{RateBounds, clopper_pearson};
 use crate::threshold;
 
 pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
@@ -115,18 +115,19 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
 fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
     let limits = subject.metric.limits;
     let (b, c) = (Pooled::of(&subject.cleaned.baseline), Pooled::of(&subject.cleaned.canary));
-    let past = |arm: &Pooled| limits.max.is_some_and(|max| arm.bounds.low > max) || limits.min.is_some_and(|min| arm.bounds.high < min);
+    let bounds = c.bounds();
+    let past = |bounds: RateBounds| limits.max.is_some_and(|max| bounds.low > max) || limits.min.is_some_and(|min| bounds.high < min);
     let (events, totals) = subject.cleaned.canary.counted();
     let worse = events
         .iter()
         .zip(&totals)
         .filter(|(x, m)| **m > 0.0 && (limits.max.is_some_and(|max| **x > max * **m) || limits.min.is_some_and(|min| **x < min * **m)));
-    let seen = c.total > 0.0 && past(&c);
+    let seen = c.total > 0.0 && past(bounds);
     // One bad interval is seen, and proves nothing.
     let proved = seen && worse.count() >= rule::FEW_INTERVALS;
-    let both = b.total > 0.0 && past(&b);
+    let both = b.total > 0.0 && past(b.bounds());
     let limit = threshold::limit_words(subject.metric, limits.max, limits.min, true);
     let so = if both { format!("; the baseline's {} is past it too", explain::rate(b.rate)) } else { String::new() };
-    let between = format!("the rate lies between {} and {}", explain::rate(c.bounds.low), explain::rate(c.bounds.high));
+    let between = format!("the rate lies between {} and {}", explain::rate(bounds.low), explain::rate(bounds.high));
     (walk(&Claim::certain(Size::of(seen, proved && !both))), format!("{between}, past the limit ({limit}){so}"))
 }

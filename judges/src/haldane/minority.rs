@@ -10,7 +10,7 @@ use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation};
 use crate::stats::hypergeometric::hypergeometric_sf;
-use crate::stats::{median_of_sorted, normal_isf, normal_sf, quantile_of_sorted};
+use crate::stats::{Sample, median_of, median_of_sorted, normal_isf, normal_sf, quantile_of_sorted};
 
 /// How many points of each arm are past something.
 #[derive(Debug, Clone, Copy)]
@@ -93,24 +93,26 @@ struct Side {
 }
 
 fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
-    let (b, c) = (ascending(&subject.baseline, sign), ascending(&subject.canary, sign));
-    if b.len().min(c.len()) < rule::MINORITY.1 {
+    let samples = subject.samples.as_ref()?;
+    if samples.baseline.len().min(samples.canary.len()) < rule::MINORITY.1 {
         return None;
     }
-    let (worst_b, worst_c) = (worst_mean(&b), worst_mean(&c));
-    let (median_b, median_c) = (median_of_sorted(&b), median_of_sorted(&c));
+    let turned = |sample: &'_ Sample| if sign < 0.0 { sample.negated() } else { sample.clone() };
+    let (b, c) = (turned(&samples.baseline), turned(&samples.canary));
+    let (b, c) = (b.sorted(), c.sorted());
+    let (worst_b, worst_c) = (worst_mean(b), worst_mean(c));
+    let (median_b, median_c) = (median_of_sorted(b), median_of_sorted(c));
     let moved = worst_c - worst_b;
     if moved <= 0.0 || moved < subject.absolute_tolerance() {
         return None;
     }
     let relative = ratio_to(moved, median_b.abs());
     let times = (worst_c - median_b) / (worst_b - median_b).max(1e-300);
-    let mut distances: Vec<f64> = b.iter().map(|v| (v - median_b).abs()).chain(c.iter().map(|v| (v - median_c).abs())).collect();
-    distances.sort_unstable_by(f64::total_cmp);
-    let in_noise = ratio_to(moved, 1.4826 * median_of_sorted(&distances));
     if relative < rule::MINORITY_SHIFT.0 {
         return None;
     }
+    let distances = b.iter().map(|v| (v - median_b).abs()).chain(c.iter().map(|v| (v - median_c).abs()));
+    let in_noise = ratio_to(moved, 1.4826 * median_of(distances.collect()));
     let usual = usual(subject, sign);
     // A second look at the same points; only a regression knows how many metrics and looks there are.
     let large = |chances: f64| {
@@ -126,7 +128,7 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
     if !large(rule::MINORITY_SUSPECT) {
         return None;
     }
-    let mut pooled: Vec<f64> = b.iter().chain(&c).copied().collect();
+    let mut pooled: Vec<f64> = b.iter().chain(c).copied().collect();
     pooled.sort_unstable_by(f64::total_cmp);
     let at = |quantile: f64| {
         let cut = quantile_of_sorted(&pooled, quantile);

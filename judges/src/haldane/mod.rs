@@ -119,10 +119,19 @@ pub(crate) fn judge_metrics(
         .enumerate()
         .map(|(i, (metric, cleaned))| {
             let context = Context { step_seconds: evidence.step_seconds_of(i), ..context };
-            let to_confirm = cleaned.as_ref().ok().filter(|_| metric.confirm > 1).cloned();
-            let result = judge_one(metric, cleaned, context);
-            let result = match to_confirm {
-                Some(cleaned) => looks::confirmed(result, metric, &cleaned, context),
+            let judged = |cleaned: Result<Cleaned, Unjudged>| {
+                let to_confirm = cleaned.as_ref().ok().filter(|_| metric.confirm > 1).cloned();
+                let result = judge_one(metric, cleaned, context);
+                match to_confirm {
+                    Some(cleaned) => looks::confirmed(result, metric, &cleaned, context),
+                    None => result,
+                }
+            };
+            let unstated = metric.traffic && evidence.canary_share.is_none();
+            let unsplit = cleaned.as_ref().ok().filter(|cleaned| unstated && cleaned.is_concurrent()).cloned();
+            let result = judged(cleaned);
+            let result = match unsplit {
+                Some(cleaned) => traffic::without_share(result, || Some(judged(Ok(cleaned.brought_level()?)))),
                 None => result,
             };
             traffic::discounted(result, metric, traffic)

@@ -7,7 +7,7 @@ use super::level::tolerances;
 use super::level::value::{self, Arms, Bar, Measured};
 use super::subject::Subject;
 use super::{Observation, ratio_to, rule};
-use crate::config::Kind;
+use crate::config::{Direction, Kind};
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
@@ -20,11 +20,10 @@ fn view(n: usize) -> Option<usize> {
 }
 
 /// The relative shift of the canary's last points against those of the baseline, turned so that more is worse.
-fn relative_shift(rate: bool, sign: f64, canary: &[f64], baseline: &[f64]) -> Option<f64> {
-    let (c, b) = (Sample::of_present(canary).ok()?, Sample::of_present(baseline).ok()?);
-    let shift = if rate { c.mean() - b.mean() } else { crate::stats::differences::hodges_lehmann(&c, &b) };
-    let level = if rate { b.mean() } else { b.median() }.abs();
-    Some(ratio_to(sign * shift, level))
+fn relative_shift(means: bool, sign: f64, c: &Sample, b: &Sample) -> f64 {
+    let shift = if means { c.mean() - b.mean() } else { crate::stats::differences::hodges_lehmann(c, b) };
+    let level = if means { b.mean() } else { b.median() }.abs();
+    ratio_to(sign * shift, level)
 }
 
 /// Whether a worsening of the whole window has provably gone: its last third shows less than half of the tolerance, against the whole
@@ -37,14 +36,15 @@ pub(super) fn has_healed(subject: &Subject<'_>, m: &Measured, bar: &Bar, means: 
         return false;
     }
     let (before, last) = subject.canary.split_at(n - n.div_ceil(rule::HEALED.0));
+    let sample = |values: &[f64]| Sample::of_present(values).ok();
     let less = |baseline: &[f64]| {
-        let relative = relative_shift(m.rate || means, m.sign, last, baseline);
+        let relative = sample(last).zip(sample(baseline)).map(|(last, b)| relative_shift(m.rate || means, m.sign, &last, &b));
         relative.is_some_and(|relative| relative < rule::HEALED.1 * bar.tolerance.regressed)
     };
-    let turned = |values: &[f64]| Sample::of_present(values).map(|sample| if m.sign < 0.0 { sample.negated() } else { sample });
-    let better = || match (turned(before), turned(last)) {
-        (Ok(before), Ok(last)) => mann_whitney(&before, &last).p.greater <= rule::P_RANK,
-        _ => false,
+    let turned = |values: &[f64]| sample(values).map(|sample| if m.sign < 0.0 { sample.negated() } else { sample });
+    let better = || {
+        let parts = turned(before).zip(turned(last));
+        parts.is_some_and(|(before, last)| mann_whitney(&before, &last).p.greater <= rule::P_RANK)
     };
     let aligned = subject.cleaned.is_aligned();
     less(&subject.baseline) && (!aligned || less(&subject.baseline[subject.baseline.len() - last.len()..])) && better()
@@ -93,26 +93,32 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
         return None;
     }
     let chances = rule::RECENT_CHANCES * subject.chances();
+    // Most views show nothing, which costs one shift to see.
+    let tolerance = tolerances(subject.metric, rule::FULL_PAST).regressed;
+    let sign = match subject.direction {
+        Direction::Increase => 1.0,
+        Direction::Decrease => -1.0,
+        Direction::Either => 0.0,
+    };
+    let (recent_sample, whole_sample) = (Sample::of_present(recent).ok()?, subject.samples.as_ref()?);
+    let shows_nothing = |against: &Sample| {
+        let cheap = sign != 0.0 && subject.past.has_no_clock();
+        cheap && relative_shift(subject.is_rate(), sign, &recent_sample, against) * rule::REACHES < tolerance
+    };
     let mut views = Vec::with_capacity(2);
+    // The same intervals first, whose shift costs less; each must show it.
+    if aligned && shows_nothing(&Sample::of_present(last).ok()?) || shows_nothing(&whole_sample.baseline) {
+        return None;
+    }
     for against in [&baseline[..], last].into_iter().take(if aligned { 2 } else { 1 }) {
         let arms = Arms { baseline: against, canary: recent, ..value::whole(subject) };
-        // Most views show nothing, which costs one shift to see.
-        let tolerance = tolerances(subject.metric, rule::FULL_PAST).regressed;
-        let sign = match subject.direction {
-            crate::config::Direction::Increase => 1.0,
-            crate::config::Direction::Decrease => -1.0,
-            crate::config::Direction::Either => 0.0,
-        };
-        if sign != 0.0 && subject.past.has_no_clock() && relative_shift(arms.rate, sign, recent, against)? * rule::REACHES < tolerance {
-            return None;
-        }
         let m = value::measure(&arms)?;
         let (claim, _) = value::claims(subject, &m, chances, [false; 2]);
         let gross = value::is_gross(&m);
         views.push((graded(&claim), gross, m));
     }
     let rung = together(views.iter().map(|(seen, gross, _)| (*seen, *gross)));
-    let (_, _, m) = views.first()?;
+    let (_, _, m) = views.first().filter(|_| rung >= Rung::Suspect)?;
     let sign = m.sign * subject.original_sign();
     let change = explain::change(if subject.mirror.is_some() { 1.0 } else { sign } * ratio_to(m.shift, m.level));
     let of = if subject.mirror.is_some() { " of what is left to the bound" } else { "" };
@@ -122,7 +128,7 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
         if sign > 0.0 { "up by" } else { "down by" },
         explain::difference(subject.metric, m.shift.abs())
     );
-    if rung < Rung::Suspect { None } else { observation(rung, Mode::Statistical, sentence) }
+    observation(rung, Mode::Statistical, sentence)
 }
 
 fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<Observation> {
@@ -160,28 +166,35 @@ fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     if cleaned.is_aligned() {
         views.push((n.0.saturating_sub(k)..n.0, true));
     }
-    let views: Vec<((bool, bool), counts::Measured)> = views
-        .into_iter()
-        .map(|(baseline, aligned)| {
-            let strata = counts::strata_of(cleaned, reading, baseline, recent.clone());
-            let m = counts::Measured::of(&strata, reading, aligned, &[]);
-            let p = m.compared.p();
-            let claim = Claim {
-                size: m.size(tolerance, absolute),
-                p,
-                p_alone: p,
-                p_dependent: 0.0,
-                levels: counts::LEVELS,
-                chances,
-                admissible: m.intervals >= rule::FEW_INTERVALS,
-                visible: m.events >= rule::FEW_EVENTS,
-                ..Claim::certain(Size::Small)
-            };
-            (graded(&claim), m)
-        })
-        .collect();
+    // Each view must show it, and most show nothing; the same intervals first, which are fewer.
+    let mut strata = Vec::with_capacity(views.len());
+    for (baseline, aligned) in views.into_iter().rev() {
+        let view = counts::strata_of(cleaned, reading, baseline, recent.clone());
+        if counts::size(&view, reading, aligned, tolerance, absolute) < Size::Beyond {
+            return None;
+        }
+        strata.push((view, aligned));
+    }
+    let mut seen = Vec::with_capacity(strata.len());
+    for (strata, aligned) in strata.into_iter().rev() {
+        let m = counts::Measured::of(&strata, reading, aligned, &[]);
+        let p = m.compared.p();
+        let claim = Claim {
+            size: m.size(tolerance, absolute),
+            p,
+            p_alone: p,
+            p_dependent: 0.0,
+            levels: counts::LEVELS,
+            chances,
+            admissible: m.intervals >= rule::FEW_INTERVALS,
+            visible: m.events >= rule::FEW_EVENTS,
+            ..Claim::certain(Size::Small)
+        };
+        seen.push((graded(&claim), m));
+    }
+    let views = seen;
     let rung = together(views.iter().map(|(seen, m)| (*seen, m.relative() >= rule::GROSS.0)));
-    let (_, m) = views.first()?;
+    let (_, m) = views.first().filter(|_| rung >= Rung::Suspect)?;
     let reported = |rate: f64| explain::rate(if reading.is_complement() { 1.0 - rate } else { rate });
     let sentence = format!(
         "its last {} are worse: {} where the baseline has {} (p {})",
@@ -190,5 +203,5 @@ fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
         reported(m.rates.0),
         explain::digits(m.compared.p())
     );
-    if rung < Rung::Suspect { None } else { observation(rung, Mode::Counts, sentence) }
+    observation(rung, Mode::Counts, sentence)
 }

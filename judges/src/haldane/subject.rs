@@ -1,10 +1,25 @@
 //! What every examiner is given: one metric's arms as series, turned and mirrored as they are judged, with their past.
 
+use std::cell::OnceCell;
+
 use super::Context;
 use super::past::Past;
 use super::rule;
 use crate::config::{Direction, Kind, Metric};
 use crate::quality::Cleaned;
+use crate::stats::Sample;
+
+/// Both arms' points, sorted once for every examiner.
+pub(super) struct Samples {
+    pub(super) baseline: Sample,
+    pub(super) canary: Sample,
+}
+
+impl Samples {
+    fn of(baseline: &[f64], canary: &[f64]) -> Option<Self> {
+        Some(Self { baseline: Sample::of_present(baseline).ok()?, canary: Sample::of_present(canary).ok()? })
+    }
+}
 
 /// One metric under examination.
 pub(super) struct Subject<'a> {
@@ -18,6 +33,10 @@ pub(super) struct Subject<'a> {
     pub(super) mirror: Option<f64>,
     /// Which change of the series above is worse.
     pub(super) direction: Direction,
+    /// The points of both arms that are present, ascending; `None` where an arm has none, and for counts.
+    pub(super) samples: Option<Samples>,
+    /// Variance between fresh instances, once it was asked for.
+    pub(super) pods: OnceCell<f64>,
     /// The past, mirrored likewise; empty for counts, whose past stays counts.
     pub(super) past: Past,
 }
@@ -34,7 +53,9 @@ impl<'a> Subject<'a> {
             (Direction::Decrease, Some(_)) => Direction::Increase,
             (direction, _) => direction,
         };
-        Self { metric, cleaned, context, baseline: turned(baseline), canary: turned(canary), mirror, direction, past }
+        let (baseline, canary) = if mirror.is_some() { (turned(baseline), turned(canary)) } else { (baseline, canary) };
+        let samples = if cleaned.is_counted() { None } else { Samples::of(&baseline, &canary) };
+        Self { metric, cleaned, context, baseline, canary, mirror, direction, samples, pods: OnceCell::new(), past }
     }
 
     /// A ratio of which only the quotient is known.
@@ -93,12 +114,8 @@ fn upper_bound(metric: &Metric, baseline: &[f64], canary: &[f64]) -> Option<f64>
     if !present().all(within) {
         return None;
     }
-    let mut values: Vec<f64> = baseline.iter().copied().filter(|v| v.is_finite()).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let level = if metric.kind == Kind::Ratio {
-        values.iter().sum::<f64>() / values.len().max(1) as f64
-    } else {
-        crate::stats::median_of_sorted(&values)
-    };
+    let values: Vec<f64> = baseline.iter().copied().filter(|v| v.is_finite()).collect();
+    let level =
+        if metric.kind == Kind::Ratio { values.iter().sum::<f64>() / values.len().max(1) as f64 } else { crate::stats::median_of(values) };
     (level > bound / 2.0).then_some(bound)
 }

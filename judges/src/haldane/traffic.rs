@@ -1,11 +1,11 @@
 //! Quantities that follow the traffic: errors a second, bytes sent. Where the arms' traffic differs, what it explains is neither held against
 //! the canary nor counted for it.
 
-use super::rule;
+use super::{Rung, gravity, rule, stand};
 use crate::config::{CheckedConfig, Direction, Kind, Metric};
 use crate::evidence::{Evidence, Observation, Points};
 use crate::explain;
-use crate::scorecard::{Guard, GuardFinding, MetricResult, Mode, Reason, Remedy, Status};
+use crate::scorecard::{Examiner, ExaminerFinding, Guard, GuardFinding, MetricResult, Mode, Reason, Remedy, Status};
 use crate::stats::Sample;
 
 /// Times the baseline's traffic that the canary had: as the request states the share, else as the metric that measures it says; `None`
@@ -69,6 +69,37 @@ pub(super) fn discounted(mut result: MetricResult, metric: &Metric, times: Optio
     (result.status, result.reason, result.mode) = (status, Reason::FollowsTraffic, Mode::None);
     let remedy = format!("make `{}` `per: request` beside a metric with `traffic: true`, or `kind: ratio` with its total", metric.name);
     result.remedies = vec![Remedy::Configure { sentence: remedy }];
+    result
+}
+
+/// The traffic of a canary of which nobody stated what share it should get: how much it has says nothing. What shows whatever the share is
+/// stands, and so does what shows with the arms brought to one level (`even`): that it died away, or that some instance gets none.
+pub(super) fn without_share(mut result: MetricResult, even: impl FnOnce() -> Option<MetricResult>) -> MetricResult {
+    let whatever_the_share = |examiner: Examiner| matches!(examiner, Examiner::Silence | Examiner::Limits);
+    if gravity(result.status) == 0 || whatever_the_share(result.examiner) {
+        return result;
+    }
+    let Some(mut even) = even() else { return result };
+    let kept: Vec<_> = result.findings.iter().filter(|finding| whatever_the_share(finding.examiner)).cloned().collect();
+    let seen = "nobody stated what share of the traffic the canary should get";
+    let mut result = if gravity(even.status) > 0 {
+        even.sentence = format!("{seen}; with both arms brought to one level, it {}", even.sentence);
+        even.findings.retain(|finding| !whatever_the_share(finding.examiner));
+        even
+    } else {
+        result.guards.push(GuardFinding { guard: Guard::Traffic, sentence: seen.to_owned() });
+        result.sentence = format!("{seen}: compared as it is, it {}", result.sentence);
+        (result.status, result.reason, result.mode) = (Status::Inconclusive, Reason::FollowsTraffic, Mode::None);
+        (result.examiner, result.findings) = (Examiner::Level, Vec::new());
+        let remedy = "state `canary_share` in the request, and its traffic is held against that share".to_owned();
+        result.remedies = vec![Remedy::Configure { sentence: remedy }];
+        result
+    };
+    for ExaminerFinding { examiner, status, reason, sentence } in kept {
+        let rung = if status == Status::Regressed { Rung::Regressed } else { Rung::Suspect };
+        let mode = if examiner == Examiner::Limits { Mode::Threshold } else { Mode::None };
+        stand(&mut result, super::Observation { examiner, rung, reason, mode, sentence });
+    }
     result
 }
 

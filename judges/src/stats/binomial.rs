@@ -1,7 +1,7 @@
 //! Exact inference on events out of totals.
 
 use statrs::distribution::{Binomial, Discrete, DiscreteCDF};
-use statrs::function::beta::beta_reg;
+use statrs::function::beta::{beta_reg, ln_beta};
 
 use super::{StatError, normal_isf, normal_sf};
 
@@ -35,28 +35,59 @@ pub fn clopper_pearson(events: f64, total: f64, alpha: f64) -> Result<RateBounds
     }
     let others = total - events;
     // P(X >= events) at rate q is I_q(events, others + 1); P(X <= events) is 1 - I_q(events + 1, others).
-    let low = if events > 0.0 { first_rate(|q| beta_reg(events, others + 1.0, q) >= alpha) } else { 0.0 };
+    let low = if events > 0.0 { beta_quantile(events, others + 1.0, alpha) } else { 0.0 };
     // Without events the bound has a closed form.
     let high = if others <= 0.0 {
         1.0
     } else if events == 0.0 {
         -(alpha.ln() / others).exp_m1()
     } else {
-        first_rate(|q| beta_reg(others, events + 1.0, 1.0 - q) <= alpha)
+        beta_quantile(events + 1.0, others, 1.0 - alpha)
     };
     Ok(RateBounds { low, high })
 }
 
-/// The lowest rate from which on a condition holds, by bisection to the last bit.
-fn first_rate(holds: impl Fn(f64) -> bool) -> f64 {
+/// The quantile of a beta distribution: the rate `q` at which `I_q(a, b)` is `p`, both parameters above 0.
+///
+/// Halley steps from a normal approximation (Abramowitz & Stegun 26.5.22), and halves of the interval that holds it where those lead
+/// astray.
+fn beta_quantile(a: f64, b: f64, p: f64) -> f64 {
+    let scale = ln_beta(a, b);
     let (mut low, mut high) = (0.0, 1.0);
-    loop {
-        let middle = f64::midpoint(low, high);
-        if middle <= low || middle >= high {
-            return high;
+    let mut q = if a >= 1.0 && b >= 1.0 {
+        let z = normal_isf(p);
+        let (inverse_a, inverse_b) = (1.0 / (2.0 * a - 1.0), 1.0 / (2.0 * b - 1.0));
+        let (h, l) = (2.0 / (inverse_a + inverse_b), (z * z - 3.0) / 6.0);
+        let w = z * (l + h).max(0.0).sqrt() / h - (inverse_b - inverse_a) * (l + 5.0 / 6.0 - 2.0 / (3.0 * h));
+        a / (a + b * (2.0 * w).exp())
+    } else {
+        a / (a + b)
+    };
+    let mut last = f64::INFINITY;
+    // Halving alone takes some 1,100 steps to the smallest number there is.
+    for _ in 0..2_000 {
+        if !(q > low && q < high) {
+            q = f64::midpoint(low, high);
+            if q <= low || q >= high {
+                break;
+            }
         }
-        if holds(middle) { high = middle } else { low = middle }
+        let excess = beta_reg(a, b, q) - p;
+        if excess < 0.0 {
+            low = q;
+        } else {
+            high = q;
+        }
+        let newton = excess / ((a - 1.0) * q.ln() + (b - 1.0) * (-q).ln_1p() - scale).exp();
+        let step = newton / (1.0 - newton / 2.0 * ((a - 1.0) / q - (b - 1.0) / (1.0 - q))).max(0.5);
+        // What is left after a step is of the order of its cube.
+        if step.abs() <= 1e-8 * q.min(1.0 - q) {
+            return (q - step).clamp(low, high);
+        }
+        q = if step.abs() < 0.5 * last { q - step } else { f64::midpoint(low, high) };
+        last = step.abs();
     }
+    high
 }
 
 /// One-sided mid-p value that the canary's rate is higher, given all events: `P(X > x) + P(X = x) / 2`, X binomial.

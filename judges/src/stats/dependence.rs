@@ -36,18 +36,20 @@ fn autocorrelation(series: &[f64], fitted: f64) -> f64 {
     // Scaled by the largest deviation, so that neither tiny nor huge units under- or overflow when squared.
     let nf = n as f64;
     let mean = present().map(|v| v / nf).sum::<f64>();
-    let scale = present().map(|v| (v - mean).abs()).fold(0.0, f64::max);
-    let constant = present().all(|v| Some(v) == present().next());
-    if constant || scale == 0.0 || !scale.is_finite() {
+    let extremes = (f64::INFINITY, f64::NEG_INFINITY, 0.0_f64);
+    let (least, most, scale) = present().fold(extremes, |(least, most, scale), v| (least.min(v), most.max(v), scale.max((v - mean).abs())));
+    if least == most || scale == 0.0 || !scale.is_finite() {
         return 0.0;
     }
     let deviation = |v: f64| (v - mean) / scale;
-    let sum_of_squares: f64 = present().map(|v| deviation(v).powi(2)).sum();
-    let products: f64 = series
-        .windows(2)
-        .filter(|pair| pair[0].is_finite() && pair[1].is_finite())
-        .map(|pair| deviation(pair[0]) * deviation(pair[1]))
-        .sum();
+    let (mut sum_of_squares, mut products, mut last) = (0.0, 0.0, f64::NAN);
+    for d in series.iter().map(|v| deviation(*v)) {
+        if d.is_finite() {
+            sum_of_squares += d * d;
+            products += if last.is_finite() { last * d } else { 0.0 };
+        }
+        last = d;
+    }
     let r = products / sum_of_squares;
     (nf * r + fitted) / (nf - 2.0 - fitted)
 }

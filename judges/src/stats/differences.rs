@@ -2,18 +2,36 @@
 
 use super::{Sample, Z_95};
 
-/// Differences are collected and sorted once no more than this many times the samples' sizes are left.
-const COLLECT: usize = 2;
+/// Differences are collected and searched once no more than this many times the samples' sizes are left.
+const COLLECT: f64 = 0.5;
+/// The same where narrowing makes little headway, as with ties.
+const COLLECT_SLOW: f64 = 2.0;
+
+/// Values that are compared at a time.
+const BLOCK: usize = 4;
+/// Points of the smaller sample from which a guess is made first.
+const LONG: usize = 100;
 
 /// The `k`-th smallest (1-based) of all differences `x_i - y_j`.
 ///
 /// In the samples' unit. Narrows a value interval with counts along the staircase of the two sorted samples, O(m + n) each, and
 /// collects what is left. `k` is clamped to the number of differences.
 ///
-/// Method: Johnson & Mizoguchi 1978, doi:10.1137/0207013, with bisection of values for their weighted medians.
+/// Method: Johnson & Mizoguchi 1978, doi:10.1137/0207013, with probes by interpolation for their weighted medians.
 #[must_use]
 pub fn kth_difference(x: &Sample, y: &Sample, k: usize) -> f64 {
     kth_and_next(x, y, k).0
+}
+
+/// How the next probe is chosen. Each is tried where the one before it made little headway.
+#[derive(Clone, Copy, PartialEq)]
+enum Probe {
+    /// Where the wanted rank lies if differences are even between the bounds.
+    Interpolated,
+    /// Half-way between the values.
+    Middle,
+    /// Half-way between the representable numbers: heavy tails make halving the value interval slow.
+    Bits,
 }
 
 /// The `k`-th smallest difference and the one after it; twice the largest for the last `k`.
@@ -23,30 +41,52 @@ fn kth_and_next(x: &Sample, y: &Sample, k: usize) -> (f64, f64) {
     let k = k.clamp(1, total);
     let largest = x[x.len() - 1] - y[0];
     let smallest = x[0] - y[y.len() - 1];
+    let sizes = (x.len() + y.len()) as f64;
     // Invariant: at most `below` (< k) differences are <= low, and at least k are <= high.
     let (mut low, mut high) = (f64::NEG_INFINITY, largest);
     let (mut below, mut upto) = (0, total);
-    let mut probe = f64::midpoint(smallest, largest);
-    while upto - below > COLLECT * (x.len() + y.len()) {
-        if probe <= low || probe >= high {
-            probe = middle_of_bits(low.max(smallest), high);
+    // A guess costs as much as a few counts of short samples.
+    let long = x.len().min(y.len()) >= LONG;
+    let mut around = if long { around(x, y, k).map(Some) } else { [None; 2] };
+    let first = if long { Probe::Interpolated } else { Probe::Middle };
+    let mut kind = first;
+    let mut from_above = false;
+    while (upto - below) as f64 > if kind == Probe::Interpolated { COLLECT } else { COLLECT_SLOW } * sizes {
+        let left = (upto - below) as f64;
+        let bottom = low.max(smallest);
+        let given = around.iter_mut().find_map(Option::take);
+        let mut probe = given.unwrap_or_else(|| match kind {
+            Probe::Interpolated => {
+                // A little to the side that was not moved last, so that both bounds close in.
+                let aside = (COLLECT / 2.0 * sizes).min(left / 4.0);
+                let rank = (k - below) as f64 + if from_above { -aside } else { aside };
+                bottom + (high - bottom) * (rank / left).clamp(0.0, 1.0)
+            }
+            Probe::Middle => bottom / 2.0 + high / 2.0,
+            Probe::Bits => middle_of_bits(bottom, high),
+        });
+        if !(probe > low && probe < high) {
+            probe = middle_of_bits(bottom, high);
             if probe >= high || probe <= low {
                 break;
             }
         }
         let count = count_at_most(x, y, probe);
-        let left = upto - below;
-        if count >= k {
+        from_above = count >= k;
+        if from_above {
             (high, upto) = (probe, count);
         } else {
             (low, below) = (probe, count);
         }
-        // Heavy tails make halving the value interval slow; then halve the representable numbers in it.
-        let slow = (upto - below) as f64 > 0.9 * left as f64;
-        let bottom = low.max(smallest);
-        probe = if slow { middle_of_bits(bottom, high) } else { bottom / 2.0 + high / 2.0 };
+        let slow = (upto - below) as f64 > 0.7 * left;
+        kind = match kind {
+            _ if given.is_some() || !slow => first,
+            Probe::Interpolated => Probe::Middle,
+            Probe::Middle => Probe::Bits,
+            Probe::Bits => first,
+        };
     }
-    if upto - below > COLLECT * (x.len() + y.len()) {
+    if (upto - below) as f64 > COLLECT_SLOW * sizes {
         // No representable number lies between: all that is left equals `high`.
         return (high, if k < upto { high } else { smallest_above(x, y, high) });
     }
@@ -71,6 +111,24 @@ fn kth_and_next(x: &Sample, y: &Sample, k: usize) -> (f64, f64) {
     (value, next)
 }
 
+/// Two values that the `k`-th smallest difference likely lies between: those so many ranks to both sides among the differences of a few
+/// evenly spread order statistics. A guess where to look, which changes no result.
+fn around(x: &[f64], y: &[f64], k: usize) -> [f64; 2] {
+    let spread = |values: &[f64]| {
+        let few = ((values.len() as f64).sqrt() as usize).clamp(8, 128).min(values.len());
+        (0..few).map(|i| values[(2 * i + 1) * values.len() / (2 * few)]).collect::<Vec<f64>>()
+    };
+    let (few_x, few_y) = (spread(x), spread(y));
+    let mut all: Vec<f64> = few_x.iter().flat_map(|xi| few_y.iter().map(move |yj| xi - yj)).collect();
+    let at = k as f64 / (x.len() as f64 * y.len() as f64) * all.len() as f64;
+    // Some five standard errors of a rank among them.
+    let aside = 2.0 * (few_x.len().min(few_y.len()) as f64).sqrt();
+    let last = all.len() - 1;
+    let (lower, upper) = ((at - aside).max(0.0) as usize, (at + aside) as usize);
+    let mut nth = |rank: usize| *all.select_nth_unstable_by(rank.min(last), f64::total_cmp).1;
+    [nth(lower), nth(upper)]
+}
+
 /// The smallest difference above `bound`; `bound` itself where there is none.
 fn smallest_above(x: &[f64], y: &[f64], bound: f64) -> f64 {
     let mut to = 0;
@@ -88,13 +146,19 @@ fn smallest_above(x: &[f64], y: &[f64], bound: f64) -> f64 {
 
 /// Number of differences `x_i - y_j` that are at most `bound`.
 fn count_at_most(x: &[f64], y: &[f64], bound: f64) -> usize {
-    // fl(xi - yj) rises with xi, so the first yj that keeps the difference within the bound only moves up.
-    let (mut from, mut count) = (0, 0);
+    // fl(xi - yj) rises with xi, so the first yj that keeps the difference within the bound only moves up: by whole blocks, inside of
+    // which all are compared, since a branch on each would be foreseen every other time.
+    let (blocks, rest) = y.as_chunks::<BLOCK>();
+    let (mut block, mut count) = (0, 0);
     for &xi in x {
-        while from < y.len() && xi - y[from] > bound {
-            from += 1;
+        while block < blocks.len() && xi - blocks[block][BLOCK - 1] > bound {
+            block += 1;
         }
-        count += y.len() - from;
+        let above = match blocks.get(block) {
+            Some(inside) => inside.iter().map(|yj| usize::from(xi - yj > bound)).sum::<usize>(),
+            None => rest.iter().map(|yj| usize::from(xi - yj > bound)).sum(),
+        };
+        count += y.len() - (block * BLOCK + above);
     }
     count
 }

@@ -63,14 +63,15 @@ impl Pooled {
 /// Mid-ranks, 1-based, of values in the order given. Values must be finite.
 #[must_use]
 pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| (values[*a] + 0.0).total_cmp(&(values[*b] + 0.0)));
+    // Values beside their places, so that comparing them reads no memory elsewhere.
+    let mut order: Vec<(f64, usize)> = values.iter().enumerate().map(|(k, v)| (v + 0.0, k)).collect();
+    order.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
     let mut ranks = vec![0.0; values.len()];
     let mut i = 0;
     while i < order.len() {
-        let size = order[i..].iter().take_while(|k| values[**k] == values[order[i]]).count().max(1);
+        let size = order[i..].iter().take_while(|(v, _)| *v == order[i].0).count().max(1);
         let rank = i as f64 + 0.5 * (size as f64 + 1.0);
-        for k in &order[i..i + size] {
+        for (_, k) in &order[i..i + size] {
             ranks[*k] = rank;
         }
         i += size;

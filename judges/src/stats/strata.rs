@@ -43,6 +43,11 @@ impl Stratum {
         self.total > 0.0 && self.other_total > 0.0 && self.share() < 1.0 && 1.0 - self.share() < 1.0
     }
 
+    /// Without any there is nothing to share, and nothing that scatters around a common rate.
+    fn has_events(&self) -> bool {
+        self.events + self.other_events > 0.0
+    }
+
     fn both(&self) -> (f64, f64) {
         (self.events + self.other_events, self.total + self.other_total)
     }
@@ -69,22 +74,30 @@ pub fn standardised_rates(strata: &[Stratum]) -> (f64, f64) {
     (over(events, weight), over(others, weight))
 }
 
+/// A tail of a sum.
+struct Tail {
+    /// Its normal deviate.
+    z: f64,
+    /// The saddlepoint.
+    t: f64,
+}
+
 /// Normal deviate of `P(sum of Binomial(y_i, q_i) >= s)`: Lugannani & Rice 1980 with the lattice correction of Daniels 1987.
 ///
-/// `terms` holds `(y_i, q_i)`. Where `s` lies outside of what can be, the deviate is -40 or 40.
-fn tail(s: f64, terms: &[(f64, f64)]) -> f64 {
+/// `terms` holds `(y_i, q_i)`, `near` is the saddlepoint of a sum near by. Where `s` lies outside of what can be, the deviate is -40 or 40.
+fn tail(s: f64, terms: &[(f64, f64)], near: Option<f64>) -> Tail {
     let total: f64 = terms.iter().map(|(y, _)| y).sum();
     if s <= 0.0 {
-        return -40.0;
+        return Tail { z: -40.0, t: 0.0 };
     }
     if s > total {
-        return 40.0;
+        return Tail { z: 40.0, t: 0.0 };
     }
     let at = s - 0.5;
     let at = if at > 0.0 && at < total { at } else { total / 2.0 };
     let logit = |p: f64| (p / (1.0 - p)).ln();
     let mean = over(terms.iter().map(|(y, q)| y * q).sum(), total).clamp(1e-9, 1.0 - 1e-9);
-    let mut t = (at.max(1e-9) / (total - at).max(1e-9)).ln() - logit(mean);
+    let mut t = near.unwrap_or_else(|| (at.max(1e-9) / (total - at).max(1e-9)).ln() - logit(mean));
     // Newton for K'(t) = s - 1/2; the tilted shares and their variance at t.
     let tilted = |t: f64| {
         let grown = t.exp();
@@ -112,9 +125,9 @@ fn tail(s: f64, terms: &[(f64, f64)]) -> f64 {
             let v = y * q * (1.0 - q);
             (variance + v, third + v * (1.0 - 2.0 * q))
         });
-        return w + over(third, variance.max(1e-12).powf(1.5)) / 6.0;
+        return Tail { z: w + over(third, variance.max(1e-12).powf(1.5)) / 6.0, t };
     }
-    w + (u / w).ln() / w
+    Tail { z: w + (u / w).ln() / w, t }
 }
 
 /// Normal deviate of the stratified exact test that the arm which is asked about has more events, mid-p; 0 without events.
@@ -129,9 +142,9 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
     let compared = || strata.iter().filter(|stratum| stratum.compares());
     let (events, requests) = compared().map(Stratum::both).fold((0.0, 0.0), |sum, (x, n)| (sum.0 + x, sum.1 + n));
     let flip = 2.0 * events > requests;
-    let mut terms = Vec::with_capacity(strata.len());
+    let mut terms: Vec<(f64, f64)> = Vec::new();
     let (mut s, mut mean, mut total, mut hypergeometric) = (0.0, 0.0, 0.0, 0.0);
-    for stratum in compared() {
+    for stratum in compared().filter(|stratum| flip || stratum.has_events()) {
         let n = stratum.both().1;
         let read = |events: f64, total: f64| if flip { total - events } else { events };
         let own = read(stratum.events, stratum.total);
@@ -142,7 +155,12 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
         total += y;
         mean += y * q;
         hypergeometric += y * over(n - y, n - 1.0) * q * (1.0 - q);
-        terms.push((y, q));
+        // Without events there is nothing to share, and those of one share add up.
+        match terms.last_mut() {
+            _ if y <= 0.0 => {}
+            Some((same, share)) if *share == q => *same += y,
+            _ => terms.push((y, q)),
+        }
     }
     if total <= 0.0 {
         return 0.0;
@@ -154,7 +172,9 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
             *q = 1.0 - *q;
         }
     }
-    let (left, right) = (tail(s, &terms), tail(s + 1.0, &terms));
+    let left = tail(s, &terms, None);
+    let right = tail(s + 1.0, &terms, Some(left.t));
+    let (left, right) = (left.z, right.z);
     let middle = f64::midpoint(normal_sf(left), normal_sf(right));
     let z = if middle > 1e-200 && middle < 1.0 - 1e-12 {
         normal_isf(middle)
@@ -176,6 +196,37 @@ pub(super) struct Residual {
     pub(super) k: f64,
 }
 
+/// What is needed of the residuals of one reading.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sums {
+    /// Series that were added.
+    arms: f64,
+    variance: f64,
+    squares: f64,
+    /// Residuals that can differ from 0.
+    informative: f64,
+    /// Products of neighbours of one series.
+    lag: f64,
+    fourth: f64,
+}
+
+impl Sums {
+    /// Adds a series.
+    pub(super) fn and(self, series: impl Iterator<Item = Residual>) -> Self {
+        let Self { arms, mut variance, mut squares, mut informative, mut lag, mut fourth } = self;
+        let mut last = 0.0;
+        for Residual { r, v, k } in series {
+            variance += v;
+            squares += r * r;
+            informative += f64::from(u8::from(v > 0.0));
+            lag += last * r;
+            fourth += (v * v + k / 2.0).max(0.0);
+            last = r;
+        }
+        Self { arms: arms + 1.0, variance, squares, informative, lag, fourth }
+    }
+}
+
 /// What the scatter between intervals says about how much more than independent requests a sum varies: a posterior on a grid.
 #[derive(Debug, Clone)]
 pub(super) struct Spread {
@@ -188,22 +239,20 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// `series` are residuals in the order of time, one series or one an arm; `v0` is the variance of the sum if requests are independent.
-    pub(super) fn of(series: &[Vec<Residual>], v0: f64) -> Self {
-        let all = || series.iter().flatten();
-        let variance: f64 = all().map(|one| one.v).sum();
-        let squares: f64 = all().map(|one| one.r * one.r).sum();
-        let arms = series.len() as f64;
-        let informative = all().filter(|one| one.v > 0.0).count() as f64;
+    /// `sums` are of residuals in the order of time, of one series or one an arm; `v0` is the variance of the sum if requests are
+    /// independent.
+    pub(super) fn of(sums: &Sums, v0: f64) -> Self {
+        let &Sums { arms, variance, squares, informative, lag, fourth } = sums;
         let n = (informative / arms).max(1.0);
-        let lag: f64 = series.iter().flat_map(|one| one.windows(2)).map(|pair| pair[0].r * pair[1].r).sum();
-        let fourth: f64 = all().map(|one| (one.v * one.v + one.k / 2.0).max(0.0)).sum();
         let effective = over(variance * variance, fourth).min(arms * n);
         let phi = over(squares, variance) * over(n, n - 1.0);
-        let scale = if series.len() == 1 { over(variance, v0) } else { over(variance, v0).sqrt() };
+        let scale = if arms == 1.0 { over(variance, v0) } else { over(variance, v0).sqrt() };
         let (mut log, mut inflation, mut of_placebo) = ([0.0; GRID], [1.0; GRID], [1.0; GRID]);
+        let mut next = 2f64.powi(-5);
         for j in 0..GRID {
-            let sd = 2f64.powf((j as f64 - 10.0) / 2.0);
+            let sd = next;
+            // Each second point is exact, whatever the root rounds to.
+            next = if j % 2 == 0 { 2f64.powi(j as i32 / 2 - 5) * std::f64::consts::SQRT_2 } else { 2f64.powi(j as i32 / 2 - 4) };
             let tau = sd * sd;
             // The share of the excess in a residual's variance, of which alone the autocorrelation speaks.
             let kappa = tau / (1.0 + tau);
@@ -262,13 +311,14 @@ impl Comparison {
     fn of(tables: &[Stratum], strata: &[Stratum], aligned: bool, placebos: &[f64]) -> Self {
         let v0: f64 = tables
             .iter()
+            .filter(|stratum| stratum.has_events())
             .map(|stratum| {
                 let ((x, n), q) = (stratum.both(), stratum.share());
                 x * over(n - x, n - 1.0) * q * (1.0 - q)
             })
             .sum();
         let mut spreads: Vec<Spread> =
-            if aligned { paired(strata).map(|series| Spread::of(&[series], v0)).into_iter().collect() } else { Vec::new() };
+            if aligned { paired(strata).map(|sums| Spread::of(&sums, v0)).into_iter().collect() } else { Vec::new() };
         spreads.push(Spread::of(&unpaired(strata), v0));
         Self::of_spreads(deviate(tables), spreads, placebos)
     }
@@ -334,8 +384,8 @@ fn pooled(strata: &[Stratum]) -> Stratum {
 
 /// Residuals around one rate ratio in all intervals, so that bursts and drift that both arms share cancel. `None` unless both arms have
 /// events in intervals with both arms' traffic: there is no ratio then.
-fn paired(strata: &[Stratum]) -> Option<Vec<Residual>> {
-    let (up, down) = strata.iter().fold((0.0, 0.0), |(up, down), one| {
+fn paired(strata: &[Stratum]) -> Option<Sums> {
+    let (up, down) = strata.iter().filter(|one| one.has_events()).fold((0.0, 0.0), |(up, down), one| {
         let q = one.share();
         (up + one.events * (1.0 - q), down + one.other_events * q)
     });
@@ -344,6 +394,9 @@ fn paired(strata: &[Stratum]) -> Option<Vec<Residual>> {
     }
     let ratio = up / down;
     let of = |one: &Stratum| {
+        if !one.has_events() {
+            return Residual::default();
+        }
         let q = one.share();
         let other = over(one.both().0, one.other_total + ratio * one.total).clamp(0.0, 1.0);
         let own = (ratio * other).clamp(0.0, 1.0);
@@ -356,19 +409,17 @@ fn paired(strata: &[Stratum]) -> Option<Vec<Residual>> {
             k: a * v_own * (1.0 - 6.0 * own * (1.0 - own)) + b * v_other * (1.0 - 6.0 * other * (1.0 - other)),
         }
     };
-    Some(strata.iter().map(of).collect())
+    Some(Sums::default().and(strata.iter().map(of)))
 }
 
 /// Residuals of each arm around its own rate: twice the degrees of freedom, but shared bursts do not cancel.
-fn unpaired(strata: &[Stratum]) -> [Vec<Residual>; 2] {
+fn unpaired(strata: &[Stratum]) -> Sums {
     let all = pooled(strata);
     let (q, own, other) = (all.share(), over(all.events, all.total), over(all.other_events, all.other_total));
     let of = |weight: f64, rate: f64, events: f64, total: f64| {
         let v = weight * weight * rate * (1.0 - rate) * total;
         Residual { r: weight * (events - rate * total), v, k: weight * weight * v * (1.0 - 6.0 * rate * (1.0 - rate)) }
     };
-    [
-        strata.iter().map(|one| of(1.0 - q, own, one.events, one.total)).collect(),
-        strata.iter().map(|one| of(q, other, one.other_events, one.other_total)).collect(),
-    ]
+    let asked = Sums::default().and(strata.iter().map(|one| of(1.0 - q, own, one.events, one.total)));
+    asked.and(strata.iter().map(|one| of(q, other, one.other_events, one.other_total)))
 }

@@ -3,7 +3,7 @@
 //!
 //! van Elteren 1960, Bull. Inst. Internat. Statist. 37; ridits: Bross 1958, doi:10.2307/2527727.
 
-use super::strata::{Comparison, Residual, Spread};
+use super::strata::{Comparison, Residual, Spread, Sums};
 
 /// What the whole distributions say.
 #[derive(Debug, Clone)]
@@ -60,8 +60,8 @@ pub fn aligned<'a>(rows: impl Iterator<Item = Rows<'a>>, placebos: &[f64]) -> Wh
     let (sum, weight, v0) = strata.iter().fold((0.0, 0.0, 0.0), |(s, w, v), one| (s + one.0, w + one.1, v + one.2));
     let shift = over(sum, weight);
     let residual = |(s, w, v): &(f64, f64, f64)| Residual { r: s - w * shift, v: *v, k: 0.0 };
-    let series: Vec<Residual> = strata.iter().map(residual).collect();
-    let compared = Comparison::of_spreads(over(sum, v0.sqrt()), vec![Spread::of(&[series], v0)], placebos);
+    let scatter = Sums::default().and(strata.iter().map(residual));
+    let compared = Comparison::of_spreads(over(sum, v0.sqrt()), vec![Spread::of(&scatter, v0)], placebos);
     Whole { compared, theta: 0.5 + shift }
 }
 
@@ -88,17 +88,17 @@ pub fn unaligned(asked: &[&[f64]], other: &[&[f64]], placebos: &[f64]) -> Whole 
     let v0 = weight * over(squares, m + others - 1.0);
     let share = over(m, m + others);
     // A request's variance around its own arm's mean.
-    let series = |rows: &[&[f64]], sums: &[f64], total: f64, factor: f64| {
+    let and = |scatter: Sums, rows: &[&[f64]], sums: &[f64], total: f64, factor: f64| {
         let mean = over(score(sums), total);
         let variance = sums.iter().zip(&of_bucket).map(|(count, ridit)| count * (ridit - mean).powi(2)).sum::<f64>() / total.max(1.0);
         let of = |row: &&[f64]| {
             let requests: f64 = row.iter().sum();
             Residual { r: factor * (score(row) - mean * requests), v: factor * factor * variance * requests, k: 0.0 }
         };
-        rows.iter().map(of).collect::<Vec<Residual>>()
+        scatter.and(rows.iter().map(of))
     };
-    let series = [series(asked, &a, m, 1.0 - share), series(other, &b, others, share)];
-    let compared = Comparison::of_spreads(over(score(&a), v0.sqrt()), vec![Spread::of(&series, v0)], placebos);
+    let scatter = and(and(Sums::default(), asked, &a, m, 1.0 - share), other, &b, others, share);
+    let compared = Comparison::of_spreads(over(score(&a), v0.sqrt()), vec![Spread::of(&scatter, v0)], placebos);
     Whole { compared, theta: 0.5 + over(score(&a), weight) }
 }
 

@@ -19,7 +19,7 @@ use crate::stats::binomial::{RateBounds, clopper_pearson};
 use crate::stats::normal_isf;
 use crate::stats::sequential::sequential_p;
 use crate::stats::strata::{Comparison, Stratum, deviate, standardised_rates};
-use crate::threshold::{self, sum};
+use crate::threshold;
 
 /// Looks back at a growing window; of a plan with more of them, so many evenly spread ones.
 const MOST_LOOKS: u32 = 24;
@@ -29,21 +29,23 @@ pub(in crate::haldane) struct Pooled {
     pub(in crate::haldane) events: f64,
     pub(in crate::haldane) total: f64,
     pub(in crate::haldane) rate: f64,
-    pub(in crate::haldane) bounds: RateBounds,
     pub(in crate::haldane) intervals: usize,
 }
 
 impl Pooled {
     pub(in crate::haldane) fn of(arm: &CleanArm) -> Self {
-        let (events, totals) = arm.counted();
-        let (x, m) = (sum(&events), sum(&totals));
-        let rate = if m > 0.0 { x / m } else { 0.0 };
-        let bounds = clopper_pearson(x.min(m), m, rule::P_SUSPECT).unwrap_or(RateBounds { low: 0.0, high: 1.0 });
-        Self { events: x, total: m, rate, bounds, intervals: events.len() }
+        let (x, m, intervals) = arm.counts().fold((0.0, 0.0, 0), |(events, total, n), (x, m)| (events + x, total + m, n + 1));
+        Self { events: x, total: m, rate: if m > 0.0 { x / m } else { 0.0 }, intervals }
+    }
+
+    /// Bounds of the rate, each at one-sided 95 %. They cost more than all else here.
+    pub(in crate::haldane) fn bounds(&self) -> RateBounds {
+        clopper_pearson(self.events.min(self.total), self.total, rule::P_SUSPECT).unwrap_or(RateBounds { low: 0.0, high: 1.0 })
     }
 
     fn numbers(&self) -> ArmCounts {
-        let interval = Interval { level: 0.9, low: Some(self.bounds.low), high: Some(self.bounds.high) };
+        let bounds = self.bounds();
+        let interval = Interval { level: 0.9, low: Some(bounds.low), high: Some(bounds.high) };
         ArmCounts { events: self.events, total: self.total, rate: self.rate, interval }
     }
 
@@ -101,6 +103,11 @@ impl Reading {
             .collect()
     }
 
+    /// How much worse the canary's rate is, of rates of baseline and canary in this reading.
+    fn worsening(self, (baseline, canary): (f64, f64)) -> f64 {
+        if self.more_is_worse { canary - baseline } else { baseline - canary }
+    }
+
     /// Rates of baseline and canary in this reading from those of the asked arm and the other.
     fn arms(self, (asked, other): (f64, f64)) -> (f64, f64) {
         if self.more_is_worse { (other, asked) } else { (asked, other) }
@@ -131,11 +138,10 @@ impl Measured {
         let compared = if aligned { Comparison::aligned(strata, placebos) } else { Comparison::unaligned(strata, placebos) };
         let standardised = if aligned { standardised_rates(strata) } else { pooled_rates(strata) };
         let rates = reading.arms(standardised);
-        let shift = if reading.more_is_worse { rates.1 - rates.0 } else { rates.0 - rates.1 };
         Self {
             compared,
             rates,
-            shift,
+            shift: reading.worsening(rates),
             level: level_of(rates.0),
             events: strata.iter().map(|one| one.events).sum(),
             intervals: strata.iter().filter(|one| one.events > 0.0 && (!aligned || one.other_total > 0.0)).count(),
@@ -148,12 +154,22 @@ impl Measured {
     }
 
     pub(in crate::haldane) fn size(&self, tolerance: super::Tolerances, absolute: f64) -> Size {
-        let reaches = |relative: f64| {
-            let shift = self.shift * rule::REACHES;
-            shift > 0.0 && shift >= absolute && shift >= relative * self.level
-        };
-        Size::of(reaches(tolerance.suspect), reaches(tolerance.regressed))
+        size_of(self.shift, self.level, tolerance, absolute)
     }
+}
+
+fn size_of(shift: f64, level: f64, tolerance: super::Tolerances, absolute: f64) -> Size {
+    let reaches = |relative: f64| {
+        let shift = shift * rule::REACHES;
+        shift > 0.0 && shift >= absolute && shift >= relative * level
+    };
+    Size::of(reaches(tolerance.suspect), reaches(tolerance.regressed))
+}
+
+/// How large a worsening is, of which alone most comparisons need to know.
+pub(in crate::haldane) fn size(strata: &[Stratum], reading: Reading, aligned: bool, tolerance: super::Tolerances, absolute: f64) -> Size {
+    let rates = reading.arms(if aligned { standardised_rates(strata) } else { pooled_rates(strata) });
+    size_of(reading.worsening(rates), level_of(rates.0), tolerance, absolute)
 }
 
 fn pooled_rates(strata: &[Stratum]) -> (f64, f64) {
@@ -187,13 +203,12 @@ fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
 
 /// Strata of both arms' intervals between two places, counted from the window's start.
 pub(in crate::haldane) fn strata_of(cleaned: &Cleaned, reading: Reading, baseline: Range<usize>, canary: Range<usize>) -> Vec<Stratum> {
-    let cut = |points: &'_ Points, range: Range<usize>| -> (Vec<f64>, Vec<f64>) {
+    fn cut(points: &Points, range: Range<usize>) -> (&[f64], &[f64]) {
         let (events, totals) = slices(points);
         let range = range.start.min(events.len())..range.end.min(events.len());
-        (events[range.clone()].to_vec(), totals[range].to_vec())
-    };
-    let (b, c) = (cut(&cleaned.baseline.points, baseline), cut(&cleaned.canary.points, canary));
-    reading.strata((&b.0, &b.1), (&c.0, &c.1))
+        (&events[range.clone()], &totals[range])
+    }
+    reading.strata(cut(&cleaned.baseline.points, baseline), cut(&cleaned.canary.points, canary))
 }
 
 /// Deviates of placebo windows, which do not overlap.
@@ -208,9 +223,7 @@ fn placebos(cleaned: &Cleaned, reading: Reading, aligned: bool) -> Vec<f64> {
     pairs
         .into_iter()
         .filter_map(|pair| {
-            let cut = |arm: (&'_ [f64], &'_ [f64]), range: Range<usize>| (arm.0[range.clone()].to_vec(), arm.1[range].to_vec());
-            let (b, c) = (cut(b, pair.baseline), cut(c, pair.canary));
-            let strata = reading.strata((&b.0, &b.1), (&c.0, &c.1));
+            let strata = reading.strata((&b.0[pair.baseline.clone()], &b.1[pair.baseline]), (&c.0[pair.canary.clone()], &c.1[pair.canary]));
             let traffic = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count() * 2 >= strata.len();
             let seen = traffic(&|one| one.total) && traffic(&|one| one.other_total);
             seen.then(|| if aligned { deviate(&strata) } else { Comparison::unaligned(&strata, &[]).z })
@@ -438,8 +451,7 @@ fn has_healed(subject: &Subject<'_>, m: &Measured, tolerance: super::Tolerances)
     let k = n.1.div_ceil(rule::HEALED.0);
     let less = |baseline: Range<usize>| {
         let rates = m.reading.arms(pooled_rates(&strata_of(cleaned, m.reading, baseline, n.1 - k..n.1)));
-        let shift = if m.reading.more_is_worse { rates.1 - rates.0 } else { rates.0 - rates.1 };
-        shift < rule::HEALED.1 * (tolerance.regressed * m.level).max(absolute_tolerance(subject.metric))
+        m.reading.worsening(rates) < rule::HEALED.1 * (tolerance.regressed * m.level).max(absolute_tolerance(subject.metric))
     };
     less(0..n.0) && (!cleaned.is_aligned() || less(n.0 - k..n.0))
 }

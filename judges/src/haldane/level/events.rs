@@ -28,8 +28,10 @@ pub(in crate::haldane) struct Measured {
     pub(in crate::haldane) shift: f64,
     error: f64,
     degrees: f64,
-    /// Difference as a fraction of the baseline's mean.
+    /// Difference as a fraction of the mean of the arm that has less where it is worse.
     pub(in crate::haldane) relative: f64,
+    /// Whether more events are worse, so that the canary is the arm that is asked about.
+    rises: bool,
 }
 
 /// Compares the canary's events with the baseline's; `rises` says whether more are worse. `None` where an arm has no points.
@@ -56,7 +58,7 @@ pub(in crate::haldane) fn measure(baseline: &[f64], canary: &[f64], rises: bool)
         1.0
     };
     let means = if rises { (mb, mc) } else { (mc, mb) };
-    Some(Measured { test, p_sum, means, shift: mc - mb, error, degrees, relative: ratio_to(mc - mb, mb) })
+    Some(Measured { test, p_sum, means, shift: mc - mb, error, degrees, relative: ratio_to(mc - mb, mb), rises })
 }
 
 /// What the ladder is asked of events. `two_sided` doubles the p-values.
@@ -81,16 +83,24 @@ pub(in crate::haldane) fn claim(subject: &Subject<'_>, m: &Measured, two_sided: 
     }
 }
 
+impl Measured {
+    /// Of baseline and canary: intervals with any, and all.
+    fn intervals(&self) -> [(usize, usize); 2] {
+        let (asked, other) = ((self.test.asked, self.test.n.1), (self.test.other, self.test.n.0));
+        if self.rises { [other, asked] } else { [asked, other] }
+    }
+}
+
 pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &Measured) -> String {
     let metric = subject.metric;
-    let (asked, other) = (m.test.asked, m.test.other);
+    let [(in_baseline, baseline), (in_canary, canary)] = m.intervals();
+    let change = ratio_to(m.means.1 - m.means.0, m.means.0);
     format!(
-        "{asked} of {} have any in the canary, {other} of {} in the baseline; {} an interval against {}{}; p {}",
-        explain::count(m.test.n.1 as u64, "interval"),
-        m.test.n.0,
+        "{in_canary} of {} have any in the canary, {in_baseline} of {baseline} in the baseline; {} an interval against {}{}; p {}",
+        explain::count(canary as u64, "interval"),
         explain::quantity(metric, m.means.1),
         explain::quantity(metric, m.means.0),
-        if m.relative.is_finite() { format!(" ({})", explain::change(m.relative)) } else { String::new() },
+        if change.is_finite() { format!(" ({})", explain::change(change)) } else { String::new() },
         explain::digits(m.test.p)
     )
 }
@@ -106,14 +116,15 @@ pub(in crate::haldane) fn examine(subject: &Subject<'_>, result: &mut MetricResu
     if rung < Rung::Suspect {
         return None;
     }
-    result.events = Some(numbers(&m, true));
+    result.events = Some(numbers(&m));
     Some(Observation { examiner: Examiner::Level, rung, reason: Reason::Events, mode: Mode::Statistical, sentence: words(subject, &m) })
 }
 
-fn numbers(m: &Measured, rises: bool) -> EventNumbers {
+fn numbers(m: &Measured) -> EventNumbers {
+    let [(intervals_baseline, _), (intervals_canary, _)] = m.intervals();
     EventNumbers {
-        intervals_baseline: if rises { m.test.other } else { m.test.asked },
-        intervals_canary: if rises { m.test.asked } else { m.test.other },
+        intervals_baseline,
+        intervals_canary,
         mean_baseline: m.means.0,
         mean_canary: m.means.1,
         relative_shift: finite(m.relative),
@@ -141,9 +152,14 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     if let Some(same @ super::Same::Series) = super::sameness(subject) {
         return super::same_arms(finding, subject, &same);
     }
+    finding.result.events = Some(numbers(&m));
+    if m.means == (0.0, 0.0) {
+        let sentence = "no events seen in either arm, so that nothing could differ";
+        finding.decide(Status::Pass, Reason::Identical, Mode::None, sentence.to_owned());
+        return finding.close();
+    }
     let few = m.test.n.0.min(m.test.n.1);
     let needed = rule::FEWEST_RATE.max(metric.min_points as usize);
-    let none = m.means == (0.0, 0.0);
     // A doubling, or what the absolute tolerance allows, must be excluded for a pass.
     let detectable = (metric.detectable * if rises { m.means.0 } else { m.means.1 }).max(metric.tolerance.absolute.unwrap_or(0.0));
     let p_detectable = if m.error > 0.0 { student_sf((detectable - m.shift) / m.error, m.degrees) } else { 1.0 };
@@ -152,48 +168,35 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         p_pass: rule::P_PASS / context.passing_looks(),
         ..claim(subject, &m, metric.direction == Direction::Either)
     };
-    finding.result.events = Some(numbers(&m, rises));
+    // What the canary would have had, were it so much worse.
+    let worse = explain::quantity(metric, if rises { m.means.0 + detectable } else { (m.means.0 - detectable).max(0.0) });
     let what = words(subject, &m);
     match ladder::walk(&claim) {
         Rung::Regressed => finding.decide(Status::Regressed, Reason::Events, Mode::Statistical, what),
         Rung::Suspect => finding.decide(Status::Suspect, Reason::Events, Mode::Statistical, what),
         Rung::Acquitted => {
-            let wanted = explain::quantity(metric, m.means.0 + detectable);
             finding.decide(
                 Status::Pass,
                 Reason::WithinTolerance,
                 Mode::Statistical,
-                format!("{what}; {wanted} an interval would have shown"),
+                format!("{what}; {worse} an interval would have shown"),
             );
         }
         Rung::Open => {
             if few < needed {
                 finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(few as u64, "interval")));
                 finding.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
-            } else if none {
-                finding.guard(
-                    Guard::CouldNotDetect,
-                    format!(
-                        "none seen in {few} intervals of either arm, which excludes no rate above {} an interval",
-                        explain::digits(3.0 / few as f64)
-                    ),
-                );
-                finding.result.remedies = remedy::for_values(metric, f64::INFINITY, context.observed_seconds, context.step_seconds);
             } else {
                 finding.guard(
                     Guard::CouldNotDetect,
-                    format!("{what}; a rise to {} an interval could not be ruled out", explain::quantity(metric, m.means.0 + detectable)),
+                    format!("{what}; a {} to {worse} an interval could not be ruled out", if rises { "rise" } else { "fall" }),
                 );
                 let room = (detectable - m.shift).max(0.0) / student_quantile(1.0 - claim.p_pass, m.degrees.max(1.0));
                 let growth = if room > 0.0 { (m.error / room).powi(2).max(1.0) } else { f64::INFINITY };
                 finding.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
             }
-            let mut decision =
+            let decision =
                 threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
-            if none && decision.status != Status::Pass {
-                (decision.status, decision.reason) = (Status::Pass, Reason::Identical);
-                decision.sentence = "no events seen in either arm, so that nothing could differ".to_owned();
-            }
             fall_back(&mut finding, decision);
         }
     }

@@ -13,7 +13,6 @@ use super::subject::Subject;
 use crate::config::{Kind, Metric};
 use crate::explain;
 use crate::scorecard::{MetricResult, Mode, Reason, Status};
-use crate::stats::Sample;
 use crate::threshold::present;
 
 /// Judges the level of a metric.
@@ -58,8 +57,8 @@ enum Same {
 }
 
 fn sameness(subject: &Subject<'_>) -> Option<Same> {
-    let (b, c) = (&subject.baseline, &subject.canary);
-    let (bs, cs) = (Sample::of_present(b).ok()?, Sample::of_present(c).ok()?);
+    let samples = subject.samples.as_ref()?;
+    let (bs, cs) = (&samples.baseline, &samples.canary);
     if bs.is_constant() && cs.is_constant() && bs.min() == cs.min() {
         // A rate that is the same throughout was measured of requests that could have failed.
         return if subject.is_rate() { None } else { Some(Same::Constant) };

@@ -16,7 +16,7 @@ use crate::stats::differences::{hodges_lehmann, shift_interval_90};
 use crate::stats::mann_whitney::{RankTest, mann_whitney};
 use crate::stats::paired::paired_rank_test;
 use crate::stats::student::{t4_isf, t4_sf};
-use crate::stats::{Sample, Z_95, median_of_sorted, normal_sf, pooled_scatter};
+use crate::stats::{Sample, Z_95, median_of, median_of_sorted, normal_sf, pooled_scatter};
 use crate::threshold::{self, present};
 
 /// Asymptotic variance of a Hodges-Lehmann shift of normal samples, in those of a difference of means.
@@ -70,19 +70,40 @@ pub(in crate::haldane) struct Measured {
     pub(in crate::haldane) rate: bool,
 }
 
+impl Measured {
+    /// What the p-values of ranks and of means are multiplied by, which share one level where there are both.
+    fn legs(&self) -> (f64, f64) {
+        if self.means.is_some() { rule::LEGS } else { (1.0, 1.0) }
+    }
+
+    /// The effect of the ranks that reaches a level of the ladder.
+    fn reaches(&self, level: f64) -> f64 {
+        t4_isf(level / self.legs().0) * self.sigma
+    }
+
+    /// The same of the means; 0 where there are none.
+    fn mean_reaches(&self, level: f64) -> f64 {
+        self.means.map_or(0.0, |(_, sigma)| t4_isf(level / self.legs().1) * sigma)
+    }
+}
+
 /// Measures two windows that have points; `None` where an arm has none.
 pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
-    let (b, c) = (Sample::of_present(arms.baseline).ok()?, Sample::of_present(arms.canary).ok()?);
+    Some(measured(arms, &Sample::of_present(arms.baseline).ok()?, &Sample::of_present(arms.canary).ok()?))
+}
+
+/// The same of windows whose points were sorted before.
+fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> Measured {
     let rate = arms.rate;
-    let shift = location_shift(rate, &c, &b);
-    let level = level_of(rate, &b, &arms.past.baseline);
+    let shift = location_shift(rate, c, b);
+    let level = level_of(rate, b, &arms.past.baseline);
     let unit = if rate { 1.0 } else { level };
     let compare = |canary: &[f64], baseline: &[f64]| {
         let (c, b) = (window_sample(canary)?, window_sample(baseline)?);
         Some((location_shift(rate, &c, &b), location(rate, &b).abs()))
     };
     let n = (arms.baseline.len(), arms.canary.len());
-    let learnt = Learnt::of(arms.past, n, arms.concurrent, rate, location(rate, &b).abs(), &compare);
+    let learnt = Learnt::of(arms.past, n, arms.concurrent, rate, location(rate, b).abs(), &compare);
     // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone, and
     // the shift is as it is.
     let usual = learnt.usual();
@@ -92,14 +113,15 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
     let at_clock = |shift: f64| usual.clock.map_or(shift, |earlier| factor(shift) / factor(earlier) - 1.0);
     let effect = at_clock(raw);
 
+    let scatter_within = pooled_scatter(c, b);
     let rho = (lag1_autocorrelation(arms.baseline), lag1_autocorrelation(arms.canary));
     // Dependence as the baseline has it, so that no move of the canary widens its own allowance; rates have no other.
     let inflation = if rate { pooled_inflation(rho.1, c.len(), rho.0, b.len()) } else { variance_inflation(rho.0, b.len()) };
     let (mut drift, mut sampling, mut pods) = (0.0, 0.0, 0.0);
     if !rate && unit > 0.0 {
         let few = b.len().min(c.len());
-        let own = scatter(&b);
-        let noise = if few >= rule::BASELINE_SCATTER_FROM { correction(b.len()) * own } else { correction(few) * pooled_scatter(&c, &b) };
+        let own = scatter(b);
+        let noise = if few >= rule::BASELINE_SCATTER_FROM { correction(b.len()) * own } else { correction(few) * scatter_within };
         drift = correction(b.len()) * own / unit;
         sampling = (HODGES * inflation * (1.0 / c.len() as f64 + 1.0 / b.len() as f64)).sqrt() * noise / unit;
         if arms.concurrent && !usual.is_enough() {
@@ -108,13 +130,13 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
     }
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
-    let means = (usual.is_enough() && !rate).then(|| means(arms, (&b, &c), level, inflation)).flatten();
-    let test = if sign < 0.0 { mann_whitney(&c.negated(), &b.negated()) } else { mann_whitney(&c, &b) };
+    let means = (usual.is_enough() && !rate).then(|| means(arms, (b, c), level, inflation)).flatten();
+    let test = if sign < 0.0 { mann_whitney(&c.negated(), &b.negated()) } else { mann_whitney(c, b) };
     let (mut low, mut high) = if rate {
-        let error = (variance_of_mean(&c) + variance_of_mean(&b)).sqrt() * inflation.sqrt();
+        let error = (variance_of_mean(c) + variance_of_mean(b)).sqrt() * inflation.sqrt();
         (shift - Z_95 * error, shift + Z_95 * error)
     } else {
-        let interval = shift_interval_90(&c, &b, inflation);
+        let interval = shift_interval_90(c, b, inflation);
         (interval.low, interval.high)
     };
     if usual.clock.is_some() && unit > 0.0 {
@@ -122,12 +144,12 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
         (low, high) = (seen(low), seen(high));
     }
     let interval = if sign < 0.0 { (-high, -low) } else { (low, high) };
-    Some(Measured {
+    Measured {
         n: (b.len(), c.len()),
         sign,
         effect: sign * effect,
         shift: sign * shift,
-        location: location(rate, &b),
+        location: location(rate, b),
         level,
         unit,
         sigma,
@@ -136,14 +158,14 @@ pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
         pods,
         usual,
         means: means.map(|(effect, sigma)| (sign * effect, sigma)),
-        noise: pooled_scatter(&c, &b),
+        noise: scatter_within,
         p_ess: normal_sf(test.z / inflation.sqrt()),
         test,
         inflation,
         rho,
         interval,
         rate,
-    })
+    }
 }
 
 /// +1 where a rise is worse, -1 where a fall is; the sign of the effect where either is.
@@ -169,9 +191,7 @@ fn correction(n: usize) -> f64 {
 /// 1.4826 times the median distance from the median.
 fn scatter(sample: &Sample) -> f64 {
     let median = sample.median();
-    let mut distances: Vec<f64> = sample.sorted().iter().map(|v| (v - median).abs()).collect();
-    distances.sort_unstable_by(f64::total_cmp);
-    1.4826 * median_of_sorted(&distances)
+    1.4826 * median_of(sample.sorted().iter().map(|v| (v - median).abs()).collect())
 }
 
 fn variance_of_mean(sample: &Sample) -> f64 {
@@ -307,7 +327,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     // Ranks say little of rates, which are mostly zero: means are their estimate.
     let proved = m.rate || m.test.p.greater <= rule::P_RANK;
     let p = p_of(m.effect * rule::REACHES, m.sigma);
-    let legs = if m.means.is_some() { rule::LEGS } else { (1.0, 1.0) };
+    let legs = m.legs();
     let p = legs.0 * p;
     let against = m.unit > 0.0
         && m.effect >= subject.metric.detectable * if m.rate { m.level } else { 1.0 }
@@ -427,17 +447,18 @@ pub(in crate::haldane) fn whole<'a>(subject: &'a Subject<'_>) -> Arms<'a> {
         direction: subject.direction,
         concurrent: subject.cleaned.is_concurrent(),
         rate: subject.is_rate(),
-        pods: pod_variance(subject),
+        pods: *subject.pods.get_or_init(|| pod_variance(subject)),
     }
 }
 
 pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
     let metric = subject.metric;
-    let Some(m) = measure(&whole(subject)) else {
+    let Some(samples) = &subject.samples else {
         // Coverage of at least half leaves a point in each arm, unless the window has none at all.
         finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
         return finding.close();
     };
+    let m = measured(&whole(subject), &samples.baseline, &samples.canary);
     let few = m.n.0.min(m.n.1);
     if few >= rule::FEWEST.max(metric.min_points as usize)
         && let Some(same) = sameness(subject)
@@ -507,8 +528,8 @@ fn applied(m: &Measured, bar: &Bar, chances: f64) -> AppliedLimit {
         relative: bar.tolerance.regressed,
         absolute: bar.absolute,
         from: bar.tolerance.from.to_owned(),
-        p: rule::P_VALUE / chances.max(1.0),
-        proved_from: finite(t4_isf(rule::P_VALUE / chances.max(1.0)) * m.sigma),
+        p: rule::P_VALUE / chances.max(1.0) / m.legs().0,
+        proved_from: finite(m.reaches(rule::P_VALUE / chances.max(1.0))),
         instance_spread: (m.pods > 0.0).then_some(m.pods).and_then(finite),
     }
 }
@@ -522,14 +543,20 @@ fn history_numbers(m: &Measured) -> Option<HistoryNumbers> {
     })
 }
 
+/// The typical points of baseline and canary as they were reported.
+fn locations(subject: &Subject<'_>, rate: bool) -> (f64, f64) {
+    let at = |sample: &Sample| subject.original(location(rate, sample));
+    subject.samples.as_ref().map_or((0.0, 0.0), |samples| (at(&samples.baseline), at(&samples.canary)))
+}
+
 fn numbers(subject: &Subject<'_>, m: &Measured) -> Numbers {
-    let at = |values: &[f64]| Sample::of_present(values).map_or(0.0, |sample| subject.original(location(m.rate, &sample)));
+    let (baseline, canary) = locations(subject, m.rate);
     let usual = t4_isf(rule::P_SUSPECT) * m.sigma;
     Numbers {
         n_baseline: m.n.0,
         n_canary: m.n.1,
-        baseline: at(&subject.baseline),
-        canary: at(&subject.canary),
+        baseline,
+        canary,
         level: m.level,
         mirrored_at: subject.mirror,
         shift: m.shift,
@@ -614,8 +641,7 @@ impl Said<'_> {
     /// "rose 828 ms (+68 %), median 1,217 ms in the baseline, 2,045 ms in the canary".
     fn moved(&self) -> String {
         let (metric, m) = (self.subject.metric, self.m);
-        let at = |values: &[f64]| Sample::of_present(values).map_or(0.0, |sample| self.subject.original(location(m.rate, &sample)));
-        let (from, to) = (at(&self.subject.baseline), at(&self.subject.canary));
+        let (from, to) = locations(self.subject, m.rate);
         let middle = if m.rate { "mean" } else { "median" };
         let levels =
             format!("{middle} {} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
@@ -638,15 +664,21 @@ impl Said<'_> {
         format!("{verb} {}{change}, {levels}", explain::difference(metric, m.shift.abs()))
     }
 
-    /// "here +-31 % is usual".
-    fn usual(&self) -> String {
+    /// "31 %", or in points for rates.
+    fn size(&self, effect: f64) -> String {
+        if self.m.rate { explain::difference(self.subject.metric, effect) } else { format!("{} %", explain::digits(100.0 * effect)) }
+    }
+
+    /// "here ±31 % is usual": the least that raises a suspicion, of the typical point or of the mean.
+    fn usual(&self, of_means: bool) -> String {
         let m = self.m;
-        let size = t4_isf(rule::P_SUSPECT) * m.sigma;
+        let size = if of_means { m.mean_reaches(rule::P_SUSPECT) } else { m.reaches(rule::P_SUSPECT) };
         if size == 0.0 {
             return String::new();
         }
-        let size = if m.rate { explain::difference(self.subject.metric, size) } else { format!("{} %", explain::digits(100.0 * size)) };
-        let clock = if let Some(earlier) = m.usual.clock {
+        let size = self.size(size);
+        let of = if of_means { " of the mean" } else { "" };
+        let clock = if let Some(earlier) = m.usual.clock.filter(|_| !of_means) {
             format!(
                 "; {} than at this hour on earlier days, which differed by {}",
                 self.effect(m.effect),
@@ -662,7 +694,8 @@ impl Said<'_> {
         } else {
             String::new()
         };
-        if size.contains("inf") { format!("; here any change is usual{by}{clock}") } else { format!("; here +-{size} is usual{by}{clock}") }
+        let size = if size.contains("inf") { "any change".to_owned() } else { format!("±{size}") };
+        format!("; here {size} is usual{of}{by}{clock}")
     }
 
     fn limit(&self) -> String {
@@ -673,12 +706,16 @@ impl Said<'_> {
     fn against(&self, by_means: bool, healed: bool, rung: Rung) -> (Reason, String) {
         let m = self.m;
         let moved = if by_means {
-            let effect = m.means.map_or(0.0, |(effect, _)| effect);
-            format!("its mean moved by {} while the typical point moved by {}", self.effect(effect), self.effect(m.effect))
+            let mean = self.effect(m.means.map_or(0.0, |(effect, _)| effect));
+            if self.claim.size >= Size::Near {
+                format!("{}; its mean moved by {mean}", self.moved())
+            } else {
+                format!("its mean moved by {mean} while the typical point moved by {}", self.effect(m.effect))
+            }
         } else {
             self.moved()
         };
-        let what = format!("{moved}{}; {}", self.usual(), self.limit());
+        let what = format!("{moved}{}; {}", self.usual(by_means), self.limit());
         if rung == Rung::Regressed {
             return (if by_means { Reason::Mean } else { Reason::Shift }, what);
         }
@@ -712,7 +749,7 @@ impl Said<'_> {
         } else {
             let among = explain::count(self.subject.rivals() as u64, "metric");
             let looks = if chances > self.subject.rivals() as f64 { " and the plan's looks" } else { "" };
-            let chance = t4_isf(rule::P_VALUE / chances) * m.sigma;
+            let chance = m.reaches(rule::P_VALUE / chances);
             format!("among {among}{looks} one of {} comes by chance", self.effect(chance))
         };
         (Reason::Shift, format!("{what}; {why}"))
@@ -750,14 +787,14 @@ impl Said<'_> {
             return format!("{} points around a typical one of 0 have no level that a change could be excluded of", m.n.0.min(m.n.1));
         }
         if self.claim.p_detectable.is_none() {
-            let usual = explain::change(self.sign() * t4_isf(rule::P_SUSPECT) * m.sigma);
-            return format!("{}: the points lie beyond the tolerance, but changes of {usual} are usual here", self.moved());
+            let usual = self.size(m.reaches(rule::P_SUSPECT));
+            return format!("{}: the points lie beyond the tolerance, but ±{usual} is usual here", self.moved());
         }
         let high = m.effect + size;
         if m.usual.is_enough() && !m.rate {
             return format!(
-                "changes of {} are usual here by its own history: one of {} could not be ruled out, where {} must be",
-                self.effect(t4_isf(rule::P_SUSPECT) * m.sigma),
+                "±{} is usual here by its own history: a change of {} could not be ruled out, where one of {} must be",
+                self.size(m.reaches(rule::P_SUSPECT)),
                 self.effect(high),
                 self.effect(self.bar.detectable)
             );

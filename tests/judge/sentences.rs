@@ -1,0 +1,168 @@
+//! What is shown is what decides, and is said once.
+
+use haldane_judges::config::CheckedConfig;
+use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Observation, Points};
+use haldane_judges::scorecard::{MetricResult, Mode, Reason, Status};
+use haldane_judges::stats::student::t4_isf;
+use haldane_judges::{JudgeName, Judgement, judge};
+use serde_json::{Value, json};
+
+/// Evenly scattered values around 0, of size 1, from a generator small enough to need no crate.
+fn noise(n: usize, mut state: u64) -> Vec<f64> {
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+        .collect()
+}
+
+fn around(level: f64, size: f64, n: usize, seed: u64) -> Vec<f64> {
+    noise(n, seed).into_iter().map(|v| level + size * v).collect()
+}
+
+fn arm(values: Vec<f64>, past: &[f64]) -> ArmPoints {
+    ArmPoints::values(values).with_history((!past.is_empty()).then(|| Points::Values(past.to_vec())))
+}
+
+fn whole(metrics: Value, arms: Vec<(ArmPoints, ArmPoints)>) -> Judgement {
+    let config = CheckedConfig::from_value(json!({ "name": "sentences", "min_observation": "0s", "metrics": metrics })).unwrap();
+    let evidence = Evidence {
+        observations: arms.into_iter().map(|(baseline, canary)| Observation::Sampled { baseline, canary }).collect(),
+        step_seconds: 60.0,
+        observed_seconds: 3600.0,
+        comparison: Comparison::Concurrent,
+        ..Evidence::default()
+    };
+    judge(JudgeName::HaldaneV1, &config, &evidence)
+}
+
+fn one(metric: Value, baseline: ArmPoints, canary: ArmPoints) -> MetricResult {
+    whole(json!([metric]), vec![(baseline, canary)]).metrics.remove(0)
+}
+
+/// Both arms' past of twelve windows of 30 points, in every one of which the canary settles elsewhere by up to so much.
+fn swinging(level: f64, by: f64) -> (Vec<f64>, Vec<f64>) {
+    let baseline = around(level, 0.01 * level, 360, 5);
+    let canary = noise(12, 6).into_iter().enumerate().flat_map(|(i, v)| around(level * (1.0 + by * v), 0.01 * level, 30, 50 + i as u64));
+    (baseline, canary.collect())
+}
+
+#[test]
+fn with_a_past_the_bar_that_is_shown_is_the_bar_that_decides() {
+    let (past_baseline, past_canary) = swinging(100.0, 0.2);
+    let (mut below, mut above) = (0, 0);
+    for percent in 1..60 {
+        let values = around(100.0 * (1.0 + f64::from(percent) / 100.0), 1.0, 30, 2);
+        let metric = json!({ "name": "m", "direction": "increase" });
+        let got = one(metric, arm(around(100.0, 1.0, 30, 1), &past_baseline), arm(values, &past_canary));
+        let (numbers, limit) = (got.numbers.unwrap(), got.limit.unwrap());
+        let bar = limit.proved_from.unwrap();
+        assert!(numbers.mean_sigma.is_some(), "the past decides");
+        // Ranks and means share the level, of which ranks have a third.
+        assert!((bar - t4_isf(0.05 / 3.0) * numbers.sigma.unwrap()).abs() < 1e-12, "{bar}");
+        assert!((limit.p - 0.05 / 3.0).abs() < 1e-12, "{}", limit.p);
+        let by_ranks = got.status == Status::Regressed && got.reason == Reason::Shift;
+        if numbers.effect < bar {
+            below += u32::from(numbers.effect >= limit.relative);
+            assert!(!by_ranks, "{percent}: {} below {bar}: {}", numbers.effect, got.sentence);
+        } else if numbers.effect >= limit.relative {
+            above += 1;
+            assert_eq!(got.status, Status::Regressed, "{percent}: {}", got.sentence);
+        }
+    }
+    assert!(below > 0 && above > 0, "{below} {above}");
+}
+
+#[test]
+fn what_is_usual_is_said_in_one_form() {
+    let (past_baseline, past_canary) = swinging(100.0, 0.6);
+    let metric = json!({ "name": "m", "direction": "increase" });
+    let got = one(metric, arm(around(100.0, 1.0, 30, 1), &past_baseline), arm(around(140.0, 1.0, 30, 2), &past_canary));
+    assert_eq!(got.status, Status::Inconclusive, "{}", got.sentence);
+    assert!(got.sentence.contains("% is usual here") && got.sentence.contains('±'), "{}", got.sentence);
+    // Of a rate in points.
+    let (past_baseline, past_canary) = swinging(0.02, 0.9);
+    let metric = json!({ "name": "m", "kind": "ratio", "direction": "increase" });
+    let got = one(metric, arm(around(0.02, 0.0005, 30, 1), &past_baseline), arm(around(0.032, 0.0005, 30, 2), &past_canary));
+    assert_eq!(got.status, Status::Inconclusive, "{}", got.sentence);
+    assert!(got.sentence.contains("pp is usual here"), "{}", got.sentence);
+}
+
+#[test]
+fn where_ranks_and_means_agree_the_shift_is_told_once() {
+    let (past_baseline, past_canary) = swinging(100.0, 0.01);
+    let mut canary = around(108.0, 1.0, 30, 2);
+    for burst in canary.iter_mut().step_by(4) {
+        *burst = 190.0;
+    }
+    let metric = json!({ "name": "m", "direction": "increase" });
+    let got = one(metric.clone(), arm(around(100.0, 1.0, 30, 1), &past_baseline), arm(canary, &past_canary));
+    assert_eq!((got.status, got.reason), (Status::Regressed, Reason::Mean), "{}", got.sentence);
+    assert!(got.sentence.starts_with("rose ") && got.sentence.contains("; its mean moved by +"), "{}", got.sentence);
+    assert!(got.sentence.contains("is usual of the mean by "), "{}", got.sentence);
+    // Where the typical point did not move, that is what is odd.
+    let mut canary = around(100.0, 1.0, 30, 2);
+    for burst in canary.iter_mut().step_by(4) {
+        *burst = 190.0;
+    }
+    let got = one(metric, arm(around(100.0, 1.0, 30, 1), &past_baseline), arm(canary, &past_canary));
+    assert_eq!((got.status, got.reason), (Status::Regressed, Reason::Mean), "{}", got.sentence);
+    assert!(got.sentence.contains("while the typical point moved by"), "{}", got.sentence);
+}
+
+#[test]
+fn events_that_fall_are_told_of_the_arm_that_has_them() {
+    let metric = json!({ "name": "orders", "kind": "events", "direction": "decrease" });
+    let baseline: Vec<f64> = (0..60).map(|i| if i % 2 == 0 { 5.0 } else { 0.0 }).collect();
+    let canary: Vec<f64> = (0..60).map(|i| if i % 15 == 0 { 5.0 } else { 0.0 }).collect();
+    let got = one(metric, ArmPoints::values(baseline), ArmPoints::values(canary));
+    assert_eq!(got.status, Status::Regressed, "{}", got.sentence);
+    assert!(got.sentence.starts_with("4 of 60 intervals have any in the canary, 30 of 60 in the baseline"), "{}", got.sentence);
+    assert!(got.sentence.contains("(-86.7 %)"), "{}", got.sentence);
+    let events = got.events.unwrap();
+    assert_eq!((events.intervals_baseline, events.intervals_canary), (30, 4));
+}
+
+#[test]
+fn no_events_in_either_arm_are_a_pass_with_nothing_in_the_way() {
+    for n in [5, 60] {
+        let metric = json!({ "name": "panics", "kind": "events", "direction": "increase" });
+        let got = one(metric, ArmPoints::values(vec![0.0; n]), ArmPoints::values(vec![0.0; n]));
+        assert_eq!((got.status, got.reason, got.mode), (Status::Pass, Reason::Identical, Mode::None), "{}", got.sentence);
+        assert!(got.guards.is_empty() && got.remedies.is_empty() && got.threshold.is_none(), "{got:?}");
+    }
+}
+
+#[test]
+fn a_share_that_nobody_stated_is_not_held_against_the_canary() {
+    let metric = json!({ "name": "rps", "unit": "requests/s", "direction": "decrease", "traffic": true });
+    let baseline = || around(900.0, 20.0, 60, 1);
+    let got = |canary: Vec<f64>| one(metric.clone(), ArmPoints::values(baseline()), ArmPoints::values(canary));
+    let less = got(around(100.0, 3.0, 60, 2));
+    assert_eq!((less.status, less.reason), (Status::Inconclusive, Reason::FollowsTraffic), "{}", less.sentence);
+    assert!(format!("{:?}", less.remedies).contains("canary_share"), "{:?}", less.remedies);
+    assert_eq!(got(around(895.0, 20.0, 60, 2)).status, Status::Pass);
+    // That it dies shows whatever the share is: to nothing, to a twentieth, and from the first minute.
+    let dying = |to: f64| (0..60).zip(noise(60, 2)).map(|(i, v)| (if i < 45 { 100.0 } else { to }) * (1.0 + 0.03 * v)).collect();
+    let dead = got(dying(0.0));
+    assert_eq!((dead.status, dead.reason), (Status::Regressed, Reason::Ended), "{}", dead.sentence);
+    let faint = got(dying(5.0));
+    assert!(matches!(faint.status, Status::Suspect | Status::Regressed), "{}", faint.sentence);
+    assert_eq!(got(vec![0.0; 60]).status, Status::Regressed);
+    // A limit is none of a share.
+    let mut limited = metric.clone();
+    limited["limits"] = json!({ "min": 200 });
+    let broken = one(limited, ArmPoints::values(baseline()), ArmPoints::values(around(100.0, 3.0, 60, 2)));
+    assert_eq!((broken.status, broken.reason), (Status::Regressed, Reason::Limit), "{}", broken.sentence);
+}
+
+#[test]
+fn the_verdict_comes_first() {
+    let missing = || ArmPoints::values(vec![f64::NAN; 12]);
+    let metrics = json!([{ "name": "a", "optional": true }, { "name": "b", "optional": true }, { "name": "good" }]);
+    let good = (ArmPoints::values(around(100.0, 1.0, 12, 1)), ArmPoints::values(around(100.0, 1.0, 12, 2)));
+    let judgement = whole(metrics, vec![(missing(), missing()), (missing(), missing()), good]);
+    assert!(judgement.summary.starts_with("pass: "), "{}", judgement.summary);
+    assert!(judgement.summary.ends_with("; rests on 1 of 3 metrics"), "{}", judgement.summary);
+}
