@@ -46,8 +46,11 @@ pub(crate) fn rate(value: f64) -> String {
 /// A signed percentage of a fraction: `+28 %`; words for the infinite.
 pub(crate) fn change(relative: f64) -> String {
     let percent = relative * 100.0;
-    if !percent.is_finite() {
+    if relative.is_infinite() {
         return "from zero".to_owned();
+    }
+    if percent.abs() >= 1e12 {
+        return "from next to nothing".to_owned();
     }
     format!("{}{} %", if percent >= 0.0 { "+" } else { "" }, digits(percent))
 }

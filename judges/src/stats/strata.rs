@@ -38,8 +38,9 @@ impl Stratum {
         over(self.total, self.total + self.other_total)
     }
 
+    /// Whether both arms have requests, and neither so many that the other has none beside them.
     fn compares(&self) -> bool {
-        self.total > 0.0 && self.other_total > 0.0
+        self.total > 0.0 && self.other_total > 0.0 && self.share() < 1.0 && 1.0 - self.share() < 1.0
     }
 
     /// Without any there is nothing to share, and nothing that scatters around a common rate.

@@ -57,7 +57,6 @@ enum Same {
 }
 
 fn sameness(subject: &Subject<'_>) -> Option<Same> {
-    let (b, c) = (&subject.baseline, &subject.canary);
     let samples = subject.samples.as_ref()?;
     let (bs, cs) = (&samples.baseline, &samples.canary);
     if bs.is_constant() && cs.is_constant() && bs.min() == cs.min() {
