@@ -664,19 +664,24 @@ impl Said<'_> {
         format!("{verb} {}{change}, {levels}", explain::difference(metric, m.shift.abs()))
     }
 
-    /// "31 %", or in points for rates.
-    fn size(&self, effect: f64) -> String {
-        if self.m.rate { explain::difference(self.subject.metric, effect) } else { format!("{} %", explain::digits(100.0 * effect)) }
-    }
-
-    /// "here ±31 % is usual": the least that raises a suspicion, of the typical point or of the mean.
-    fn usual(&self, of_means: bool) -> String {
+    /// "±31 %", or in points for rates: the least that raises a suspicion, of the typical point or of the mean.
+    fn least(&self, of_means: bool) -> String {
         let m = self.m;
         let size = if of_means { m.mean_reaches(rule::P_SUSPECT) } else { m.reaches(rule::P_SUSPECT) };
-        if size == 0.0 {
+        let percent = 100.0 * size;
+        match (m.rate, percent.is_finite()) {
+            (_, false) => "any change".to_owned(),
+            (true, true) => format!("±{}", explain::difference(self.subject.metric, size)),
+            (false, true) => format!("±{} %", explain::digits(percent)),
+        }
+    }
+
+    /// "here ±31 % is usual".
+    fn usual(&self, of_means: bool) -> String {
+        let m = self.m;
+        if m.sigma == 0.0 {
             return String::new();
         }
-        let size = self.size(size);
         let of = if of_means { " of the mean" } else { "" };
         let clock = if let Some(earlier) = m.usual.clock.filter(|_| !of_means) {
             format!(
@@ -694,8 +699,7 @@ impl Said<'_> {
         } else {
             String::new()
         };
-        let size = if size.contains("inf") { "any change".to_owned() } else { format!("±{size}") };
-        format!("; here {size} is usual{of}{by}{clock}")
+        format!("; here {} is usual{of}{by}{clock}", self.least(of_means))
     }
 
     fn limit(&self) -> String {
@@ -787,14 +791,13 @@ impl Said<'_> {
             return format!("{} points around a typical one of 0 have no level that a change could be excluded of", m.n.0.min(m.n.1));
         }
         if self.claim.p_detectable.is_none() {
-            let usual = self.size(m.reaches(rule::P_SUSPECT));
-            return format!("{}: the points lie beyond the tolerance, but ±{usual} is usual here", self.moved());
+            return format!("{}: the points lie beyond the tolerance, but {} is usual here", self.moved(), self.least(false));
         }
         let high = m.effect + size;
         if m.usual.is_enough() && !m.rate {
             return format!(
-                "±{} is usual here by its own history: a change of {} could not be ruled out, where one of {} must be",
-                self.size(m.reaches(rule::P_SUSPECT)),
+                "{} is usual here by its own history: a change of {} could not be ruled out, where one of {} must be",
+                self.least(false),
                 self.effect(high),
                 self.effect(self.bar.detectable)
             );
