@@ -32,7 +32,7 @@ struct Case {
 
 const CASES: [Case; 3] = [
     Case {
-        title: "A bad canary: p99 latency is up by some 40 %, and 2 % of requests fail instead of 0.5 %",
+        title: "A bad canary: three times as many slow requests, and 2 % of requests fail instead of 0.5 %",
         config: "http-golden-signals",
         step: "1m",
         samples: include_str!("../../fixtures/demo/regressed.json"),
