@@ -1047,7 +1047,7 @@ impl Metric {
                     &format!("/limits/{name}"),
                     "only a distribution has quantiles and shares; set `kind: distribution`, or use max".to_owned(),
                 );
-            } else if !value.is_finite() || !(*share > 0.0 && *share < 1.0) {
+            } else if !(value.is_finite() && *share > 0.0 && *share < 1.0) {
                 wrong(
                     &format!("/limits/{name}"),
                     format!("{value} at a share of {share} is no limit; give a finite value, and a share above 0 and below 1"),

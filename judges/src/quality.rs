@@ -351,7 +351,8 @@ fn slower_than(metric: &Metric, arm: &ArmPoints, bound: f64, warnings: &mut Vec<
     };
     let Some((at, points)) = counts(&arm.points) else { return Ok(arm.clone()) };
     let wanted = explain::quantity(metric, bound);
-    if !((at / bound).max(bound / at) <= NEAR_BOUND) {
+    let is_near = at == bound || at > 0.0 && bound > 0.0 && (at / bound).max(bound / at) <= NEAR_BOUND;
+    if !is_near {
         let Points::Buckets(buckets) = &arm.points else { return Ok(arm.clone()) };
         let known: Vec<String> = buckets.bounds().iter().take(30).map(|own| explain::quantity(metric, *own)).collect();
         return Err(Unjudged::Mismatch(format!(
@@ -359,14 +360,14 @@ fn slower_than(metric: &Metric, arm: &ArmPoints, bound: f64, warnings: &mut Vec<
             known.join(", ")
         )));
     }
-    if (at / bound - 1.0).abs() > 1e-9 {
+    if at != bound && (at / bound - 1.0).abs() > 1e-9 {
         let warning = format!("requests slower than {} are counted, the bucket bound nearest to {wanted}", explain::quantity(metric, at));
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }
     // The past is counted from the same bound, or not at all.
-    let past = |points: &Points| counts(points).filter(|(own, _)| (own / at - 1.0).abs() < 1e-9).map(|(_, points)| points);
+    let past = |points: &Points| counts(points).filter(|(own, _)| *own == at || (own / at - 1.0).abs() < 1e-9).map(|(_, points)| points);
     let history = arm.history.as_ref().and_then(past);
     let earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: past(&day.points)? })).collect();
     Ok(ArmPoints { points, history, earlier, instances: Vec::new(), ..arm.clone() })

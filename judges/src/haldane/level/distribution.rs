@@ -208,7 +208,7 @@ impl Question {
         let reaches = |relative: f64| {
             if let Some((asked, other)) = self.beyond_bounds {
                 let rise = (asked - other) * rule::REACHES;
-                return rise > 0.0 && rise >= rule::RATE_POINTS * 0.01 && rise >= relative * other.min(1.0 - other);
+                return rise >= rule::RATE_POINTS * 0.01 && rise >= relative * other.min(1.0 - other);
             }
             let shift = self.shift * rule::REACHES;
             shift > 0.0 && shift >= absolute && shift >= relative * self.quantiles.0.abs()
