@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use haldane_judges::config::{CanaryConfig, CheckedConfig};
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Observation};
+use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, Observation, Spacing};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::differences::hodges_lehmann;
 use haldane_judges::stats::mann_whitney::mann_whitney;
@@ -32,6 +32,23 @@ fn series(n: usize, mut state: u64, level: f64) -> Vec<f64> {
         .collect()
 }
 
+/// Twenty bounds, each by half above the one before.
+fn bounds() -> Vec<f64> {
+    (0..20).map(|j| 5.0 * 1.5f64.powi(j)).collect()
+}
+
+/// Some 500 requests an interval, of exponential latencies.
+fn histogram(n: usize, seed: u64, level: f64) -> Vec<Vec<f64>> {
+    let bounds = bounds();
+    let scatter = series(n * (bounds.len() + 1), seed, 1.0);
+    let row = |i: usize| {
+        let below = |bound: f64| 1.0 - (-bound / level).exp();
+        let edges = std::iter::once(0.0).chain(bounds.iter().map(|bound| below(*bound))).chain([1.0]).collect::<Vec<f64>>();
+        edges.windows(2).enumerate().map(|(j, pair)| (500.0 * (pair[1] - pair[0]) * scatter[i * (bounds.len() + 1) + j]).round()).collect()
+    };
+    (0..n).map(row).collect()
+}
+
 fn config(metric: serde_json::Value) -> Option<CheckedConfig> {
     let document = json!({ "name": "bench", "metrics": [metric] });
     serde_json::from_value::<CanaryConfig>(document).ok()?.check().ok()
@@ -50,6 +67,9 @@ fn evidence(baseline: ArmPoints, canary: ArmPoints) -> Evidence {
 
 fn benchmarks(criterion: &mut Criterion) {
     let Some(value) = config(json!({ "name": "latency", "direction": "increase" })) else { return };
+    let Some(distribution) = config(json!({ "name": "latency", "kind": "distribution", "unit": "ms", "direction": "increase" })) else {
+        return;
+    };
     let Some(ratio) = config(json!({ "name": "errors", "kind": "ratio", "direction": "increase" })) else { return };
     let mut group = criterion.benchmark_group("metric");
     for n in [60, 240, 1440, 10_080] {
@@ -82,6 +102,22 @@ fn benchmarks(criterion: &mut Criterion) {
         let totals = vec![200.0; n];
         let events = |seed| series(n, seed, 1.0).into_iter().map(|v| if v > 1.04 { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
         let counts = evidence(ArmPoints::counts(events(3), totals.clone()), ArmPoints::counts(events(4), totals));
+        let rows = |seed: u64, level: f64| -> Vec<Vec<f64>> { histogram(n, seed, level) };
+        let (slow, fast) = (rows(5, 126.0), rows(6, 120.0));
+        let buckets = |rows: &[Vec<f64>]| {
+            let rows: Vec<Option<Vec<f64>>> = rows.iter().cloned().map(Some).collect();
+            Buckets::from_rows(bounds(), &rows, Spacing::Linear).map(ArmPoints::buckets)
+        };
+        if let (Ok(baseline), Ok(canary)) = (buckets(&fast), buckets(&slow)) {
+            let histograms = evidence(baseline, canary);
+            // What reading all buckets once costs.
+            group.bench_with_input(BenchmarkId::new("sum_buckets", n), &n, |bencher, _| {
+                bencher.iter(|| black_box([&fast, &slow].map(|rows| rows.iter().flatten().sum::<f64>())));
+            });
+            group.bench_with_input(BenchmarkId::new("judge_distribution", n), &n, |bencher, _| {
+                bencher.iter(|| black_box(judge(JudgeName::HaldaneV1, &distribution, black_box(&histograms))));
+            });
+        }
         group.bench_with_input(BenchmarkId::new("judge_ratio", n), &n, |bencher, _| {
             bencher.iter(|| black_box(judge(JudgeName::HaldaneV1, &ratio, black_box(&counts))));
         });

@@ -138,9 +138,19 @@ pub fn quantile_of_sorted(sorted: &[f64], q: f64) -> f64 {
 /// In the samples' unit; estimates the standard deviation of normal data.
 #[must_use]
 pub fn pooled_scatter(a: &Sample, b: &Sample) -> f64 {
-    let distances = |s: &Sample| {
-        let median = s.median();
-        s.sorted().iter().map(move |v| (v - median).abs()).collect::<Vec<_>>()
+    pooled_scatter_in((a, 1.0), (b, 1.0))
+}
+
+/// The same with each arm's distances in a unit of its own, 0 or more; what scatters in a unit of 0 scatters without bounds.
+#[must_use]
+pub fn pooled_scatter_in(a: (&Sample, f64), b: (&Sample, f64)) -> f64 {
+    let distances = |(sample, unit): (&Sample, f64)| {
+        let median = sample.median();
+        let of = move |v: &f64| match (v - median).abs() {
+            0.0 => 0.0,
+            distance => distance / unit,
+        };
+        sample.sorted().iter().map(of).collect::<Vec<_>>()
     };
     let mut all = distances(a);
     all.extend(distances(b));

@@ -16,7 +16,7 @@ use crate::stats::differences::{hodges_lehmann, shift_interval_90};
 use crate::stats::mann_whitney::{RankTest, mann_whitney};
 use crate::stats::paired::paired_rank_test;
 use crate::stats::student::{t4_isf, t4_sf};
-use crate::stats::{Sample, Z_95, median_of, median_of_sorted, normal_sf, pooled_scatter};
+use crate::stats::{Sample, Z_95, median_of, median_of_sorted, normal_sf, pooled_scatter, pooled_scatter_in};
 use crate::threshold::{self, present};
 
 /// Asymptotic variance of a Hodges-Lehmann shift of normal samples, in those of a difference of means.
@@ -61,6 +61,9 @@ pub(in crate::haldane) struct Measured {
     pub(in crate::haldane) means: Option<(f64, f64)>,
     /// Scatter within the arms, in the unit.
     pub(in crate::haldane) noise: f64,
+    /// The same of few points, each arm's as a fraction of its own level where that is the larger, so that a canary which is worse by a
+    /// factor scatters no more for it; 0 of many.
+    pub(in crate::haldane) relative_noise: f64,
     pub(in crate::haldane) test: RankTest,
     pub(in crate::haldane) p_ess: f64,
     pub(in crate::haldane) inflation: f64,
@@ -159,6 +162,11 @@ fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> Measured {
         usual,
         means: means.map(|(effect, sigma)| (sign * effect, sigma)),
         noise: scatter_within,
+        relative_noise: if b.len().min(c.len()) < rule::FEW_NOISY.0 {
+            pooled_scatter_in((b, level), (c, level.max(c.median().abs())))
+        } else {
+            0.0
+        },
         p_ess: normal_sf(test.z / inflation.sqrt()),
         test,
         inflation,
@@ -322,7 +330,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
     let history = m.usual.is_enough();
     let few = m.n.0.min(m.n.1);
     let beyond_by_sample = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(m);
-    let noisy = !m.rate && !history && few < rule::FEW_NOISY.0 && m.noise > rule::FEW_NOISY.1 * m.level && !is_gross(m);
+    let noisy = !m.rate && !history && few < rule::FEW_NOISY.0 && m.relative_noise > rule::FEW_NOISY.1 && !is_gross(m);
     let early = is_early(subject, m);
     // Ranks say little of rates, which are mostly zero: means are their estimate.
     let proved = m.rate || m.test.p.greater <= rule::P_RANK;
@@ -749,7 +757,7 @@ impl Said<'_> {
         } else if is_early(self.subject, m) {
             format!("{} points in the first half of a plan prove no shift that is not gross", m.n.0.min(m.n.1))
         } else if !claim.admissible {
-            format!("{} points that scatter by {} % prove nothing", m.n.0.min(m.n.1), explain::digits(100.0 * ratio_to(m.noise, m.level)))
+            format!("{} points that scatter by {} % prove nothing", m.n.0.min(m.n.1), explain::digits(100.0 * m.relative_noise))
         } else {
             let among = explain::count(self.subject.rivals() as u64, "metric");
             let looks = if chances > self.subject.rivals() as f64 { " and the plan's looks" } else { "" };
