@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Most finite bounds that are read; Prometheus' native histograms have 160 unless told otherwise.
 pub const MAX_BOUNDS: usize = 1_000;
 
+/// Factor within which a bucket bound stands for another place.
+const NEAR: f64 = 1.25;
+
 /// How a quantile is interpolated within a bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -208,6 +211,25 @@ impl Buckets {
         bounds
     }
 
+    /// The place nearest to `bound`, within a factor 1.25, at which the counts of all layouts are exact: one of their bounds, or `bound`
+    /// itself where no occupied bucket straddles it. `None` where there is none.
+    #[must_use]
+    pub fn place_near(all: &[&Self], bound: f64) -> Option<f64> {
+        let probe = Self::empty(vec![bound], 0, Spacing::Linear).ok()?;
+        let layouts: Vec<&Self> = all.iter().copied().chain([&probe]).collect();
+        let off = |at: f64| if at > 0.0 && bound > 0.0 { (at / bound).ln().abs() } else { (at - bound).abs() };
+        let nearest = Self::shared_bounds(&layouts).into_iter().min_by(|a, b| off(*a).total_cmp(&off(*b)))?;
+        let is_near = is_same(nearest, bound) || nearest > 0.0 && bound > 0.0 && off(nearest) <= NEAR.ln();
+        is_near.then_some(nearest)
+    }
+
+    /// Requests above a place, and all of them, in each interval; `NaN` where missing, or where an occupied bucket straddles the place.
+    #[must_use]
+    pub fn slower_than(&self, place: f64) -> Option<(Vec<f64>, Vec<f64>)> {
+        let at = self.at_bounds(&[place], self.spacing)?;
+        Some((at.above(0), at.totals))
+    }
+
     /// The same counts at other bounds; an interval of which an occupied bucket straddles one of them is missing.
     #[must_use]
     pub fn at_bounds(&self, bounds: &[f64], spacing: Spacing) -> Option<Self> {
@@ -256,11 +278,11 @@ impl Buckets {
         self
     }
 
-    /// Adds another arm's or instance's counts, interval by interval, where both have the same bounds and number of intervals; an
-    /// interval that one of them lacks is the other's.
-    pub fn add(&mut self, other: &Self) {
+    /// Adds another arm's or instance's counts, interval by interval; an interval that one of them lacks is the other's. `None`, and nothing
+    /// added, where the bounds or the number of intervals differ.
+    pub fn add(&mut self, other: &Self) -> Option<()> {
         if self.bounds != other.bounds || self.len() != other.len() {
-            return;
+            return None;
         }
         let width = self.width();
         for (i, row) in other.rows().enumerate().filter(|(i, _)| other.totals.get(*i).is_some_and(|total| total.is_finite())) {
@@ -270,6 +292,7 @@ impl Buckets {
             };
             self.set(i, &sum);
         }
+        Some(())
     }
 
     /// A quantile of one interval's counts, or of sums; `None` without requests.
@@ -346,6 +369,18 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_near_where_no_occupied_bucket_lies_around_it() {
+        let fast = rows(&[0.01, 0.04], &[&[3.0, 2.0, 0.0]]);
+        assert_eq!(Buckets::place_near(&[&fast], 0.25), Some(0.25));
+        assert_eq!(fast.slower_than(0.25), Some((vec![0.0], vec![5.0])));
+        let slow = rows(&[0.2, 0.3], &[&[3.0, 2.0, 1.0]]);
+        assert_eq!(Buckets::place_near(&[&fast, &slow], 0.25), Some(0.3));
+        assert_eq!(slow.slower_than(0.3), Some((vec![1.0], vec![6.0])));
+        assert_eq!(Buckets::place_near(&[&slow], 1.0), None);
+        assert!(slow.slower_than(0.25).unwrap().0[0].is_nan());
+    }
+
+    #[test]
     fn quantiles_are_those_of_histogram_quantile() {
         // promql: histogram_quantile(.5, ...) of cumulative 10, 30, 40 at 1, 2, 4 with 40 in all is 1.5.
         let one = rows(&[1.0, 2.0, 4.0], &[&[10.0, 20.0, 10.0, 0.0]]);
@@ -373,7 +408,7 @@ mod tests {
     fn instances_add_up_and_one_that_is_missing_adds_nothing() {
         let mut sum = rows(&[1.0], &[&[1.0, 2.0], &[3.0, 4.0]]);
         let other = Buckets::from_rows(vec![1.0], &[None, Some(vec![1.0, 1.0])], Spacing::Linear).unwrap();
-        sum.add(&other);
+        assert!(sum.add(&other).is_some() && sum.add(&rows(&[2.0], &[&[1.0, 1.0], &[1.0, 1.0]])).is_none());
         assert_eq!((sum.rows().next().unwrap(), sum.totals()), ([1.0, 2.0].as_slice(), [3.0, 9.0].as_slice()));
     }
 }

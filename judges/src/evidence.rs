@@ -221,7 +221,7 @@ impl ArmPoints {
         let intervals = all.iter().map(|one| one.len()).max().unwrap_or(0);
         let mut sum = Buckets::empty(bounds.clone(), intervals, spacing).ok()?;
         for one in &all {
-            sum.add(&one.at_bounds(&bounds, spacing)?);
+            sum.add(&one.at_bounds(&bounds, spacing)?)?;
         }
         let medians = |(name, buckets): &(String, Buckets)| Instance { name: name.clone(), values: buckets.quantiles(0.5) };
         let mut instances: Vec<Instance> = instances.iter().map(medians).collect();
@@ -266,6 +266,24 @@ impl ArmPoints {
     #[must_use]
     pub fn with_bounds(mut self, bounds: Vec<f64>) -> Self {
         self.bounds = bounds;
+        self
+    }
+
+    /// The same arm with its bucket bounds, and what its instances read between them, multiplied by a factor above 0: bounds as a metric
+    /// store has them, in the metric's unit ([`Metric::bucket_factor`](crate::config::Metric::bucket_factor)). Other arms stay as they are.
+    #[must_use]
+    pub fn in_unit(mut self, factor: f64) -> Self {
+        if factor == 1.0 || !matches!(self.points, Points::Buckets(_)) {
+            return self;
+        }
+        let scaled = |points: Points| match points {
+            Points::Buckets(buckets) => Points::Buckets(buckets.scaled(factor)),
+            other => other,
+        };
+        self.points = scaled(self.points);
+        self.history = self.history.map(scaled);
+        self.earlier = self.earlier.into_iter().map(|day| Earlier { days: day.days, points: scaled(day.points) }).collect();
+        self.instances.iter_mut().flat_map(|one| &mut one.values).for_each(|v| *v *= factor);
         self
     }
 

@@ -12,8 +12,6 @@ use crate::units;
 const LARGEST: f64 = 1e150;
 /// Counts beyond this are more than the binomial tails are right for; they count as infinite.
 const LARGEST_COUNT: f64 = 1e12;
-/// Factor within which a bucket bound stands for the one that a ratio counts from.
-const NEAR_BOUND: f64 = 1.25;
 /// Share of points that the baseline must report for the canary's silence to be evidence.
 pub(crate) const REPORTS: f64 = 0.8;
 /// Difference in coverage from which a metric is suspect.
@@ -258,13 +256,8 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         None => None,
     };
     let (baseline, canary) = followed.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
-    let factor = metric.bucket_factor();
-    let scaled = (factor != 1.0).then(|| (in_unit(baseline, factor), in_unit(canary, factor)));
-    let (baseline, canary) = scaled.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
     let counted = match (metric.kind, metric.slower_than_in_unit()) {
-        (Kind::Ratio, Some(bound)) => {
-            Some((slower_than(metric, baseline, bound, &mut warnings)?, slower_than(metric, canary, bound, &mut warnings)?))
-        }
+        (Kind::Ratio, Some(bound)) => slower_than(metric, (baseline, canary), bound, &mut warnings)?,
         _ => None,
     };
     let (baseline, canary) = counted.as_ref().map_or((baseline, canary), |(baseline, canary)| (baseline, canary));
@@ -320,72 +313,63 @@ fn directed_infinities(metric: &Metric, arms: (&ArmPoints, &ArmPoints), warnings
     Some((arm(arms.0, b), arm(arms.1, c)))
 }
 
-/// An arm whose bucket bounds are multiplied; what its instances read is interpolated between those.
-fn in_unit(arm: &ArmPoints, factor: f64) -> ArmPoints {
-    let points = |points: &Points| match points {
-        Points::Buckets(buckets) => Points::Buckets(buckets.clone().scaled(factor)),
-        other => other.clone(),
+/// The requests slower than one place, out of all, of arms whose points are buckets; `None` where they are none.
+fn slower_than(
+    metric: &Metric,
+    (baseline, canary): (&ArmPoints, &ArmPoints),
+    bound: f64,
+    warnings: &mut Vec<String>,
+) -> Result<Option<(ArmPoints, ArmPoints)>, Unjudged> {
+    let (Points::Buckets(b), Points::Buckets(c)) = (&baseline.points, &canary.points) else { return Ok(None) };
+    let wanted = explain::quantity(metric, bound);
+    let Some(at) = Buckets::place_near(&[b, c], bound) else {
+        return Err(Unjudged::Mismatch(format!(
+            "no bucket of both arms ends near {wanted}, so that slower requests cannot be counted; the baseline's end at {}, the canary's at {}",
+            shown_bounds(b),
+            shown_bounds(c)
+        )));
     };
-    if !matches!(arm.points, Points::Buckets(_)) {
-        return arm.clone();
+    if at != bound {
+        let nearest = explain::quantity(metric, at);
+        if nearest != wanted {
+            warnings.push(format!("requests slower than {nearest} are counted, the bucket bound nearest to {wanted}"));
+        }
     }
-    let instance = |one: &Instance| Instance { name: one.name.clone(), values: one.values.iter().map(|v| v * factor).collect() };
-    ArmPoints {
-        points: points(&arm.points),
-        history: arm.history.as_ref().map(points),
-        earlier: arm.earlier.iter().map(|day| Earlier { days: day.days, points: points(&day.points) }).collect(),
-        instances: arm.instances.iter().map(instance).collect(),
-        ..arm.clone()
-    }
+    let counts = |points: &Points| match points {
+        Points::Buckets(buckets) => buckets.slower_than(at).map(|(events, totals)| Points::Counts { events, totals }),
+        Points::Values(_) | Points::Counts { .. } => None,
+    };
+    let arm = |arm: &ArmPoints| {
+        let earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: counts(&day.points)? })).collect();
+        let points = counts(&arm.points).unwrap_or_else(|| arm.points.clone());
+        ArmPoints { points, history: arm.history.as_ref().and_then(counts), earlier, instances: Vec::new(), ..arm.clone() }
+    };
+    Ok(Some((arm(baseline), arm(canary))))
 }
 
-/// The requests slower than a bound, out of all, of an arm whose points are buckets; others stay as they are.
-fn slower_than(metric: &Metric, arm: &ArmPoints, bound: f64, warnings: &mut Vec<String>) -> Result<ArmPoints, Unjudged> {
-    let counts = |points: &Points| match points {
-        Points::Buckets(buckets) => {
-            let distance = |own: &f64| if *own > 0.0 && bound > 0.0 { (own / bound).ln().abs() } else { (own - bound).abs() };
-            let nearest = buckets.bounds().iter().enumerate().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
-            nearest.map(|(j, at)| (*at, Points::Counts { events: buckets.above(j), totals: buckets.totals().to_vec() }))
-        }
-        _ => None,
-    };
-    let Some((at, points)) = counts(&arm.points) else { return Ok(arm.clone()) };
-    let wanted = explain::quantity(metric, bound);
-    let is_near = at == bound || at > 0.0 && bound > 0.0 && (at / bound).max(bound / at) <= NEAR_BOUND;
-    if !is_near {
-        let Points::Buckets(buckets) = &arm.points else { return Ok(arm.clone()) };
-        let known: Vec<String> = buckets.bounds().iter().take(30).map(|own| explain::quantity(metric, *own)).collect();
-        return Err(Unjudged::Mismatch(format!(
-            "no bucket ends near {wanted}, so that slower requests cannot be counted; its bounds are {}",
-            known.join(", ")
-        )));
-    }
-    if at != bound && (at / bound - 1.0).abs() > 1e-9 {
-        let warning = format!("requests slower than {} are counted, the bucket bound nearest to {wanted}", explain::quantity(metric, at));
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
-    }
-    // The past is counted from the same bound, or not at all.
-    let past = |points: &Points| counts(points).filter(|(own, _)| *own == at || (own / at - 1.0).abs() < 1e-9).map(|(_, points)| points);
-    let history = arm.history.as_ref().and_then(past);
-    let earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: past(&day.points)? })).collect();
-    Ok(ArmPoints { points, history, earlier, instances: Vec::new(), ..arm.clone() })
+/// The first of a layout's bounds.
+fn shown_bounds(buckets: &Buckets) -> String {
+    const SHOWN: usize = 20;
+    let few: Vec<String> = buckets.bounds().iter().take(SHOWN).map(|bound| explain::digits(*bound)).collect();
+    format!("{}{}", few.join(", "), if buckets.bounds().len() > SHOWN { ", ..." } else { "" })
 }
 
 /// Puts both arms' buckets, and those of their pasts, on the bounds that they share.
 fn share_bounds(baseline: &mut CleanArm, canary: &mut CleanArm, warnings: &mut Vec<String>) -> Result<(), Unjudged> {
     let (Points::Buckets(b), Points::Buckets(c)) = (&baseline.points, &canary.points) else { return Ok(()) };
     let bounds = Buckets::shared_bounds(&[b, c]);
-    let shown = |all: &Buckets| {
-        let few: Vec<String> = all.bounds().iter().take(20).map(|bound| explain::digits(*bound)).collect();
-        format!("{}{}", few.join(", "), if all.bounds().len() > 20 { ", ..." } else { "" })
-    };
     if bounds.is_empty() {
         return Err(Unjudged::Bounds(format!(
             "the arms' buckets share no bound, so that nothing can be compared: the baseline's are {}, the canary's {}",
-            shown(b),
-            shown(c)
+            shown_bounds(b),
+            shown_bounds(c)
+        )));
+    }
+    if bounds.len() > crate::buckets::MAX_BOUNDS {
+        let most = crate::buckets::MAX_BOUNDS;
+        return Err(Unjudged::Bounds(format!(
+            "the arms' buckets have {} bounds together, and {most} can be compared; give both one layout",
+            bounds.len()
         )));
     }
     let (of_baseline, of_canary) = (b.bounds().len(), c.bounds().len());
@@ -398,9 +382,7 @@ fn share_bounds(baseline: &mut CleanArm, canary: &mut CleanArm, warnings: &mut V
             Points::Buckets(buckets) => buckets.at_bounds(&bounds, spacing).map(Points::Buckets),
             other => Some(other.clone()),
         };
-        if let Some(points) = shared(&arm.points) {
-            arm.points = points;
-        }
+        arm.points = shared(&arm.points).ok_or_else(|| Unjudged::Bounds("the arms' buckets cannot be put on one layout".to_owned()))?;
         arm.history = arm.history.as_ref().and_then(&shared);
         arm.earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: shared(&day.points)? })).collect();
     }
@@ -510,6 +492,22 @@ impl Cleaned {
         self.is_concurrent() && same
     }
 
+    /// Whether any interval of the baseline differs from another.
+    pub(crate) fn varies(&self) -> bool {
+        let differ = |values: &[f64]| {
+            let mut known = values.iter().filter(|v| v.is_finite());
+            known.next().is_some_and(|first| known.any(|v| v != first))
+        };
+        match &self.baseline.points {
+            Points::Values(values) => differ(values),
+            Points::Counts { events, totals } => differ(events) || differ(totals),
+            Points::Buckets(buckets) => {
+                let mut known = buckets.rows().filter(|row| row.first().is_some_and(|count| count.is_finite()));
+                known.next().is_some_and(|first| known.any(|row| row != first))
+            }
+        }
+    }
+
     /// Whether the metric is the buckets of a histogram.
     pub(crate) fn is_distribution(&self) -> bool {
         matches!(self.canary.points, Points::Buckets(_))
@@ -522,7 +520,11 @@ impl Cleaned {
 
     /// Whether the arms could differ at all: both have data, and not one same constant. Counts need an event somewhere.
     pub(crate) fn is_live(&self) -> bool {
-        if self.baseline.coverage.present == 0 || self.canary.coverage.present == 0 || self.is_one_series() {
+        if self.baseline.coverage.present == 0 || self.canary.coverage.present == 0 {
+            return false;
+        }
+        // One series that varies compares nothing; one that does not is two arms that are alike.
+        if self.is_one_series() && self.varies() {
             return false;
         }
         if self.is_counted() {

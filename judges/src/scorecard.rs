@@ -512,9 +512,9 @@ pub struct QuantileNumbers {
     pub slower_baseline: Share,
     /// Those of the canary.
     pub slower_canary: Share,
-    /// Normal deviate if requests are independent: of the whole distribution for the first quantile, else of the share.
+    /// Normal deviate if requests are independent: of the whole distribution for a first quantile up to the median, else of the share.
     pub z: f64,
-    /// One-sided p-value with bursts and drift allowed for, times the quantiles asked about, which decides.
+    /// One-sided p-value with bursts and drift allowed for, times the quantiles that can convict, which decides.
     pub p: f64,
     /// The same if requests were independent.
     pub p_independent: f64,
@@ -653,7 +653,7 @@ pub struct ThresholdNumbers {
 pub struct MetricResult {
     /// The metric's name.
     pub name: String,
-    /// `value` or `ratio`.
+    /// What it measures: `value`, `ratio`, `events` or `distribution`.
     pub kind: Kind,
     /// The unit, where the config names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

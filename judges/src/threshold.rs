@@ -212,9 +212,11 @@ pub(crate) fn decide_distribution(metric: &Metric, canary: &Buckets) -> Decision
         }
         let below = of_bound(at_or_below);
         if below.high > *share {
+            if within {
+                shown = Some(words(below));
+            }
             within = false;
-            shown.get_or_insert_with(|| words(below));
-        } else if within {
+        } else {
             shown.get_or_insert_with(|| words(below));
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use haldane_judges::config::MAX_METRICS;
+use haldane_judges::config::{MAX_METRICS, Metric};
 use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Observation, Points, Population};
 use haldane_judges::scorecard::{Remedy, Status, VerdictReason};
 use haldane_judges::{CheckedConfig, JudgeName, Judgement, Period};
@@ -566,7 +566,9 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
         _ => None,
     };
     let mut said = Vec::new();
-    let mut points = |arm: Arm| arms::arm_points(arm, per_instance, &asked, &mut said);
+    // From here on bounds are in the metric's unit.
+    let factor = plan.config.metrics.iter().find(|metric| metric.name == *name).map_or(1.0, Metric::bucket_factor);
+    let mut points = |arm: Arm| arms::arm_points(arm, per_instance, &asked, &mut said).map(|points| points.in_unit(factor));
     let (baseline, canary) = (points(Arm::Baseline), points(Arm::Canary));
     let mut one = assembled(match (baseline, canary) {
         (Ok(baseline), Ok(canary)) => sampled(baseline, canary),

@@ -66,7 +66,7 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     let instances = canary.max(1) as f64;
     let p_limit = P / (context.chances_of(context.live) * instances);
     let relative = metric.tolerance.relative.unwrap_or(TOLERANCE).max(LEAST_TOLERANCE);
-    let absolute = metric.tolerance.absolute.unwrap_or(0.0);
+    let absolute = subject.absolute_tolerance();
     if let Some(worst) = apart.first() {
         let numbers = InstanceNumbers { name: worst.name.clone(), relative: worst.worse(), p: worst.p, p_limit };
         result.worst_instance = finite(numbers.relative).map(|_| numbers);

@@ -142,6 +142,12 @@ fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     }
     let of_views: Vec<_> = views.iter().map(|view| view.claims(subject.metric, chances)).collect();
     let of_question = |i: usize| {
+        // Where either is worse, what is worse in one view and better in the other is neither.
+        let mut ways = of_views.iter().filter_map(|claims| Some(claims.get(i)?.1.slower_is_worse));
+        let way = ways.next();
+        if ways.any(|other| Some(other) != way) {
+            return Rung::Open;
+        }
         let views = of_views.iter().filter_map(|claims| claims.get(i));
         together(views.map(|(claim, question)| (graded(claim), question.relative() >= rule::GROSS.0)))
     };

@@ -94,6 +94,9 @@ impl<'a> Subject<'a> {
 
     /// Smallest absolute shift worth acting on, in the unit.
     pub(super) fn absolute_tolerance(&self) -> f64 {
+        if self.cleaned.is_distribution() {
+            return super::level::distribution::absolute_tolerance(self.metric);
+        }
         let stated = self.metric.tolerance.absolute.unwrap_or(0.0);
         if self.is_rate() { stated.max(rule::RATE_POINTS * self.metric.percentage_point()) } else { stated }
     }

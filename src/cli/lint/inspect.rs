@@ -321,7 +321,7 @@ impl Inspection<'_> {
         if let Some(one) = part(Role::Buckets) {
             let per_instance = metric.per_instance.as_deref();
             let read = histogram_points(&reply(one)?.series, 0..self.window.len(), per_instance, &mut |_| {});
-            return read.map(|(points, _)| points).map_err(|(reason, message)| failure(reason, message));
+            return read.map(|(points, _)| points.in_unit(metric.bucket_factor())).map_err(|(reason, message)| failure(reason, message));
         }
         match (part(Role::Value), part(Role::Numerator), part(Role::Denominator), &metric.per_instance) {
             (Some(value), _, _, Some(label)) => {
@@ -635,13 +635,11 @@ fn histogram_of(arms: &[Result<ArmPoints, FetchFailure>; 2]) -> Option<Histogram
     Histogram::of(baseline, canary)
 }
 
-/// The requests slower than a ratio's bound, or rather than the bucket's nearest to it, out of all; other points as they are.
+/// The requests slower than a ratio's bound, or than the place nearest to it that the buckets tell of, out of all; other points as they are.
 fn counted<'a>(metric: &Metric, points: &'a Points) -> Cow<'a, Points> {
     let (Points::Buckets(buckets), Some(bound)) = (points, metric.slower_than_in_unit()) else { return Cow::Borrowed(points) };
-    let distance = |own: &f64| if *own > 0.0 && bound > 0.0 { (own / bound).ln().abs() } else { (own - bound).abs() };
-    let nearest = buckets.bounds().iter().enumerate().min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
-    let counts = nearest.map(|(j, _)| Points::Counts { events: buckets.above(j), totals: buckets.totals().to_vec() });
-    counts.map_or(Cow::Borrowed(points), Cow::Owned)
+    let counts = Buckets::place_near(&[buckets], bound).and_then(|place| buckets.slower_than(place));
+    counts.map_or(Cow::Borrowed(points), |(events, totals)| Cow::Owned(Points::Counts { events, totals }))
 }
 
 /// Why not one query reached the store; `None` where one did.

@@ -396,10 +396,8 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
 
 /// Whether both arms are the same counts, which vary: no two arms are.
 fn is_one_series(cleaned: &Cleaned) -> bool {
-    let (xb, mb) = slices(&cleaned.baseline.points);
-    let varies = |values: &[f64]| values.iter().filter(|v| v.is_finite()).any(|v| Some(v) != values.iter().find(|v| v.is_finite()));
-    let seen = mb.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
-    seen && cleaned.is_one_series() && (varies(mb) || varies(xb))
+    let seen = slices(&cleaned.baseline.points).1.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
+    seen && cleaned.is_one_series() && cleaned.varies()
 }
 
 /// The worsening that must be excluded for a pass, in the reading.

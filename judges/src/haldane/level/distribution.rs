@@ -167,7 +167,7 @@ pub(in crate::haldane) struct Question {
     tau: f64,
     /// Whether it stands in the way of a pass.
     required: bool,
-    slower_is_worse: bool,
+    pub(in crate::haldane) slower_is_worse: bool,
     /// The quantile of baseline and canary, in the unit, and their 90 % intervals.
     quantiles: (f64, f64),
     /// Shift, above 0 is worse, and its 90 % interval.
@@ -191,7 +191,8 @@ pub(in crate::haldane) struct Question {
     detectable: f64,
     room: f64,
     may_pass: bool,
-    windows: usize,
+    /// Deviates of earlier windows of the same question.
+    placebos: Vec<f64>,
 }
 
 impl Question {
@@ -259,11 +260,14 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
     let at = |cdf: &[f64], tau: f64| crate::buckets::quantile(cdf, bounds, tau, spacing);
     let last = bounds.len();
     let lower_edge = |j: usize| if j > 0 { bounds.get(j - 1).copied().unwrap_or(0.0) } else { bounds.first().map_or(0.0, |b| b.min(0.0)) };
+    let top = |slower: &[f64]| slower.last().copied().unwrap_or(0.0);
     let question = |(i, (tau, optional)): (usize, (f64, bool))| {
         let (b, c) = (at(&cdfs.0, tau), at(&cdfs.1, tau));
         let slower_is_worse = match metric.direction {
             Direction::Increase => true,
             Direction::Decrease => false,
+            // Above the last bound, where both quantiles read alike, the shares beyond it tell.
+            Direction::Either if b.1 >= last && c.1 >= last => top(&shapes.slower.1) >= top(&shapes.slower.0),
             Direction::Either if c.0 == b.0 => theta >= 0.5,
             Direction::Either => c.0 > b.0,
         };
@@ -283,7 +287,8 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
         let near = off(first) <= rule::RESOLVED.ln() || between(first);
         let parting = if near { None } else { nearest(&between) };
         let (bound, resolved) = (parting.unwrap_or(first), near || parting.is_some());
-        let evidence = if i == 0 { Evidence::Whole } else { Evidence::Above(bound) };
+        // The whole distribution says little of a tail.
+        let evidence = if i == 0 && tau <= 0.5 { Evidence::Whole } else { Evidence::Above(bound) };
         let placebos = learn(evidence, slower_is_worse);
         let compared = rows.compared(evidence, slower_is_worse, &placebos);
         let inflation = compared.inflation();
@@ -296,8 +301,10 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
         };
         let wide = bounds.get(other.1).is_some_and(|upper| upper - lower_edge(other.1) > absolute);
         let low = if held(other.1) > 0.5 && wide { lower_edge(other.1) } else { other.0 };
-        let detectable = low + (metric.detectable * low.abs()).max(absolute);
-        let at_most = bounds.partition_point(|bound| *bound <= detectable * (1.0 + 1e-9));
+        let excluded = low + (metric.detectable * low.abs()).max(absolute);
+        let at_most = bounds.partition_point(|bound| *bound <= excluded * rule::REACHES);
+        // Where faster is worse, what the canary's would be for the baseline's to be as much above it.
+        let detectable = if slower_is_worse { excluded } else { (b.0 / (1.0 + metric.detectable)).min((b.0 - absolute).max(0.0)) };
         let share = at_most.checked_sub(1).and_then(|k| slower_asked.get(k)).copied().unwrap_or(1.0);
         // Woodruff's intervals, combined by MOVER.
         let ends = |cdf: &[f64], total: f64| {
@@ -314,7 +321,6 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
             (requests(&shapes.sums.0), shapes.slower.0.get(bound).copied().unwrap_or(0.0)),
             (requests(&shapes.sums.1), shapes.slower.1.get(bound).copied().unwrap_or(0.0)),
         );
-        let top = |slower: &[f64]| slower.last().copied().unwrap_or(0.0);
         Question {
             tau,
             required: !optional || (1.0 - tau) * shapes.totals.1 >= rule::MIN_SLOW,
@@ -331,11 +337,11 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
             inflation,
             compared,
             events: strata.iter().map(|one| one.events).sum(),
-            intervals: strata.iter().filter(|one| one.events > 0.0).count(),
+            intervals: strata.iter().filter(|one| one.events > 0.0 && (!rows.aligned || one.other_total > 0.0)).count(),
             detectable,
             room: 1.0 - tau - share,
             may_pass: other.1 < last,
-            windows: placebos.len(),
+            placebos,
         }
     };
     let questions = metric.asked_quantiles().into_iter().enumerate().map(question).collect();
@@ -360,19 +366,21 @@ fn pairs_up(cleaned: &Cleaned, (baseline, canary): (&Buckets, &Buckets)) -> bool
 
 /// Deviates of placebo windows, which do not overlap.
 fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_worse: bool) -> Vec<f64> {
-    let of = |points: &Option<Points>| match points {
-        Some(Points::Buckets(buckets)) => Some(buckets.clone()),
-        _ => None,
-    };
-    let Some(baseline) = of(&cleaned.baseline.history) else { return Vec::new() };
-    let canary = of(&cleaned.canary.history);
+    fn of(points: Option<&Points>) -> Option<&Buckets> {
+        match points {
+            Some(Points::Buckets(buckets)) => Some(buckets),
+            _ => None,
+        }
+    }
+    let Some(baseline) = of(cleaned.baseline.history.as_ref()) else { return Vec::new() };
+    let canary = of(cleaned.canary.history.as_ref());
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
-    let lengths = (baseline.len(), canary.as_ref().map_or(0, Buckets::len));
+    let lengths = (baseline.len(), canary.map_or(0, Buckets::len));
     let Windows { pairs, one_series } = past::disjoint_windows(lengths, n, cleaned.is_concurrent());
-    let canary = if one_series { Some(&baseline) } else { canary.as_ref() };
+    let canary = if one_series { Some(baseline) } else { canary };
     let Some(canary) = canary else { return Vec::new() };
     let deviate = |pair: past::Placebo| {
-        let rows = Rows::of((&baseline, pair.baseline), (canary, pair.canary), aligned);
+        let rows = Rows::of((baseline, pair.baseline), (canary, pair.canary), aligned);
         rows.seen().then(|| match evidence {
             Evidence::Above(bound) if aligned => deviate(&rows.strata(bound, slower_is_worse)),
             evidence => rows.compared(evidence, slower_is_worse, &[]).z,
@@ -396,7 +404,7 @@ impl Measured {
         let claim = |question: &Question| {
             let p = (asked * question.compared.p()).min(1.0);
             Claim {
-                size: question.size(tolerances(metric, question.windows), absolute),
+                size: question.size(tolerances(metric, question.placebos.len()), absolute),
                 p,
                 p_alone: p,
                 levels: counts::LEVELS,
@@ -411,7 +419,7 @@ impl Measured {
 
     /// Questions that can convict, by which their p-values are multiplied.
     fn asked(&self) -> f64 {
-        self.questions.iter().filter(|question| question.resolved).count().max(1) as f64
+        self.questions.iter().filter(|question| question.resolved || question.beyond_bounds.is_some()).count().max(1) as f64
     }
 }
 
@@ -443,7 +451,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         return finding.close();
     };
     let busy = canary.totals().iter().filter(|total| **total > 0.0).count();
-    if cleaned.is_one_series() && busy >= rule::FEWEST {
+    if cleaned.is_one_series() && cleaned.varies() && busy >= rule::FEWEST {
         let sentence =
             "both arms are one and the same buckets, interval by interval, so that nothing is compared; does the query tell them apart?";
         finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
@@ -466,14 +474,13 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         .iter()
         .enumerate()
         .map(|(i, question)| {
-            let tolerance = tolerances(metric, question.windows);
+            let tolerance = tolerances(metric, question.placebos.len());
             let size = question.size(tolerance, absolute);
             let p = (asked * question.compared.p()).min(1.0);
             let p_independent = (asked * question.compared.p_independent()).min(1.0);
             let again = |b: Range<usize>, c: Range<usize>| {
-                let learnt = placebos(cleaned, aligned, question.evidence, question.slower_is_worse);
                 let rows = Rows::of((baseline, b), (canary, c), aligned);
-                (asked * rows.compared(question.evidence, question.slower_is_worse, &learnt).p()).min(1.0)
+                (asked * rows.compared(question.evidence, question.slower_is_worse, &question.placebos).p()).min(1.0)
             };
             let p_looks = if size == Size::Beyond { over_looks(cleaned, context.looks, p, again) } else { p };
             let healed = size == Size::Beyond && has_healed(subject, i, question, tolerance);
@@ -497,14 +504,14 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         })
         .collect();
     finding.result.distribution = Some(numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
-    let windows = m.questions.iter().map(|question| question.windows).max().unwrap_or(0);
+    let windows = m.questions.iter().map(|question| question.placebos.len()).max().unwrap_or(0);
     finding.result.history = (windows > 0).then(|| HistoryNumbers { windows, window_points: n.0.max(n.1), spread: None, clock: None });
     let tolerance = tolerances(metric, windows);
     finding.result.limit = Some(AppliedLimit {
         relative: tolerance.regressed,
         absolute,
         from: tolerance.from.to_owned(),
-        p: rule::P_COUNTS / chances / asked,
+        p: rule::P_COUNTS / chances,
         proved_from: None,
         instance_spread: None,
     });
@@ -544,7 +551,11 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     for answer in &open {
         finding.guard(Guard::CouldNotDetect, words.open(answer));
     }
-    // All of the open questions must be settled: the one that takes most decides.
+    if finding.result.guards.is_empty() {
+        let seen = [totals.0, totals.1].map(explain::digits);
+        finding.guard(Guard::CouldNotDetect, format!("{} and {} requests leave nothing to compare", seen[0], seen[1]));
+    }
+    // All of the required questions must be settled: the one that takes most decides.
     let traffic = |answer: &&Answer<'_>| {
         let question = answer.question;
         RatioTraffic {
@@ -567,7 +578,8 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
             step_seconds: context.step_seconds,
         }
     };
-    let settling: Vec<RatioTraffic> = open.iter().map(traffic).collect();
+    let required: Vec<&Answer<'_>> = answers.iter().filter(|answer| answer.question.required).collect();
+    let settling: Vec<RatioTraffic> = required.iter().map(traffic).collect();
     finding.result.remedies = remedy::for_distribution(metric, &settling);
     let coarse: Vec<String> = open.iter().filter_map(|answer| words.too_coarse(answer)).collect();
     finding.result.remedies.extend(coarse.into_iter().map(|sentence| crate::scorecard::Remedy::Configure { sentence }));
@@ -628,8 +640,9 @@ impl Words<'_> {
         if let Some((asked, other)) = question.beyond_bounds {
             let last = self.quantity(self.bounds.last().copied().unwrap_or(0.0));
             let (canary, baseline) = if question.slower_is_worse { (asked, other) } else { (other, asked) };
+            let whose = if question.slower_is_worse { "baseline" } else { "canary" };
             return format!(
-                "{name} lies above the last bucket bound in the baseline; {} of the canary's requests are slower than that ({last}), {} of the baseline's",
+                "{name} lies above the last bucket bound in the {whose}; {} of the canary's requests are slower than that ({last}), {} of the baseline's",
                 explain::rate(canary),
                 explain::rate(baseline)
             );
@@ -729,8 +742,15 @@ impl Words<'_> {
             let seen = explain::digits(self.m.shapes.totals.1);
             format!("; {} is not judged: {seen} canary requests, {} are needed", named(false), explain::digits(needed))
         });
-        let fraction = answers.first().map_or(0.0, |answer| answer.tolerance.regressed);
-        format!("no quantile moved beyond {}: {}{}", explain::rate(fraction), levels.join("; "), left.unwrap_or_default())
+        let moved = answers.iter().find(|answer| answer.claim.size == Size::Beyond);
+        let moved = moved.map_or_else(
+            || {
+                let fraction = answers.first().map_or(0.0, |answer| answer.tolerance.regressed);
+                format!("no quantile moved beyond {}", explain::rate(fraction))
+            },
+            |answer| format!("{}, which chance explains (p {})", self.shift(answer.question), explain::digits(answer.claim.p_alone)),
+        );
+        format!("{moved}: {}{}", levels.join("; "), left.unwrap_or_default())
     }
 
     fn open(&self, answer: &Answer<'_>) -> String {
@@ -760,7 +780,9 @@ impl Words<'_> {
     /// What bounds would tell of a quantile that lies in a wide bucket.
     fn too_coarse(&self, answer: &Answer<'_>) -> Option<String> {
         let question = answer.question;
-        if question.may_pass && question.room > 0.0 && question.resolved {
+        let upper = self.bounds.get(question.bucket).copied().unwrap_or(f64::INFINITY);
+        // More requests would tell, or the canary is as slow as that.
+        if question.may_pass && question.resolved && question.detectable > upper {
             return None;
         }
         if !question.may_pass {
