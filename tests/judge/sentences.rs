@@ -1,7 +1,7 @@
 //! What is shown is what decides, and is said once.
 
 use haldane_judges::config::CheckedConfig;
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Observation, Points};
+use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, Observation, Points, Spacing};
 use haldane_judges::scorecard::{MetricResult, Mode, Reason, Status};
 use haldane_judges::stats::student::t4_isf;
 use haldane_judges::{JudgeName, Judgement, judge};
@@ -165,4 +165,90 @@ fn the_verdict_comes_first() {
     let judgement = whole(metrics, vec![(missing(), missing()), (missing(), missing()), good]);
     assert!(judgement.summary.starts_with("pass: "), "{}", judgement.summary);
     assert!(judgement.summary.ends_with("; rests on 1 of 3 metrics"), "{}", judgement.summary);
+}
+
+// ---- distributions ------------------------------------------------------------------------------------------------------------------
+
+/// Buckets up to 100, 200, 400 and 800 ms, and above: `row` in each of so many intervals, an entry more or less by turns.
+fn buckets(row: [f64; 5], intervals: usize) -> ArmPoints {
+    let of = |i: usize| row.iter().map(|count| if *count > 0.0 { count + (i % 3) as f64 } else { 0.0 }).collect::<Vec<f64>>();
+    let rows: Vec<Option<Vec<f64>>> = (0..intervals).map(|i| Some(of(i))).collect();
+    ArmPoints::buckets(Buckets::from_rows(vec![100.0, 200.0, 400.0, 800.0], &rows, Spacing::Linear).unwrap())
+}
+
+fn latency(direction: &str, more: &Value) -> Value {
+    let mut metric = json!({ "name": "m", "kind": "distribution", "unit": "ms", "direction": direction });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        metric[name] = value.clone();
+    }
+    metric
+}
+
+#[test]
+fn a_regressed_quantile_is_below_the_level_that_is_shown() {
+    for (slow, intervals) in [(6.0, 12), (8.0, 12), (12.0, 20), (30.0, 30)] {
+        let (baseline, canary) =
+            (buckets([60.0, 30.0, 4.0, 2.0, 0.0], intervals), buckets([60.0 - slow, 30.0, 4.0 + slow, 2.0, 0.0], intervals));
+        let got = one(latency("increase", &json!({})), baseline, canary);
+        let (numbers, limit) = (got.distribution.unwrap(), got.limit.unwrap());
+        for quantile in &numbers.quantiles {
+            assert!(quantile.status != Status::Regressed || quantile.p <= limit.p, "{slow}: {} over {}", quantile.p, limit.p);
+            let proved = quantile.p <= limit.p && quantile.relative_shift.is_some_and(|shift| shift >= limit.relative);
+            assert!(quantile.status == Status::Regressed || !proved, "{slow}: {quantile:?}");
+        }
+    }
+}
+
+#[test]
+fn where_faster_is_worse_what_would_have_shown_is_a_fall() {
+    let healthy = || buckets([300.0, 600.0, 80.0, 20.0, 0.0], 30);
+    let other = buckets([301.0, 598.0, 81.0, 20.0, 0.0], 30);
+    let got = one(latency("decrease", &json!({ "quantiles": [0.5] })), healthy(), other);
+    let quantile = &got.distribution.as_ref().unwrap().quantiles[0];
+    assert!(got.status == Status::Pass && quantile.detectable < quantile.baseline, "{}", got.sentence);
+    let got = one(latency("decrease", &json!({ "quantiles": [0.5] })), healthy(), buckets([960.0, 30.0, 6.0, 4.0, 0.0], 30));
+    assert!(got.status == Status::Regressed && got.sentence.starts_with("p50 fell"), "{}", got.sentence);
+    assert!(got.sentence.contains("limit -25 %"), "{}", got.sentence);
+}
+
+#[test]
+fn arms_without_requests_say_so_and_few_requests_say_how_many_more() {
+    let nothing = || buckets([0.0; 5], 20);
+    let got = one(latency("increase", &json!({})), nothing(), buckets([300.0, 60.0, 8.0, 2.0, 0.0], 20));
+    assert!(got.status == Status::Inconclusive && !got.guards.is_empty() && !got.sentence.ends_with(": "), "{}", got.sentence);
+    let few = || buckets([1.0, 1.0, 0.0, 0.0, 0.0], 4);
+    let got = one(latency("increase", &json!({ "quantiles": [0.5], "min_requests": 500 })), few(), buckets([1.0, 2.0, 0.0, 0.0, 0.0], 4));
+    let longer = got.remedies.iter().any(|remedy| remedy.sentence().contains("longer"));
+    assert!(got.status == Status::Inconclusive && longer, "{}: {:?}", got.sentence, got.remedies);
+}
+
+#[test]
+fn the_limit_that_is_open_is_the_one_that_is_named() {
+    let limits = json!({ "limits": { "p50": { "max": 400 }, "p99": { "max": 400 } } });
+    let arm = || buckets([4.0, 3.0, 0.0, 0.0, 0.0], 3);
+    let got = one(latency("increase", &limits), arm(), buckets([4.0, 4.0, 0.0, 0.0, 0.0], 3));
+    assert!(got.status == Status::Inconclusive && got.sentence.contains("p99 at most 400 ms"), "{}", got.sentence);
+}
+
+#[test]
+fn a_ratio_of_buckets_counts_both_arms_from_one_place_and_a_silent_canary_is_silent() {
+    let objective = json!({ "name": "m", "kind": "ratio", "unit": "ms", "direction": "increase", "slower_than": "250ms" });
+    let rows = |bounds: &[f64], row: &[f64]| {
+        let rows: Vec<Option<Vec<f64>>> =
+            (0..20).map(|i| Some(row.iter().map(|count| if *count > 0.0 { count + (i % 2) as f64 } else { 0.0 }).collect())).collect();
+        ArmPoints::buckets(Buckets::from_rows(bounds.to_vec(), &rows, Spacing::Linear).unwrap())
+    };
+    // 250 and 300 ms are both near; counted apart the canary would look better than it is.
+    let (baseline, canary) = (rows(&[250.0, 300.0], &[90.0, 5.0, 5.0]), rows(&[300.0], &[95.0, 5.0]));
+    let got = one(objective.clone(), baseline, canary);
+    let counts = got.counts.as_ref().unwrap();
+    assert!((counts.baseline.rate - counts.canary.rate).abs() < 0.01, "{}", got.sentence);
+    assert!(got.warnings.iter().any(|warning| warning.contains("300 ms are counted")), "{:?}", got.warnings);
+    // Nobody is as slow as that, and no bound is near it.
+    let fast = || rows(&[10.0, 40.0], &[60.0, 40.0, 0.0]);
+    let got = one(objective.clone(), fast(), rows(&[10.0, 40.0], &[57.0, 41.0, 0.0]));
+    assert_eq!(got.status, Status::Pass, "{}", got.sentence);
+    let silent = ArmPoints::buckets(Buckets::empty(vec![1.0], 20, Spacing::Linear).unwrap());
+    let got = one(objective, fast(), silent);
+    assert_eq!((got.status, got.reason), (Status::Regressed, Reason::Silent), "{}", got.sentence);
 }
