@@ -99,7 +99,7 @@ pub struct Query {
     pub text: String,
     /// The points asked for.
     pub window: Window,
-    /// Whether its series are the buckets of a histogram, which [`histogram`] reads; only then may a reply hold native histograms.
+    /// Whether its series are the buckets of a histogram, which `histogram.rs` reads; only then may a reply hold native histograms.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub buckets: bool,
 }
