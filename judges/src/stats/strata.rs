@@ -294,6 +294,12 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// What says nothing: every p-value is 1.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { z: 0.0, readings: Vec::new() }
+    }
+
     /// Compares arms whose intervals align: one stratum an interval, in the order of time. `placebos` are the deviates of earlier
     /// windows of the same length in which nothing was released.
     #[must_use]

@@ -250,10 +250,26 @@ pub(in crate::haldane) struct Measured {
     shapes: Shapes,
 }
 
+/// How far questions are looked into: p-values take far longer than sizes.
+#[derive(Clone, Copy)]
+enum Depth {
+    Whole,
+    /// Evidence of what is beyond the tolerance alone.
+    OfBeyond,
+    /// None.
+    Sizes,
+}
+
 /// Answers every question of a metric by some intervals of both arms, whose buckets are the same.
-fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, learn: Learn<'_>) -> Measured {
+fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_>, depth: Depth, learn: Learn<'_>) -> Measured {
     let shapes = Shapes::of(rows, bounds.len() + 1);
-    let theta = rows.whole(true, &[]).theta;
+    // Of either direction it may be what tells which one was taken.
+    let is_asked = matches!(depth, Depth::Whole) || metric.direction == Direction::Either;
+    let whole = is_asked.then(|| {
+        let placebos = learn(Evidence::Whole, true);
+        (rows.whole(true, &placebos), placebos)
+    });
+    let theta = whole.as_ref().map_or(0.5, |(whole, _)| whole.theta);
     let cdf = |slower: &[f64]| slower.iter().map(|share| 1.0 - share).collect::<Vec<f64>>();
     let cdfs = (cdf(&shapes.slower.0), cdf(&shapes.slower.1));
     let absolute = absolute_tolerance(metric);
@@ -289,9 +305,6 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
         let (bound, resolved) = (parting.unwrap_or(first), near || parting.is_some());
         // The whole distribution says little of a tail.
         let evidence = if i == 0 && tau <= 0.5 { Evidence::Whole } else { Evidence::Above(bound) };
-        let placebos = learn(evidence, slower_is_worse);
-        let compared = rows.compared(evidence, slower_is_worse, &placebos);
-        let inflation = compared.inflation();
         let strata = rows.strata(bound, slower_is_worse);
         let shift = asked.0 - other.0;
         // What must be excluded: so much above the quantile of the other arm, or above the lower edge of a wide bucket that holds most.
@@ -306,6 +319,54 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
         // Where faster is worse, what the canary's would be for the baseline's to be as much above it.
         let detectable = if slower_is_worse { excluded } else { (b.0 / (1.0 + metric.detectable)).min((b.0 - absolute).max(0.0)) };
         let share = at_most.checked_sub(1).and_then(|k| slower_asked.get(k)).copied().unwrap_or(1.0);
+        let requests = |sums: &[f64]| sums.iter().skip(bound + 1).sum::<f64>();
+        let slower = (
+            (requests(&shapes.sums.0), shapes.slower.0.get(bound).copied().unwrap_or(0.0)),
+            (requests(&shapes.sums.1), shapes.slower.1.get(bound).copied().unwrap_or(0.0)),
+        );
+        let mut question = Question {
+            tau,
+            required: !optional || (1.0 - tau) * shapes.totals.1 >= rule::MIN_SLOW,
+            slower_is_worse,
+            quantiles: (b.0, c.0),
+            shift,
+            interval: (shift, shift),
+            bucket: b.1,
+            bound,
+            resolved,
+            beyond_bounds: (other.1 >= last).then(|| turn((top(&shapes.slower.1), top(&shapes.slower.0)))),
+            slower,
+            evidence,
+            inflation: 1.0,
+            compared: Comparison::nothing(),
+            events: strata.iter().map(|one| one.events).sum(),
+            intervals: strata.iter().filter(|one| one.events > 0.0 && (!rows.aligned || one.other_total > 0.0)).count(),
+            detectable,
+            room: 1.0 - tau - share,
+            may_pass: other.1 < last,
+            placebos: Vec::new(),
+        };
+        let is_wanted = match depth {
+            Depth::Whole => true,
+            Depth::OfBeyond => question.size(tolerances(metric, 0), absolute) == Size::Beyond,
+            Depth::Sizes => false,
+        };
+        if !is_wanted {
+            return question;
+        }
+        (question.compared, question.placebos) = match (&whole, evidence) {
+            (Some((whole, placebos)), Evidence::Whole) if slower_is_worse => (whole.compared.clone(), placebos.clone()),
+            (_, evidence) => {
+                let placebos = learn(evidence, slower_is_worse);
+                let compared = match evidence {
+                    Evidence::Above(_) if rows.aligned => Comparison::aligned(&strata, &placebos),
+                    evidence => rows.compared(evidence, slower_is_worse, &placebos),
+                };
+                (compared, placebos)
+            }
+        };
+        let inflation = question.compared.inflation();
+        question.inflation = inflation;
         // Woodruff's intervals, combined by MOVER.
         let ends = |cdf: &[f64], total: f64| {
             let half = if total > 0.0 { Z_95 * (tau * (1.0 - tau) * inflation / total).sqrt() } else { 1.0 };
@@ -316,33 +377,8 @@ fn measure(metric: &Metric, bounds: &[f64], spacing: Spacing, rows: &Rows<'_>, l
         let below = ((c.0 - ends_c.0).powi(2) + (ends_b.1 - b.0).powi(2)).sqrt();
         let above = ((ends_c.1 - c.0).powi(2) + (b.0 - ends_b.0).powi(2)).sqrt();
         let interval = if slower_is_worse { (rise - below, rise + above) } else { (-rise - above, -rise + below) };
-        let requests = |sums: &[f64]| sums.iter().skip(bound + 1).sum::<f64>();
-        let slower = (
-            (requests(&shapes.sums.0), shapes.slower.0.get(bound).copied().unwrap_or(0.0)),
-            (requests(&shapes.sums.1), shapes.slower.1.get(bound).copied().unwrap_or(0.0)),
-        );
-        Question {
-            tau,
-            required: !optional || (1.0 - tau) * shapes.totals.1 >= rule::MIN_SLOW,
-            slower_is_worse,
-            quantiles: (b.0, c.0),
-            shift,
-            interval,
-            bucket: b.1,
-            bound,
-            resolved,
-            beyond_bounds: (other.1 >= last).then(|| turn((top(&shapes.slower.1), top(&shapes.slower.0)))),
-            slower,
-            evidence,
-            inflation,
-            compared,
-            events: strata.iter().map(|one| one.events).sum(),
-            intervals: strata.iter().filter(|one| one.events > 0.0 && (!rows.aligned || one.other_total > 0.0)).count(),
-            detectable,
-            room: 1.0 - tau - share,
-            may_pass: other.1 < last,
-            placebos,
-        }
+        question.interval = interval;
+        question
     };
     let questions = metric.asked_quantiles().into_iter().enumerate().map(question).collect();
     Measured { questions, theta, shapes }
@@ -389,11 +425,15 @@ fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_wors
     pairs.into_iter().filter_map(deviate).collect()
 }
 
-/// What some intervals of a metric say by themselves.
+/// What some intervals of a metric say by themselves of what is beyond the tolerance.
 pub(in crate::haldane) fn part(subject: &Subject<'_>, baseline: Range<usize>, canary: Range<usize>, aligned: bool) -> Option<Measured> {
+    part_of(subject, (baseline, canary), aligned, Depth::OfBeyond)
+}
+
+fn part_of(subject: &Subject<'_>, (baseline, canary): (Range<usize>, Range<usize>), aligned: bool, depth: Depth) -> Option<Measured> {
     let (b, c) = arms(subject.cleaned)?;
     let rows = Rows::of((b, baseline), (c, canary), aligned);
-    Some(measure(subject.metric, b.bounds(), b.spacing(), &rows, &|_, _| Vec::new()))
+    Some(measure(subject.metric, (b.bounds(), b.spacing()), &rows, depth, &|_, _| Vec::new()))
 }
 
 impl Measured {
@@ -433,7 +473,7 @@ fn has_healed(subject: &Subject<'_>, i: usize, question: &Question, tolerance: T
     let k = n.1.div_ceil(rule::HEALED.0);
     let least = (tolerance.regressed * question.quantiles.0.abs()).max(absolute_tolerance(subject.metric));
     let less = |baseline: Range<usize>, aligned: bool| {
-        let last = part(subject, baseline, n.1 - k..n.1, aligned);
+        let last = part_of(subject, (baseline, n.1 - k..n.1), aligned, Depth::Sizes);
         last.and_then(|last| {
             let now = last.questions.get(i)?;
             let shift = if now.slower_is_worse == question.slower_is_worse { now.shift } else { -now.shift };
@@ -460,7 +500,8 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let n = (baseline.len(), canary.len());
     let aligned = pairs_up(cleaned, (baseline, canary));
     let rows = Rows::of((baseline, 0..n.0), (canary, 0..n.1), aligned);
-    let m = measure(metric, baseline.bounds(), baseline.spacing(), &rows, &|evidence, slower| placebos(cleaned, aligned, evidence, slower));
+    let layout = (baseline.bounds(), baseline.spacing());
+    let m = measure(metric, layout, &rows, Depth::Whole, &|evidence, slower| placebos(cleaned, aligned, evidence, slower));
     let asked = m.asked();
     let totals = m.shapes.totals;
     let absolute = absolute_tolerance(metric);
