@@ -623,13 +623,37 @@ impl History {
 
 /// Whether history is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", from = "RawMode")]
 pub enum HistoryMode {
     /// As much as there is.
     #[default]
     Auto,
     /// None.
     Off,
+}
+
+/// In YAML `off` and `on` are words for `false` and `true`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "`auto` or `off`")]
+enum RawMode {
+    Flag(bool),
+    Word(ModeWord),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ModeWord {
+    Auto,
+    Off,
+}
+
+impl From<RawMode> for HistoryMode {
+    fn from(raw: RawMode) -> Self {
+        match raw {
+            RawMode::Flag(true) | RawMode::Word(ModeWord::Auto) => Self::Auto,
+            RawMode::Flag(false) | RawMode::Word(ModeWord::Off) => Self::Off,
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -1079,8 +1103,9 @@ impl Metric {
                     "/slower_than",
                     "is a length of time, and the metric's `unit` none; set the unit of the bounds, such as `unit: s`".to_owned(),
                 );
-            } else if !self.slower_than_in_unit().is_some_and(|value| value.is_finite()) {
-                wrong("/slower_than", format!("{threshold:?} is no bound; give a finite number"));
+            } else if !self.slower_than_in_unit().is_some_and(|value| value.is_finite() && value > 0.0) {
+                let (Threshold::InUnit(value) | Threshold::Seconds(value)) = threshold;
+                wrong("/slower_than", format!("{value} is no bound that requests can be slower than; give a number above 0"));
             }
         }
     }

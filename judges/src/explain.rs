@@ -32,9 +32,9 @@ fn unit(metric: &Metric) -> Unit<'_> {
     match metric.unit.as_deref() {
         Some("ratio") => Unit::Fraction,
         Some("percent" | "%") => Unit::Percent,
-        Some(name) => Unit::Named(name),
-        None if metric.kind == Kind::Ratio => Unit::Fraction,
-        None => Unit::None,
+        Some(name) if !name.trim().is_empty() => Unit::Named(name),
+        _ if metric.kind == Kind::Ratio => Unit::Fraction,
+        _ => Unit::None,
     }
 }
 

@@ -585,6 +585,10 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
     };
     let (mut filled_with_zero, mut seen, mut too_large) = (0, None, 0);
     let (points, present) = match &arm.points {
+        Points::Values(_) | Points::Counts { .. } if metric.kind == Kind::Distribution => {
+            let message = "no buckets came for a distribution; its query returns one series for each bucket, with the label `le`";
+            return Err(Unjudged::Mismatch(message.to_owned()));
+        }
         Points::Values(values) => {
             let values = finite(values);
             let present = values.iter().filter(|v| v.is_finite()).count();
@@ -601,10 +605,6 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
             }
             let present = settled.totals().iter().filter(|v| v.is_finite()).count();
             (Points::Buckets(settled), present)
-        }
-        _ if metric.kind == Kind::Distribution => {
-            let message = "no buckets came for a distribution; its query returns one series for each bucket, with the label `le`";
-            return Err(Unjudged::Mismatch(message.to_owned()));
         }
         Points::Counts { .. } if metric.kind != Kind::Ratio => {
             return Err(Unjudged::Mismatch("events and totals came for a metric that is no ratio; set `kind: ratio`".to_owned()));
@@ -645,7 +645,7 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
         ));
     }
     let fraction = share(present, expected);
-    let seen = share(seen.unwrap_or(present), expected);
+    let seen = share(seen.unwrap_or(present), expected).min(busy(&points));
     let history = arm.history.as_ref().and_then(|history| clean_past(metric, arm, history));
     let past = |one: &Earlier| Some(Earlier { days: one.days, points: clean_past(metric, arm, &one.points)? });
     let earlier = arm.earlier.iter().filter_map(past).collect();
@@ -659,6 +659,21 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
         coverage: Coverage { present, expected, infinite, filled_with_zero, fraction },
         seen,
     })
+}
+
+/// Share of the intervals that have requests, where those that have are so busy that none had none by chance: else 1.
+fn busy(points: &Points) -> f64 {
+    /// Requests of an interval of which none come once in 20,000 intervals.
+    const BUSY: f64 = 10.0;
+    let totals = match points {
+        Points::Values(_) => return 1.0,
+        Points::Counts { totals, .. } => totals,
+        Points::Buckets(buckets) => buckets.totals(),
+    };
+    let mut with: Vec<f64> = totals.iter().copied().filter(|m| *m > 0.0).collect();
+    with.sort_unstable_by(f64::total_cmp);
+    let typical = crate::stats::median_of_sorted(&with);
+    if with.is_empty() || typical < BUSY { 1.0 } else { share(with.len(), totals.len()) }
 }
 
 /// Makes counts consistent: zeros for absent events where those mean zero, both missing where either is or is negative, and never more

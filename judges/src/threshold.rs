@@ -194,7 +194,8 @@ pub(crate) fn decide_distribution(metric: &Metric, canary: &Buckets) -> Decision
         let at_or_above = canary.bounds().partition_point(|bound| *bound * tolerant < *value);
         let at_or_below = canary.bounds().partition_point(|bound| *bound <= *value * tolerant).checked_sub(1);
         let above = if at_or_above < canary.bounds().len() { of_bound(Some(at_or_above)) } else { RateBounds { low: 0.0, high: 1.0 } };
-        let words = |bounds: RateBounds| {
+        let words = |bounds: RateBounds, at: Option<usize>| {
+            let at = at.and_then(|j| canary.bounds().get(j)).copied().unwrap_or(0.0);
             let limit = if *name == "share" {
                 format!("at most {}", explain::rate(*share))
             } else {
@@ -204,20 +205,25 @@ pub(crate) fn decide_distribution(metric: &Metric, canary: &Buckets) -> Decision
                 "between {} and {} of requests are slower than {} (limit: {limit})",
                 explain::rate(bounds.low),
                 explain::rate(bounds.high),
-                explain::quantity(metric, *value)
+                explain::quantity(metric, at)
             )
         };
         if total > 0.0 && above.low > *share {
-            return Decision { status: Status::Regressed, reason: Reason::Limit, numbers: numbers(Some(above)), sentence: words(above) };
+            return Decision {
+                status: Status::Regressed,
+                reason: Reason::Limit,
+                numbers: numbers(Some(above)),
+                sentence: words(above, Some(at_or_above)),
+            };
         }
         let below = of_bound(at_or_below);
         if below.high > *share {
             if within {
-                shown = Some(words(below));
+                shown = Some(words(below, at_or_below));
             }
             within = false;
         } else {
-            shown.get_or_insert_with(|| words(below));
+            shown.get_or_insert_with(|| words(below, at_or_below));
         }
     }
     let sentence = shown.unwrap_or_default();

@@ -216,10 +216,51 @@ fn arms_without_requests_say_so_and_few_requests_say_how_many_more() {
     let nothing = || buckets([0.0; 5], 20);
     let got = one(latency("increase", &json!({})), nothing(), buckets([300.0, 60.0, 8.0, 2.0, 0.0], 20));
     assert!(got.status == Status::Inconclusive && !got.guards.is_empty() && !got.sentence.ends_with(": "), "{}", got.sentence);
-    let few = || buckets([1.0, 1.0, 0.0, 0.0, 0.0], 4);
-    let got = one(latency("increase", &json!({ "quantiles": [0.5], "min_requests": 500 })), few(), buckets([1.0, 2.0, 0.0, 0.0, 0.0], 4));
+    let few = || buckets([1.0, 3.0, 0.0, 0.0, 0.0], 4);
+    let got = one(latency("increase", &json!({ "quantiles": [0.5], "min_requests": 500 })), few(), buckets([1.0, 4.0, 0.0, 0.0, 0.0], 4));
     let longer = got.remedies.iter().any(|remedy| remedy.sentence().contains("longer"));
     assert!(got.status == Status::Inconclusive && longer, "{}: {:?}", got.sentence, got.remedies);
+}
+
+#[test]
+fn what_only_a_wide_bucket_could_tell_is_not_passed() {
+    let arm = || buckets([60.0, 30.0, 8.0, 2.0, 0.0], 30);
+    let coarse = |arm: ArmPoints| match arm.points {
+        Points::Buckets(all) => ArmPoints::buckets(all.at_bounds(&[100.0, 800.0], Spacing::Linear).unwrap()),
+        _ => unreachable!(),
+    };
+    // Within 100 to 800 ms a tail may grow eightfold unseen.
+    let got = one(latency("increase", &json!({ "quantiles": [0.95] })), coarse(arm()), coarse(buckets([61.0, 29.0, 8.0, 2.0, 0.0], 30)));
+    assert!(got.status == Status::Inconclusive && got.sentence.contains("in one bucket from 100 ms to 800 ms"), "{}", got.sentence);
+}
+
+#[test]
+fn above_the_last_bound_the_share_tells_and_a_few_fast_requests_do_not() {
+    let far = |fast: f64| buckets([0.0, 0.0, 0.0, fast, 100.0 - fast], 30);
+    let got = one(latency("increase", &json!({})), far(97.0), far(2.0));
+    assert_eq!((got.status, got.reason), (Status::Regressed, Reason::Shift), "{}", got.sentence);
+    let got = one(latency("increase", &json!({})), far(4.0), far(2.0));
+    assert!(matches!(got.status, Status::Inconclusive), "{}", got.sentence);
+}
+
+#[test]
+fn a_limit_that_both_arms_are_past_convicts_nobody() {
+    let limits = json!({ "limits": { "p50": { "max": 100 }, "enforce": false } });
+    let arm = || buckets([40.0, 50.0, 8.0, 1.0, 1.0], 10);
+    let got = one(latency("increase", &limits), arm(), buckets([41.0, 48.0, 9.0, 1.0, 1.0], 10));
+    assert!(matches!(got.status, Status::Inconclusive | Status::Pass), "{}", got.sentence);
+}
+
+#[test]
+fn a_canary_without_traffic_in_most_intervals_is_seen() {
+    let rows = |busy: usize| {
+        let row = |i: usize| Some(if i.is_multiple_of(busy) { vec![60.0 + (i % 3) as f64, 38.0, 2.0] } else { vec![0.0; 3] });
+        let rows: Vec<Option<Vec<f64>>> = (0..30).map(row).collect();
+        ArmPoints::buckets(Buckets::from_rows(vec![100.0, 200.0], &rows, Spacing::Linear).unwrap())
+    };
+    let got = one(latency("increase", &json!({ "quantiles": [0.5] })), rows(1), rows(6));
+    assert_eq!((got.status, got.reason), (Status::Suspect, Reason::DataAsymmetry), "{}", got.sentence);
+    assert!(got.sentence.contains("requests in 16.7 % of its intervals"), "{}", got.sentence);
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub(crate) struct Finding {
     pub(crate) result: MetricResult,
     /// The canary reports clearly less often than the baseline.
     asymmetric: bool,
+    /// Shares of the intervals in which baseline and canary were seen.
+    seen: (f64, f64),
     /// An arm has too few points for its level to be judged.
     lacks_data: bool,
 }
@@ -17,7 +19,7 @@ pub(crate) struct Finding {
 impl Finding {
     /// Starts a result. What cannot be examined at all comes back closed: unreadable, or silent throughout.
     pub(crate) fn of(metric: &Metric, cleaned: Result<Cleaned, Unjudged>) -> Result<(Self, Cleaned), Box<MetricResult>> {
-        let mut finding = Self { result: blank(metric), asymmetric: false, lacks_data: false };
+        let mut finding = Self { result: blank(metric), asymmetric: false, seen: (1.0, 1.0), lacks_data: false };
         let mut cleaned = match cleaned {
             Ok(cleaned) => cleaned,
             Err(Unjudged::Failed(failure)) => {
@@ -51,6 +53,7 @@ impl Finding {
             finding.result.examiner = Examiner::Silence;
             return Err(Box::new(finding.result));
         }
+        finding.seen = (cleaned.baseline.seen, cleaned.canary.seen);
         finding.asymmetric = !metric.may_be_absent && cleaned.baseline.seen - cleaned.canary.seen > quality::ASYMMETRY + 1e-12;
         if baseline.fraction < quality::ENOUGH || canary.fraction < quality::ENOUGH {
             let infinite = baseline.infinite + canary.infinite;
@@ -84,7 +87,13 @@ impl Finding {
     pub(crate) fn close(mut self) -> MetricResult {
         if self.asymmetric && !matches!(self.result.status, Status::Regressed | Status::Suspect) {
             let (baseline, canary) = (self.result.baseline_coverage, self.result.canary_coverage);
-            let sentence = format!("the canary reports {}, the baseline {}", points(canary), points(baseline));
+            // Intervals that are there without any request are no gaps.
+            let sentence = if canary.fraction > self.seen.1 || baseline.fraction > self.seen.0 {
+                let shares = (explain::rate(self.seen.1), explain::rate(self.seen.0));
+                format!("the canary has requests in {} of its intervals, the baseline in {}", shares.0, shares.1)
+            } else {
+                format!("the canary reports {}, the baseline {}", points(canary), points(baseline))
+            };
             self.result.warnings.push(format!("without that the metric would be {}: {}", self.result.status, self.result.sentence));
             let mode = self.result.mode;
             self.decide(Status::Suspect, Reason::DataAsymmetry, mode, sentence);

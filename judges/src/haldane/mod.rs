@@ -194,7 +194,9 @@ fn or_by_limit(finding: &mut Finding, decision: Decision) {
     if decision.status != Status::Regressed {
         return;
     }
-    let sentence = format!("{}; besides, it {}", decision.sentence, finding.result.sentence);
+    // A distribution's sentence begins with its quantile.
+    let it = if finding.result.mode == Mode::Distribution { "its" } else { "it" };
+    let sentence = format!("{}; besides, {it} {}", decision.sentence, finding.result.sentence);
     finding.decide(decision.status, decision.reason, Mode::Threshold, sentence);
     finding.result.threshold = Some(decision.numbers);
 }

@@ -149,7 +149,7 @@ fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<Observation> {
             return Rung::Open;
         }
         let views = of_views.iter().filter_map(|claims| claims.get(i));
-        together(views.map(|(claim, question)| (graded(claim), question.relative() >= rule::GROSS.0)))
+        together(views.map(|(claim, question)| (graded(claim), question.is_gross())))
     };
     let first = of_views.first()?;
     let (i, rung) = (0..first.len()).map(|i| (i, of_question(i))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))?;

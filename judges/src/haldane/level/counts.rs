@@ -491,7 +491,7 @@ fn concentration(m: &Measured, strata: &[Stratum]) -> String {
     format!("{} % of the excess lies in {} of {other} intervals", explain::digits(100.0 * share), rule::FEW_INTERVALS.min(other))
 }
 
-fn p_words(p: f64) -> String {
+pub(super) fn p_words(p: f64) -> String {
     if p < 1e-300 { "below 1e-300".to_owned() } else { explain::digits(p) }
 }
 

@@ -151,7 +151,7 @@ impl Shapes {
                 b.iter_mut().zip(*row_b).for_each(|(sum, count)| *sum += q * count);
                 c.iter_mut().zip(*row_c).for_each(|(sum, count)| *sum += (1.0 - q) * count);
             }
-            let shares = |sums: &[f64]| above(sums).into_iter().map(|x| over(x, weight)).collect::<Vec<f64>>();
+            let shares = |sums: &[f64]| above(sums).into_iter().map(|x| over(x, weight).min(1.0)).collect::<Vec<f64>>();
             (shares(&b), shares(&c))
         } else {
             let shares = |above: &[f64], total: f64| above.iter().map(|x| over(*x, total)).collect::<Vec<f64>>();
@@ -167,6 +167,8 @@ pub(in crate::haldane) struct Question {
     tau: f64,
     /// Whether it stands in the way of a pass.
     required: bool,
+    /// Requests of the canary with which one that is as the baseline would be acquitted nine times in ten.
+    needed: f64,
     pub(in crate::haldane) slower_is_worse: bool,
     /// The quantile of baseline and canary, in the unit, and their 90 % intervals.
     quantiles: (f64, f64),
@@ -177,8 +179,10 @@ pub(in crate::haldane) struct Question {
     bucket: usize,
     bound: usize,
     resolved: bool,
-    /// Where the quantile of the arm that is not asked about lies above the last bound: the shares slower than that, asked and other.
-    beyond_bounds: Option<(f64, f64)>,
+    /// Shares slower than the last bound: of the arm that is asked about, and of the other.
+    beyond_last: (f64, f64),
+    /// Whether their quantiles lie above it.
+    is_above: (bool, bool),
     /// Requests slower than the bound, and their shares: baseline, canary.
     slower: ((f64, f64), (f64, f64)),
     evidence: Evidence,
@@ -206,19 +210,32 @@ impl Question {
 
     /// How large the shift is.
     fn size(&self, tolerance: Tolerances, absolute: f64) -> Size {
+        let by_share = |relative: f64| {
+            let (asked, other) = self.beyond_last;
+            let rise = (asked - other) * rule::REACHES;
+            // The few that are faster than the last bound say nothing of a quantile far above it.
+            let tells = self.resolved || other <= 0.5;
+            self.is_above.0 && tells && rise >= rule::RATE_POINTS * 0.01 && rise >= relative * other.min(1.0 - other)
+        };
         let reaches = |relative: f64| {
-            if let Some((asked, other)) = self.beyond_bounds {
-                let rise = (asked - other) * rule::REACHES;
-                return rise >= rule::RATE_POINTS * 0.01 && rise >= relative * other.min(1.0 - other);
+            if by_share(relative) {
+                return true;
+            }
+            // Of a quantile above the last bound no size is known.
+            if self.is_above.1 || !self.resolved {
+                return false;
             }
             let shift = self.shift * rule::REACHES;
             shift > 0.0 && shift >= absolute && shift >= relative * self.quantiles.0.abs()
         };
-        if self.resolved || self.beyond_bounds.is_some() {
-            Size::of(reaches(tolerance.suspect), reaches(tolerance.regressed))
-        } else {
-            Size::Small
-        }
+        Size::of(reaches(tolerance.suspect), reaches(tolerance.regressed))
+    }
+
+    /// Whether it is at least twice the baseline's, as far as the buckets tell.
+    pub(in crate::haldane) fn is_gross(&self) -> bool {
+        let (asked, other) = self.beyond_last;
+        let by_share = self.is_above.0 && ratio_to(asked - other, other.min(1.0 - other)) >= rule::GROSS.0;
+        by_share || !self.is_above.1 && self.relative() >= rule::GROSS.0
     }
 
     /// p-value that the canary's quantile is as far off as must be detectable.
@@ -269,7 +286,7 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         let placebos = learn(Evidence::Whole, true);
         (rows.whole(true, &placebos), placebos)
     });
-    let theta = whole.as_ref().map_or(0.5, |(whole, _)| whole.theta);
+    let theta = whole.as_ref().map_or(0.5, |(whole, _)| whole.theta.clamp(0.0, 1.0));
     let cdf = |slower: &[f64]| slower.iter().map(|share| 1.0 - share).collect::<Vec<f64>>();
     let cdfs = (cdf(&shapes.slower.0), cdf(&shapes.slower.1));
     let absolute = absolute_tolerance(metric);
@@ -313,7 +330,10 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
             ratio_to(of(&shapes.sums.0) + of(&shapes.sums.1), shapes.totals.0 + shapes.totals.1)
         };
         let wide = bounds.get(other.1).is_some_and(|upper| upper - lower_edge(other.1) > absolute);
-        let low = if held(other.1) > 0.5 && wide { lower_edge(other.1) } else { other.0 };
+        // Where two of the changes that must be excluded fit into a bucket, interpolation within it means nothing either.
+        let twice = (1.0 + metric.detectable).powi(2);
+        let coarse = bounds.get(other.1).is_some_and(|upper| *upper > twice * lower_edge(other.1).max(0.0));
+        let low = if wide && (held(other.1) > 0.5 || coarse) { lower_edge(other.1) } else { other.0 };
         let excluded = low + (metric.detectable * low.abs()).max(absolute);
         let at_most = bounds.partition_point(|bound| *bound <= excluded * rule::REACHES);
         // Where faster is worse, what the canary's would be for the baseline's to be as much above it.
@@ -326,7 +346,8 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         );
         let mut question = Question {
             tau,
-            required: !optional || (1.0 - tau) * shapes.totals.1 >= rule::MIN_SLOW,
+            required: !optional,
+            needed: f64::INFINITY,
             slower_is_worse,
             quantiles: (b.0, c.0),
             shift,
@@ -334,7 +355,8 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
             bucket: b.1,
             bound,
             resolved,
-            beyond_bounds: (other.1 >= last).then(|| turn((top(&shapes.slower.1), top(&shapes.slower.0)))),
+            beyond_last: turn((top(&shapes.slower.1), top(&shapes.slower.0))),
+            is_above: (asked.1 >= last, other.1 >= last),
             slower,
             evidence,
             inflation: 1.0,
@@ -367,6 +389,13 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         };
         let inflation = question.compared.inflation();
         question.inflation = inflation;
+        // As if the canary were what the other arm is.
+        let usual = at_most.checked_sub(1).and_then(|k| slower_other.get(k)).copied().unwrap_or(1.0);
+        let error = question.error(shapes.totals) * inflation.sqrt();
+        if question.may_pass && usual < 1.0 - tau {
+            question.needed = shapes.totals.1 * (rule::POWER * error / (1.0 - tau - usual)).powi(2);
+        }
+        question.required |= question.needed <= shapes.totals.1;
         // Woodruff's intervals, combined by MOVER.
         let ends = |cdf: &[f64], total: f64| {
             let half = if total > 0.0 { Z_95 * (tau * (1.0 - tau) * inflation / total).sqrt() } else { 1.0 };
@@ -459,7 +488,7 @@ impl Measured {
 
     /// Questions that can convict, by which their p-values are multiplied.
     fn asked(&self) -> f64 {
-        self.questions.iter().filter(|question| question.resolved || question.beyond_bounds.is_some()).count().max(1) as f64
+        self.questions.iter().filter(|question| question.resolved || question.is_above.0).count().max(1) as f64
     }
 }
 
@@ -467,7 +496,7 @@ impl Measured {
 /// align, the same intervals of it.
 fn has_healed(subject: &Subject<'_>, i: usize, question: &Question, tolerance: Tolerances) -> bool {
     let n = (subject.cleaned.baseline.points.len(), subject.cleaned.canary.points.len());
-    if n.1 < rule::RECENT.2 || question.beyond_bounds.is_some() {
+    if n.1 < rule::RECENT.2 || question.is_above.1 {
         return false;
     }
     let k = n.1.div_ceil(rule::HEALED.0);
@@ -544,9 +573,29 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
             Answer { question, claim, rung: ladder::walk(&claim), tolerance, p_independent, healed, p_detectable }
         })
         .collect();
-    finding.result.distribution = Some(numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
+    let empty = totals.0 <= 0.0 || totals.1 <= 0.0;
+    finding.result.distribution = (!empty).then(|| numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
+    if empty {
+        let seen = [totals.0, totals.1].map(explain::digits);
+        finding.guard(
+            Guard::FewRequests,
+            format!("{} requests in the baseline and {} in the canary leave nothing to compare", seen[0], seen[1]),
+        );
+        fall_back(&mut finding, threshold::decide_distribution(metric, canary));
+        return finding.close();
+    }
     let windows = m.questions.iter().map(|question| question.placebos.len()).max().unwrap_or(0);
-    finding.result.history = (windows > 0).then(|| HistoryNumbers { windows, window_points: n.0.max(n.1), spread: None, clock: None });
+    finding.result.history = (windows > 0).then(|| HistoryNumbers {
+        windows,
+        window_points: n.0.max(n.1),
+        spread: m
+            .questions
+            .first()
+            .map(|one| &one.placebos)
+            .filter(|all| !all.is_empty())
+            .and_then(|all| finite((all.iter().map(|z| z * z).sum::<f64>() / all.len() as f64).sqrt())),
+        clock: None,
+    });
     let tolerance = tolerances(metric, windows);
     finding.result.limit = Some(AppliedLimit {
         relative: tolerance.regressed,
@@ -570,7 +619,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         Rung::Suspect => {
             let (reason, sentence) = words.suspicion(gravest, &rows);
             finding.decide(Status::Suspect, reason, Mode::Distribution, sentence);
-            or_by_limit(&mut finding, threshold::decide_distribution(metric, canary));
+            or_by_limit(&mut finding, by_limit(metric, baseline, canary));
             return finding.close();
         }
         Rung::Acquitted | Rung::Open => {}
@@ -591,10 +640,6 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         answers.iter().filter(|answer| answer.question.required && answer.p_detectable > answer.claim.p_pass).collect();
     for answer in &open {
         finding.guard(Guard::CouldNotDetect, words.open(answer));
-    }
-    if finding.result.guards.is_empty() {
-        let seen = [totals.0, totals.1].map(explain::digits);
-        finding.guard(Guard::CouldNotDetect, format!("{} and {} requests leave nothing to compare", seen[0], seen[1]));
     }
     // All of the required questions must be settled: the one that takes most decides.
     let traffic = |answer: &&Answer<'_>| {
@@ -624,8 +669,18 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     finding.result.remedies = remedy::for_distribution(metric, &settling);
     let coarse: Vec<String> = open.iter().filter_map(|answer| words.too_coarse(answer)).collect();
     finding.result.remedies.extend(coarse.into_iter().map(|sentence| crate::scorecard::Remedy::Configure { sentence }));
-    fall_back(&mut finding, threshold::decide_distribution(metric, canary));
+    fall_back(&mut finding, by_limit(metric, baseline, canary));
     finding.close()
+}
+
+/// What the limits decide, which convict nobody of what the baseline does too.
+fn by_limit(metric: &Metric, baseline: &Buckets, canary: &Buckets) -> threshold::Decision {
+    let decision = threshold::decide_distribution(metric, canary);
+    if decision.status != Status::Regressed || threshold::decide_distribution(metric, baseline).status != Status::Regressed {
+        return decision;
+    }
+    let sentence = format!("{}; so is the baseline, which decides nothing", decision.sentence);
+    threshold::Decision { status: Status::Inconclusive, reason: Reason::InsufficientEvidence, sentence, ..decision }
 }
 
 /// One question and where it stands.
@@ -678,7 +733,8 @@ impl Words<'_> {
     fn shift(&self, question: &Question) -> String {
         let (sign, (before, after)) = (sign(question), question.quantiles);
         let name = question.name();
-        if let Some((asked, other)) = question.beyond_bounds {
+        if question.is_above.1 {
+            let (asked, other) = question.beyond_last;
             let last = self.quantity(self.bounds.last().copied().unwrap_or(0.0));
             let (canary, baseline) = if question.slower_is_worse { (asked, other) } else { (other, asked) };
             let whose = if question.slower_is_worse { "baseline" } else { "canary" };
@@ -708,7 +764,7 @@ impl Words<'_> {
 
     fn evidence(&self, answer: &Answer<'_>) -> String {
         let question = answer.question;
-        let p = explain::digits(answer.claim.p);
+        let p = counts::p_words(answer.claim.p);
         let over = format!("p {p} over {}, bursts allowed for", explain::count(self.intervals as u64, "interval"));
         if question.evidence == Evidence::Whole {
             let pairs = explain::rate(self.m.theta);
@@ -740,8 +796,8 @@ impl Words<'_> {
             let sentence = format!(
                 "{}; chance alone cannot explain it (p {} if requests are independent), bursts could (p {}): {}",
                 self.shift(question),
-                explain::digits(answer.p_independent),
-                explain::digits(claim.p_alone),
+                counts::p_words(answer.p_independent),
+                counts::p_words(claim.p_alone),
                 concentration(question, rows)
             );
             return (Reason::Bursts, sentence);
@@ -779,15 +835,22 @@ impl Words<'_> {
             })
             .collect();
         let left = answers.iter().find(|answer| !answer.question.required).map(|answer| {
-            let needed = rule::MIN_SLOW / (1.0 - answer.question.tau);
             let seen = explain::digits(self.m.shapes.totals.1);
-            format!("; {} is not judged: {seen} canary requests, {} are needed", named(false), explain::digits(needed))
+            let needed = answer.question.needed;
+            let more = if needed.is_finite() {
+                format!("{} are needed", explain::digits(needed.ceil()))
+            } else {
+                "and no bound tells of it".to_owned()
+            };
+            format!("; {} is not judged: {seen} canary requests, {more}", named(false))
         });
         let moved = answers.iter().find(|answer| answer.claim.size == Size::Beyond);
         let moved = moved.map_or_else(
             || {
                 let fraction = answers.first().map_or(0.0, |answer| answer.tolerance.regressed);
-                format!("no quantile moved beyond {}", explain::rate(fraction))
+                let absolute =
+                    if self.absolute > 0.0 { format!(" and {}", explain::difference(self.metric, self.absolute)) } else { String::new() };
+                format!("no quantile moved beyond {}{absolute}", explain::rate(fraction))
             },
             |answer| format!("{}, which chance explains (p {})", self.shift(answer.question), explain::digits(answer.claim.p_alone)),
         );
@@ -810,6 +873,15 @@ impl Words<'_> {
         } else {
             String::new()
         };
+        let upper = self.bounds.get(question.bucket).copied().unwrap_or(f64::INFINITY);
+        if question.slower_is_worse && question.detectable <= upper {
+            let lower = question.bucket.checked_sub(1).and_then(|j| self.bounds.get(j)).copied().unwrap_or(0.0);
+            return format!(
+                "{name} lies in one bucket from {} to {}, within which nothing is seen{bursts}",
+                self.quantity(lower),
+                self.quantity(upper)
+            );
+        }
         if question.room <= 0.0 {
             return format!(
                 "{seen} canary requests leave open whether {name} is {detectable}: too many of them are about as slow as that{bursts}"
@@ -910,5 +982,5 @@ fn curve(m: &Measured, bounds: &[f64]) -> Vec<CurvePoint> {
 pub(in crate::haldane) fn recent_words(subject: &Subject<'_>, question: &Question, p: f64) -> String {
     let (before, after) = question.quantiles;
     let at = |value: f64| explain::quantity(subject.metric, value);
-    format!("{} is {} where the baseline has {} (p {})", question.name(), at(after), at(before), explain::digits(p))
+    format!("{} is {} where the baseline has {} (p {})", question.name(), at(after), at(before), counts::p_words(p))
 }
