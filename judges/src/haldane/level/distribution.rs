@@ -496,7 +496,7 @@ impl Measured {
 /// align, the same intervals of it.
 fn has_healed(subject: &Subject<'_>, i: usize, question: &Question, tolerance: Tolerances) -> bool {
     let n = (subject.cleaned.baseline.points.len(), subject.cleaned.canary.points.len());
-    if n.1 < rule::RECENT.2 || question.is_above.1 {
+    if n.1 < rule::RECENT.2 || question.is_above.0 || question.is_above.1 {
         return false;
     }
     let k = n.1.div_ceil(rule::HEALED.0);
