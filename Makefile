@@ -14,7 +14,7 @@ export HALDANE_CORPUS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench fuzz openapi conformance go-tool
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench fuzz openapi conformance example go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,9 @@ conformance: tools go-tool ## drive Argo Rollouts' own metric providers against 
 	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
 	cd $(ARGO) && HALDANE_BIN='$(abspath $(or $(HALDANE_BIN),$(or $(CARGO_TARGET_DIR),target)/debug/haldane))' \
 	  $(GO) test -count=1 -timeout 60m ./...
+
+example: go-tool ## test the example service of examples/latency (needs Go)
+	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 # Argo Rollouts says which Go it needs, through go.mod. GOTOOLCHAIN: what is installed, not what Go would download.
 go-tool:
