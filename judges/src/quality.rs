@@ -383,7 +383,16 @@ fn share_bounds(baseline: &mut CleanArm, canary: &mut CleanArm, warnings: &mut V
             other => Some(other.clone()),
         };
         arm.points = shared(&arm.points).ok_or_else(|| Unjudged::Bounds("the arms' buckets cannot be put on one layout".to_owned()))?;
+        let known =
+            |history: Option<&Points>| history.map_or(0, |points| reported(points).iter().filter(|total| total.is_finite()).count());
+        let before = known(arm.history.as_ref());
         arm.history = arm.history.as_ref().and_then(&shared);
+        let lost = before - known(arm.history.as_ref()).min(before);
+        if lost > 0 {
+            warnings.push(format!(
+                "{lost} of {before} intervals before the window have buckets that do not fit those of the window, and teach nothing"
+            ));
+        }
         arm.earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: shared(&day.points)? })).collect();
     }
     Ok(())

@@ -160,6 +160,15 @@ pub(crate) fn decide_ratio(metric: &Metric, events: f64, total: f64, level: Opti
     Decision { status, reason, numbers, sentence }
 }
 
+/// What a canary is past and the baseline as well convicts nobody.
+pub(crate) fn unless_of_both(decision: Decision, of_baseline: impl FnOnce() -> Decision) -> Decision {
+    if decision.status != Status::Regressed || of_baseline().status != Status::Regressed {
+        return decision;
+    }
+    let sentence = format!("{}; so is the baseline, which decides nothing", decision.sentence);
+    Decision { status: Status::Inconclusive, reason: Reason::InsufficientEvidence, sentence, ..decision }
+}
+
 /// A distribution: fails where the bound of a share is past a limit of its, passes where the other bound of every one is within.
 ///
 /// A quantile is past its limit where more than its share of requests are slower than the first bucket bound at or above it, and within

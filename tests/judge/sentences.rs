@@ -223,6 +223,26 @@ fn arms_without_requests_say_so_and_few_requests_say_how_many_more() {
 }
 
 #[test]
+fn a_past_of_other_buckets_teaches_nothing_and_that_is_said() {
+    let past = |bounds: Vec<f64>| {
+        let rows: Vec<Option<Vec<f64>>> = (0..60).map(|i| Some(vec![60.0 + (i % 3) as f64, 38.0, 2.0])).collect();
+        Some(Points::Buckets(Buckets::from_rows(bounds, &rows, Spacing::Linear).unwrap()))
+    };
+    let arm = |bounds: Vec<f64>| buckets([60.0, 30.0, 8.0, 2.0, 0.0], 20).with_history(past(bounds));
+    let canary = |bounds: Vec<f64>| buckets([61.0, 29.0, 8.0, 2.0, 0.0], 20).with_history(past(bounds));
+    let got = one(latency("increase", &json!({})), arm(vec![100.0, 200.0]), canary(vec![100.0, 200.0]));
+    assert!(got.history.is_none() && got.warnings.iter().any(|warning| warning.starts_with("60 of 60 intervals")), "{:?}", got.warnings);
+    let all = vec![100.0, 200.0, 400.0, 800.0];
+    let rows = |history: Vec<f64>| {
+        let rows: Vec<Option<Vec<f64>>> = (0..60).map(|i| Some(vec![60.0 + (i % 3) as f64, 30.0, 8.0, 2.0, 0.0])).collect();
+        Some(Points::Buckets(Buckets::from_rows(history, &rows, Spacing::Linear).unwrap()))
+    };
+    let arm = |row: [f64; 5]| buckets(row, 20).with_history(rows(all.clone()));
+    let got = one(latency("increase", &json!({})), arm([60.0, 30.0, 8.0, 2.0, 0.0]), arm([61.0, 29.0, 8.0, 2.0, 0.0]));
+    assert_eq!(got.history.map(|history| history.windows), Some(3));
+}
+
+#[test]
 fn what_only_a_wide_bucket_could_tell_is_not_passed() {
     let arm = || buckets([60.0, 30.0, 8.0, 2.0, 0.0], 30);
     let coarse = |arm: ArmPoints| match arm.points {

@@ -55,18 +55,29 @@ pub(super) struct Windows {
 /// Pairs of windows that do not overlap, newest first, from pasts of so many intervals: of both arms, or of the baseline alone where the
 /// arms lie apart and the canary has none.
 pub(super) fn disjoint_windows(lengths: (usize, usize), n: (usize, usize), concurrent: bool) -> Windows {
-    let both = both_arms(lengths, n);
+    let (length, width) = (lengths.0.min(lengths.1), n.0.max(n.1));
+    let apart = |length: usize, width: usize, stride: usize| {
+        let windows = length.checked_sub(width).filter(|_| stride > 0).map_or(0, |room| room / stride + 1);
+        (0..windows.min(rule::MOST_WINDOWS)).map(move |k| k * stride)
+    };
+    // One that is shorter than the window is one window, of what it has.
+    let both: Vec<Placebo> = if length < width {
+        both_arms(lengths, n)
+    } else {
+        let cut = |length: usize, back: usize, n: usize| length - back - n..length - back;
+        let pair = |back| Placebo { baseline: cut(lengths.0, back, n.0), canary: cut(lengths.1, back, n.1), back };
+        apart(length, width, width).map(pair).collect()
+    };
     let alone = both.is_empty() && !concurrent;
-    let mut pairs = if alone { one_series(lengths.0, n) } else { both };
-    let mut last = usize::MAX;
-    pairs.retain(|pair| {
-        let apart = pair.canary.end <= last;
-        if apart {
-            last = pair.canary.start;
-        }
-        apart
-    });
-    pairs.truncate(rule::MOST_WINDOWS);
+    let pairs = if alone {
+        let pair = |back| {
+            let end = lengths.0 - back;
+            Placebo { baseline: end - n.1 - n.0..end - n.1, canary: end - n.1..end, back }
+        };
+        apart(lengths.0, n.0 + n.1, n.1).map(pair).collect()
+    } else {
+        both
+    };
     Windows { pairs, one_series: alone }
 }
 
@@ -295,6 +306,17 @@ mod tests {
         let pairs = both_arms((59, 500), (60, 60));
         assert_eq!((pairs.len(), pairs[0].baseline.clone(), pairs[0].canary.clone()), (1, 0..59, 441..500));
         assert!(both_arms((29, 500), (60, 60)).is_empty());
+    }
+
+    #[test]
+    fn windows_of_requests_use_all_of_a_past_that_holds_few() {
+        let starts = |lengths, n, concurrent| {
+            disjoint_windows(lengths, n, concurrent).pairs.iter().map(|pair| pair.canary.start).collect::<Vec<_>>()
+        };
+        assert_eq!(starts((300, 300), (30, 30), true), [270, 240, 210, 180, 150, 120, 90, 60, 30, 0]);
+        assert_eq!(starts((70, 90), (30, 30), true), [60, 30]);
+        assert_eq!(starts((20, 90), (30, 30), true).len(), 1);
+        assert_eq!((starts((0, 0), (30, 30), true).len(), starts((100, 0), (10, 20), false)), (0, vec![80, 60, 40, 20]));
     }
 
     #[test]

@@ -332,8 +332,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         Rung::Suspect => {
             let (reason, sentence) = suspicion(&what, &m, &claim, &strata, healed);
             finding.decide(Status::Suspect, reason, Mode::Counts, sentence);
-            let level = (baseline.total > 0.0).then_some(baseline.rate);
-            or_by_limit(&mut finding, threshold::decide_ratio(metric, canary.events, canary.total, level));
+            or_by_limit(&mut finding, by_limits(metric, &baseline, &canary));
             return finding.close();
         }
         Rung::Acquitted => {
@@ -388,10 +387,15 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         step_seconds: context.step_seconds,
     };
     finding.result.remedies = remedy::for_ratio(metric, &traffic);
-    let level = (baseline.total > 0.0).then_some(baseline.rate);
-    let decision = threshold::decide_ratio(metric, canary.events, canary.total, level);
-    fall_back(&mut finding, decision);
+    fall_back(&mut finding, by_limits(metric, &baseline, &canary));
     finding.close()
+}
+
+/// What the limits decide.
+fn by_limits(metric: &Metric, baseline: &Pooled, canary: &Pooled) -> threshold::Decision {
+    let level = (baseline.total > 0.0).then_some(baseline.rate);
+    let of = |arm: &Pooled| threshold::decide_ratio(metric, arm.events, arm.total, level);
+    threshold::unless_of_both(of(canary), || of(baseline))
 }
 
 /// Whether both arms are the same counts, which vary: no two arms are.

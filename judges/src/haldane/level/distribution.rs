@@ -673,14 +673,9 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     finding.close()
 }
 
-/// What the limits decide, which convict nobody of what the baseline does too.
+/// What the limits decide.
 fn by_limit(metric: &Metric, baseline: &Buckets, canary: &Buckets) -> threshold::Decision {
-    let decision = threshold::decide_distribution(metric, canary);
-    if decision.status != Status::Regressed || threshold::decide_distribution(metric, baseline).status != Status::Regressed {
-        return decision;
-    }
-    let sentence = format!("{}; so is the baseline, which decides nothing", decision.sentence);
-    threshold::Decision { status: Status::Inconclusive, reason: Reason::InsufficientEvidence, sentence, ..decision }
+    threshold::unless_of_both(threshold::decide_distribution(metric, canary), || threshold::decide_distribution(metric, baseline))
 }
 
 /// One question and where it stands.

@@ -13,7 +13,6 @@ use crate::scorecard::{EventNumbers, Examiner, Guard, MetricResult, Mode, Reason
 use crate::stats::Sample;
 use crate::stats::dependence::{lag1_autocorrelation, variance_inflation};
 use crate::stats::prediction::{student_quantile, student_sf};
-use crate::threshold::{self, present};
 
 /// Events of one arm against the other's.
 #[derive(Debug, Clone, Copy)]
@@ -195,9 +194,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
                 let growth = if room > 0.0 { (m.error / room).powi(2).max(1.0) } else { f64::INFINITY };
                 finding.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
             }
-            let decision =
-                threshold::decide_value(metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned));
-            fall_back(&mut finding, decision);
+            fall_back(&mut finding, super::by_limits(subject));
         }
     }
     finding.close()

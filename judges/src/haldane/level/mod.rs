@@ -13,7 +13,7 @@ use super::subject::Subject;
 use crate::config::{Kind, Metric};
 use crate::explain;
 use crate::scorecard::{MetricResult, Mode, Reason, Status};
-use crate::threshold::present;
+use crate::threshold::{self, Decision, present};
 
 /// Judges the level of a metric.
 pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
@@ -23,6 +23,14 @@ pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
         Kind::Events => events::judge(finding, subject),
         Kind::Value | Kind::Ratio => value::judge(finding, subject),
     }
+}
+
+/// What the limits decide of a metric whose points are values.
+fn by_limits(subject: &Subject<'_>) -> Decision {
+    let (metric, cleaned) = (subject.metric, subject.cleaned);
+    let level = threshold::baseline_level(cleaned);
+    let of = |values: Vec<f64>| threshold::decide_value(metric, &present(&values), level);
+    threshold::unless_of_both(of(cleaned.canary.values()), || of(cleaned.baseline.values()))
 }
 
 /// The relative tolerances that apply.

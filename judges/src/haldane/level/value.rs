@@ -1,6 +1,6 @@
 //! Values: gauges, percentiles, rates, and ratios of which only the quotient is known.
 
-use super::{sameness, tolerances};
+use super::{by_limits, sameness, tolerances};
 use crate::config::Direction;
 use crate::explain;
 use crate::haldane::finding::Finding;
@@ -17,7 +17,7 @@ use crate::stats::mann_whitney::{RankTest, mann_whitney};
 use crate::stats::paired::paired_rank_test;
 use crate::stats::student::{t4_isf, t4_sf};
 use crate::stats::{Sample, Z_95, median_of, median_of_sorted, normal_sf, pooled_scatter, pooled_scatter_in};
-use crate::threshold::{self, present};
+use crate::threshold::present;
 
 /// Asymptotic variance of a Hodges-Lehmann shift of normal samples, in those of a difference of means.
 const HODGES: f64 = std::f64::consts::FRAC_PI_3;
@@ -510,10 +510,6 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     }
     fall_back(&mut finding, decision);
     finding.close()
-}
-
-fn by_limits(subject: &Subject<'_>) -> threshold::Decision {
-    threshold::decide_value(subject.metric, &present(&subject.cleaned.canary.values()), threshold::baseline_level(subject.cleaned))
 }
 
 /// Nothing but zeros in the baseline and before it: no fraction can be told, so that a stated absolute tolerance decides, and any rise is
