@@ -55,7 +55,7 @@ func (l *load) run(ctx context.Context, pairs []pair, start time.Time, length ti
 }
 
 func (l *load) send(ctx context.Context, p pair, arm string, instance int) error {
-	url := fmt.Sprintf("%s/work/%s/%s/%s", l.base, p.Name, arm, instanceName(arm, instance))
+	url := fmt.Sprintf("%s/requests/%s/%s/%s", l.base, p.Name, arm, instanceName(arm, instance))
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func newServer(seed uint64, pairs []pair) *server {
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /work/{pair}/{arm}/{instance}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /requests/{pair}/{arm}/{instance}", func(w http.ResponseWriter, r *http.Request) {
 		b := s.backends[backendKey{r.PathValue("pair"), r.PathValue("arm"), r.PathValue("instance")}]
 		if b == nil {
 			http.NotFound(w, r)
