@@ -93,7 +93,7 @@ pub(super) const DETECTABLE_RATE: f64 = 0.01;
 pub(super) const RESOLVED: f64 = 3.0;
 /// Normal deviate at which an optional quantile stands in the way of a pass: of the canary, were it as the baseline, the exclusion would reach
 /// .05 nine times in ten (1.645 + 1.282). With a fixed number of slow requests in its place (20) more requests turned passes into holds: of
-/// simulated healthy canaries 100 % passed with 1,800 requests and 43 to 58 % with 2,100.
+/// simulated healthy canaries 99 to 100 % passed with 1,800 requests and 43 to 58 % with 2,100.
 pub(super) const POWER: f64 = 2.927;
 /// Smallest shift of a latency worth acting on where none is stated, in seconds.
 pub(super) const LEAST_LATENCY: f64 = 0.005;
