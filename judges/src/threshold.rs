@@ -205,11 +205,7 @@ pub(crate) fn decide_distribution(metric: &Metric, canary: &Buckets) -> Decision
         let above = if at_or_above < canary.bounds().len() { of_bound(Some(at_or_above)) } else { RateBounds { low: 0.0, high: 1.0 } };
         let words = |bounds: RateBounds, at: Option<usize>| {
             let at = at.and_then(|j| canary.bounds().get(j)).copied().unwrap_or(0.0);
-            let limit = if *name == "share" {
-                format!("at most {}", explain::rate(*share))
-            } else {
-                format!("{name} at most {}", explain::quantity(metric, *value))
-            };
+            let limit = distribution_limit_words(metric, (name, *value, *share));
             format!(
                 "between {} and {} of requests are slower than {} (limit: {limit})",
                 explain::rate(bounds.low),
@@ -240,6 +236,12 @@ pub(crate) fn decide_distribution(metric: &Metric, canary: &Buckets) -> Decision
         return Decision { status: Status::Pass, reason: Reason::Limit, numbers: numbers(None), sentence };
     }
     open(format!("{sentence}, which decides nothing"))
+}
+
+/// A limit of a distribution, as [`Limits::of_distributions`] has it: `p95 at most 400 ms`.
+pub(crate) fn distribution_limit_words(metric: &Metric, (name, value, share): (&str, f64, f64)) -> String {
+    let value = explain::quantity(metric, value);
+    if name == "share" { format!("at most {} slower than {value}", explain::rate(share)) } else { format!("{name} at most {value}") }
 }
 
 fn undeclared(metric: &Metric) -> String {

@@ -17,12 +17,15 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
         return None;
     }
     if let (Points::Buckets(baseline), Points::Buckets(canary)) = (&subject.cleaned.baseline.points, &subject.cleaned.canary.points) {
-        return of_buckets(subject, baseline, canary);
+        return of_buckets(subject, baseline, canary).and_then(observation);
     }
     if limits.max.is_none() && limits.min.is_none() {
         return None;
     }
-    let (rung, sentence) = if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) };
+    observation(if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) })
+}
+
+fn observation((rung, sentence): (Rung, String)) -> Option<Observation> {
     (rung >= Rung::Suspect).then_some(Observation {
         examiner: Examiner::Limits,
         rung,
@@ -71,7 +74,7 @@ fn of_values(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String)
 }
 
 /// The gravest of a distribution's limits: of each, the requests slower than the first bucket bound at or above it.
-fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Option<Observation> {
+fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Option<(Rung, String)> {
     let of_limit = |(name, value, share): (&'static str, f64, f64)| {
         let j = canary.bounds().partition_point(|bound| bound * rule::REACHES < value);
         let bound = canary.bounds().get(j)?;
@@ -88,11 +91,7 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
         let both = of_baseline > 0.0 && least_of_baseline > share;
         let rung = walk(&Claim::certain(Size::of(seen, seen && worse >= rule::FEW_INTERVALS && !both)));
         let so = if both { "; so is the baseline" } else { "" };
-        let limit = if name == "share" {
-            format!("at most {} slower than {}", explain::rate(share), explain::quantity(subject.metric, value))
-        } else {
-            format!("{name} at most {}", explain::quantity(subject.metric, value))
-        };
+        let limit = threshold::distribution_limit_words(subject.metric, (name, value, share));
         let sentence = format!(
             "{} of {} requests are slower than {}, past the limit ({limit}){so}",
             explain::rate(if total > 0.0 { slower / total } else { 0.0 }),
@@ -102,14 +101,7 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
         Some((rung, sentence))
     };
     let found = subject.metric.limits.of_distributions().into_iter().filter_map(of_limit);
-    let (rung, sentence) = found.reduce(|first, next| if next.0 > first.0 { next } else { first })?;
-    (rung >= Rung::Suspect).then_some(Observation {
-        examiner: Examiner::Limits,
-        rung,
-        reason: Reason::Limit,
-        mode: Mode::Threshold,
-        sentence,
-    })
+    found.reduce(|first, next| if next.0 > first.0 { next } else { first })
 }
 
 fn of_counts(subject: &Subject<'_>) -> (Rung, String) {

@@ -27,22 +27,24 @@ pub(super) fn both_arms(lengths: (usize, usize), n: (usize, usize)) -> Vec<Place
     let width = n.0.max(n.1);
     let n = if length < width && 2 * length >= width { (n.0.min(length), n.1.min(length)) } else { n };
     let width = n.0.max(n.1);
-    offsets(length, width, width)
-        .map(|back| {
-            let cut = |length: usize, n: usize| length - back - n..length - back;
-            Placebo { baseline: cut(lengths.0, n.0), canary: cut(lengths.1, n.1), back }
-        })
-        .collect()
+    offsets(length, width, width).map(|back| of_both(lengths, n, back)).collect()
+}
+
+/// The windows of both arms that end so many points before the ends of their pasts, which hold them.
+fn of_both(lengths: (usize, usize), n: (usize, usize), back: usize) -> Placebo {
+    let cut = |length: usize, n: usize| length - back - n..length - back;
+    Placebo { baseline: cut(lengths.0, n.0), canary: cut(lengths.1, n.1), back }
+}
+
+/// The same of one series, the baseline's window before the canary's.
+fn of_one(length: usize, n: (usize, usize), back: usize) -> Placebo {
+    let end = length - back;
+    Placebo { baseline: end - n.1 - n.0..end - n.1, canary: end - n.1..end, back }
 }
 
 /// Pairs of adjacent windows, newest first, from one series: before and after.
 pub(super) fn one_series(length: usize, n: (usize, usize)) -> Vec<Placebo> {
-    offsets(length, n.0 + n.1, n.1)
-        .map(|back| {
-            let end = length - back;
-            Placebo { baseline: end - n.1 - n.0..end - n.1, canary: end - n.1..end, back }
-        })
-        .collect()
+    offsets(length, n.0 + n.1, n.1).map(|back| of_one(length, n, back)).collect()
 }
 
 /// Pairs of windows of a kind of metric whose requests are counted.
@@ -61,23 +63,10 @@ pub(super) fn disjoint_windows(lengths: (usize, usize), n: (usize, usize), concu
         (0..windows.min(rule::MOST_WINDOWS)).map(move |k| k * stride)
     };
     // One that is shorter than the window is one window, of what it has.
-    let both: Vec<Placebo> = if length < width {
-        both_arms(lengths, n)
-    } else {
-        let cut = |length: usize, back: usize, n: usize| length - back - n..length - back;
-        let pair = |back| Placebo { baseline: cut(lengths.0, back, n.0), canary: cut(lengths.1, back, n.1), back };
-        apart(length, width, width).map(pair).collect()
-    };
+    let both =
+        if length < width { both_arms(lengths, n) } else { apart(length, width, width).map(|back| of_both(lengths, n, back)).collect() };
     let alone = both.is_empty() && !concurrent;
-    let pairs = if alone {
-        let pair = |back| {
-            let end = lengths.0 - back;
-            Placebo { baseline: end - n.1 - n.0..end - n.1, canary: end - n.1..end, back }
-        };
-        apart(lengths.0, n.0 + n.1, n.1).map(pair).collect()
-    } else {
-        both
-    };
+    let pairs = if alone { apart(lengths.0, n.0 + n.1, n.1).map(|back| of_one(lengths.0, n, back)).collect() } else { both };
     Windows { pairs, one_series: alone }
 }
 

@@ -195,7 +195,7 @@ fn slices(points: &Points) -> (&[f64], &[f64]) {
 }
 
 /// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have.
-fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
+pub(super) fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
     let shared = strata.iter().filter(|one| one.total > 0.0 && one.other_total > 0.0).count();
     let seen = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count();
     cleaned.is_aligned() && shared * 2 >= seen(&|one| one.total).max(seen(&|one| one.other_total))
@@ -468,7 +468,7 @@ fn suspicion(what: &str, m: &Measured, claim: &Claim, strata: &[Stratum], healed
             "{what}; chance alone cannot explain it (p {} if requests are independent), bursts could (p {}): {}",
             p_words(p_independent),
             p_words(claim.p_alone),
-            concentration(m, strata)
+            concentration(m.rates.0.min(m.rates.1), strata)
         );
         return (Reason::Bursts, sentence);
     }
@@ -485,14 +485,14 @@ fn suspicion(what: &str, m: &Measured, claim: &Claim, strata: &[Stratum], healed
 }
 
 /// "71 % of the excess lies in 3 of 30 intervals".
-fn concentration(m: &Measured, strata: &[Stratum]) -> String {
-    let (asked, other) = (m.rates.0.min(m.rates.1), strata.len());
-    let mut excess: Vec<f64> = strata.iter().map(|one| (one.events - asked * one.total).max(0.0)).collect();
+pub(super) fn concentration(usual: f64, strata: &[Stratum]) -> String {
+    let mut excess: Vec<f64> = strata.iter().map(|one| (one.events - usual * one.total).max(0.0)).collect();
     excess.sort_unstable_by(|a, b| b.total_cmp(a));
     let all: f64 = excess.iter().sum();
     let most = excess.iter().take(rule::FEW_INTERVALS).sum::<f64>();
     let share = if all > 0.0 { most / all } else { 0.0 };
-    format!("{} % of the excess lies in {} of {other} intervals", explain::digits(100.0 * share), rule::FEW_INTERVALS.min(other))
+    let few = rule::FEW_INTERVALS.min(strata.len());
+    format!("{} of the excess lies in {few} of {} intervals", explain::rate(share), strata.len())
 }
 
 pub(super) fn p_words(p: f64) -> String {

@@ -421,14 +421,6 @@ fn arms(cleaned: &Cleaned) -> Option<(&Buckets, &Buckets)> {
     }
 }
 
-/// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have.
-fn pairs_up(cleaned: &Cleaned, (baseline, canary): (&Buckets, &Buckets)) -> bool {
-    let busy = |total: &f64| *total > 0.0;
-    let shared = baseline.totals().iter().zip(canary.totals()).filter(|(b, c)| busy(b) && busy(c)).count();
-    let seen = |buckets: &Buckets| buckets.totals().iter().filter(|total| busy(total)).count();
-    cleaned.is_aligned() && shared * 2 >= seen(baseline).max(seen(canary))
-}
-
 /// Deviates of placebo windows, which do not overlap.
 fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_worse: bool) -> Vec<f64> {
     fn of(points: Option<&Points>) -> Option<&Buckets> {
@@ -527,8 +519,10 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         return finding.close();
     }
     let n = (baseline.len(), canary.len());
-    let aligned = pairs_up(cleaned, (baseline, canary));
-    let rows = Rows::of((baseline, 0..n.0), (canary, 0..n.1), aligned);
+    let rows = Rows::of((baseline, 0..n.0), (canary, 0..n.1), true);
+    // Whatever the bound, the totals are the same.
+    let aligned = counts::pairs_up(cleaned, &rows.strata(0, true));
+    let rows = Rows { aligned, ..rows };
     let layout = (baseline.bounds(), baseline.spacing());
     let m = measure(metric, layout, &rows, Depth::Whole, &|evidence, slower| placebos(cleaned, aligned, evidence, slower));
     let asked = m.asked();
@@ -793,7 +787,7 @@ impl Words<'_> {
                 self.shift(question),
                 counts::p_words(answer.p_independent),
                 counts::p_words(claim.p_alone),
-                concentration(question, rows)
+                counts::concentration(question.slower.0.1.min(question.slower.1.1), &rows.strata(question.bound, question.slower_is_worse))
             );
             return (Reason::Bursts, sentence);
         }
@@ -901,18 +895,6 @@ impl Words<'_> {
         let lower = question.bucket.checked_sub(1).and_then(|j| self.bounds.get(j)).copied().unwrap_or(0.0);
         Some(format!("add bucket bounds between {} and {}, where {} lies", self.quantity(lower), self.quantity(*upper), question.name()))
     }
-}
-
-/// "71 % of the excess lies in 3 of 30 intervals".
-fn concentration(question: &Question, rows: &Rows<'_>) -> String {
-    let strata = rows.strata(question.bound, question.slower_is_worse);
-    let usual = question.slower.0.1.min(question.slower.1.1);
-    let mut excess: Vec<f64> = strata.iter().map(|one| (one.events - usual * one.total).max(0.0)).collect();
-    excess.sort_unstable_by(|a, b| b.total_cmp(a));
-    let all: f64 = excess.iter().sum();
-    let share = ratio_to(excess.iter().take(rule::FEW_INTERVALS).sum(), all);
-    let few = rule::FEW_INTERVALS.min(strata.len());
-    format!("{} of the excess lies in {few} of {} intervals", explain::rate(if share.is_finite() { share } else { 0.0 }), strata.len())
 }
 
 fn numbers(m: &Measured, answers: &[Answer<'_>], bounds: &[f64], aligned: bool, plan: bool) -> DistributionNumbers {
