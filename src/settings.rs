@@ -13,12 +13,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::analysis::execution::Options;
-use crate::analysis::id::IdKey;
+use crate::judgements::Options;
+use crate::judgements::id::IdKey;
 use crate::analysis::{Accounts, Limits};
 use crate::source::SourceSettings;
 use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
-use crate::store::Store;
+use crate::archive::Archive;
 
 mod configs;
 
@@ -199,7 +199,7 @@ pub struct Settings {
     /// Kayenta's API.
     pub kayenta: KayentaSettings,
     /// Where executions are kept, if anywhere.
-    pub store: Option<Store>,
+    pub store: Option<Archive>,
     /// The same as a URL, until the service opens it: reading settings writes nothing.
     pub store_url: Option<String>,
 }
@@ -370,7 +370,7 @@ impl Settings {
     /// [`InvalidSettings`] for a URL that opens none.
     pub fn open_store(&mut self) -> Result<(), InvalidSettings> {
         if let Some(url) = self.store_url.take() {
-            self.store = Some(Store::open(&url).map_err(|error| InvalidSettings::at("store", error.to_string()))?);
+            self.store = Some(Archive::open(&url).map_err(|error| InvalidSettings::at("store", error.to_string()))?);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use haldane::analysis::Request;
-use haldane::analysis::id::{IdKey, decode, encode};
+use haldane::judgements::id::{IdKey, decode, encode};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use sha2::Sha256;

@@ -17,7 +17,7 @@ use super::observe::note;
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::analysis::Scorecard;
-use crate::analysis::execution::{Outcome, without_samples};
+use crate::judgements::{Outcome, without_samples};
 
 /// Longest time a caller may ask to wait, in seconds.
 const LONGEST_WAIT: u64 = 600;

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::analysis::execution::{Failure, Found};
+use crate::judgements::{Failure, Found};
 use crate::analysis::{Accounts, Scorecard};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

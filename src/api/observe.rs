@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, field, info, info_span};
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::analysis::Scorecard;
-use crate::analysis::execution::panic_message;
+use crate::judgements::panic_message;
 
 /// Measures a request and logs it in one line. The path is not logged: ids hold scopes.
 pub(crate) async fn observe(State(state): State<SharedState>, request: Request, next: Next) -> Response {

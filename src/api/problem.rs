@@ -9,10 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::AnalysisError;
-use crate::analysis::execution::{Failure, LookError, StartError};
-use crate::analysis::id::IdError;
+use crate::judgements::{Failure, LookError, StartError};
+use crate::judgements::id::IdError;
 use crate::source::SourceError;
-use crate::store::StoreError;
+use crate::archive::ArchiveError;
 
 /// Media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -208,7 +208,7 @@ impl From<&StartError> for Problem {
         match error {
             StartError::Failure(failure) => failure.into(),
             StartError::Id(error) => error.into(),
-            StartError::Store(error) => error.into(),
+            StartError::Archive(error) => error.into(),
         }
     }
 }
@@ -217,20 +217,20 @@ impl From<&LookError> for Problem {
     fn from(error: &LookError) -> Self {
         match error {
             LookError::Id(error) => error.into(),
-            LookError::Store(error) => error.into(),
+            LookError::Archive(error) => error.into(),
         }
     }
 }
 
-impl From<&StoreError> for Problem {
-    fn from(error: &StoreError) -> Self {
+impl From<&ArchiveError> for Problem {
+    fn from(error: &ArchiveError) -> Self {
         tracing::error!(%error, "the store failed a request");
         match error {
-            StoreError::Full | StoreError::Refused(_) | StoreError::Unavailable(_) => {
+            ArchiveError::Full | ArchiveError::Refused(_) | ArchiveError::Unavailable(_) => {
                 Self::come_back("store-unavailable", "The store of judgements cannot be used", 5, error)
             }
-            StoreError::TooLarge { .. } => Self::too_large(error.to_string()),
-            StoreError::InvalidId { .. } | StoreError::Exists { .. } | StoreError::Corrupt { .. } | StoreError::TooFar(_) => Self::fault(),
+            ArchiveError::TooLarge { .. } => Self::too_large(error.to_string()),
+            ArchiveError::InvalidId { .. } | ArchiveError::Exists { .. } | ArchiveError::Corrupt { .. } | ArchiveError::TooFar(_) => Self::fault(),
         }
     }
 }

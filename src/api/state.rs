@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metrics::Metrics;
 use crate::analysis::Analyst;
-use crate::analysis::execution::Executions;
+use crate::judgements::Judgements;
 use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, Settings};
 
 /// What the handlers share; one for each process.
 #[derive(Debug)]
 pub struct AppState {
-    pub(crate) executions: Executions,
+    pub(crate) executions: Judgements,
     pub(crate) configs: ConfigStore,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
@@ -30,7 +30,7 @@ impl AppState {
         let analyst = Arc::new(Analyst::new(settings.open_accounts()?, settings.limits));
         let metrics = Metrics::default();
         let observer = metrics.clone();
-        let executions = Executions::new(
+        let executions = Judgements::new(
             analyst,
             settings.id_key,
             settings.store,
@@ -42,7 +42,7 @@ impl AppState {
 
     /// The executions, for whoever has to wait for their end.
     #[must_use]
-    pub fn executions(&self) -> &Executions {
+    pub fn executions(&self) -> &Judgements {
         &self.executions
     }
 

@@ -15,8 +15,8 @@ use super::payload::{self, Decoded, Payload};
 use super::refusal::shown as shown_text;
 use super::reply::{Document, Parameters, Path, Refused};
 use super::state::{Edge, SharedEdge};
-use crate::analysis::execution::Identity;
-use crate::store::{Kind, MAX_PAGE, Store, StoreError, is_short_id, short_id};
+use crate::judgements::Identity;
+use crate::archive::{Kind, MAX_PAGE, Archive, ArchiveError, is_short_id, short_id};
 
 /// How much longer than a judgement may take its end is waited for, to keep its result.
 const GRACE: Duration = Duration::from_secs(60);
@@ -28,17 +28,17 @@ struct Accepted {
     payload: Payload,
 }
 
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
+impl From<ArchiveError> for Refused {
+    fn from(error: ArchiveError) -> Self {
         match error {
-            StoreError::InvalidId { .. } | StoreError::Exists { .. } | StoreError::TooLarge { .. } | StoreError::TooFar(_) => {
+            ArchiveError::InvalidId { .. } | ArchiveError::Exists { .. } | ArchiveError::TooLarge { .. } | ArchiveError::TooFar(_) => {
                 Self::bad_request(error.to_string())
             }
-            StoreError::Full | StoreError::Refused(_) | StoreError::Unavailable(_) => {
+            ArchiveError::Full | ArchiveError::Refused(_) | ArchiveError::Unavailable(_) => {
                 tracing::warn!(%error, "the store failed a request");
                 Self::unavailable(error.to_string())
             }
-            StoreError::Corrupt { .. } => {
+            ArchiveError::Corrupt { .. } => {
                 tracing::error!(%error, "the store holds a document that cannot be read");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
             }
@@ -57,7 +57,7 @@ impl Edge {
         let identity = Identity::short(&short_id(created, u128::from(random) << 16 | u128::from(random >> 48)));
         match store.create(Kind::KayentaExecution, &identity.id, &Accepted { created, payload }).await {
             // An interval of an analysis is asked for at every poll.
-            Ok(()) | Err(StoreError::Exists { .. }) => Ok(identity),
+            Ok(()) | Err(ArchiveError::Exists { .. }) => Ok(identity),
             Err(error) => Err(error.into()),
         }
     }
@@ -93,16 +93,16 @@ impl Edge {
         let Some(store) = self.store() else { return };
         match store.create(Kind::CanaryResult, id, status).await {
             // Another replica was quicker.
-            Ok(()) | Err(StoreError::Exists { .. }) => {}
+            Ok(()) | Err(ArchiveError::Exists { .. }) => {}
             Err(error) => tracing::error!(%error, id, "the result of an execution was not kept"),
         }
     }
 }
 
 /// An id that no store keeps is not there.
-pub(super) fn absent<T>(error: StoreError) -> Result<Option<T>, Refused> {
+pub(super) fn absent<T>(error: ArchiveError) -> Result<Option<T>, Refused> {
     match error {
-        StoreError::InvalidId { .. } => Ok(None),
+        ArchiveError::InvalidId { .. } => Ok(None),
         other => Err(other.into()),
     }
 }
@@ -132,7 +132,7 @@ pub(super) fn keep_when_ended(edge: &SharedEdge, decoded: Decoded) {
     });
 }
 
-fn archive(edge: &Edge) -> Result<&Store, Refused> {
+fn archive(edge: &Edge) -> Result<&Archive, Refused> {
     edge.store_or_refuse("there is no archive of results")
 }
 
@@ -140,7 +140,7 @@ fn archive(edge: &Edge) -> Result<&Store, Refused> {
 pub(super) async fn list(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, Refused> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let entries = archive(&edge)?.list(Kind::CanaryResult, None, MAX_PAGE).await?;
-    let line = |entry: crate::store::Entry| json!({ "id": entry.id, "updatedTimestamp": entry.updated.as_millisecond(), "updatedTimestampIso": java_text(entry.updated) });
+    let line = |entry: crate::archive::Entry| json!({ "id": entry.id, "updatedTimestamp": entry.updated.as_millisecond(), "updatedTimestampIso": java_text(entry.updated) });
     Ok(Json(entries.into_iter().map(line).collect()))
 }
 

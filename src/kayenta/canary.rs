@@ -16,10 +16,10 @@ use super::result;
 use super::state::{Edge, SharedEdge};
 use super::status::{self, Progress};
 use crate::analysis::Scorecard;
-use crate::analysis::execution::{Failure, Identity, Seen};
-use crate::store::MAX_PAGE;
+use crate::judgements::{Failure, Identity, Snapshot};
+use crate::archive::MAX_PAGE;
 
-/// Executions a page of the list has, and how many it may have.
+/// Judgements a page of the list has, and how many it may have.
 const PAGE: usize = 20;
 const LARGEST_PAGE: usize = 500;
 /// The application of a request that names none.
@@ -144,8 +144,8 @@ impl Edge {
         }
         let progress = match seen {
             None => Progress::Running { started: self.now() },
-            Some(Seen::Running { started }) => Progress::Running { started },
-            Some(Seen::Ended(run)) => Progress::Ended(run),
+            Some(Snapshot::Running { started }) => Progress::Running { started },
+            Some(Snapshot::Ended(run)) => Progress::Ended(run),
         };
         Ok(Standing { progress: progress.judged(), prepared: Some(prepared) })
     }

@@ -19,7 +19,7 @@ use super::refusal::shown as shown_text;
 use super::reply::{Document, Parameters, Path, Refused};
 use super::state::{Edge, SharedEdge};
 use crate::settings::{ConfigStore, InvalidSettings};
-use crate::store::{Kind, Store};
+use crate::archive::{Kind, Archive};
 
 /// Longest id that a client may choose, in bytes.
 const MAX_ID: usize = 150;
@@ -33,7 +33,7 @@ const MOST_LISTED: usize = 10_000;
 pub(super) struct Configs {
     /// Those of the folder, by id.
     fixed: BTreeMap<String, Fixed>,
-    store: Option<Store>,
+    store: Option<Archive>,
 }
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ fn troubles(config: &CanaryConfig, kinds: &BTreeSet<&str>) -> Vec<String> {
 impl Configs {
     /// Reads what the config folder holds in Kayenta's format.
     /// `kinds` are the types of the metric stores there are.
-    pub(super) fn new(configs: &ConfigStore, store: Option<Store>, kinds: &BTreeSet<&str>) -> Result<Self, InvalidSettings> {
+    pub(super) fn new(configs: &ConfigStore, store: Option<Archive>, kinds: &BTreeSet<&str>) -> Result<Self, InvalidSettings> {
         let mut fixed = BTreeMap::new();
         for file in configs.kayentas() {
             let config = CanaryConfig::from_value(file.document.clone())
@@ -80,7 +80,7 @@ impl Configs {
     }
 
     /// The store, if there is one.
-    pub(super) fn store(&self) -> Option<&Store> {
+    pub(super) fn store(&self) -> Option<&Archive> {
         self.store.as_ref()
     }
 
@@ -129,8 +129,8 @@ impl Edge {
         let Some(store) = &self.configs.store else { return Ok(found) };
         let mut after: Option<String> = None;
         loop {
-            let page = store.list(Kind::CanaryConfig, after.as_deref(), crate::store::MAX_PAGE).await?;
-            let last = page.len() < crate::store::MAX_PAGE;
+            let page = store.list(Kind::CanaryConfig, after.as_deref(), crate::archive::MAX_PAGE).await?;
+            let last = page.len() < crate::archive::MAX_PAGE;
             after = page.last().map(|entry| entry.id.clone());
             let mut configs = Vec::with_capacity(page.len());
             for entry in page.into_iter().filter(|entry| !self.configs.fixed.contains_key(&entry.id)) {
@@ -154,7 +154,7 @@ impl Edge {
         }
     }
 
-    fn writable(&self) -> Result<&Store, Refused> {
+    fn writable(&self) -> Result<&Archive, Refused> {
         self.configs.store.as_ref().ok_or_else(|| {
             Refused::bad_request(
                 "canary configs cannot be written here, for lack of a store; start the service with `--store URL`, or put the config into \

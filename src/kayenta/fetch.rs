@@ -15,7 +15,7 @@ use super::request::CanaryScope;
 use super::state::{Edge, SharedEdge};
 use super::wire::{at_second, number, put_time};
 use crate::source::{Query, Window};
-use crate::store::Kind;
+use crate::archive::Kind;
 
 /// Points that a reply may have: as many as an analysis takes.
 fn bounded(edge: &Edge, window: Window) -> Result<Window, Refused> {

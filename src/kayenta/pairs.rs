@@ -18,10 +18,10 @@ use super::result::Named;
 use super::state::{Edge, SharedEdge};
 use super::status::Progress;
 use super::wire::{at_second, number, put_time};
-use crate::analysis::execution::Run;
+use crate::judgements::Run;
 use crate::analysis::{ArmSamples, Scorecard};
 use crate::source::Window;
-use crate::store::{Kind, MAX_PAGE};
+use crate::archive::{Kind, MAX_PAGE};
 
 /// Longest wait for an execution whose series are asked for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(25);

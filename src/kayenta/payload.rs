@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::analysis::execution::{Identity, Key};
-use crate::analysis::id::{self, Dictionary, Held, IdError, IdKey};
+use crate::judgements::{Identity, Key};
+use crate::judgements::id::{self, Dictionary, IdContent, IdError, IdKey};
 
 /// Anything that can be asked for again by its id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub(super) enum Payload {
     Fetch(FetchPayload),
 }
 
-impl Held for Payload {
+impl IdContent for Payload {
     const DICTIONARY: Dictionary = Dictionary::Kayenta;
 }
 

@@ -12,7 +12,7 @@ use super::result::Named;
 use super::score::Thresholds;
 use super::state::Edge;
 use super::translate::translate;
-use crate::analysis::execution::Identity;
+use crate::judgements::Identity;
 use crate::analysis::{Request, Scorecard};
 use crate::source::Window;
 

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::refusal::Refusal;
 use super::state::SharedEdge;
 use crate::analysis::AnalysisError;
-use crate::analysis::execution::Failure;
-use crate::analysis::id::{IdError, MAX_ID_LENGTH, MAX_REQUEST_BYTES};
+use crate::judgements::Failure;
+use crate::judgements::id::{IdError, MAX_ID_LENGTH, MAX_REQUEST_BYTES};
 use crate::json::{self, JsonError};
 
 /// Time for a body to arrive.

@@ -13,12 +13,12 @@ use super::analyses::Judgement;
 use super::configs::Configs;
 use super::payload::Origin;
 use super::reply::Refused;
-use crate::analysis::execution::{Executions, Identity, Key};
+use crate::judgements::{Judgements, Identity, Key};
 use crate::analysis::{Account, Accounts};
 use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, KayentaSettings};
-use crate::store::Store;
+use crate::archive::Archive;
 
-/// Executions that are remembered for the list.
+/// Judgements that are remembered for the list.
 const REMEMBERED: usize = 1_000;
 /// Bytes of the judgements of analyses that are remembered.
 const INTERVAL_BYTES: u64 = 64 << 20;
@@ -36,7 +36,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The edge's share of a process.
 pub struct Edge {
-    pub(super) executions: Executions,
+    pub(super) executions: Judgements,
     pub(super) configs: Configs,
     pub(super) storage_accounts: Vec<String>,
     pub(super) bodies: BodyLimits,
@@ -74,11 +74,11 @@ impl Edge {
     /// # Errors
     /// [`InvalidSettings`] for a config in Kayenta's format that cannot be used.
     pub fn new(
-        executions: Executions,
+        executions: Judgements,
         configs: &ConfigStore,
         settings: KayentaSettings,
         bodies: BodyLimits,
-        store: Option<Store>,
+        store: Option<Archive>,
         stopping: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Self, InvalidSettings> {
         let kinds = executions.analyst().accounts().iter().map(|account| account.source.kind()).collect();
@@ -109,12 +109,12 @@ impl Edge {
     }
 
     /// The store, if there is one.
-    pub(super) fn store(&self) -> Option<&Store> {
+    pub(super) fn store(&self) -> Option<&Archive> {
         self.configs.store()
     }
 
     /// The store, or how to have one.
-    pub(super) fn store_or_refuse(&self, what: &str) -> Result<&Store, Refused> {
+    pub(super) fn store_or_refuse(&self, what: &str) -> Result<&Archive, Refused> {
         self.store().ok_or_else(|| Refused::bad_request(format!("{what}, for lack of a store; start the service with `--store URL`")))
     }
 

@@ -13,7 +13,7 @@ use super::payload::{CanaryPayload, Decoded, Origin, pairs_id};
 use super::result;
 use super::wire::{put_time, without_nulls};
 use crate::analysis::AnalysisError;
-use crate::analysis::execution::{Failure, Run};
+use crate::judgements::{Failure, Run};
 
 /// How far an execution has come.
 #[derive(Debug, Clone)]

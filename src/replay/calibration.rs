@@ -179,7 +179,7 @@ impl Calibration {
                 for ([failed, flagged], within) in self.found_within.iter_mut().zip(judged.found_within) {
                     if let Some(within) = within {
                         failed.one(&group, within == Found::Failed);
-                        flagged.one(&group, within <= Found::Held);
+                        flagged.one(&group, within <= Found::IdContent);
                     }
                 }
             }

@@ -394,7 +394,7 @@ fn count(rows: &mut Rows, case: &CaseResult) {
             for (minutes, within) in FOUND_WITHIN_MINUTES.iter().zip(judged.found_within) {
                 let Some(within) = within else { continue };
                 say(&format!("found within {minutes} minutes"), usize::from(within == Found::Failed), 1);
-                say(&format!("found or held within {minutes} minutes"), usize::from(within <= Found::Held), 1);
+                say(&format!("found or held within {minutes} minutes"), usize::from(within <= Found::IdContent), 1);
             }
         }
         if let Some(row) = injected {

@@ -145,7 +145,7 @@ pub enum Found {
     /// An affected metric regressed, or the canary failed.
     Failed,
     /// An affected metric suspect, or the canary marginal.
-    Held,
+    IdContent,
     /// Neither.
     Missed,
 }
@@ -154,7 +154,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failed => "failed",
-            Self::Held => "held",
+            Self::IdContent => "held",
             Self::Missed => "missed",
         })
     }
@@ -166,7 +166,7 @@ impl Found {
         let worst = judged.counted().filter(|metric| metric.affected == Some(true)).map(|metric| metric.status).min();
         match (is_known, worst, judged.verdict) {
             (true, Some(Status::Regressed), _) | (false, _, Verdict::Fail) => Self::Failed,
-            (true, Some(Status::Suspect), _) | (false, _, Verdict::Marginal) => Self::Held,
+            (true, Some(Status::Suspect), _) | (false, _, Verdict::Marginal) => Self::IdContent,
             _ => Self::Missed,
         }
     }

@@ -248,7 +248,7 @@ impl Summary {
                     for ([found, held], within) in WITHIN.into_iter().zip(judged.found_within) {
                         let Some(within) = within else { continue };
                         count(found, usize::from(within == Found::Failed), 1);
-                        count(held, usize::from(within <= Found::Held), 1);
+                        count(held, usize::from(within <= Found::IdContent), 1);
                     }
                 }
                 None => {

@@ -423,7 +423,7 @@ async fn a_scorecard_that_was_waited_for_is_remembered_under_its_id() {
 #[tokio::test]
 async fn another_replica_with_the_key_runs_it_again_and_one_without_knows_nothing() {
     let store = prometheus(Duration::ZERO).await;
-    let key = haldane::analysis::id::IdKey::from_bytes(&[3; 32]).unwrap();
+    let key = haldane::judgements::id::IdKey::from_bytes(&[3; 32]).unwrap();
     let keyed = || Settings { id_key: key.clone(), ..settings_with(&store.uri()) };
     let (first, second) = (Server::start(keyed()).await, Server::start(keyed()).await);
     let stranger = Server::start(settings_with(&store.uri())).await;

@@ -302,14 +302,14 @@ const RULES: &[Rule] = &[
     Rule {
         says: "object_store is named by the store of documents alone, which knows nothing of analyses and edges",
         finds: |source| {
-            if source.is_in(&["src/store/"]) {
+            if source.is_in(&["src/archive/"]) {
                 any_of(source, &["crate::analysis", "crate::api", "crate::kayenta", "crate::source", "crate::cli", "crate::settings"])
             } else {
                 any_of(source, &["object_store"])
             }
         },
-        broken_by: &[("src/kayenta/archive.rs", "use object_store::ObjectStore;"), ("src/store/mod.rs", "use crate::analysis::Scorecard;")],
-        kept_by: &[("src/store/mod.rs", "use object_store::path::Path;"), ("src/api/state.rs", "use crate::store::Store;")],
+        broken_by: &[("src/kayenta/archive.rs", "use object_store::ObjectStore;"), ("src/archive/mod.rs", "use crate::analysis::Scorecard;")],
+        kept_by: &[("src/archive/mod.rs", "use object_store::path::Path;"), ("src/api/state.rs", "use crate::archive::Archive;")],
     },
     Rule {
         says: "polars is named by the dataset store and by replay alone",

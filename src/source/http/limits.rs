@@ -64,7 +64,7 @@ struct Told {
     limit: Option<u64>,
     period: Option<Duration>,
     name: Option<String>,
-    /// Held by whoever is next, so that those who came first go first.
+    /// IdContent by whoever is next, so that those who came first go first.
     line: Arc<tokio::sync::Mutex<()>>,
 }
 

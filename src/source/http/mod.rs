@@ -27,7 +27,7 @@ pub use limits::{RateLimit, Traffic};
 pub use settings::{BasicSettings, CertificateSettings, ClientSettings, ConnectionSettings, HeaderSettings, ProxySettings, SecretSettings};
 
 use limits::Limits;
-use room::{Held, ROOM};
+use room::{IdContent, ROOM};
 use settings::{Authorization, Secret, base_url, ca_certificates, open_authorization, open_headers, open_identity, open_proxy};
 
 /// Time one try may take, from connecting to its last byte, where settings give none.
@@ -168,7 +168,7 @@ pub struct HttpReply {
     /// Seconds that the server's clock is ahead of ours.
     clock_ahead: Option<i64>,
     /// The body's place among all that are being read.
-    _room: Held<'static>,
+    _room: IdContent<'static>,
 }
 
 /// What came of a try, for the log.
@@ -545,7 +545,7 @@ impl Client {
             return Err(SourceError::TooLarge(self.max_reply_bytes));
         }
         let mut body = Vec::new();
-        let mut room = Held::default();
+        let mut room = IdContent::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
             if bounded && (body.len() as u64).saturating_add(chunk.len() as u64) > self.max_reply_bytes {
                 return Err(SourceError::TooLarge(self.max_reply_bytes));

@@ -18,7 +18,7 @@ pub(super) struct Room {
 
 /// What one reply has of it.
 #[derive(Debug, Default)]
-pub(super) struct Held<'r> {
+pub(super) struct IdContent<'r> {
     blocks: Option<SemaphorePermit<'r>>,
     beyond: Option<SemaphorePermit<'r>>,
 }
@@ -29,7 +29,7 @@ impl Room {
     }
 }
 
-impl<'r> Held<'r> {
+impl<'r> IdContent<'r> {
     /// Makes it enough for a body of `bytes`; waits for others to end where there is none left.
     ///
     /// Whoever waits keeps what it has, and others wait for that. So one of them may always go on.
@@ -59,7 +59,7 @@ mod tests {
     #[tokio::test]
     async fn replies_that_are_too_much_together_are_all_read_in_the_end() {
         let room = Room::new(4 * BLOCK_BYTES);
-        let mut replies: [Held<'_>; 4] = Default::default();
+        let mut replies: [IdContent<'_>; 4] = Default::default();
         for held in &mut replies {
             held.grow(&room, BLOCK_BYTES).await;
         }
@@ -68,10 +68,10 @@ mod tests {
         assert!(first.beyond.is_some(), "one goes on");
         assert!(second.grow(&room, 2 * BLOCK_BYTES).now_or_never().is_none(), "and only one");
         first.grow(&room, 1000 * BLOCK_BYTES).await;
-        *first = Held::default();
+        *first = IdContent::default();
         second.grow(&room, 2 * BLOCK_BYTES).await;
         assert!(second.beyond.is_none(), "with what the first has given back");
-        *third = Held::default();
+        *third = IdContent::default();
         fourth.grow(&room, 2 * BLOCK_BYTES).await;
         drop(replies);
         assert_eq!((room.blocks.available_permits(), room.beyond.available_permits()), (4, 1));

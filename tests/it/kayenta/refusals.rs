@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use haldane::analysis::execution::Options;
-use haldane::analysis::id::IdKey;
+use haldane::judgements::Options;
+use haldane::judgements::id::IdKey;
 use haldane::settings::{BodyLimits, Settings};
 use proptest::prelude::*;
 use reqwest::Method;

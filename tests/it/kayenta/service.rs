@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use haldane::cli::serve::{assemble, bind_and_serve};
 use haldane::settings::Settings;
-use haldane::store::Store;
+use haldane::archive::Store;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use haldane::settings::Settings;
-use haldane::store::Store;
+use haldane::archive::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
 use wiremock::matchers::path_regex;

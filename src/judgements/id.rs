@@ -30,7 +30,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe;
 
-use super::Request;
+use crate::analysis::Request;
 
 /// Longest id, in characters: proxies cut URLs near 8 KB.
 pub const MAX_ID_LENGTH: usize = 6_144;
@@ -48,12 +48,12 @@ const HEADER: usize = 1 + 1 + 8 + 8 + 4;
 const TAG: usize = 32;
 
 /// What an id can hold. Each kind has a dictionary of its own, so that no id is taken for one of another kind.
-pub trait Held: Serialize + DeserializeOwned {
+pub trait IdContent: Serialize + DeserializeOwned {
     /// The dictionary it is compressed with.
     const DICTIONARY: Dictionary;
 }
 
-impl Held for Request {
+impl IdContent for Request {
     const DICTIONARY: Dictionary = Dictionary::Request;
 }
 
@@ -209,7 +209,7 @@ pub struct Decoded<T = Request> {
 ///
 /// # Errors
 /// [`IdError::TooLong`] and [`IdError::TooLarge`].
-pub fn encode<T: Held>(request: &T, key: &IdKey, created: Timestamp, random: u64) -> Result<String, IdError> {
+pub fn encode<T: IdContent>(request: &T, key: &IdKey, created: Timestamp, random: u64) -> Result<String, IdError> {
     let unwritable = |error: &dyn fmt::Display| IdError::Unwritable(error.to_string());
     let json = serde_json::to_vec(request).map_err(|error| unwritable(&error))?;
     let size = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_REQUEST_BYTES);
@@ -233,7 +233,7 @@ pub fn encode<T: Held>(request: &T, key: &IdKey, created: Timestamp, random: u64
 ///
 /// # Errors
 /// [`IdError::NewerVersion`] and [`IdError::Unknown`].
-pub fn decode<T: Held>(id: &str, key: &IdKey) -> Result<Decoded<T>, IdError> {
+pub fn decode<T: IdContent>(id: &str, key: &IdKey) -> Result<Decoded<T>, IdError> {
     if id.len() > MAX_ID_LENGTH {
         return Err(IdError::Unknown("the id is longer than any that is given out"));
     }
@@ -246,7 +246,7 @@ pub fn decode<T: Held>(id: &str, key: &IdKey) -> Result<Decoded<T>, IdError> {
     }
 }
 
-fn decode_1<T: Held>(bytes: &[u8], key: &IdKey) -> Result<Decoded<T>, IdError> {
+fn decode_1<T: IdContent>(bytes: &[u8], key: &IdKey) -> Result<Decoded<T>, IdError> {
     let unknown = IdError::Unknown;
     let truncated = || unknown("the id is cut short");
     let (signed, tag) = bytes.split_last_chunk::<TAG>().ok_or_else(truncated)?;
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     #[ignore = "writes the dictionary into the source tree"]
     fn make_dictionary_1() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/dictionary-1.bin");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/judgements/id/dictionary-1.bin");
         std::fs::write(path, serde_json::to_vec(&typical()).unwrap()).unwrap();
     }
 
@@ -331,7 +331,7 @@ mod tests {
         request.config.description = "Text of its own: Ünïcode, \"quotes\", 0123456789.".to_owned();
         request.canary.variables.insert("scope".to_owned(), "pay-gateway-7f9c".to_owned());
         let id = encode(&request, &key(), Timestamp::from_second(1_700_000_000).unwrap(), 42).unwrap();
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/example-1.txt"), id + "\n").unwrap();
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/judgements/id/example-1.txt"), id + "\n").unwrap();
     }
 
     /// Writes `dictionary-2.bin`, as above.
@@ -340,7 +340,7 @@ mod tests {
     #[ignore = "writes the dictionary into the source tree"]
     fn make_dictionary_2() {
         let document: serde_json::Value = serde_json::from_str(include_str!("id/dictionary-2.json")).unwrap();
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/analysis/id/dictionary-2.bin");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/judgements/id/dictionary-2.bin");
         std::fs::write(path, serde_json::to_vec(&document).unwrap()).unwrap();
     }
 

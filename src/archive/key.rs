@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::StoreError;
+use super::ArchiveError;
 
 /// Longest id, in bytes as a key has it: file systems take names of 255, and some keys have a time before the id.
 pub const MAX_ID_LENGTH: usize = 200;
@@ -19,8 +19,8 @@ const SHORT_ID_LENGTH: usize = 26;
 const TIME_DIGITS: usize = 16;
 
 /// The name of an id within its folder.
-pub(super) fn escaped(id: &str) -> Result<String, StoreError> {
-    let invalid = |reason: String| StoreError::InvalidId { shown: id.chars().take(40).collect(), reason };
+pub(super) fn escaped(id: &str) -> Result<String, ArchiveError> {
+    let invalid = |reason: String| ArchiveError::InvalidId { shown: id.chars().take(40).collect(), reason };
     if id.is_empty() {
         return Err(invalid("it is empty; give at least one character".to_owned()));
     }

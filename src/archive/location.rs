@@ -9,11 +9,11 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use url::Url;
 
-use super::{Inner, InvalidStore, MAX_MEMORY_BYTES, PATIENCE, Room};
+use super::{Inner, InvalidArchive, MAX_MEMORY_BYTES, PATIENCE, Room};
 
 const SCHEMES: &str = "`memory:`, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`";
 
-pub(super) fn open(text: &str) -> Result<Inner, InvalidStore> {
+pub(super) fn open(text: &str) -> Result<Inner, InvalidArchive> {
     // The URL itself is never repeated: somebody may have written a secret into it.
     let Ok(url) = Url::parse(text) else {
         return Err(invalid(format!("is no URL; give {SCHEMES}")));
@@ -31,15 +31,15 @@ pub(super) fn open(text: &str) -> Result<Inner, InvalidStore> {
     }
 }
 
-fn invalid(message: impl AsRef<str>) -> InvalidStore {
-    InvalidStore(format!("the store's URL {}", message.as_ref()))
+fn invalid(message: impl AsRef<str>) -> InvalidArchive {
+    InvalidArchive(format!("the store's URL {}", message.as_ref()))
 }
 
 fn shown(scheme: &str) -> String {
     scheme.chars().take(20).collect()
 }
 
-fn memory(url: &Url) -> Result<Inner, InvalidStore> {
+fn memory(url: &Url) -> Result<Inner, InvalidArchive> {
     if url.has_host() || !matches!(url.path(), "" | "/") {
         return Err(invalid("of scheme `memory` names a place, and memory has none; give `memory:`"));
     }
@@ -53,7 +53,7 @@ fn memory(url: &Url) -> Result<Inner, InvalidStore> {
     })
 }
 
-fn folder(text: &str, url: &Url) -> Result<Inner, InvalidStore> {
+fn folder(text: &str, url: &Url) -> Result<Inner, InvalidArchive> {
     // `file:data` and `file://data` are read as `/data` and as the machine `data`; neither is what was meant.
     let absolute = text.get(5..).is_some_and(|rest| rest.starts_with("///") || rest.starts_with('/') && !rest.starts_with("//"));
     let path = url.to_file_path().ok().filter(|path| absolute && path.parent().is_some());
@@ -81,7 +81,7 @@ fn writable(folder: &FilePath) -> std::io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-fn bucket(url: &Url) -> Result<Inner, InvalidStore> {
+fn bucket(url: &Url) -> Result<Inner, InvalidArchive> {
     // For Azure, `abfs://container@account.host/` is a form of the place; elsewhere a name before `@` would be a key.
     let azure = !matches!(url.scheme(), "s3" | "s3a" | "gs");
     if url.host_str().is_none_or(str::is_empty) || (!azure && !url.username().is_empty()) {
@@ -97,7 +97,7 @@ fn bucket(url: &Url) -> Result<Inner, InvalidStore> {
 }
 
 #[cfg(feature = "cloud-stores")]
-fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidStore> {
+fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidArchive> {
     use object_store::aws::AmazonS3Builder;
     use object_store::azure::MicrosoftAzureBuilder;
     use object_store::gcp::GoogleCloudStorageBuilder;
@@ -121,6 +121,6 @@ fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidStore> {
 }
 
 #[cfg(not(feature = "cloud-stores"))]
-fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidStore> {
+fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidArchive> {
     Err(invalid(format!("has scheme `{}`, and this program was built without the feature `cloud-stores`", url.scheme())))
 }

@@ -1,7 +1,9 @@
-//! Executions: starts judgements, joins those in flight, remembers those that ended, and runs again those that were forgotten.
+//! Judgements: starts judgements, joins those in flight, remembers those that ended, and runs again those that were forgotten.
 //!
-//! Nothing here has to survive: an execution's id is its request (see [`super::id`]), so any replica can begin again. With a store the
+//! Nothing here has to survive: an execution's id is its request (see [`id`]), so any replica can begin again. With a store the
 //! id is short, the request is kept under it, and so is the scorecard once it has ended.
+
+pub mod id;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,9 +22,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
-use super::id::{self, IdError, IdKey};
-use super::{AnalysisError, Analyst, MetricProvenance, MetricSamples, Provenance, Request, Scorecard};
-use crate::store::{Kind, Store, StoreError, is_short_id, short_id};
+use id::{IdError, IdKey};
+use crate::analysis::{AnalysisError, Analyst, MetricProvenance, MetricSamples, Provenance, Request, Scorecard};
+use crate::archive::{Kind, Archive, ArchiveError, is_short_id, short_id};
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +87,7 @@ pub enum StartError {
     Id(#[from] IdError),
     /// It could not be kept.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Archive(#[from] ArchiveError),
 }
 
 /// Why nothing is known of an execution.
@@ -96,12 +98,12 @@ pub enum LookError {
     Id(#[from] IdError),
     /// The store that keeps it cannot be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Archive(#[from] ArchiveError),
 }
 
 /// What the store keeps of a request that was accepted.
 #[derive(Debug, Serialize, Deserialize)]
-struct Accepted {
+struct StoredRequest {
     created: Timestamp,
     request: Request,
 }
@@ -196,12 +198,12 @@ struct Running {
 
 /// The executions of one process.
 #[derive(Clone)]
-pub struct Executions(Arc<Inner>);
+pub struct Judgements(Arc<Inner>);
 
 struct Inner {
     analyst: Arc<Analyst>,
     key: IdKey,
-    store: Option<Store>,
+    store: Option<Archive>,
     options: Options,
     observer: Box<Observer>,
     /// One permit for each analysis that runs or waits.
@@ -214,16 +216,16 @@ struct Inner {
     digests: Cache<Key, String>,
 }
 
-impl fmt::Debug for Executions {
+impl fmt::Debug for Judgements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Executions").field("options", &self.0.options).field("unfinished", &self.unfinished()).finish_non_exhaustive()
+        f.debug_struct("Judgements").field("options", &self.0.options).field("unfinished", &self.unfinished()).finish_non_exhaustive()
     }
 }
 
-impl Executions {
-    /// Executions of `analyst`, whose ids are signed with `key`, or short where there is a store. `observer` is told of each that ended.
+impl Judgements {
+    /// Judgements of `analyst`, whose ids are signed with `key`, or short where there is a store. `observer` is told of each that ended.
     #[must_use]
-    pub fn new(analyst: Arc<Analyst>, key: IdKey, store: Option<Store>, options: Options, observer: Box<Observer>) -> Self {
+    pub fn new(analyst: Arc<Analyst>, key: IdKey, store: Option<Archive>, options: Options, observer: Box<Observer>) -> Self {
         let concurrent = options.concurrent.max(1);
         let ended = Cache::builder()
             .max_capacity(options.remembered_bytes)
@@ -296,7 +298,7 @@ impl Executions {
         let created = Timestamp::now();
         if let Some(store) = &self.0.store {
             let id = short_id(created, rand::random());
-            store.create(Kind::Execution, &id, &Accepted { created, request: request.clone() }).await?;
+            store.create(Kind::Execution, &id, &StoredRequest { created, request: request.clone() }).await?;
             return Ok(Identity::short(&id));
         }
         if !request.samples.is_empty() {
@@ -317,7 +319,7 @@ impl Executions {
         let identity = self.identity(&request).await;
         let identity = identity
             .inspect_err(|error| match error {
-                StartError::Store(error) => tracing::error!(%error, "a judgement is made that is not kept"),
+                StartError::Archive(error) => tracing::error!(%error, "a judgement is made that is not kept"),
                 error => tracing::debug!(%error, "judging without an id"),
             })
             .ok();
@@ -376,14 +378,14 @@ impl Executions {
     /// there is one, has no scorecard of it.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be read.
-    pub async fn look(&self, identity: &Identity, how_long: Duration) -> Result<Option<Seen>, StoreError> {
+    /// [`ArchiveError`] when the store cannot be read.
+    pub async fn look(&self, identity: &Identity, how_long: Duration) -> Result<Option<Snapshot>, ArchiveError> {
         Ok(match self.find(identity).await? {
             None => None,
-            Some(Known::Ended(run)) => Some(Seen::Ended(run)),
+            Some(Known::Ended(run)) => Some(Snapshot::Ended(run)),
             Some(Known::Running(running)) => Some(match timeout(how_long, end_of(running.ended)).await {
-                Ok(run) => Seen::Ended(run),
-                Err(_) => Seen::Running { started: running.started },
+                Ok(run) => Snapshot::Ended(run),
+                Err(_) => Snapshot::Running { started: running.started },
             }),
         })
     }
@@ -397,7 +399,7 @@ impl Executions {
         })
     }
 
-    async fn find(&self, identity: &Identity) -> Result<Option<Known>, StoreError> {
+    async fn find(&self, identity: &Identity) -> Result<Option<Known>, ArchiveError> {
         if let Some(running) = self.running(&identity.key) {
             return Ok(Some(Known::Running(running)));
         }
@@ -417,7 +419,7 @@ impl Executions {
         let Some(store) = &self.0.store else {
             return Err(IdError::Unknown("the id is that of a judgement in a store, and this replica runs without `--store`").into());
         };
-        match store.get::<Accepted>(Kind::Execution, id).await? {
+        match store.get::<StoredRequest>(Kind::Execution, id).await? {
             Some(accepted) => Ok(accepted.value.request),
             None => Err(IdError::Unknown("the store has none with this id").into()),
         }
@@ -493,7 +495,7 @@ enum Known {
 
 /// What a look at an execution showed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum Snapshot {
     /// It has not ended yet.
     Running {
         /// When it began.
@@ -556,13 +558,13 @@ impl Inner {
     async fn archive(&self, id: Option<String>, run: &Run) {
         let (Some(store), Some(id), Ok(scorecard)) = (&self.store, id.filter(|id| is_short_id(id)), &run.ending) else { return };
         let mut written = store.create(Kind::Scorecard, &id, scorecard.as_ref()).await;
-        if matches!(written, Err(StoreError::TooLarge { .. })) {
+        if matches!(written, Err(ArchiveError::TooLarge { .. })) {
             tracing::warn!(id, "the samples of a judgement are too many to be kept; it is kept without them");
             written = store.create(Kind::Scorecard, &id, &without_samples(scorecard)).await;
         }
         match written {
             // Another replica was quicker.
-            Ok(()) | Err(StoreError::Exists { .. }) => {}
+            Ok(()) | Err(ArchiveError::Exists { .. }) => {}
             Err(error) => tracing::error!(%error, id, "a scorecard was not kept"),
         }
     }
@@ -718,9 +720,9 @@ mod tests {
         .unwrap()
     }
 
-    fn executions(options: Options, observer: Box<Observer>) -> Executions {
+    fn executions(options: Options, observer: Box<Observer>) -> Judgements {
         let analyst = Arc::new(Analyst::new(Accounts::default(), Limits::default()));
-        Executions::new(analyst, IdKey::random(), None, options, observer)
+        Judgements::new(analyst, IdKey::random(), None, options, observer)
     }
 
     #[tokio::test]

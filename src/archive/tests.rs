@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::*;
 
 /// One store of each kind that needs no network, and the folder of the second.
-fn stores() -> ([Store; 2], TempDir) {
+fn stores() -> ([Archive; 2], TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let stores = ["memory:".to_owned(), url(&folder)].map(|url| Store::open(&url).unwrap());
+    let stores = ["memory:".to_owned(), url(&folder)].map(|url| Archive::open(&url).unwrap());
     (stores, folder)
 }
 
@@ -18,7 +18,7 @@ fn url(folder: &TempDir) -> String {
     format!("file://{}/store", folder.path().display())
 }
 
-async fn read(store: &Store, kind: Kind, id: &str) -> Option<Value> {
+async fn read(store: &Archive, kind: Kind, id: &str) -> Option<Value> {
     store.get(kind, id).await.unwrap().map(|document| document.value)
 }
 
@@ -52,7 +52,7 @@ async fn of_concurrent_creates_exactly_one_wins_and_its_document_stays() {
         let ended: Vec<_> = futures::future::join_all(creates).await.into_iter().map(Result::unwrap).collect();
         let won: Vec<i32> = ended.iter().filter_map(|created| created.as_ref().ok().copied()).collect();
         assert_eq!(won.len(), 1, "{ended:?}");
-        let lost = StoreError::Exists { key: "executions/x".to_owned() };
+        let lost = ArchiveError::Exists { key: "executions/x".to_owned() };
         assert_eq!(ended.iter().filter(|created| created.as_ref() == Err(&lost)).count(), 15, "{ended:?}");
         assert_eq!(read(store, Kind::Execution, "x").await, Some(json!(won[0])));
     }
@@ -109,7 +109,7 @@ async fn ids_that_cannot_be_kept_are_refused_by_every_operation() {
     let (stores, _folder) = stores();
     for store in &stores {
         for id in ["", &"x".repeat(10_240)] {
-            let refused = |error: StoreError| matches!(error, StoreError::InvalidId { .. });
+            let refused = |error: ArchiveError| matches!(error, ArchiveError::InvalidId { .. });
             assert!(refused(store.put(Kind::Execution, id, &json!(1)).await.unwrap_err()));
             assert!(refused(store.create(Kind::Execution, id, &json!(1)).await.unwrap_err()));
             assert!(refused(store.get::<Value>(Kind::Execution, id).await.unwrap_err()));
@@ -164,7 +164,7 @@ async fn executions_of_an_application_are_listed_newest_first() {
         assert_eq!(ids(9, 3).await, ["a"]);
         assert!(ids(9, 4).await.is_empty());
         assert!(store.newest("unknown", 9, 0).await.unwrap().is_empty());
-        assert_eq!(store.newest("shop", 1, MAX_OFFSET + 1).await, Err(StoreError::TooFar(MAX_OFFSET + 1)));
+        assert_eq!(store.newest("shop", 1, MAX_OFFSET + 1).await, Err(ArchiveError::TooFar(MAX_OFFSET + 1)));
     }
 }
 
@@ -174,31 +174,31 @@ async fn a_document_beyond_the_bound_is_neither_written_nor_read() {
     let long = "x".repeat(MAX_DOCUMENT_BYTES);
     for store in &stores {
         let error = store.put(Kind::Scorecard, "long", &long).await.unwrap_err();
-        assert!(matches!(&error, StoreError::TooLarge { key, .. } if key == "scorecards/long"), "{error}");
+        assert!(matches!(&error, ArchiveError::TooLarge { key, .. } if key == "scorecards/long"), "{error}");
         assert_eq!(read(store, Kind::Scorecard, "long").await, None);
     }
     std::fs::create_dir_all(folder.path().join("store/scorecards")).unwrap();
     std::fs::write(folder.path().join("store/scorecards/long"), format!("{long:?}")).unwrap();
     let error = stores[1].get::<Value>(Kind::Scorecard, "long").await.unwrap_err();
-    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn memory_does_not_grow_without_bound_and_deleting_makes_room() {
     let (objects, room) = (Box::new(object_store::memory::InMemory::new()), Room { most: 40, written: AtomicU64::new(0) });
     let (prefix, place) = (Path::default(), String::new());
-    let store = Store(Arc::new(Inner { objects, prefix, place, ordered: true, room: Some(room), patience: PATIENCE }));
+    let store = Archive(Arc::new(Inner { objects, prefix, place, ordered: true, room: Some(room), patience: PATIENCE }));
     // Ten bytes each. What is written over counts once.
     let document = json!("eightlet");
     for id in ["a", "b", "c", "a", "b", "c", "d"] {
         store.put(Kind::Scorecard, id, &document).await.unwrap();
     }
     for _ in 0..3 {
-        assert_eq!(store.put(Kind::Scorecard, "e", &document).await, Err(StoreError::Full));
+        assert_eq!(store.put(Kind::Scorecard, "e", &document).await, Err(ArchiveError::Full));
     }
     assert!(store.delete(Kind::Scorecard, "a").await.unwrap());
     store.put(Kind::Scorecard, "e", &document).await.unwrap();
-    assert!(Store::open("memory:").unwrap().0.room.is_some());
+    assert!(Archive::open("memory:").unwrap().0.room.is_some());
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn a_corrupt_document_is_an_error_that_names_it() {
     std::fs::create_dir_all(folder.path().join("store/executions")).unwrap();
     std::fs::write(folder.path().join("store/executions/broken"), "{\"a\":").unwrap();
     let error = stores[1].get::<Value>(Kind::Execution, "broken").await.unwrap_err();
-    assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "executions/broken"), "{error}");
+    assert!(matches!(&error, ArchiveError::Corrupt { key, .. } if key == "executions/broken"), "{error}");
     for store in &stores {
         store.put(Kind::Execution, "text", &json!("text")).await.unwrap();
         let error = store.get::<u64>(Kind::Execution, "text").await.unwrap_err().to_string();
@@ -232,20 +232,20 @@ async fn what_is_not_ours_in_a_folder_is_not_listed() {
 #[tokio::test]
 async fn a_folder_survives_being_opened_again() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(&folder)).unwrap();
+    let store = Archive::open(&url(&folder)).unwrap();
     store.create(Kind::Execution, "x", &json!({ "n": 1 })).await.unwrap();
     store.file_under("shop", Timestamp::UNIX_EPOCH, "x").await.unwrap();
     drop(store);
-    let store = Store::open(&url(&folder)).unwrap();
+    let store = Archive::open(&url(&folder)).unwrap();
     assert_eq!(read(&store, Kind::Execution, "x").await, Some(json!({ "n": 1 })));
     assert_eq!(store.newest("shop", 9, 0).await.unwrap()[0].id, "x");
-    assert!(matches!(store.create(Kind::Execution, "x", &json!(2)).await, Err(StoreError::Exists { .. })));
+    assert!(matches!(store.create(Kind::Execution, "x", &json!(2)).await, Err(ArchiveError::Exists { .. })));
 }
 
 #[tokio::test]
 async fn a_folder_that_went_away_is_an_error_and_no_silence() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(&folder)).unwrap();
+    let store = Archive::open(&url(&folder)).unwrap();
     let path = folder.path().join("store");
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, "a file now").unwrap();
@@ -254,7 +254,7 @@ async fn a_folder_that_went_away_is_an_error_and_no_silence() {
         store.get::<Value>(Kind::Execution, "x").await.unwrap_err(),
         store.delete(Kind::Execution, "x").await.unwrap_err(),
     ] {
-        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+        assert!(matches!(error, ArchiveError::Unavailable(_)), "{error}");
     }
 }
 
@@ -276,7 +276,7 @@ fn a_url_that_opens_no_store_is_refused_with_the_remedy_and_not_repeated() {
         ("az://container/prefix?sig=hunter2", "environment"),
         ("gs://bucket/a#hunter2", "environment"),
     ] {
-        let error = Store::open(url).unwrap_err().to_string();
+        let error = Archive::open(url).unwrap_err().to_string();
         assert!(error.contains(part), "{url}: {error}");
         assert!(!error.contains("hunter2@") && !error.contains("hunter2\"") && !error.ends_with("hunter2"), "{error}");
         assert!(!error.starts_with(char::is_uppercase) && !error.ends_with('.'), "{error}");
@@ -288,7 +288,7 @@ fn memory_and_folders_open_in_every_usual_spelling() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().display();
     for url in ["memory:".to_owned(), "memory:///".to_owned(), format!("file://{path}/a b"), format!("file:{path}/c")] {
-        let store = Store::open(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let store = Archive::open(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
         assert!(url.starts_with(&store.to_string()) || store.to_string().starts_with("file:///"), "{store}");
     }
     assert!(folder.path().join("a b").is_dir() && folder.path().join("c").is_dir());
@@ -308,7 +308,7 @@ async fn a_store_that_is_silent_is_unavailable() {
     let objects = Box::new(ThrottledStore::new(object_store::memory::InMemory::new(), slow));
     let patience = Duration::from_millis(20);
     let inner = Inner { objects, prefix: Path::default(), place: String::new(), ordered: true, room: None, patience };
-    let error = Store(Arc::new(inner)).get::<Value>(Kind::Execution, "x").await.unwrap_err();
+    let error = Archive(Arc::new(inner)).get::<Value>(Kind::Execution, "x").await.unwrap_err();
     assert_eq!(error.to_string(), "the store does not answer: it took more than 20ms");
 }
 
@@ -320,7 +320,7 @@ mod buckets {
 
     use super::*;
 
-    async fn bucket(server: &MockServer) -> Store {
+    async fn bucket(server: &MockServer) -> Archive {
         use object_store::aws::AmazonS3Builder;
         drop(rustls::crypto::ring::default_provider().install_default());
         // As `location` opens it, but for the address and the keys, which it takes from the environment.
@@ -335,7 +335,7 @@ mod buckets {
             .build()
             .unwrap();
         let (prefix, place) = (Path::from("team"), "s3://bucket/team".to_owned());
-        Store(Arc::new(Inner { objects: Box::new(opened), prefix, place, ordered: true, room: None, patience: PATIENCE }))
+        Archive(Arc::new(Inner { objects: Box::new(opened), prefix, place, ordered: true, room: None, patience: PATIENCE }))
     }
 
     #[tokio::test]
@@ -350,7 +350,7 @@ mod buckets {
         put().and(path("/bucket/team/executions/old")).respond_with(ResponseTemplate::new(412)).mount(&server).await;
         let store = bucket(&server).await;
         store.create(Kind::Execution, "new", &json!(1)).await.unwrap();
-        let exists = StoreError::Exists { key: "executions/old".to_owned() };
+        let exists = ArchiveError::Exists { key: "executions/old".to_owned() };
         assert_eq!(store.create(Kind::Execution, "old", &json!(1)).await, Err(exists));
     }
 
@@ -363,10 +363,10 @@ mod buckets {
         }
         let store = bucket(&server).await;
         let create = async |id| store.create(Kind::Execution, id, &json!(1)).await.unwrap_err();
-        assert!(matches!(create("denied").await, StoreError::Refused(_)));
-        assert!(matches!(create("broken").await, StoreError::Unavailable(_)));
+        assert!(matches!(create("denied").await, ArchiveError::Refused(_)));
+        assert!(matches!(create("broken").await, ArchiveError::Unavailable(_)));
         // The bucket itself is missing.
-        assert!(matches!(create("nowhere").await, StoreError::Refused(_)));
+        assert!(matches!(create("nowhere").await, ArchiveError::Refused(_)));
         assert_eq!(store.get::<Value>(Kind::Execution, "nowhere").await, Ok(None));
     }
 

@@ -89,11 +89,11 @@ pub struct Entry {
 /// A URL that opens no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidStore(String);
+pub struct InvalidArchive(String);
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
+pub enum ArchiveError {
     /// Text that is no id here.
     #[error("`{shown}` cannot be kept in the store: {reason}")]
     InvalidId {
@@ -140,7 +140,7 @@ pub enum StoreError {
 
 /// A store that is open. Copies share it.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Archive(Arc<Inner>);
 
 struct Inner {
     objects: Box<dyn ObjectStore>,
@@ -163,26 +163,26 @@ struct Room {
     written: AtomicU64,
 }
 
-impl fmt::Debug for Store {
+impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Store").field(&self.0.place).finish()
+        f.debug_tuple("Archive").field(&self.0.place).finish()
     }
 }
 
-impl fmt::Display for Store {
+impl fmt::Display for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.place)
     }
 }
 
-impl Store {
+impl Archive {
     /// Opens the store at `url`: `memory:`, `file:///absolute/path`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     /// `az://container/prefix`. A folder is made if it is missing; nothing is asked of a bucket yet. Credentials of buckets come from
     /// the environment, as their own tools read them.
     ///
     /// # Errors
-    /// [`InvalidStore`] for a URL that cannot be used, with the remedy.
-    pub fn open(url: &str) -> Result<Self, InvalidStore> {
+    /// [`InvalidArchive`] for a URL that cannot be used, with the remedy.
+    pub fn open(url: &str) -> Result<Self, InvalidArchive> {
         location::open(url).map(|inner| Self(Arc::new(inner)))
     }
 
@@ -195,32 +195,32 @@ impl Store {
     /// Asks the store for something small, to see whether it answers.
     ///
     /// # Errors
-    /// [`StoreError`] when it does not.
-    pub async fn check(&self) -> Result<(), StoreError> {
+    /// [`ArchiveError`] when it does not.
+    pub async fn check(&self) -> Result<(), ArchiveError> {
         self.list(Kind::Execution, None, 1).await.map(drop)
     }
 
     /// Writes a document, over the one there may be.
     ///
     /// # Errors
-    /// [`StoreError`] when the id or the document cannot be kept, or the store does not take it.
-    pub async fn put(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), StoreError> {
+    /// [`ArchiveError`] when the id or the document cannot be kept, or the store does not take it.
+    pub async fn put(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), ArchiveError> {
         self.write(self.key(kind, id)?, value, PutMode::Overwrite).await
     }
 
     /// Writes a document that is not there yet. Of several at the same time one succeeds.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when it is there, and as [`Store::put`].
-    pub async fn create(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), StoreError> {
+    /// [`ArchiveError::Exists`] when it is there, and as [`Archive::put`].
+    pub async fn create(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), ArchiveError> {
         self.write(self.key(kind, id)?, value, PutMode::Create).await
     }
 
     /// Reads a document; `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be read.
-    pub async fn get<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<Document<T>>, StoreError> {
+    /// [`ArchiveError`] when it cannot be read.
+    pub async fn get<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<Document<T>>, ArchiveError> {
         let key = self.key(kind, id)?;
         let read = async {
             let found = match self.0.objects.get(&key).await {
@@ -229,21 +229,21 @@ impl Store {
             };
             let meta = found.meta.clone();
             if meta.size > MAX_DOCUMENT_BYTES as u64 {
-                return Err(StoreError::TooLarge { key: self.shown(&key), bytes: meta.size });
+                return Err(ArchiveError::TooLarge { key: self.shown(&key), bytes: meta.size });
             }
             let bytes = found.bytes().await.map_err(|fault| self.failed(&key, &fault))?;
             Ok(Some((bytes, updated(&meta))))
         };
         let Some((bytes, updated)) = self.in_time(read).await? else { return Ok(None) };
-        let corrupt = |error: serde_json::Error| StoreError::Corrupt { key: self.shown(&key), reason: error.to_string() };
+        let corrupt = |error: serde_json::Error| ArchiveError::Corrupt { key: self.shown(&key), reason: error.to_string() };
         Ok(Some(Document { value: serde_json::from_slice(&bytes).map_err(corrupt)?, updated }))
     }
 
     /// Deletes a document. False if it was not there.
     ///
     /// # Errors
-    /// [`StoreError`] when the store does not do it.
-    pub async fn delete(&self, kind: Kind, id: &str) -> Result<bool, StoreError> {
+    /// [`ArchiveError`] when the store does not do it.
+    pub async fn delete(&self, kind: Kind, id: &str) -> Result<bool, ArchiveError> {
         let key = self.key(kind, id)?;
         let delete = async {
             // Buckets delete what is not there without a word.
@@ -264,19 +264,19 @@ impl Store {
     /// `after`, which need not exist. A page that is shorter is the last.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be read.
-    pub async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    /// [`ArchiveError`] when the store cannot be read.
+    pub async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, ArchiveError> {
         let folder = self.0.prefix.clone().join(kind.folder());
         let after = after.map(|id| self.key(kind, id)).transpose()?;
         let found = self.page(&folder, after.as_ref(), limit.min(MAX_PAGE)).await?;
         Ok(found.iter().filter_map(|meta| entry(meta, key::read)).collect())
     }
 
-    /// Files an execution under its application, for [`Store::newest`].
+    /// Files an execution under its application, for [`Archive::newest`].
     ///
     /// # Errors
-    /// [`StoreError`] as of [`Store::put`].
-    pub async fn file_under(&self, application: &str, started: Timestamp, id: &str) -> Result<(), StoreError> {
+    /// [`ArchiveError`] as of [`Archive::put`].
+    pub async fn file_under(&self, application: &str, started: Timestamp, id: &str) -> Result<(), ArchiveError> {
         let name = key::in_time(started, &key::escaped(id)?);
         let key = below(self.by_application(application)?, &name)?;
         // Everything is in the key; an object of no bytes at all is more than some tools copy.
@@ -287,21 +287,21 @@ impl Store {
     /// `offset` newer ones.
     ///
     /// # Errors
-    /// [`StoreError`] when the store cannot be read, and [`StoreError::TooFar`].
-    pub async fn newest(&self, application: &str, limit: usize, offset: usize) -> Result<Vec<Entry>, StoreError> {
+    /// [`ArchiveError`] when the store cannot be read, and [`ArchiveError::TooFar`].
+    pub async fn newest(&self, application: &str, limit: usize, offset: usize) -> Result<Vec<Entry>, ArchiveError> {
         if offset > MAX_OFFSET {
-            return Err(StoreError::TooFar(offset));
+            return Err(ArchiveError::TooFar(offset));
         }
         let folder = self.by_application(application)?;
         let found = self.page(&folder, None, limit.min(MAX_PAGE) + offset).await?;
         Ok(found.iter().skip(offset).filter_map(|meta| entry(meta, key::read_in_time)).collect())
     }
 
-    fn key(&self, kind: Kind, id: &str) -> Result<Path, StoreError> {
+    fn key(&self, kind: Kind, id: &str) -> Result<Path, ArchiveError> {
         below(self.0.prefix.clone().join(kind.folder()), &key::escaped(id)?)
     }
 
-    fn by_application(&self, application: &str) -> Result<Path, StoreError> {
+    fn by_application(&self, application: &str) -> Result<Path, ArchiveError> {
         below(self.0.prefix.clone().join("by-application"), &key::escaped(application)?)
     }
 
@@ -310,12 +310,12 @@ impl Store {
         key.as_ref().strip_prefix(self.0.prefix.as_ref()).unwrap_or(key.as_ref()).trim_start_matches('/').to_owned()
     }
 
-    async fn write(&self, key: Path, value: &(impl Serialize + Sync), mode: PutMode) -> Result<(), StoreError> {
-        let unwritable = |error: serde_json::Error| StoreError::Corrupt { key: self.shown(&key), reason: error.to_string() };
+    async fn write(&self, key: Path, value: &(impl Serialize + Sync), mode: PutMode) -> Result<(), ArchiveError> {
+        let unwritable = |error: serde_json::Error| ArchiveError::Corrupt { key: self.shown(&key), reason: error.to_string() };
         let json = serde_json::to_vec(value).map_err(unwritable)?;
         let bytes = json.len() as u64;
         if json.len() > MAX_DOCUMENT_BYTES {
-            return Err(StoreError::TooLarge { key: self.shown(&key), bytes });
+            return Err(ArchiveError::TooLarge { key: self.shown(&key), bytes });
         }
         let write = async {
             self.make_room(bytes).await?;
@@ -326,7 +326,7 @@ impl Store {
     }
 
     /// Counts what is written where there is a bound, and when it is reached, what is really there.
-    async fn make_room(&self, bytes: u64) -> Result<(), StoreError> {
+    async fn make_room(&self, bytes: u64) -> Result<(), ArchiveError> {
         let Some(Room { most, written }) = &self.0.room else { return Ok(()) };
         if written.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= *most {
             return Ok(());
@@ -336,14 +336,14 @@ impl Store {
         if held + bytes > *most {
             // What was refused was not written.
             written.store(held, Ordering::Relaxed);
-            return Err(StoreError::Full);
+            return Err(ArchiveError::Full);
         }
         written.store(held + bytes, Ordering::Relaxed);
         Ok(())
     }
 
     /// The first `limit` objects right below `folder` after the key `after`, in the order of their keys.
-    async fn page(&self, folder: &Path, after: Option<&Path>, limit: usize) -> Result<Vec<ObjectMeta>, StoreError> {
+    async fn page(&self, folder: &Path, after: Option<&Path>, limit: usize) -> Result<Vec<ObjectMeta>, ArchiveError> {
         let read = async {
             let mut objects = match after {
                 Some(after) => self.0.objects.list_with_offset(Some(folder), after),
@@ -368,20 +368,20 @@ impl Store {
         self.in_time(read).await
     }
 
-    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let too_late = |_| StoreError::Unavailable(format!("it took more than {:?}", self.0.patience));
+    async fn in_time<T>(&self, operation: impl Future<Output = Result<T, ArchiveError>>) -> Result<T, ArchiveError> {
+        let too_late = |_| ArchiveError::Unavailable(format!("it took more than {:?}", self.0.patience));
         tokio::time::timeout(self.0.patience, operation).await.map_err(too_late)?
     }
 
-    fn failed(&self, key: &Path, fault: &Fault) -> StoreError {
+    fn failed(&self, key: &Path, fault: &Fault) -> ArchiveError {
         match fault {
-            Fault::AlreadyExists { .. } | Fault::Precondition { .. } => StoreError::Exists { key: self.shown(key) },
+            Fault::AlreadyExists { .. } | Fault::Precondition { .. } => ArchiveError::Exists { key: self.shown(key) },
             Fault::PermissionDenied { .. }
             | Fault::Unauthenticated { .. }
             | Fault::NotFound { .. }
             | Fault::NotImplemented { .. }
-            | Fault::NotSupported { .. } => StoreError::Refused(reason(fault)),
-            _ => StoreError::Unavailable(reason(fault)),
+            | Fault::NotSupported { .. } => ArchiveError::Refused(reason(fault)),
+            _ => ArchiveError::Unavailable(reason(fault)),
         }
     }
 }
@@ -397,8 +397,8 @@ fn reason(fault: &Fault) -> String {
 }
 
 /// The key of a name that is escaped already; as plain text it would be escaped once more.
-fn below(folder: Path, name: &str) -> Result<Path, StoreError> {
-    let part = PathPart::parse(name).map_err(|fault| StoreError::InvalidId { shown: name.to_owned(), reason: fault.to_string() })?;
+fn below(folder: Path, name: &str) -> Result<Path, ArchiveError> {
+    let part = PathPart::parse(name).map_err(|fault| ArchiveError::InvalidId { shown: name.to_owned(), reason: fault.to_string() })?;
     Ok(folder.join(part))
 }
 
