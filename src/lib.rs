@@ -4,6 +4,7 @@
 
 pub mod analysis;
 pub mod api;
+pub mod archive;
 pub mod cli;
 mod json;
 pub mod judgements;
@@ -12,4 +13,3 @@ pub mod replay;
 pub mod report;
 pub mod settings;
 pub mod source;
-pub mod archive;

@@ -13,19 +13,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::analysis::Limits;
+use crate::archive::Archive;
 use crate::judgements::Options;
 use crate::judgements::id::IdKey;
-use crate::analysis::{Accounts, Limits};
 use crate::source::SourceSettings;
 use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
-use crate::archive::Archive;
+use crate::source::sources::Sources;
 
 mod configs;
 
 pub(crate) use configs::is_kayentas;
 pub use configs::{ConfigEntry, ConfigStore, KayentaFile, Origin};
 
-/// Account that `--prometheus` makes.
+/// Source that `--prometheus` makes.
 pub const PROMETHEUS_ACCOUNT: &str = "prometheus";
 
 /// Flags of `haldane serve`, each of which has an environment variable and most a field of the settings file.
@@ -379,8 +380,8 @@ impl Settings {
     ///
     /// # Errors
     /// [`InvalidSettings`] for the first account whose settings do not work.
-    pub fn open_accounts(&self) -> Result<Accounts, InvalidSettings> {
-        Accounts::open(&self.sources, ReplyCache::new(self.cache_bytes)).map_err(|error| InvalidSettings::at("sources", error.to_string()))
+    pub fn open_sources(&self) -> Result<Sources, InvalidSettings> {
+        Sources::open(&self.sources, ReplyCache::new(self.cache_bytes)).map_err(|error| InvalidSettings::at("sources", error.to_string()))
     }
 }
 

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::fetch::{Fetched, HISTORY_PART};
 use super::plan::{Part, PlannedQuery};
-use super::run::Account;
 use super::{AlsoRead, span};
+use crate::source::cache::Source;
 use crate::source::{Buckets, Query, Reply, Series, Window};
 
 /// What was read beside one metric's window and past.
@@ -49,7 +49,7 @@ struct BucketsRead {
 
 /// How it is asked for.
 struct Asking<'a> {
-    account: &'a Account,
+    source: &'a Source,
     permits: &'a Semaphore,
     /// Until when it is of use.
     deadline: Instant,
@@ -59,7 +59,7 @@ impl Asking<'_> {
     /// The reply to a query, where it comes in time and says nothing that the reply to `main` does not say too, such as that it is partial.
     async fn one(&self, query: &Query, main: &Reply) -> Option<Arc<Reply>> {
         let _permit = timeout_at(self.deadline, self.permits.acquire()).await.ok()?;
-        match self.account.source.fetch(query, self.deadline).await {
+        match self.source.fetch(query, self.deadline).await {
             Ok(reply) => {
                 if let Some(warning) = reply.warnings.iter().find(|warning| !main.warnings.contains(warning)) {
                     tracing::debug!(warning, query = %query.text, "what was read beside a window is left out");
@@ -78,7 +78,7 @@ impl Asking<'_> {
 impl Beside {
     /// Reads what there is beside the window of a metric, given what its queries came to, within a third of the time that is left.
     pub(super) async fn read(
-        account: &Account,
+        source: &Source,
         permits: &Semaphore,
         deadline: Instant,
         judge: JudgeName,
@@ -89,7 +89,7 @@ impl Beside {
             return Self::default();
         }
         let now = Instant::now();
-        let asking = Asking { account, permits, deadline: now + deadline.saturating_duration_since(now) / HISTORY_PART };
+        let asking = Asking { source, permits, deadline: now + deadline.saturating_duration_since(now) / HISTORY_PART };
         let has_past = |fetched: &Fetched| fetched.series().iter().any(|series| fetched.past_of(series).iter().any(|v| v.is_finite()));
         // Days are compared with what lies before the window; one arm without it says nothing about the two.
         let with_past = replies.iter().all(has_past);
@@ -171,7 +171,7 @@ impl BucketsRead {
             return None;
         }
         let main = fetched.reply.as_ref().ok()?;
-        let buckets = asking.account.source.buckets(&planned.query)?;
+        let buckets = asking.source.buckets(&planned.query)?;
         let reply = asking.one(&buckets.query, main).await;
         Some(Self { buckets, reply })
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::align::resolution;
 use super::plan::PlannedQuery;
-use crate::source::cache::CachedSource;
+use crate::source::cache::Source;
 use crate::source::{Query, Reply, Series, SourceError};
 
 /// Time between the end of a query and that of its analysis.
@@ -85,7 +85,7 @@ impl FetchError {
                 let what = waited_for.as_deref().unwrap_or("it was not answered");
                 let message = format!(
                     "the time for the analysis ran out before the data arrived: {what}; allow more time (`--deadline`, \
-                     `--background-deadline`), or let more queries of the account be under way at once (`max_concurrent` of the source)"
+                     `--background-deadline`), or let more queries of the source be under way at once (`max_concurrent` of the source)"
                 );
                 ("deadline", message)
             }
@@ -96,14 +96,14 @@ impl FetchError {
 
 /// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, or needs more than a third of the time
 /// that is left, the window alone is asked for, once.
-pub(super) async fn fetch(source: &CachedSource, planned: &PlannedQuery, deadline: Instant) -> Fetched {
+pub(super) async fn fetch(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Fetched {
     // So much earlier that the source can still say what it waited for.
     let left = deadline.saturating_duration_since(Instant::now());
     let end = deadline.checked_sub(MARGIN.min(left / 10)).unwrap_or(deadline);
     tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| Fetched::late())
 }
 
-async fn fetch_both(source: &CachedSource, planned: &PlannedQuery, deadline: Instant) -> Fetched {
+async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Fetched {
     let mut without_history = None;
     if planned.history_points > 0 {
         match ask_patiently(source, &planned.with_history(), deadline).await {
@@ -125,7 +125,7 @@ async fn fetch_both(source: &CachedSource, planned: &PlannedQuery, deadline: Ins
 }
 
 /// Asks for more than the window, for as long as leaves time for the window alone.
-async fn ask_patiently(source: &CachedSource, query: &Query, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
+async fn ask_patiently(source: &Source, query: &Query, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
     let now = Instant::now();
     source.fetch(query, now + deadline.saturating_duration_since(now) / HISTORY_PART).await
 }

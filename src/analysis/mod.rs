@@ -23,7 +23,7 @@ mod run;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
 pub(crate) use arms::histogram_points;
-pub use run::{Account, Accounts, AnalysisError, Analyst, Limits, Progress, name_of_series};
+pub use run::{AnalysisError, Analyst, Limits, Progress, name_of_series};
 
 /// Everything that a judgement depends on, with nothing left to look up but the samples: the config itself, absolute times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Request {
     pub judge: JudgeName,
     /// The config, resolved. It is checked again when a request is read back from an id.
     pub config: CanaryConfig,
-    /// Account to read from; `None` where every metric carries its samples.
+    /// Source to read from; `None` where every metric carries its samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// What selects the baseline.
@@ -262,7 +262,7 @@ pub struct Scorecard {
 /// Where the samples came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
-    /// Account the samples were read from.
+    /// Source the samples were read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The canary's window, aligned to the step.

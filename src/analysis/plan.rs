@@ -8,15 +8,17 @@ use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName};
 
 use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
 use super::align::tail;
-use super::run::{Account, Accounts, AnalysisError, Limits};
+use super::run::{AnalysisError, Limits};
 use super::{ArmQueries, InlineArm, InlineSamples, Request, Scope};
+use crate::source::cache::Source;
+use crate::source::sources::Sources;
 use crate::source::{MAX_VALUES, Query, Template, Window};
 
 /// Everything a run does, with every variable put in.
 pub(super) struct Plan<'a> {
     pub(super) config: CheckedConfig,
     /// The store to read from; `None` where every metric carries its samples.
-    pub(super) account: Option<&'a Account>,
+    pub(super) source: Option<&'a Source>,
     /// One for each metric, in the config's order.
     pub(super) metrics: Vec<MetricPlan>,
     /// Both arms' queries for who runs what; empty where the config does not ask, or there is nothing to ask over.
@@ -160,7 +162,7 @@ fn config_error(problem: ConfigProblem) -> AnalysisError {
 
 impl<'a> Plan<'a> {
     /// Plans a request.
-    pub(super) fn of(request: &Request, accounts: &'a Accounts, limits: Limits) -> Result<Self, AnalysisError> {
+    pub(super) fn of(request: &Request, sources: &'a Sources, limits: Limits) -> Result<Self, AnalysisError> {
         let config = request.config.clone().check().map_err(|mut error| config_error(error.problems.swap_remove(0)))?;
         check_sizes(request, limits)?;
         check_samples(request, &config, limits)?;
@@ -170,9 +172,9 @@ impl<'a> Plan<'a> {
         if !(fetched || asks_population) {
             let metrics = config.metrics.iter().map(|_| MetricPlan::Inline).collect();
             let step_seconds = request.window.map_or(request.step_seconds, |window| window.step_seconds);
-            return Ok(Self { config, account: None, metrics, population: Vec::new(), step_seconds, arms: None });
+            return Ok(Self { config, source: None, metrics, population: Vec::new(), step_seconds, arms: None });
         }
-        let account = accounts.choose(request.source.as_deref())?;
+        let source = sources.choose(request.source.as_deref())?;
         let Some(window) = request.window else {
             let name = config.metrics.iter().map(|m| &m.name).find(|name| !request.samples.contains_key(*name));
             let message = format!("`{}` has to be fetched; say over which window", name.map_or("population", String::as_str));
@@ -199,36 +201,35 @@ impl<'a> Plan<'a> {
                         earlier: Vec::new(),
                     };
                     let queries = vec![planned(Arm::Baseline, baseline), planned(Arm::Canary, canary)];
-                    let queries = with_history(queries, request, metric, account, limits);
+                    let queries = with_history(queries, request, metric, source, limits);
                     return Ok(MetricPlan::Fetch { series: SeriesRule::Pairs(pair_by.clone()), queries });
                 }
-                let kind = account.source.kind();
+                let kind = source.kind();
                 let Some(query) = metric.queries.get(kind) else {
                     let message =
-                        format!("`{}` has no query for {kind}, which source `{}` speaks; add queries.{kind}", metric.name, account.name);
+                        format!("`{}` has no query for {kind}, which source `{}` speaks; add queries.{kind}", metric.name, source.name());
                     return Err(invalid(format!("/config/metrics/{i}/queries"), message));
                 };
-                let queries = plan_queries(account, metric, query, &arms)
+                let queries = plan_queries(source, metric, query, &arms)
                     .map_err(|(arm, message)| missing_scope(request, arm, &format!("/config/metrics/{i}/queries/{kind}"), message))?;
-                let queries = with_history(queries, request, metric, account, limits);
-                if let Some(why) = account.source.without_buckets().filter(|_| queries.iter().any(|planned| planned.part == Part::Buckets))
-                {
+                let queries = with_history(queries, request, metric, source, limits);
+                if let Some(why) = source.without_buckets().filter(|_| queries.iter().any(|planned| planned.part == Part::Buckets)) {
                     return Ok(MetricPlan::Unasked { queries, reason: "refused", message: why.to_owned() });
                 }
                 let series = metric.per_instance.clone().map_or(SeriesRule::One, SeriesRule::Instances);
                 Ok(MetricPlan::Fetch { series, queries })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let population = plan_population(request, &config, account, &arms)?;
+        let population = plan_population(request, &config, source, &arms)?;
         refuse_comparing_with_itself(&metrics, &population)?;
         let metrics = metrics.into_iter().zip(&config.metrics).enumerate();
-        let metrics = metrics.map(|(i, (planned, metric))| unless_same(planned, metric, i, request.judge, account)).collect();
-        Ok(Self { config, account: Some(account), metrics, population, step_seconds: window.step_seconds, arms: Some(arms) })
+        let metrics = metrics.map(|(i, (planned, metric))| unless_same(planned, metric, i, request.judge, source)).collect();
+        Ok(Self { config, source: Some(source), metrics, population, step_seconds: window.step_seconds, arms: Some(arms) })
     }
 
     /// Points at the end of a window that may still come or change at a time, in Unix seconds.
     pub(super) fn young_points(&self, window: Window, now: i64) -> usize {
-        self.account.map_or(0, |account| tail::young_points(window, account.settle_seconds(), now))
+        self.source.map_or(0, |source| tail::young_points(window, source.settle_seconds(), now))
     }
 
     /// A metric's queries once more, at a step that both arms have points at, over what whole steps of it their windows hold.
@@ -236,14 +237,14 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// Why they cannot be asked so, in words that follow a colon.
     pub(super) fn at_step(&self, metric: usize, step_seconds: u32, request: &Request, limits: Limits) -> Result<Vec<PlannedQuery>, String> {
-        let (Some(account), Some(metric), Some(arms)) = (self.account, self.config.metrics.get(metric), &self.arms) else {
+        let (Some(source), Some(metric), Some(arms)) = (self.source, self.config.metrics.get(metric), &self.arms) else {
             return Err("nothing is fetched for it".to_owned());
         };
         if request.queries.contains_key(&metric.name) {
             return Err("its queries came complete and cannot be filled for another step".to_owned());
         }
-        let Some(query) = metric.queries.get(account.source.kind()) else {
-            return Err(format!("it has no query for {}", account.source.kind()));
+        let Some(query) = metric.queries.get(source.kind()) else {
+            return Err(format!("it has no query for {}", source.kind()));
         };
         let before = arms.each_ref().map(|(_, _, window)| window.len());
         let mut arms = arms.clone().map(|(arm, variables, window)| (arm, variables, resolution::inwards(window, step_seconds)));
@@ -258,8 +259,8 @@ impl<'a> Plan<'a> {
             let points = if short == 1 { "1 point".to_owned() } else { format!("{short} points") };
             return Err(format!("the window holds {points} at {step_seconds} s; ask for a longer one"));
         }
-        let queries = plan_queries(account, metric, query, &arms).map_err(|(arm, message)| format!("{arm}: {message}"))?;
-        Ok(with_history(queries, request, metric, account, limits))
+        let queries = plan_queries(source, metric, query, &arms).map_err(|(arm, message)| format!("{arm}: {message}"))?;
+        Ok(with_history(queries, request, metric, source, limits))
     }
 }
 
@@ -268,15 +269,8 @@ impl<'a> Plan<'a> {
 ///
 /// Where nobody says since when the canary's version runs, its past may be that version's own. Then only the baseline's is read, and that
 /// only where the arms lie apart: it says nothing about two arms over the same time.
-fn with_history(
-    mut queries: Vec<PlannedQuery>,
-    request: &Request,
-    metric: &Metric,
-    account: &Account,
-    limits: Limits,
-) -> Vec<PlannedQuery> {
-    let learns =
-        learns_from_history(request.judge, metric) && !queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text));
+fn with_history(mut queries: Vec<PlannedQuery>, request: &Request, metric: &Metric, source: &Source, limits: Limits) -> Vec<PlannedQuery> {
+    let learns = learns_from_history(request.judge, metric) && !queries.iter().any(|planned| source.depends_on_range(&planned.query.text));
     let window = |arm: Arm| queries.iter().find(|planned| planned.arm == arm).map(|planned| planned.query.window);
     let concurrent = window(Arm::Baseline) == window(Arm::Canary);
     let of_use = |arm: Arm| request.released_at.is_some() || arm == Arm::Baseline && !concurrent;
@@ -299,17 +293,17 @@ fn with_history(
 fn plan_population(
     request: &Request,
     config: &CheckedConfig,
-    account: &Account,
+    source: &Source,
     arms: &[PlannedArm; 2],
 ) -> Result<Vec<PlannedQuery>, AnalysisError> {
     let Some(population) = &config.population else { return Ok(Vec::new()) };
-    let kind = account.source.kind();
+    let kind = source.kind();
     let Some(text) = population.queries.get(kind) else {
-        let message = format!("there is no query for {kind}, which source `{}` speaks; add queries.{kind}", account.name);
+        let message = format!("there is no query for {kind}, which source `{}` speaks; add queries.{kind}", source.name());
         return Err(invalid("/config/population/queries", message));
     };
     let planned = |(arm, variables, window): &PlannedArm| {
-        let text = account.source.resolve(&Template { text, variables, window: *window });
+        let text = source.resolve(&Template { text, variables, window: *window });
         let text = text.map_err(|error| missing_scope(request, *arm, &format!("/config/population/queries/{kind}"), error.to_string()))?;
         Ok(PlannedQuery {
             arm: *arm,
@@ -345,7 +339,7 @@ fn refuse_comparing_with_itself(metrics: &[MetricPlan], population: &[PlannedQue
 ///
 /// Not so where limits alone judge it, which is no comparison; and where an edge makes its own queries or asks for Kayenta's own judge,
 /// which decide by themselves.
-fn unless_same(planned: MetricPlan, metric: &Metric, i: usize, judge: JudgeName, account: &Account) -> MetricPlan {
+fn unless_same(planned: MetricPlan, metric: &Metric, i: usize, judge: JudgeName, source: &Source) -> MetricPlan {
     let limited = metric.limits.max.is_some() || metric.limits.min.is_some();
     let compares = match judge {
         JudgeName::HaldaneV1 => true,
@@ -357,7 +351,7 @@ fn unless_same(planned: MetricPlan, metric: &Metric, i: usize, judge: JudgeName,
             let message = format!(
                 "both arms ask the same query over the same window (/config/metrics/{i}/queries/{}), so that the metric would be compared with \
                  itself; put `${{scope}}`, or another variable in which the arms differ, into the query",
-                account.source.kind()
+                source.kind()
             );
             MetricPlan::Unasked { queries, reason: "same_query", message }
         }
@@ -371,12 +365,7 @@ fn asks_the_same(queries: &[PlannedQuery]) -> bool {
     asked(Arm::Canary).eq(asked(Arm::Baseline))
 }
 
-fn plan_queries(
-    account: &Account,
-    metric: &Metric,
-    query: &MetricQuery,
-    arms: &[PlannedArm; 2],
-) -> Result<Vec<PlannedQuery>, (Arm, String)> {
+fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, (Arm, String)> {
     let texts = match query {
         MetricQuery::Single(text) if metric.kind == Kind::Distribution => vec![(Part::Buckets, text)],
         MetricQuery::Single(text) => vec![(Part::Value, text)],
@@ -387,7 +376,7 @@ fn plan_queries(
     for (arm, variables, window) in arms {
         for (part, text) in &texts {
             let template = Template { text, variables, window: *window };
-            let text = account.source.resolve(&template).map_err(|error| (*arm, error.to_string()))?;
+            let text = source.resolve(&template).map_err(|error| (*arm, error.to_string()))?;
             queries.push(PlannedQuery {
                 arm: *arm,
                 part: *part,
@@ -583,9 +572,9 @@ mod tests {
     use crate::source::SourceSettings;
     use crate::source::cache::ReplyCache;
 
-    fn accounts() -> Accounts {
+    fn sources() -> Sources {
         let settings: SourceSettings = serde_json::from_value(json!({ "kind": "prometheus", "url": "http://127.0.0.1:1" })).unwrap();
-        Accounts::open(&BTreeMap::from([("main".to_owned(), settings)]), ReplyCache::default()).unwrap()
+        Sources::open(&BTreeMap::from([("main".to_owned(), settings)]), ReplyCache::default()).unwrap()
     }
 
     fn request(query: &str, baseline: &str, canary: &str) -> Request {
@@ -613,7 +602,7 @@ mod tests {
     }
 
     fn pointer(request: &Request) -> String {
-        match Plan::of(request, &accounts(), Limits::default()).map(|plan| plan.metrics.len()) {
+        match Plan::of(request, &sources(), Limits::default()).map(|plan| plan.metrics.len()) {
             Err(AnalysisError::Invalid { pointer, .. }) => pointer,
             other => panic!("{other:?}"),
         }
@@ -625,7 +614,7 @@ mod tests {
         assert_eq!(pointer(&request("vector(1)", "a", "b")), "/canary");
         let mut earlier = request("up{app=\"${scope}\"}", "a", "a");
         earlier.baseline_offset_seconds = 3600;
-        assert!(Plan::of(&earlier, &accounts(), Limits::default()).is_ok());
+        assert!(Plan::of(&earlier, &sources(), Limits::default()).is_ok());
     }
 
     #[test]
@@ -654,8 +643,8 @@ mod tests {
     }
 
     fn planned(request: &Request, limits: Limits) -> Vec<(usize, i64)> {
-        let accounts = accounts();
-        let plan = Plan::of(request, &accounts, limits).unwrap();
+        let sources = sources();
+        let plan = Plan::of(request, &sources, limits).unwrap();
         plan.metrics.iter().flat_map(MetricPlan::queries).map(|query| (query.history_points, query.with_history().window.start)).collect()
     }
 
@@ -672,9 +661,9 @@ mod tests {
         assert_eq!(planned(&at(100_000_200), tight(19))[0].0, 0);
         assert_eq!(planned(&at(1_500), Limits::default()), [(20, 300); 2], "nothing was before 1970");
         assert_eq!(planned(&at(-600), Limits::default())[0].0, 0);
-        let accounts = accounts();
+        let sources = sources();
         let request = at(100_000_200);
-        let plan = Plan::of(&request, &accounts, Limits::default()).unwrap();
+        let plan = Plan::of(&request, &sources, Limits::default()).unwrap();
         assert!(plan.metrics[0].queries().iter().all(|query| query.with_history().text.ends_with("[600s]")), "the text is of the window");
     }
 
@@ -716,8 +705,8 @@ mod tests {
 
     /// The days on which each query is asked for too, and over which time.
     fn earlier(request: &Request, limits: Limits) -> Vec<Vec<(u32, i64, i64)>> {
-        let accounts = accounts();
-        let plan = Plan::of(request, &accounts, limits).unwrap();
+        let sources = sources();
+        let plan = Plan::of(request, &sources, limits).unwrap();
         let of_query = |planned: &PlannedQuery| {
             let window = |days: u32| planned.days_ago(days, planned.history_points).window;
             planned.earlier.iter().map(|days| (*days, window(*days).start, window(*days).end)).collect()
@@ -803,7 +792,7 @@ mod tests {
             let three = json!({ "values": [1, 2, 3] });
             let samples = json!({ "baseline": three, "canary": three, "earlier": earlier, "bucket_bounds": bounds });
             request.samples = BTreeMap::from([("m".to_owned(), serde_json::from_value(samples).unwrap())]);
-            match Plan::of(&request, &Accounts::default(), Limits { max_inline_points: 10, ..Limits::default() }) {
+            match Plan::of(&request, &Sources::default(), Limits { max_inline_points: 10, ..Limits::default() }) {
                 Err(AnalysisError::Invalid { pointer, message }) => format!("{pointer}: {message}"),
                 Err(other) => panic!("{other}"),
                 Ok(_) => String::new(),
@@ -838,8 +827,8 @@ mod tests {
         } });
         let mut request = request("up", "a", "b");
         request.config = serde_json::from_value::<CanaryConfig>(config).unwrap();
-        let accounts = accounts();
-        let plan = Plan::of(&request, &accounts, Limits::default()).unwrap();
+        let sources = sources();
+        let plan = Plan::of(&request, &sources, Limits::default()).unwrap();
         let asked: Vec<_> = plan.population.iter().map(|query| (query.arm, query.query.text.as_str(), query.history_points)).collect();
         assert_eq!(asked, [(Arm::Baseline, "build_info{app=\"a\"}", 0), (Arm::Canary, "build_info{app=\"b\"}", 0)]);
         let mut timeless = request.clone();

@@ -28,8 +28,9 @@ use super::{
     ArmSamples, BucketSamples, EarlierSamples, MetricProvenance, MetricSamples, MetricStatistics, Provenance, QueryProvenance, Request,
     Scorecard, Statistics, span,
 };
-use crate::source::cache::{CachedSource, ReplyCache};
-use crate::source::{Advice, InvalidSource, Source, SourceError, SourceSettings, Window};
+use crate::source::cache::Source;
+use crate::source::sources::{Sources, UnknownSource};
+use crate::source::{Advice, SourceError, Window};
 
 /// Bounds of one analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,73 +49,6 @@ impl Default for Limits {
     }
 }
 
-/// One configured metric store.
-#[derive(Debug)]
-pub struct Account {
-    /// The name callers choose it by.
-    pub name: String,
-    /// The store, behind the cache that all accounts share.
-    pub source: CachedSource,
-}
-
-impl Account {
-    /// How long after its end a window may still gain samples, in seconds.
-    #[must_use]
-    pub fn settle_seconds(&self) -> i64 {
-        let settle = self.source.settle();
-        i64::try_from(settle.as_secs()).unwrap_or(i64::MAX).saturating_add(i64::from(settle.subsec_nanos() > 0))
-    }
-}
-
-/// The configured metric stores, by name.
-#[derive(Debug, Default)]
-pub struct Accounts {
-    accounts: BTreeMap<String, Account>,
-    cache: ReplyCache,
-}
-
-impl Accounts {
-    /// Makes every store ready, behind one cache.
-    ///
-    /// # Errors
-    /// [`InvalidSource`] for the first whose settings do not work.
-    pub fn open(settings: &BTreeMap<String, SourceSettings>, cache: ReplyCache) -> Result<Self, InvalidSource> {
-        let accounts = settings
-            .iter()
-            .map(|(name, settings)| {
-                let source = CachedSource::new(name.clone(), Source::open(name, settings)?, &cache);
-                Ok((name.clone(), Account { name: name.clone(), source }))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { accounts, cache })
-    }
-
-    /// The account a request means: the one it names, or the only one there is.
-    ///
-    /// # Errors
-    /// [`AnalysisError::UnknownSource`] when there is no such account, or several and none is named.
-    pub fn choose(&self, name: Option<&str>) -> Result<&Account, AnalysisError> {
-        let known = || self.accounts.keys().cloned().collect();
-        match name {
-            Some(name) => self.accounts.get(name),
-            None if self.accounts.len() == 1 => self.accounts.values().next(),
-            None => None,
-        }
-        .ok_or_else(|| AnalysisError::UnknownSource { name: name.map(str::to_owned), known: known() })
-    }
-
-    /// The accounts, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values()
-    }
-
-    /// The replies that are kept.
-    #[must_use]
-    pub fn cache(&self) -> &ReplyCache {
-        &self.cache
-    }
-}
-
 /// Why there is no verdict.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AnalysisError {
@@ -126,14 +60,9 @@ pub enum AnalysisError {
         /// The value and the remedy.
         message: String,
     },
-    /// No such account.
-    #[error("{}", unknown_source(name.as_deref(), known))]
-    UnknownSource {
-        /// The name asked for, if any.
-        name: Option<String>,
-        /// The names there are.
-        known: Vec<String>,
-    },
+    /// No such source.
+    #[error(transparent)]
+    UnknownSource(#[from] UnknownSource),
     /// The judge broke down; a defect of Haldane's.
     #[error("the judge broke down: {0}")]
     Broken(String),
@@ -145,14 +74,6 @@ pub enum AnalysisError {
         /// Why it did.
         error: SourceError,
     },
-}
-
-fn unknown_source(name: Option<&str>, known: &[String]) -> String {
-    let known = if known.is_empty() { "none is configured".to_owned() } else { format!("configured: {}", known.join(", ")) };
-    match name {
-        Some(name) => format!("unknown source `{}`; {known}", name.chars().take(60).collect::<String>()),
-        None => format!("the request names no source, and there is not exactly one to choose; {known}"),
-    }
 }
 
 /// How far the fetching has come. A population check counts as a metric.
@@ -170,21 +91,21 @@ const INLINE: &str = "inline";
 /// Runs analyses against the configured stores.
 #[derive(Debug)]
 pub struct Analyst {
-    accounts: Accounts,
+    sources: Sources,
     limits: Limits,
 }
 
 impl Analyst {
     /// An analyst over these stores.
     #[must_use]
-    pub fn new(accounts: Accounts, limits: Limits) -> Self {
-        Self { accounts, limits }
+    pub fn new(sources: Sources, limits: Limits) -> Self {
+        Self { sources, limits }
     }
 
     /// The stores it reads from.
     #[must_use]
-    pub fn accounts(&self) -> &Accounts {
-        &self.accounts
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The bounds it keeps.
@@ -193,13 +114,13 @@ impl Analyst {
         self.limits
     }
 
-    /// Checks what can be checked without fetching: the config, the account, the window, a query for every metric and its
+    /// Checks what can be checked without fetching: the config, the source, the window, a query for every metric and its
     /// variables, the sizes.
     ///
     /// # Errors
     /// [`AnalysisError::Invalid`] and [`AnalysisError::UnknownSource`].
     pub fn check(&self, request: &Request) -> Result<(), AnalysisError> {
-        Plan::of(request, &self.accounts, self.limits).map(|_| ())
+        Plan::of(request, &self.sources, self.limits).map(|_| ())
     }
 
     /// Judges. Metrics that have not arrived by `deadline` are errors with reason `deadline`; the reply comes all the same.
@@ -213,7 +134,7 @@ impl Analyst {
         deadline: Instant,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Scorecard, AnalysisError> {
-        let plan = Plan::of(request, &self.accounts, self.limits)?;
+        let plan = Plan::of(request, &self.sources, self.limits)?;
         // Before anything is read: a point that settles meanwhile is still called young.
         let asked_at = Timestamp::now().as_second();
         let mut replies = self.fetch_all(&plan, request, deadline, progress).await;
@@ -262,7 +183,7 @@ impl Analyst {
         judgement.warnings.extend(said.map(|warning| format!("population: {warning}")));
         name_times(&mut judgement, request);
         let data = Provenance {
-            source: plan.account.map(|account| account.name.clone()),
+            source: plan.source.map(|source| source.name().to_owned()),
             canary_window: request.window.and_then(span),
             baseline_window: request.baseline_window().and_then(span),
             step_seconds: plan.step_seconds,
@@ -288,9 +209,9 @@ impl Analyst {
         let mut done = 0;
         progress(Progress { done, total });
         let mut read: Vec<Read> = asked.iter().map(|_| Read::default()).collect();
-        let Some(account) = plan.account else { return read };
+        let Some(source) = plan.source else { return read };
         let permits = Semaphore::new(self.limits.concurrent_queries.max(1));
-        let asking = Asking { account, permits: &permits, deadline };
+        let asking = Asking { source, permits: &permits, deadline };
         // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
         let mut jobs = FuturesUnordered::new();
         for (i, queries) in asked.iter().enumerate().filter(|(_, queries)| !queries.is_empty()) {
@@ -309,7 +230,7 @@ impl Analyst {
     async fn read(&self, i: usize, queries: &[PlannedQuery], plan: &Plan<'_>, request: &Request, asking: &Asking<'_>) -> Read {
         let read = self.read_window(i, queries, plan, request, asking).await;
         let asked = (read.again.as_deref().unwrap_or(queries), read.replies.as_slice());
-        let beside = Beside::read(asking.account, asking.permits, asking.deadline, request.judge, asked).await;
+        let beside = Beside::read(asking.source, asking.permits, asking.deadline, request.judge, asked).await;
         Read { beside, ..read }
     }
 
@@ -393,7 +314,7 @@ struct Read {
 
 /// How the queries of one analysis are asked.
 struct Asking<'a> {
-    account: &'a Account,
+    source: &'a Source,
     permits: &'a Semaphore,
     deadline: Instant,
 }
@@ -401,7 +322,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     async fn one(&self, planned: &PlannedQuery) -> Fetched {
         let _permit = self.permits.acquire().await;
-        fetch(&self.account.source, planned, self.deadline).await
+        fetch(&self.source, planned, self.deadline).await
     }
 
     async fn all(&self, queries: &[PlannedQuery]) -> Vec<Fetched> {
@@ -481,8 +402,8 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
             return vec![Assembled::new(provenance, observation)];
         }
         MetricPlan::Unasked { queries, reason, message } => {
-            if let Some(account) = plan.account {
-                account.source.kind().clone_into(&mut provenance.from);
+            if let Some(source) = plan.source {
+                source.kind().clone_into(&mut provenance.from);
             }
             let unasked = Fetched::late();
             provenance.queries = queries.iter().map(|planned| query_provenance((planned, &unasked))).collect();
@@ -497,14 +418,14 @@ fn assemble(name: &str, planned: &MetricPlan, read: &Read, request: &Request, pl
     let windows = window(Arm::Baseline).zip(window(Arm::Canary));
     let own_step = windows.filter(|_| read.again.is_some()).map(|(_, canary)| canary.step_seconds);
     provenance.step_seconds = own_step;
-    if let Some(account) = plan.account {
-        account.source.kind().clone_into(&mut provenance.from);
+    if let Some(source) = plan.source {
+        source.kind().clone_into(&mut provenance.from);
         for planned in queries.iter().filter(|planned| planned.arm == Arm::Canary) {
-            let of_query = account.source.advise(&planned.query).into_iter();
+            let of_query = source.advise(&planned.query).into_iter();
             let of_query = of_query.filter(|advice| planned.part != Part::Denominator || advice.concerns_totals());
             advice.extend(of_query.filter(|advice| metric.is_none_or(|metric| advice.concerns(metric))));
         }
-        if learns && queries.iter().any(|planned| account.source.depends_on_range(&planned.query.text)) {
+        if learns && queries.iter().any(|planned| source.depends_on_range(&planned.query.text)) {
             warnings.push("judged without history: the query's points depend on the range over which it is asked".to_owned());
         }
     }
@@ -616,7 +537,7 @@ fn leave_out_young(
     assembled: &mut [Assembled],
     now: i64,
 ) -> (Option<String>, i64) {
-    let Some(account) = plan.account else { return (None, 0) };
+    let Some(source) = plan.source else { return (None, 0) };
     let mut left_out = Vec::new();
     let mut youngest: Option<Window> = None;
     let mut longest = 0;
@@ -637,11 +558,11 @@ fn leave_out_young(
                 longest = longest.max(seconds);
             }
             Tail::Unjudged(arm, points) => {
-                *observation = Observation::Failed(tail::failure(arm, points, window(arm), account.settle_seconds()));
+                *observation = Observation::Failed(tail::failure(arm, points, window(arm), source.settle_seconds()));
             }
         }
     }
-    let warning = youngest.and_then(|window| tail::warning(window, account.settle_seconds(), now, &account.name, &left_out));
+    let warning = youngest.and_then(|window| tail::warning(window, source.settle_seconds(), now, &source.name(), &left_out));
     (warning, longest)
 }
 

@@ -12,9 +12,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::analysis::{Account, Accounts, BucketSamples, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
+use crate::analysis::{BucketSamples, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
+use crate::source::cache::Source;
+use crate::source::sources::Sources;
 
 /// Step of windows that need no larger one.
 const DEFAULT_STEP: i64 = 60;
@@ -39,7 +41,7 @@ pub struct JudgementBody {
     /// Judge that decides, instead of the config's: `haldane-v1`, `threshold-v1` or `NetflixACAJudge-v1.0`.
     #[serde(default)]
     judge: Option<String>,
-    /// Account to read from. Left out: the only one there is.
+    /// Source to read from. Left out: the only one there is.
     #[serde(default)]
     source: Option<String>,
     /// What selects the baseline.
@@ -258,7 +260,7 @@ impl JsonSchema for Time {
 ///
 /// # Errors
 /// A [`Problem`] that points at the offending field.
-pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accounts: &Accounts, now: Timestamp) -> Result<Request, Problem> {
+pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accounts: &Sources, now: Timestamp) -> Result<Request, Problem> {
     if !body.is_object() {
         return Err(Problem::invalid("", "the body is a JSON object with at least `config`; see /openapi.json for an example"));
     }
@@ -312,7 +314,7 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
     } else {
         // Samples that are given need no time to arrive, and an account that does not exist is refused later.
         let account = accounts.choose(body.source.as_deref()).ok().filter(|_| !all_inline);
-        let settle = account.map_or(0, Account::settle_seconds);
+        let settle = account.map_or(0, Source::settle_seconds);
         settling = if window_body.ends_by_itself() { settle } else { 0 };
         waiting_for = waiting(&window_body, settle);
         let window = align(&window_body, config.step, limits.max_points, settle, now)?;
@@ -780,7 +782,7 @@ mod tests {
     }
 
     fn read(body: Value) -> Result<Request, Problem> {
-        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &Accounts::default(), now())
+        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &Sources::default(), now())
     }
 
     fn refused(body: Value) -> (String, String) {
@@ -806,7 +808,7 @@ mod tests {
         let account =
             |settle: &str| serde_json::from_value(json!({ "kind": "prometheus", "url": "http://127.0.0.1:1", "settle": settle })).unwrap();
         let settings = BTreeMap::from([("main".to_owned(), account("60s")), ("slow".to_owned(), account("10m"))]);
-        let accounts = Accounts::open(&settings, ReplyCache::default()).unwrap();
+        let accounts = Sources::open(&settings, ReplyCache::default()).unwrap();
         translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &accounts, now())
     }
 

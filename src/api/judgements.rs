@@ -140,7 +140,7 @@ pub(crate) async fn create(
     body: Result<JsonBody, Problem>,
 ) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref(), 1)?;
-    let request = translate(body?.0, &state.configs, &state.bodies, state.executions.analyst().accounts(), Timestamp::now())?;
+    let request = translate(body?.0, &state.configs, &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
     tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
     if prefers_async(&headers) {
         let started = state.executions.start(request).await.map_err(|error| Problem::from(&error))?;

@@ -11,8 +11,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::analysis::Scorecard;
 use crate::judgements::{Failure, Found};
-use crate::analysis::{Accounts, Scorecard};
+use crate::source::sources::Sources;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -144,7 +145,7 @@ impl Metrics {
         ] {
             self.findings.get_or_create(&StatusLabel { status }).inc_by(n as u64);
         }
-        // Accounts are configured, so there are few.
+        // Sources are configured, so there are few.
         if let Some(account) = &scorecard.data.source {
             for query in scorecard.data.metrics.iter().flat_map(|metric| &metric.queries) {
                 let outcome = if query.series.is_some() { "ok" } else { "failed" };
@@ -164,7 +165,7 @@ impl Metrics {
     }
 
     /// The metrics as text, with those that the accounts keep themselves.
-    pub(crate) fn exposition(&self, unfinished: usize, accounts: &Accounts) -> Result<String, std::fmt::Error> {
+    pub(crate) fn exposition(&self, unfinished: usize, accounts: &Sources) -> Result<String, std::fmt::Error> {
         self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
@@ -175,7 +176,7 @@ impl Metrics {
 }
 
 /// What the accounts count: the cache's work, and the requests to each store.
-fn of_accounts(accounts: &Accounts) -> Registry {
+fn of_accounts(accounts: &Sources) -> Registry {
     let mut registry = Registry::with_prefix("haldane");
     let counted = || Family::<AccountLabel, Counter>::default();
     let (hits, misses, requests, retries, throttled) = (counted(), counted(), counted(), counted(), counted());
@@ -183,11 +184,11 @@ fn of_accounts(accounts: &Accounts) -> Registry {
     let cached = Gauge::<i64>::default();
     let level = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     for account in accounts.iter() {
-        let label = AccountLabel { account: account.name.clone() };
-        let counts = account.source.counts();
+        let label = AccountLabel { account: account.name().to_owned() };
+        let counts = account.counts();
         hits.get_or_create(&label).inc_by(counts.hits);
         misses.get_or_create(&label).inc_by(counts.misses);
-        let Some(traffic) = account.source.traffic() else { continue };
+        let Some(traffic) = account.traffic() else { continue };
         requests.get_or_create(&label).inc_by(traffic.requests);
         retries.get_or_create(&label).inc_by(traffic.retries);
         throttled.get_or_create(&label).inc_by(traffic.throttled);

@@ -9,10 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::AnalysisError;
-use crate::judgements::{Failure, LookError, StartError};
-use crate::judgements::id::IdError;
-use crate::source::SourceError;
 use crate::archive::ArchiveError;
+use crate::judgements::id::IdError;
+use crate::judgements::{Failure, LookError, StartError};
+use crate::source::SourceError;
 
 /// Media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -230,7 +230,9 @@ impl From<&ArchiveError> for Problem {
                 Self::come_back("store-unavailable", "The store of judgements cannot be used", 5, error)
             }
             ArchiveError::TooLarge { .. } => Self::too_large(error.to_string()),
-            ArchiveError::InvalidId { .. } | ArchiveError::Exists { .. } | ArchiveError::Corrupt { .. } | ArchiveError::TooFar(_) => Self::fault(),
+            ArchiveError::InvalidId { .. } | ArchiveError::Exists { .. } | ArchiveError::Corrupt { .. } | ArchiveError::TooFar(_) => {
+                Self::fault()
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ impl AppState {
     /// # Errors
     /// [`InvalidSettings`] when a store's settings do not work.
     pub fn new(settings: Settings) -> Result<SharedState, InvalidSettings> {
-        let analyst = Arc::new(Analyst::new(settings.open_accounts()?, settings.limits));
+        let analyst = Arc::new(Analyst::new(settings.open_sources()?, settings.limits));
         let metrics = Metrics::default();
         let observer = metrics.clone();
         let executions = Judgements::new(

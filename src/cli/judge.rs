@@ -299,7 +299,7 @@ impl Reply {
 async fn in_process(args: &Args, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
     let (accounts, configs) = store::open(&args.whence.store)?;
     let analyst = Analyst::new(accounts, Limits::default());
-    let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.accounts(), Timestamp::now())
+    let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
         .map_err(|problem| client::refusal(&problem))?;
     let waiting = Waiting::start("fetching");
     let scorecard = analyst.run(&request, Instant::now() + wait, &|progress| waiting.fetched(progress)).await;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::analysis::Accounts;
 use crate::settings::{ConfigStore, ServeArgs, Settings};
+use crate::source::sources::Sources;
 
 /// Which metric stores there are.
 #[derive(Debug, Default, clap::Args)]
@@ -31,10 +31,10 @@ impl StoreArgs {
 ///
 /// # Errors
 /// [`Failure::Usage`] for settings that do not work.
-pub(super) fn open(args: &StoreArgs) -> Result<(Accounts, ConfigStore), Failure> {
+pub(super) fn open(args: &StoreArgs) -> Result<(Sources, ConfigStore), Failure> {
     let args = ServeArgs { settings: args.settings.clone(), prometheus: args.prometheus.clone(), ..ServeArgs::default() };
     let invalid = |error: crate::settings::InvalidSettings| Failure::usage(error.to_string());
     let settings = Settings::load(args).map_err(invalid)?;
-    let accounts = settings.open_accounts().map_err(invalid)?;
-    Ok((accounts, settings.configs))
+    let sources = settings.open_sources().map_err(invalid)?;
+    Ok((sources, settings.configs))
 }

@@ -22,9 +22,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
-use id::{IdError, IdKey};
 use crate::analysis::{AnalysisError, Analyst, MetricProvenance, MetricSamples, Provenance, Request, Scorecard};
-use crate::archive::{Kind, Archive, ArchiveError, is_short_id, short_id};
+use crate::archive::{Archive, ArchiveError, Kind, is_short_id, short_id};
+use id::{IdError, IdKey};
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -706,7 +706,8 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::analysis::{Accounts, InlineArm, Limits};
+    use crate::analysis::{InlineArm, Limits};
+    use crate::source::sources::Sources;
 
     fn request() -> Request {
         serde_json::from_value(serde_json::json!({
@@ -721,7 +722,7 @@ mod tests {
     }
 
     fn executions(options: Options, observer: Box<Observer>) -> Judgements {
-        let analyst = Arc::new(Analyst::new(Accounts::default(), Limits::default()));
+        let analyst = Arc::new(Analyst::new(Sources::default(), Limits::default()));
         Judgements::new(analyst, IdKey::random(), None, options, observer)
     }
 

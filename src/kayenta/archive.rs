@@ -15,8 +15,8 @@ use super::payload::{self, Decoded, Payload};
 use super::refusal::shown as shown_text;
 use super::reply::{Document, Parameters, Path, Refused};
 use super::state::{Edge, SharedEdge};
+use crate::archive::{Archive, ArchiveError, Kind, MAX_PAGE, is_short_id, short_id};
 use crate::judgements::Identity;
-use crate::archive::{Kind, MAX_PAGE, Archive, ArchiveError, is_short_id, short_id};
 
 /// How much longer than a judgement may take its end is waited for, to keep its result.
 const GRACE: Duration = Duration::from_secs(60);

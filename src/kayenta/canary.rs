@@ -16,8 +16,8 @@ use super::result;
 use super::state::{Edge, SharedEdge};
 use super::status::{self, Progress};
 use crate::analysis::Scorecard;
-use crate::judgements::{Failure, Identity, Snapshot};
 use crate::archive::MAX_PAGE;
+use crate::judgements::{Failure, Identity, Snapshot};
 
 /// Judgements a page of the list has, and how many it may have.
 const PAGE: usize = 20;
@@ -67,7 +67,7 @@ pub(super) fn origin(
     kind: Option<&str>,
     stored: bool,
 ) -> Result<Origin, Refused> {
-    let metrics_account = edge.metrics_account(parameters.get("metricsAccountName"), kind)?.name.clone();
+    let metrics_account = edge.metrics_account(parameters.get("metricsAccountName"), kind)?.name().to_owned();
     let configuration_account = edge.other_account(parameters.get("configurationAccountName"))?;
     Ok(Origin {
         application: parameters.get("application").unwrap_or(default_application).to_owned(),

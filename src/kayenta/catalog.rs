@@ -29,8 +29,8 @@ pub(super) async fn credentials(State(edge): State<SharedEdge>) -> Json<Value> {
     });
     let metrics = edge.accounts().iter().map(|account| {
         json!({
-            "name": account.name,
-            "type": account.source.kind(),
+            "name": account.name(),
+            "type": account.kind(),
             "supportedTypes": ["METRICS_STORE"],
             "locations": [],
             "recommendedLocations": [],
@@ -41,7 +41,7 @@ pub(super) async fn credentials(State(edge): State<SharedEdge>) -> Json<Value> {
 
 /// `GET /metricsServices`.
 pub(super) async fn metrics_services(State(edge): State<SharedEdge>) -> Json<Value> {
-    let service = |account: &crate::analysis::Account| json!({ "name": account.name, "type": account.source.kind(), "locations": [], "recommendedLocations": [] });
+    let service = |account: &crate::source::cache::Source| json!({ "name": account.name(), "type": account.kind(), "locations": [], "recommendedLocations": [] });
     Json(edge.accounts().iter().map(service).collect())
 }
 
@@ -50,9 +50,10 @@ pub(super) async fn metadata(State(edge): State<SharedEdge>, parameters: Paramet
     let account = edge.metrics_account(parameters.get("metricsAccountName"), None)?;
     let filter = parameters.get("filter").unwrap_or_default().to_lowercase();
     // A user interface asks at every key that is pressed.
-    let names = edge.metric_names.try_get_with(account.name.clone(), account.source.metric_names(edge.store_deadline())).await.map_err(
-        |error| Refused::new(StatusCode::BAD_GATEWAY, format!("the metrics of account `{}` cannot be listed: {error}", account.name)),
-    )?;
+    let names =
+        edge.metric_names.try_get_with(account.name().to_owned(), account.metric_names(edge.store_deadline())).await.map_err(|error| {
+            Refused::new(StatusCode::BAD_GATEWAY, format!("the metrics of account `{}` cannot be listed: {error}", account.name()))
+        })?;
     Ok(Json(names.iter().filter(|name| name.to_lowercase().contains(&filter)).map(|name| json!({ "name": name })).collect()))
 }
 

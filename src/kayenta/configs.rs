@@ -18,8 +18,8 @@ use super::native::{Surface, choose_judge};
 use super::refusal::shown as shown_text;
 use super::reply::{Document, Parameters, Path, Refused};
 use super::state::{Edge, SharedEdge};
+use crate::archive::{Archive, Kind};
 use crate::settings::{ConfigStore, InvalidSettings};
-use crate::archive::{Kind, Archive};
 
 /// Longest id that a client may choose, in bytes.
 const MAX_ID: usize = 150;

@@ -14,8 +14,8 @@ use super::reply::{Parameters, Path, Refused};
 use super::request::CanaryScope;
 use super::state::{Edge, SharedEdge};
 use super::wire::{at_second, number, put_time};
-use crate::source::{Query, Window};
 use crate::archive::Kind;
+use crate::source::{Query, Window};
 
 /// Points that a reply may have: as many as an analysis takes.
 fn bounded(edge: &Edge, window: Window) -> Result<Window, Refused> {
@@ -82,14 +82,13 @@ async fn fetch(edge: &Edge, parameters: &Parameters, query: Value) -> Result<Jso
         return Ok(Json(json!({ "query": text })));
     }
     let account = edge.metrics_account(parameters.get("metricsAccountName"), kind.as_str())?;
-    if kind != account.source.kind() {
-        let message =
-            format!("account `{}` is of type `{}`, and the query is for {kind}; name another", account.name, account.source.kind());
+    if kind != account.kind() {
+        let message = format!("account `{}` is of type `{}`, and the query is for {kind}; name another", account.name(), account.kind());
         return Err(Refused::bad_request(message));
     }
     let window = bounded(edge, scope.window_of(&metric.query.kind)?)?;
     let payload = FetchPayload {
-        metrics_account: account.name.clone(),
+        metrics_account: account.name().to_owned(),
         metric_set_name: name.to_owned(),
         query: text,
         start: window.start,
@@ -118,10 +117,9 @@ pub(super) async fn metric_sets(
     let account = edge.metrics_account(Some(&payload.metrics_account), None)?;
     let window = bounded(&edge, Window { start: payload.start, end: payload.end, step_seconds: payload.step_seconds.max(1) })?;
     let reply = account
-        .source
         .fetch(&Query { text: payload.query.clone(), window, buckets: false }, edge.store_deadline())
         .await
-        .map_err(|error| Refused::new(StatusCode::BAD_GATEWAY, format!("account `{}`: {error}", account.name)))?;
+        .map_err(|error| Refused::new(StatusCode::BAD_GATEWAY, format!("account `{}`: {error}", account.name())))?;
     let set = |tags: &std::collections::BTreeMap<String, String>, values: &[f64]| {
         let mut set = Map::new();
         set.insert("name".to_owned(), payload.metric_set_name.clone().into());

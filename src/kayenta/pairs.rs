@@ -18,10 +18,10 @@ use super::result::Named;
 use super::state::{Edge, SharedEdge};
 use super::status::Progress;
 use super::wire::{at_second, number, put_time};
-use crate::judgements::Run;
 use crate::analysis::{ArmSamples, Scorecard};
-use crate::source::Window;
 use crate::archive::{Kind, MAX_PAGE};
+use crate::judgements::Run;
+use crate::source::Window;
 
 /// Longest wait for an execution whose series are asked for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(25);

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::judgements::{Identity, Key};
 use crate::judgements::id::{self, Dictionary, IdContent, IdError, IdKey};
+use crate::judgements::{Identity, Key};
 
 /// Anything that can be asked for again by its id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

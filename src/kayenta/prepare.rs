@@ -12,8 +12,8 @@ use super::result::Named;
 use super::score::Thresholds;
 use super::state::Edge;
 use super::translate::translate;
-use crate::judgements::Identity;
 use crate::analysis::{Request, Scorecard};
+use crate::judgements::Identity;
 use crate::source::Window;
 
 /// A request that was understood.
@@ -31,7 +31,7 @@ pub(super) fn canary(edge: &Edge, payload: &CanaryPayload) -> Result<Prepared, R
     let config = CanaryConfig::from_value(payload.config.clone()).map_err(|refusal| refusal.below("/canaryConfig"))?;
     let request = ExecutionRequest::from_value(payload.request.clone()).map_err(|refusal| refusal.below("/executionRequest"))?;
     let accounts: Vec<(String, String)> =
-        edge.accounts().iter().map(|account| (account.name.clone(), account.source.kind().to_owned())).collect();
+        edge.accounts().iter().map(|account| (account.name().to_owned(), account.kind().to_owned())).collect();
     let thresholds = request.thresholds().map_err(|refusal| refusal.below("/executionRequest"))?;
     let analysis = translate(&config, &request, &accounts, payload.origin.metrics_account.as_deref())?;
     let with_itself = analysis.queries.values().all(|queries| queries.baseline == queries.canary);

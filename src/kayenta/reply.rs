@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use super::refusal::Refusal;
 use super::state::SharedEdge;
 use crate::analysis::AnalysisError;
+use crate::json::{self, JsonError};
 use crate::judgements::Failure;
 use crate::judgements::id::{IdError, MAX_ID_LENGTH, MAX_REQUEST_BYTES};
-use crate::json::{self, JsonError};
 
 /// Time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);

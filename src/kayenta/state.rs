@@ -13,10 +13,11 @@ use super::analyses::Judgement;
 use super::configs::Configs;
 use super::payload::Origin;
 use super::reply::Refused;
-use crate::judgements::{Judgements, Identity, Key};
-use crate::analysis::{Account, Accounts};
-use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, KayentaSettings};
 use crate::archive::Archive;
+use crate::judgements::{Identity, Judgements, Key};
+use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, KayentaSettings};
+use crate::source::cache::Source;
+use crate::source::sources::Sources;
 
 /// Judgements that are remembered for the list.
 const REMEMBERED: usize = 1_000;
@@ -81,7 +82,7 @@ impl Edge {
         store: Option<Archive>,
         stopping: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Self, InvalidSettings> {
-        let kinds = executions.analyst().accounts().iter().map(|account| account.source.kind()).collect();
+        let kinds = executions.analyst().sources().iter().map(|account| account.kind()).collect();
         let configs = Configs::new(configs, store, &kinds)?;
         Ok(Self {
             executions,
@@ -127,16 +128,16 @@ impl Edge {
         tokio::time::Instant::now() + self.executions.default_deadline()
     }
 
-    pub(super) fn accounts(&self) -> &Accounts {
-        self.executions.analyst().accounts()
+    pub(super) fn accounts(&self) -> &Sources {
+        self.executions.analyst().sources()
     }
 
     /// The account a request names to read metrics from, or the first that speaks one of `kinds`.
-    pub(super) fn metrics_account(&self, name: Option<&str>, kind: Option<&str>) -> Result<&Account, Refused> {
+    pub(super) fn metrics_account(&self, name: Option<&str>, kind: Option<&str>) -> Result<&Source, Refused> {
         if let Some(name) = name {
-            return self.accounts().iter().find(|account| account.name == name).ok_or_else(|| self.unknown_account(name));
+            return self.accounts().iter().find(|account| account.name() == name).ok_or_else(|| self.unknown_account(name));
         }
-        let speaks = |account: &&Account| kind.is_none_or(|kind| account.source.kind() == kind);
+        let speaks = |account: &&Source| kind.is_none_or(|kind| account.kind() == kind);
         self.accounts().iter().find(speaks).ok_or_else(|| {
             let what = kind
                 .map_or_else(|| "no metrics account is configured".to_owned(), |kind| format!("no account of type `{kind}` is configured"));
@@ -151,7 +152,7 @@ impl Edge {
             None => Ok(self.storage_accounts.first().cloned()),
             Some(name) => {
                 let known =
-                    self.storage_accounts.iter().any(|known| known == name) || self.accounts().iter().any(|account| account.name == name);
+                    self.storage_accounts.iter().any(|known| known == name) || self.accounts().iter().any(|account| account.name() == name);
                 if known { Ok(Some(name.to_owned())) } else { Err(self.unknown_account(name)) }
             }
         }
@@ -160,7 +161,7 @@ impl Edge {
     fn unknown_account(&self, name: &str) -> Refused {
         let shown: String = name.chars().take(60).collect();
         let known: Vec<&str> =
-            self.accounts().iter().map(|account| account.name.as_str()).chain(self.storage_accounts.iter().map(String::as_str)).collect();
+            self.accounts().iter().map(|account| account.name()).chain(self.storage_accounts.iter().map(String::as_str)).collect();
         Refused::bad_request(format!(
             "unknown account `{shown}`; configured: {}; metric stores go under `sources` in the settings, and names of storage accounts \
              under `kayenta.storage_accounts`",

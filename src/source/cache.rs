@@ -1,6 +1,6 @@
 //! Keeps replies for a while and makes equal queries that are under way at once into one request.
 //!
-//! It wraps a [`Source`] and outlives its callers: when one of them goes away, the request goes on for the others until the deadline
+//! It wraps a [`MetricStore`] and outlives its callers: when one of them goes away, the request goes on for the others until the deadline
 //! of who began it.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Advice, Buckets, MetricSource, Query, Reply, Source, SourceError, Template, Window};
+use super::{Advice, Buckets, MetricStore, Query, Reply, SourceError, StoreReader, Template, Window};
 
 /// Bytes of replies that are kept, where settings give none.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
@@ -67,7 +67,7 @@ fn unix_now() -> i64 {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    account: Arc<str>,
+    source: Arc<str>,
     text: String,
     window: Window,
     /// Native histograms are read for whom they are of use to.
@@ -111,7 +111,7 @@ pub struct CacheCounts {
     pub misses: u64,
 }
 
-/// The replies of all accounts. A clone is the same cache.
+/// The replies of all sources. A clone is the same cache.
 #[derive(Clone)]
 pub struct ReplyCache {
     replies: Cache<Key, Entry>,
@@ -151,11 +151,11 @@ struct FailedRequest {
     deadline: Instant,
 }
 
-/// A store behind the cache. A clone is the same store.
+/// A configured metric store, behind the cache that all share. A clone is the same source.
 #[derive(Debug)]
-pub struct CachedSource<S = Source> {
-    account: Arc<str>,
-    source: Arc<S>,
+pub struct Source<S = MetricStore> {
+    name: Arc<str>,
+    store: Arc<S>,
     cache: ReplyCache,
     settle: Duration,
     hits: Arc<AtomicU64>,
@@ -163,11 +163,11 @@ pub struct CachedSource<S = Source> {
 }
 
 /// Derived, it would ask for `S: Clone`.
-impl<S> Clone for CachedSource<S> {
+impl<S> Clone for Source<S> {
     fn clone(&self) -> Self {
         Self {
-            account: Arc::clone(&self.account),
-            source: Arc::clone(&self.source),
+            name: Arc::clone(&self.name),
+            store: Arc::clone(&self.store),
             cache: self.cache.clone(),
             settle: self.settle,
             hits: Arc::clone(&self.hits),
@@ -176,39 +176,39 @@ impl<S> Clone for CachedSource<S> {
     }
 }
 
-impl CachedSource<Source> {
-    /// Puts `source` behind `cache`, which several accounts may share.
+impl Source<MetricStore> {
+    /// Puts `store` behind `cache`, which several sources may share.
     #[must_use]
-    pub fn new(account: String, source: Source, cache: &ReplyCache) -> Self {
-        let settle = source.settle();
-        Self::over(account, source, cache, settle)
+    pub fn new(name: &str, store: MetricStore, cache: &ReplyCache) -> Self {
+        let settle = store.settle();
+        Self::over(name, store, cache, settle)
     }
 
     /// The store's name, under which configs keep their queries for it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        self.source.kind()
+        self.store.kind()
     }
 
     /// How the requests to the store went; `None` where it is not reached over a network.
     #[must_use]
     pub fn traffic(&self) -> Option<super::http::Traffic> {
-        self.source.traffic()
+        self.store.traffic()
     }
 }
 
-impl<S: MetricSource + 'static> CachedSource<S> {
+impl<S: StoreReader + 'static> Source<S> {
     /// Puts any store behind `cache`. A window that ended `settle` ago is taken to gain no more samples.
     #[must_use]
-    pub fn over(account: String, source: S, cache: &ReplyCache, settle: Duration) -> Self {
+    pub fn over(name: &str, store: S, cache: &ReplyCache, settle: Duration) -> Self {
         let (hits, misses) = Default::default();
-        Self { account: account.into(), source: Arc::new(source), cache: cache.clone(), settle, hits, misses }
+        Self { name: name.into(), store: Arc::new(store), cache: cache.clone(), settle, hits, misses }
     }
 
-    /// The account's name.
+    /// The name that callers choose it by.
     #[must_use]
-    pub fn account(&self) -> &str {
-        &self.account
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How long after its end a window may still gain samples.
@@ -217,51 +217,57 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         self.settle
     }
 
+    /// The same in whole seconds, a begun one counted.
+    #[must_use]
+    pub fn settle_seconds(&self) -> i64 {
+        i64::try_from(self.settle.as_secs()).unwrap_or(i64::MAX).saturating_add(i64::from(self.settle.subsec_nanos() > 0))
+    }
+
     /// How often replies were at hand, since the start.
     #[must_use]
     pub fn counts(&self) -> CacheCounts {
         CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
     }
 
-    /// See [`MetricSource::resolve`].
+    /// See [`StoreReader::resolve`].
     ///
     /// # Errors
-    /// Those of [`MetricSource::resolve`].
+    /// Those of [`StoreReader::resolve`].
     pub fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
-        self.source.resolve(template)
+        self.store.resolve(template)
     }
 
-    /// See [`MetricSource::advise`].
+    /// See [`StoreReader::advise`].
     #[must_use]
     pub fn advise(&self, query: &Query) -> Vec<Advice> {
-        self.source.advise(query)
+        self.store.advise(query)
     }
 
-    /// See [`MetricSource::depends_on_range`].
+    /// See [`StoreReader::depends_on_range`].
     #[must_use]
     pub fn depends_on_range(&self, text: &str) -> bool {
-        self.source.depends_on_range(text)
+        self.store.depends_on_range(text)
     }
 
-    /// See [`MetricSource::without_buckets`].
+    /// See [`StoreReader::without_buckets`].
     #[must_use]
     pub fn without_buckets(&self) -> Option<&'static str> {
-        self.source.without_buckets()
+        self.store.without_buckets()
     }
 
-    /// See [`MetricSource::buckets`].
+    /// See [`StoreReader::buckets`].
     #[must_use]
     pub fn buckets(&self, query: &Query) -> Option<Buckets> {
-        self.source.buckets(query)
+        self.store.buckets(query)
     }
 
-    /// See [`MetricSource::metric_names`].
+    /// See [`StoreReader::metric_names`].
     ///
     /// # Errors
-    /// Those of [`MetricSource::metric_names`], and [`SourceError::TimedOut`] at the deadline.
+    /// Those of [`StoreReader::metric_names`], and [`SourceError::TimedOut`] at the deadline.
     pub async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
         let began = Instant::now();
-        tokio::time::timeout_at(deadline, self.source.metric_names(deadline)).await.unwrap_or_else(|_| Err(late(began)))
+        tokio::time::timeout_at(deadline, self.store.metric_names(deadline)).await.unwrap_or_else(|_| Err(late(began)))
     }
 
     /// Reads the series of a query until `deadline`: from the cache, by joining a request that is under way, or by asking the store.
@@ -269,7 +275,7 @@ impl<S: MetricSource + 'static> CachedSource<S> {
     /// Dropping the future leaves the request running for whoever else waits for it, and for the cache. Failures are not kept.
     ///
     /// # Errors
-    /// Those of [`MetricSource::fetch`], and [`SourceError::TimedOut`] at the deadline.
+    /// Those of [`StoreReader::fetch`], and [`SourceError::TimedOut`] at the deadline.
     pub async fn fetch(&self, query: &Query, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
         self.fetch_at(query, unix_now(), deadline).await
     }
@@ -277,7 +283,7 @@ impl<S: MetricSource + 'static> CachedSource<S> {
     /// The same at a given time, in Unix seconds.
     async fn fetch_at(&self, query: &Query, now: i64, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
         let key = Key {
-            account: Arc::clone(&self.account),
+            source: Arc::clone(&self.name),
             text: canonical(&query.text),
             window: query.window,
             buckets: query.buckets,
@@ -320,7 +326,7 @@ impl<S: MetricSource + 'static> CachedSource<S> {
         let began = Instant::now();
         // A store keeps the deadline itself, and names what it waited for. This is for one that does not.
         let patience = deadline + GRACE;
-        let reply = tokio::time::timeout_at(patience, self.source.fetch(query, deadline)).await.unwrap_or_else(|_| Err(late(began)));
+        let reply = tokio::time::timeout_at(patience, self.store.fetch(query, deadline)).await.unwrap_or_else(|_| Err(late(began)));
         let reply = reply.map_err(|error| FailedRequest { error, deadline })?;
         Ok(Entry { reply: Arc::new(reply), keep: time_to_live(query.window, now, self.settle) })
     }
@@ -365,7 +371,7 @@ mod tests {
         }
     }
 
-    impl MetricSource for Arc<Gate> {
+    impl StoreReader for Arc<Gate> {
         fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
             Ok(template.text.to_owned())
         }
@@ -401,7 +407,7 @@ mod tests {
         Instant::now() + Duration::from_secs(20)
     }
 
-    fn gated(bytes: u64) -> (Arc<Gate>, CachedSource<Arc<Gate>>) {
+    fn gated(bytes: u64) -> (Arc<Gate>, Source<Arc<Gate>>) {
         let gate = Arc::new(Gate {
             asked: AtomicUsize::new(0),
             under_way: AtomicUsize::new(0),
@@ -410,7 +416,7 @@ mod tests {
             open: Semaphore::new(0),
             refuse: AtomicBool::new(false),
         });
-        (Arc::clone(&gate), CachedSource::over("main".to_owned(), gate, &ReplyCache::new(bytes), DEFAULT_SETTLE))
+        (Arc::clone(&gate), Source::over("main", gate, &ReplyCache::new(bytes), DEFAULT_SETTLE))
     }
 
     #[tokio::test]
@@ -460,9 +466,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn accounts_do_not_see_each_others_replies() {
+    async fn sources_do_not_see_each_others_replies() {
         let (gate, first) = gated(DEFAULT_CACHE_BYTES);
-        let second = CachedSource::over("other".to_owned(), Arc::clone(&gate), &first.cache, DEFAULT_SETTLE);
+        let second = Source::over("other", Arc::clone(&gate), &first.cache, DEFAULT_SETTLE);
         for source in [&first, &second] {
             gate.answer_one();
             assert!(source.fetch(&query("up"), soon()).await.is_ok());
@@ -573,7 +579,7 @@ mod tests {
 
     #[test]
     fn the_weight_counts_every_point() {
-        let key = Key { account: "a".into(), text: "up".to_owned(), window: query("up").window, buckets: false, settled: true };
+        let key = Key { source: "a".into(), text: "up".to_owned(), window: query("up").window, buckets: false, settled: true };
         let entry = |points: usize| {
             let series = Series { labels: BTreeMap::new(), values: vec![0.0; points] };
             Entry { reply: Arc::new(Reply { series: vec![series], warnings: Vec::new() }), keep: KEEP_OPEN }

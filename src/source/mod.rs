@@ -1,6 +1,6 @@
 //! Metric stores: what every store has in common, and the list of those that are spoken.
 //!
-//! A store is a folder with `mod.rs` (settings, how it is asked) and `wire.rs` (its reply format), a variant of [`Source`] and of
+//! A store is a folder with `mod.rs` (settings, how it is asked) and `wire.rs` (its reply format), a variant of [`MetricStore`] and of
 //! [`SourceSettings`], recorded replies in `fixtures/<store>/`, and a test module. One store never imports another, and none
 //! knows of analyses, edges or reports. Deadlines, the shared HTTP client ([`http`]) and the cache ([`cache`]) wrap them.
 
@@ -22,6 +22,7 @@ pub(crate) mod histogram;
 pub mod http;
 pub mod leftovers;
 pub mod prometheus;
+pub mod sources;
 mod variables;
 
 /// Most series one reply may have.
@@ -210,7 +211,7 @@ impl Buckets {
 /// Reads metrics over a window.
 ///
 /// Owns a store's language and wire format and nothing else: the cache, the deadline and the limit on concurrency wrap it.
-pub trait MetricSource: Send + Sync {
+pub trait StoreReader: Send + Sync {
     /// Puts the variables into a query, each escaped for the place it lands in, so that none can change the query's shape.
     ///
     /// # Errors
@@ -402,7 +403,7 @@ impl SourceError {
 /// Longest time that windows may be kept from ending now.
 const LONGEST_SETTLE: Duration = Duration::from_secs(24 * 3600);
 
-/// Settings of one account: which store it is, and how to reach it.
+/// Settings of one source: which store it is, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum SourceSettings {
@@ -416,23 +417,23 @@ pub enum SourceSettings {
 }
 
 impl SourceSettings {
-    /// Reads the settings of one account.
+    /// Reads the settings of one source.
     ///
     /// # Errors
     /// [`ConfigProblem`] with the field; what derives from the enum alone knows none, for the `kind` comes before everything else.
-    pub fn read(mut account: serde_json::Value) -> Result<Self, ConfigProblem> {
-        let kind = account.as_object_mut().and_then(|fields| fields.remove("kind"));
+    pub fn read(mut settings: serde_json::Value) -> Result<Self, ConfigProblem> {
+        let kind = settings.as_object_mut().and_then(|fields| fields.remove("kind"));
         match kind.as_ref().and_then(serde_json::Value::as_str) {
-            Some("prometheus") => document::read(account).map(Self::Prometheus),
-            Some("datadog") => document::read(account).map(Self::Datadog),
+            Some("prometheus") => document::read(settings).map(Self::Prometheus),
+            Some("datadog") => document::read(settings).map(Self::Datadog),
             #[cfg(feature = "datasets")]
-            Some("dataset") => document::read(account).map(Self::Dataset),
+            Some("dataset") => document::read(settings).map(Self::Dataset),
             _ => {
                 // The derived reader has the words for what is wrong with the kind.
-                if let (Some(fields), Some(kind)) = (account.as_object_mut(), kind) {
+                if let (Some(fields), Some(kind)) = (settings.as_object_mut(), kind) {
                     fields.insert("kind".to_owned(), kind);
                 }
-                document::read(account)
+                document::read(settings)
             }
         }
     }
@@ -440,8 +441,8 @@ impl SourceSettings {
 
 /// A metric store, ready to be asked.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "there is one for each account, behind an `Arc`")]
-pub enum Source {
+#[allow(clippy::large_enum_variant, reason = "there is one for each source, behind an `Arc`")]
+pub enum MetricStore {
     /// Speaks Prometheus' query API.
     Prometheus(prometheus::Prometheus),
     /// Speaks Datadog's metrics APIs.
@@ -453,33 +454,33 @@ pub enum Source {
 
 /// Settings that do not work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("source `{account}`: {message}")]
+#[error("source `{name}`: {message}")]
 pub struct InvalidSource {
-    /// The account whose settings they are.
-    pub account: String,
+    /// The source whose settings they are.
+    pub name: String,
     /// What is wrong and what to do.
     pub message: String,
 }
 
-impl Source {
+impl MetricStore {
     /// Makes a store ready: reads its secrets and builds its client. Nothing is asked yet.
     ///
     /// # Errors
     /// [`InvalidSource`] for a bad URL, a secret that cannot be read, a CA file that is none.
-    pub fn open(account: &str, settings: &SourceSettings) -> Result<Self, InvalidSource> {
-        let invalid = |message: String| InvalidSource { account: account.to_owned(), message };
-        let source = match settings {
-            SourceSettings::Prometheus(settings) => prometheus::Prometheus::open(account, settings).map(Self::Prometheus).map_err(invalid),
-            SourceSettings::Datadog(settings) => datadog::Datadog::open(account, settings).map(Self::Datadog).map_err(invalid),
+    pub fn open(source: &str, settings: &SourceSettings) -> Result<Self, InvalidSource> {
+        let invalid = |message: String| InvalidSource { name: source.to_owned(), message };
+        let store = match settings {
+            SourceSettings::Prometheus(settings) => prometheus::Prometheus::open(source, settings).map(Self::Prometheus).map_err(invalid),
+            SourceSettings::Datadog(settings) => datadog::Datadog::open(source, settings).map(Self::Datadog).map_err(invalid),
             #[cfg(feature = "datasets")]
             SourceSettings::Dataset(settings) => dataset::Dataset::open(settings).map(Self::Dataset).map_err(invalid),
         }?;
-        if source.settle() > LONGEST_SETTLE {
+        if store.settle() > LONGEST_SETTLE {
             let message =
-                format!("settle: {} h are more than a day, by which every judgement would lie back", source.settle().as_secs() / 3600);
+                format!("settle: {} h are more than a day, by which every judgement would lie back", store.settle().as_secs() / 3600);
             return Err(invalid(message));
         }
-        Ok(source)
+        Ok(store)
     }
 
     /// The store's name, under which configs keep their queries for it.
@@ -497,8 +498,8 @@ impl Source {
     #[must_use]
     pub fn settle(&self) -> Duration {
         match self {
-            Self::Prometheus(source) => source.settle(),
-            Self::Datadog(source) => source.settle(),
+            Self::Prometheus(store) => store.settle(),
+            Self::Datadog(store) => store.settle(),
             // What is recorded is complete.
             #[cfg(feature = "datasets")]
             Self::Dataset(_) => Duration::ZERO,
@@ -509,75 +510,75 @@ impl Source {
     #[must_use]
     pub fn traffic(&self) -> Option<http::Traffic> {
         match self {
-            Self::Prometheus(source) => Some(source.traffic()),
-            Self::Datadog(source) => Some(source.traffic()),
+            Self::Prometheus(store) => Some(store.traffic()),
+            Self::Datadog(store) => Some(store.traffic()),
             #[cfg(feature = "datasets")]
             Self::Dataset(_) => None,
         }
     }
 }
 
-impl MetricSource for Source {
+impl StoreReader for MetricStore {
     fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
         match self {
-            Self::Prometheus(source) => source.resolve(template),
-            Self::Datadog(source) => source.resolve(template),
+            Self::Prometheus(store) => store.resolve(template),
+            Self::Datadog(store) => store.resolve(template),
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.resolve(template),
+            Self::Dataset(store) => store.resolve(template),
         }
     }
 
     fn advise(&self, query: &Query) -> Vec<Advice> {
         match self {
-            Self::Prometheus(source) => source.advise(query),
-            Self::Datadog(source) => source.advise(query),
+            Self::Prometheus(store) => store.advise(query),
+            Self::Datadog(store) => store.advise(query),
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.advise(query),
+            Self::Dataset(store) => store.advise(query),
         }
     }
 
     fn depends_on_range(&self, text: &str) -> bool {
         match self {
-            Self::Prometheus(source) => source.depends_on_range(text),
-            Self::Datadog(source) => source.depends_on_range(text),
+            Self::Prometheus(store) => store.depends_on_range(text),
+            Self::Datadog(store) => store.depends_on_range(text),
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.depends_on_range(text),
+            Self::Dataset(store) => store.depends_on_range(text),
         }
     }
 
     fn without_buckets(&self) -> Option<&'static str> {
         match self {
-            Self::Prometheus(source) => source.without_buckets(),
-            Self::Datadog(source) => source.without_buckets(),
+            Self::Prometheus(store) => store.without_buckets(),
+            Self::Datadog(store) => store.without_buckets(),
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.without_buckets(),
+            Self::Dataset(store) => store.without_buckets(),
         }
     }
 
     fn buckets(&self, query: &Query) -> Option<Buckets> {
         match self {
-            Self::Prometheus(source) => source.buckets(query),
-            Self::Datadog(source) => source.buckets(query),
+            Self::Prometheus(store) => store.buckets(query),
+            Self::Datadog(store) => store.buckets(query),
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.buckets(query),
+            Self::Dataset(store) => store.buckets(query),
         }
     }
 
     async fn fetch(&self, query: &Query, deadline: Instant) -> Result<Reply, SourceError> {
         match self {
-            Self::Prometheus(source) => source.fetch(query, deadline).await,
-            Self::Datadog(source) => source.fetch(query, deadline).await,
+            Self::Prometheus(store) => store.fetch(query, deadline).await,
+            Self::Datadog(store) => store.fetch(query, deadline).await,
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.fetch(query, deadline).await,
+            Self::Dataset(store) => store.fetch(query, deadline).await,
         }
     }
 
     async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
         match self {
-            Self::Prometheus(source) => source.metric_names(deadline).await,
-            Self::Datadog(source) => source.metric_names(deadline).await,
+            Self::Prometheus(store) => store.metric_names(deadline).await,
+            Self::Datadog(store) => store.metric_names(deadline).await,
             #[cfg(feature = "datasets")]
-            Self::Dataset(source) => source.metric_names(deadline).await,
+            Self::Dataset(store) => store.metric_names(deadline).await,
         }
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haldane::analysis::{Accounts, Analyst, Limits, Request, Scorecard};
+use haldane::analysis::{Analyst, Limits, Request, Scorecard};
 use haldane::source::cache::ReplyCache;
+use haldane::source::sources::Sources;
 use haldane_judges::scorecard::{Action, MetricResult, Reason, Remedy, Status, Verdict};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -95,7 +96,7 @@ impl Store {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = json!({ "kind": "prometheus", "url": self.server.uri(), "settle": settle });
         let settings = BTreeMap::from([("main".to_owned(), serde_json::from_value(settings).unwrap())]);
-        Analyst::new(Accounts::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
+        Analyst::new(Sources::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
     }
 
     async fn judge(&self, request: &Value) -> Scorecard {

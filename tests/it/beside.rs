@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use haldane::analysis::{Accounts, AlsoRead, Analyst, Limits, Request, Scorecard};
+use haldane::analysis::{AlsoRead, Analyst, Limits, Request, Scorecard};
+use haldane::source::sources::Sources;
 use haldane_judges::evidence::Arm as ArmName;
 use haldane_judges::scorecard::Status;
 use serde_json::{Value, json};
@@ -247,7 +248,7 @@ async fn earlier_days_and_bounds_may_come_with_the_samples() {
             "bucket_bounds": [90, 110]
         } });
         let request: Request = serde_json::from_value(body).unwrap();
-        judged(&Analyst::new(Accounts::default(), Limits::default()), &request).await
+        judged(&Analyst::new(Sources::default(), Limits::default()), &request).await
     };
     let (with, without) = (card("auto").await, card("off").await);
     assert_eq!(lengths(&samples(&with)), [(1, Some(140), Some(140)), (7, None, Some(20))]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use haldane::source::datadog::{ApiVersion, Datadog, DatadogSettings};
 use haldane::source::http::{ConnectionSettings, SecretSettings};
-use haldane::source::{MetricSource as _, Query, Reply, Source, SourceError, SourceSettings, Window};
+use haldane::source::{MetricStore, Query, Reply, SourceError, SourceSettings, StoreReader as _, Window};
 use haldane_judges::config::Period;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -563,7 +563,7 @@ fn settings_are_read_strictly_and_a_site_that_is_none_is_refused_with_the_neares
         document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value::<SourceSettings>(document).map_err(|error| error.to_string())
     };
-    let open = |more: Value| read(more).and_then(|settings| Source::open("main", &settings).map_err(|error| error.to_string()));
+    let open = |more: Value| read(more).and_then(|settings| MetricStore::open("main", &settings).map_err(|error| error.to_string()));
     for site in ["datadoghq.com", "datadoghq.eu", "us3.datadoghq.com", "us5.datadoghq.com", "ap1.datadoghq.com", "ddog-gov.com"] {
         assert_eq!(open(json!({ "site": site })).unwrap().kind(), "datadog");
     }

@@ -8,8 +8,8 @@ use haldane::settings::{ServeArgs, Settings};
 fn the_example_settings_start_a_service() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/haldane.yaml");
     let settings = Settings::load(ServeArgs { settings: Some(file), ..ServeArgs::default() }).expect("settings that can be used");
-    let accounts = settings.open_accounts().expect("metric stores that can be opened");
-    let names: Vec<&str> = accounts.iter().map(|account| account.name.as_str()).collect();
+    let sources = settings.open_sources().expect("metric stores that can be opened");
+    let names: Vec<&str> = sources.iter().map(|source| source.name()).collect();
     assert_eq!(names, ["main"]);
 }
 
@@ -37,5 +37,5 @@ fn the_example_settings_hold_with_every_line_in_use() {
     std::fs::write(&file, elsewhere).expect("the settings");
     let settings = Settings::load(ServeArgs { settings: Some(file), ..ServeArgs::default() }).expect("settings that can be used");
     assert!(!settings.id_key_is_random);
-    settings.open_accounts().expect("metric stores that can be opened");
+    settings.open_sources().expect("metric stores that can be opened");
 }

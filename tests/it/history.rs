@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haldane::analysis::{Accounts, Analyst, Limits, Request, Scorecard};
+use haldane::analysis::{Analyst, Limits, Request, Scorecard};
 use haldane::source::cache::ReplyCache;
+use haldane::source::sources::Sources;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use serde_json::{Value, json};
@@ -113,7 +114,7 @@ impl Store {
         let mut settings = json!({ "kind": "prometheus", "url": self.server.uri() });
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = BTreeMap::from([("main".to_owned(), serde_json::from_value(settings).unwrap())]);
-        Analyst::new(Accounts::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
+        Analyst::new(Sources::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -418,7 +419,7 @@ async fn history_may_come_with_the_samples() {
         let arms: serde_json::Map<String, Value> = arms.into_iter().filter_map(|name| Some((name.to_owned(), arm(name)?))).collect();
         body["samples"] = json!({ "m": arms });
         let request: Request = serde_json::from_value(body).unwrap();
-        judged(&Analyst::new(Accounts::default(), Limits::default()), &request).await
+        judged(&Analyst::new(Sources::default(), Limits::default()), &request).await
     };
     let without = card(json!({})).await;
     assert_eq!((only(&without).status, without.judgement.verdict), (Status::Regressed, Verdict::Fail));

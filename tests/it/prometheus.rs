@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use haldane::source::cache::{CachedSource, ReplyCache};
+use haldane::source::cache::{ReplyCache, Source};
 use haldane::source::http::{BasicSettings, ConnectionSettings, HeaderSettings, SecretSettings};
 use haldane::source::prometheus::{Prometheus, PrometheusSettings};
-use haldane::source::{MetricSource as _, Query, Reply, Source, SourceError, SourceSettings, Window};
+use haldane::source::{MetricStore, Query, Reply, SourceError, SourceSettings, StoreReader as _, Window};
 use haldane_judges::config::Period;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -370,7 +370,7 @@ async fn parameters_of_the_settings_go_with_every_query_by_either_method() {
         [("query", "leave it out"), ("start", ""), ("end", ""), ("step", ""), ("time", ""), ("timeout", "own setting"), ("", "no name")]
     {
         let settings = read(serde_json::json!({ name: "1" })).unwrap();
-        let error = Source::open("main", &settings).unwrap_err().to_string();
+        let error = MetricStore::open("main", &settings).unwrap_err().to_string();
         assert!(error.contains("`main`: params: ") && error.contains(hint) && error.contains(name), "{error}");
     }
     let error = read(serde_json::json!({ "dedup": ["true"] })).unwrap_err();
@@ -610,10 +610,10 @@ async fn an_account_opened_from_settings_is_cached_and_bounded() {
         "max_concurrent": 1,
     }))
     .unwrap();
-    let source = Source::open("main", &settings).unwrap();
+    let source = MetricStore::open("main", &settings).unwrap();
     assert_eq!(source.kind(), "prometheus");
     let cache = ReplyCache::default();
-    let source = CachedSource::new("main".to_owned(), source, &cache);
+    let source = Source::new("main", source, &cache);
     let other = Query { text: "down".to_owned(), window: WINDOW, buckets: false };
     let replies = futures::future::join_all([&query(), &other, &query(), &other].map(|query| source.fetch(query, soon()))).await;
     for reply in replies {
@@ -640,9 +640,9 @@ fn settings_that_are_wrong_are_refused_by_account_and_field() {
     tenants.tenant = Some("a".to_owned());
     tenants.headers = BTreeMap::from([("x-scope-orgid".to_owned(), HeaderSettings::Value("b".to_owned()))]);
     tenants.max_concurrent = NonZeroU32::new(4);
-    let error = Source::open("main", &SourceSettings::Prometheus(tenants)).unwrap_err();
+    let error = MetricStore::open("main", &SourceSettings::Prometheus(tenants)).unwrap_err();
     assert!(error.to_string().starts_with("source `main`: tenant"), "{error}");
     let absent = PrometheusSettings { bearer_token: Some(SecretSettings::File(PathBuf::from("/no/such/token"))), ..settings("http://a") };
-    let error = Source::open("main", &SourceSettings::Prometheus(absent)).unwrap_err();
+    let error = MetricStore::open("main", &SourceSettings::Prometheus(absent)).unwrap_err();
     assert!(error.to_string().contains("/no/such/token"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use haldane::analysis::Scorecard;
-use haldane::source::{MetricSource, Query, Source, Template, Window};
+use haldane::source::{MetricStore, Query, StoreReader, Template, Window};
 use haldane_judges::Verdict;
 use haldane_judges::catalog::SHIPPED;
 use haldane_judges::config::MetricQuery;
@@ -461,7 +461,7 @@ async fn a_real_prometheus_understands_every_shipped_query() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let prometheus = prometheus();
     let settings = serde_json::from_value(json!({ "kind": "prometheus", "url": prometheus.url() })).expect("settings");
-    let source = Source::open("prometheus", &settings).expect("a source");
+    let source = MetricStore::open("prometheus", &settings).expect("a source");
     assert!(!SHIPPED.is_empty());
     for shipped in SHIPPED {
         let config = haldane_judges::catalog::shipped(shipped.name).expect("a config");
@@ -535,7 +535,7 @@ async fn the_first_value_of_a_counter_is_events_too() {
     ]));
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = serde_json::from_value(json!({ "kind": "prometheus", "url": prometheus.url() })).expect("settings");
-    let source = Source::open("prometheus", &settings).expect("a source");
+    let source = MetricStore::open("prometheus", &settings).expect("a source");
     let config = shipped_error_ratio();
     let MetricQuery::Counts(queries) = &config.metrics[0].queries["prometheus"] else { panic!("counts") };
     let time = |minute: usize| START + 60 * minute as i64;

@@ -308,7 +308,10 @@ const RULES: &[Rule] = &[
                 any_of(source, &["object_store"])
             }
         },
-        broken_by: &[("src/kayenta/archive.rs", "use object_store::ObjectStore;"), ("src/archive/mod.rs", "use crate::analysis::Scorecard;")],
+        broken_by: &[
+            ("src/kayenta/archive.rs", "use object_store::ObjectStore;"),
+            ("src/archive/mod.rs", "use crate::analysis::Scorecard;"),
+        ],
         kept_by: &[("src/archive/mod.rs", "use object_store::path::Path;"), ("src/api/state.rs", "use crate::archive::Archive;")],
     },
     Rule {

@@ -1,6 +1,6 @@
 //! The end of a window that is too young: points that may still come, or change.
 //!
-//! A store is said to settle so long after a point's time (`settle` of the account). What is missing before that is late or gone, nobody
+//! A store is said to settle so long after a point's time (`settle` of the source). What is missing before that is late or gone, nobody
 //! can tell which. So both arms end before the first such place where either has nothing: it counts neither as a gap nor as silence. What is
 //! there is judged, with a warning that it may change. Where that would leave out more than a fifth of the window, the metric is not judged:
 //! an arm that died so recently must not pass.
@@ -110,7 +110,7 @@ fn cut(arm: &mut ArmPoints, n: usize) {
 }
 
 /// What a scorecard says of a window with a young end, as it was read at `now`. `left_out` names the metrics of which points were.
-pub(in crate::analysis) fn warning(window: Window, settle_seconds: i64, now: i64, account: &str, left_out: &[&str]) -> Option<String> {
+pub(in crate::analysis) fn warning(window: Window, settle_seconds: i64, now: i64, source: &str, left_out: &[&str]) -> Option<String> {
     const SHOWN: usize = 5;
     let young = young_points(window, settle_seconds, now);
     if young == 0 {
@@ -137,7 +137,7 @@ pub(in crate::analysis) fn warning(window: Window, settle_seconds: i64, now: i64
         }
     };
     Some(format!(
-        "the tail is young: the window {ended}, and samples of `{account}` may arrive for {}, so that {points} may still come or change{cut}; \
+        "the tail is young: the window {ended}, and samples of `{source}` may arrive for {}, so that {points} may still come or change{cut}; \
          ask again after {} for a settled answer",
         spoken(settle_seconds),
         clock(window.end.saturating_add(settle_seconds))

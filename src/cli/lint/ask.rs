@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::Args;
 use super::finding::Finding;
-use crate::analysis::{Account, Progress};
+use crate::analysis::Progress;
 use crate::cli::progress::Waiting;
 use crate::report::format::clean;
-use crate::source::cache::CachedSource;
+use crate::source::cache::Source;
 use crate::source::{Advice, Query, Reply, SourceError, Template, Window};
 
 /// Queries in flight at a time.
@@ -85,11 +85,11 @@ impl Asked<'_> {
 pub(super) async fn ask<'a>(
     args: &Args,
     config: &'a CheckedConfig,
-    account: &Account,
+    source: &Source,
     window: Window,
     findings: &mut Vec<Finding>,
 ) -> Vec<Asked<'a>> {
-    let kind = account.source.kind();
+    let kind = source.kind();
     let mut wanted = Vec::new();
     if let Some(population) = &config.population {
         match population.queries.get(kind) {
@@ -113,12 +113,12 @@ pub(super) async fn ask<'a>(
             }
         }
     }
-    let waiting = Waiting::start(format!("trying the queries on `{}`", clean(&account.name)));
+    let waiting = Waiting::start(format!("trying the queries on `{}`", clean(&source.name())));
     let total = wanted.len() * 2;
     let of_both = wanted.into_iter().flat_map(|wanted| [(Arm::Baseline, wanted.clone()), (Arm::Canary, wanted)]);
     let asked = of_both.map(|(arm, (metric, role, pointer, template))| async move {
         let began = Instant::now();
-        let (text, outcome, mut advice) = try_one(args, config, &account.source, window, arm, role, template).await;
+        let (text, outcome, mut advice) = try_one(args, config, &source, window, arm, role, template).await;
         if let Some(metric) = metric.and_then(|i| config.metrics.get(i)) {
             advice.retain(|advice| advice.concerns(metric) && (role != Role::Denominator || advice.concerns_totals()));
         }
@@ -136,7 +136,7 @@ pub(super) async fn ask<'a>(
 async fn try_one(
     args: &Args,
     config: &CheckedConfig,
-    source: &CachedSource,
+    source: &Source,
     window: Window,
     arm: Arm,
     role: Role,
@@ -165,7 +165,7 @@ async fn try_one(
 }
 
 /// Compares the words of queries that found nothing with the names that the store has, where it tells them.
-pub(super) async fn look_up_names(source: &CachedSource, asked: &mut [Asked<'_>]) {
+pub(super) async fn look_up_names(source: &Source, asked: &mut [Asked<'_>]) {
     if !asked.iter().any(Asked::is_empty) {
         return;
     }

@@ -14,9 +14,10 @@ use serde::Serialize;
 use super::judge::variable;
 use super::store::{self, StoreArgs};
 use super::{Failure, Outcome, output};
-use crate::analysis::{Account, Limits};
+use crate::analysis::Limits;
 use crate::report::format::{clean, seconds};
 use crate::source::Window;
+use crate::source::cache::Source;
 use finding::{Finding, Severity, merged};
 use inspect::{Inspection, MetricReport};
 
@@ -101,7 +102,7 @@ struct FileReport {
 /// What a store answered.
 #[derive(Debug, Serialize)]
 struct Tried {
-    account: String,
+    source: String,
     /// Kind of the store, such as `prometheus`.
     store: &'static str,
     window: Window,
@@ -120,15 +121,15 @@ struct Tried {
 /// # Errors
 /// [`Failure`] when a metric store is asked for that cannot be used, or none of its queries reached it.
 pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
-    let accounts = if args.store.is_given() { Some(store::open(&args.store)?.0) } else { None };
-    let account = accounts.as_ref().map(|accounts| accounts.choose(args.store.source.as_deref()));
-    let account = account.transpose().map_err(|error| Failure::usage(error.to_string()))?;
-    if account.is_some() && (args.baseline.is_none() || args.canary.is_none()) {
+    let sources = if args.store.is_given() { Some(store::open(&args.store)?.0) } else { None };
+    let source = sources.as_ref().map(|sources| sources.choose(args.store.source.as_deref()));
+    let source = source.transpose().map_err(|error| Failure::usage(error.to_string()))?;
+    if source.is_some() && (args.baseline.is_none() || args.canary.is_none()) {
         return Err(Failure::usage("give --baseline and --canary, so that the queries can be tried for both arms"));
     }
     let mut files = Vec::new();
     for file in &args.files {
-        files.push(check(&args, file, account).await?);
+        files.push(check(&args, file, source).await?);
     }
     let count = |severity| files.iter().flat_map(|file| &file.findings).filter(|finding| finding.severity == severity).count();
     let report = Report { errors: count(Severity::Error), warnings: count(Severity::Warning), files };
@@ -144,7 +145,7 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
     Ok(if report.errors > 0 || (args.strict && report.warnings > 0) { Outcome::Usage } else { Outcome::Done })
 }
 
-async fn check(args: &Args, file: &Path, account: Option<&Account>) -> Result<FileReport, Failure> {
+async fn check(args: &Args, file: &Path, source: Option<&Source>) -> Result<FileReport, Failure> {
     let shown = clean(&file.display().to_string());
     let text = std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read `{shown}`: {error}")))?;
     let (mut findings, mut tried) = (Vec::new(), None);
@@ -157,9 +158,9 @@ async fn check(args: &Args, file: &Path, account: Option<&Account>) -> Result<Fi
             }
         }
         Ok(config) => {
-            config::examine(&config, account.map(|account| account.source.kind()), &mut findings);
-            if let Some(account) = account {
-                tried = try_queries(args, &config, account, &mut findings).await;
+            config::examine(&config, source.map(|source| source.kind()), &mut findings);
+            if let Some(source) = source {
+                tried = try_queries(args, &config, source, &mut findings).await;
             }
         }
     }
@@ -169,8 +170,8 @@ async fn check(args: &Args, file: &Path, account: Option<&Account>) -> Result<Fi
 }
 
 /// Asks the store every query for both arms, and looks at what came back.
-async fn try_queries(args: &Args, config: &CheckedConfig, account: &Account, findings: &mut Vec<Finding>) -> Option<Tried> {
-    let settle = account.source.settle();
+async fn try_queries(args: &Args, config: &CheckedConfig, source: &Source, findings: &mut Vec<Finding>) -> Option<Tried> {
+    let settle = source.settle();
     let now = Timestamp::now().as_second();
     let window = match window(config, args.last, args.end.map(Timestamp::as_second), now, settle) {
         Ok(window) => window,
@@ -181,13 +182,23 @@ async fn try_queries(args: &Args, config: &CheckedConfig, account: &Account, fin
     };
     findings.extend(young(window, now, settle));
     let (baseline, canary) = (args.baseline.clone().unwrap_or_default(), args.canary.clone().unwrap_or_default());
-    let mut asked = ask::ask(args, config, account, window, findings).await;
-    ask::look_up_names(&account.source, &mut asked).await;
+    let mut asked = ask::ask(args, config, source, window, findings).await;
+    ask::look_up_names(source, &mut asked).await;
     let inspection = Inspection { config, window, settle, ends_now: args.end.is_none(), scopes: (&baseline, &canary) };
     let metrics = inspection.all(&asked, findings);
     let (queries, unreachable) = (asked.len(), asked.iter().filter(|one| one.is_unreachable()).count());
-    let (account, store) = (account.name.clone(), account.source.kind());
-    Some(Tried { account, store, window, settle_seconds: settle.as_secs(), baseline, canary, queries, unreachable, metrics })
+    let (source, store) = (source.name(), source.kind());
+    Some(Tried {
+        source: source.to_owned(),
+        store,
+        window,
+        settle_seconds: settle.as_secs(),
+        baseline,
+        canary,
+        queries,
+        unreachable,
+        metrics,
+    })
 }
 
 /// The window on the step's grid that ends at `end`, or where the samples of `now` have settled.

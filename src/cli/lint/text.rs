@@ -117,11 +117,11 @@ impl Page {
             |second: i64, pattern: &str| Timestamp::from_second(second).map(|time| time.strftime(pattern).to_string()).unwrap_or_default();
         let (from, to) = (time(window.start, "%Y-%m-%d %H:%M:%S"), time(window.end, "%H:%M:%S"));
         let step = seconds(u64::from(window.step_seconds));
-        let (account, baseline, canary) = (clean(&tried.account), clean(&tried.baseline), clean(&tried.canary));
+        let (source, baseline, canary) = (clean(&tried.source), clean(&tried.baseline), clean(&tried.canary));
         self.line("");
-        let kind = if account == tried.store { String::new() } else { format!(" ({})", tried.store) };
+        let kind = if source == tried.store { String::new() } else { format!(" ({})", tried.store) };
         self.wrapped("  ", &format!("{} points {step} apart, {from} to {to} UTC", window.len()));
-        self.wrapped("  ", &format!("baseline `{baseline}` and canary `{canary}`, from `{account}`{kind}"));
+        self.wrapped("  ", &format!("baseline `{baseline}` and canary `{canary}`, from `{source}`{kind}"));
         for metric in drawn {
             let notes = notes.iter().filter(|note| note.metric.as_deref() == Some(metric.name.as_str())).copied().collect::<Vec<_>>();
             self.picture(metric, window.step_seconds, &notes);
@@ -440,7 +440,7 @@ mod tests {
         let metric =
             MetricReport { name: name.to_owned(), unit: None, direction: Direction::Increase, baseline, canary, buckets: None, written };
         let tried = Tried {
-            account: name.to_owned(),
+            source: name.to_owned(),
             store: "any",
             window,
             settle_seconds: 60,

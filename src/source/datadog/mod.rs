@@ -22,7 +22,7 @@ use super::cache::DEFAULT_SETTLE;
 use super::http::{
     Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic, escaped,
 };
-use super::{Advice, MAX_SERIES, MAX_VALUES, MetricSource, Query, Reply, SourceError, Template, Window};
+use super::{Advice, MAX_SERIES, MAX_VALUES, Query, Reply, SourceError, StoreReader, Template, Window};
 
 mod advice;
 mod batch;
@@ -217,7 +217,7 @@ fn checked_site(site: &str) -> Result<&'static str, String> {
     ))
 }
 
-impl MetricSource for Datadog {
+impl StoreReader for Datadog {
     fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
         template::render(template)
     }

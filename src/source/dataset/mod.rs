@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::http::escaped;
 use super::variables::{Piece, Pieces, Value, look_up};
-use super::{Advice, MetricSource, Query, Reply, SourceError, Template};
+use super::{Advice, Query, Reply, SourceError, StoreReader, Template};
 
 mod wire;
 
@@ -163,7 +163,7 @@ fn refuse_urls(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-impl MetricSource for Dataset {
+impl StoreReader for Dataset {
     /// The text is a metric's name with variables; the scope and the location become part of the query.
     fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
         let mut metric = String::new();

@@ -20,7 +20,7 @@ use super::http::{
     BasicSettings, Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic,
     escaped,
 };
-use super::{Advice, Buckets, MAX_SERIES, MetricSource, Query, Reply, SourceError, Template};
+use super::{Advice, Buckets, MAX_SERIES, Query, Reply, SourceError, StoreReader, Template};
 
 mod advice;
 mod buckets;
@@ -249,7 +249,7 @@ fn checked_parameters(params: &BTreeMap<String, ParameterSettings>) -> Result<Ve
     Ok(params.iter().map(|(name, value)| (name.clone(), value.to_string())).collect())
 }
 
-impl MetricSource for Prometheus {
+impl StoreReader for Prometheus {
     fn resolve(&self, template: &Template<'_>) -> Result<String, SourceError> {
         template::render(template)
     }

@@ -342,7 +342,7 @@ async fn every_item_of_the_lists_has_what_orca_demands() {
     }
 
     #[derive(Deserialize)]
-    struct Account {
+    struct Source {
         name: String,
         #[serde(rename = "type")]
         kind: String,
@@ -381,7 +381,7 @@ async fn every_item_of_the_lists_has_what_orca_demands() {
 
     let accounts = service.found("/credentials").await;
     assert_eq!(no_null(&accounts), Ok(()));
-    let accounts: Vec<Account> = serde_json::from_value(accounts).unwrap();
+    let accounts: Vec<Source> = serde_json::from_value(accounts).unwrap();
     let accounts: Vec<_> = accounts.iter().map(|one| (one.name.as_str(), one.kind.as_str())).collect();
     assert_eq!(accounts, [("prom-main", "prometheus"), ("haldane", "memory")]);
 }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Once;
 use std::time::Duration;
 
+use haldane::archive::Archive;
 use haldane::cli::serve::{assemble, bind_and_serve};
 use haldane::settings::Settings;
-use haldane::archive::Store;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -40,7 +40,7 @@ impl Service {
 
     /// The same with a store of documents in memory.
     pub(super) async fn with_store() -> Self {
-        Self::with(Settings { store: Some(Store::open("memory:").unwrap()), ..Settings::default() }).await
+        Self::with(Settings { store: Some(Archive::open("memory:").unwrap()), ..Settings::default() }).await
     }
 
     /// One with these settings that asks a played metric store.

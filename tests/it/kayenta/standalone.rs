@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use haldane::judgements::id::IdKey;
 use haldane::cli::serve::assemble_with_clock;
+use haldane::judgements::id::IdKey;
 use haldane::settings::Settings;
 use jiff::Timestamp;
 use reqwest::Client;
@@ -126,7 +126,7 @@ impl Replica {
         Self::with_archive(store, clock, None).await
     }
 
-    async fn with_archive(store: &str, clock: Option<&Clock>, archive: Option<haldane::archive::Store>) -> Self {
+    async fn with_archive(store: &str, clock: Option<&Clock>, archive: Option<haldane::archive::Archive>) -> Self {
         let source = serde_json::from_value(json!({ "kind": "prometheus", "url": store })).expect("settings of a store");
         let settings = Settings {
             sources: [("prometheus".to_owned(), source)].into(),
@@ -716,7 +716,7 @@ async fn with_a_store_an_analysis_is_judged_once_whoever_is_asked() {
     let clock = Clock::at_creation();
     let metrics = Store::play(&clock, healthy).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let archive = haldane::archive::Store::open(&format!("file://{}", folder.path().display())).expect("a store");
+    let archive = haldane::archive::Archive::open(&format!("file://{}", folder.path().display())).expect("a store");
     let mut replicas = Vec::new();
     for _ in 0..2 {
         replicas.push(Replica::with_archive(&metrics.local.url(), Some(&clock), Some(archive.clone())).await);

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use haldane::archive::Archive;
 use haldane::settings::Settings;
-use haldane::archive::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
 use wiremock::matchers::path_regex;
@@ -13,7 +13,7 @@ use super::service::{KAYENTAS, Service, judging, metric, points, refusal, reply,
 
 fn over(folder: &tempfile::TempDir) -> Settings {
     let url = format!("file://{}", folder.path().display());
-    Settings { store: Some(Store::open(&url).unwrap()), ..Settings::default() }
+    Settings { store: Some(Archive::open(&url).unwrap()), ..Settings::default() }
 }
 
 async fn native(service: &Service, body: &Value) -> String {

@@ -162,7 +162,7 @@ impl Broken {
 }
 
 #[derive(Default)]
-struct Account {
+struct Source {
     broken: Option<Arc<Broken>>,
     /// Replies that were broken.
     befallen: usize,
@@ -174,7 +174,7 @@ struct Shared {
     store: Store,
     /// A text in all queries that are broken, and in no other.
     marker: &'static str,
-    accounts: Mutex<BTreeMap<String, Account>>,
+    accounts: Mutex<BTreeMap<String, Source>>,
     under_way: AtomicUsize,
     most: AtomicUsize,
     /// Good replies to each account.
