@@ -62,13 +62,12 @@ impl Edge {
             standing = self.standing(&decoded, payload).await?;
         }
         match (&standing.progress, &standing.prepared) {
-            (Progress::Ended(Run { ending: Ok(scorecard), .. }), Some(_))
-                if scorecard.data.metrics.iter().any(|metric| metric.samples.is_none() && metric.statistics.is_some()) =>
-            {
-                Err(Refused::not_found("the series of this execution were too many to be kept; its result was"))
-            }
             (Progress::Ended(Run { ending: Ok(scorecard), .. }), Some(prepared)) => {
-                Ok(of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard))
+                let scorecard = Scorecard::clone(scorecard).with_samples();
+                if scorecard.data.metrics.iter().any(|metric| metric.samples.is_none() && metric.statistics.is_some()) {
+                    return Err(Refused::not_found("the series of this execution were too many to be kept; its result was"));
+                }
+                Ok(of_scorecard(prepared, &named(&decoded.identity, &scorecard), &scorecard))
             }
             (Progress::Running { .. }, _) => Err(Refused::unavailable("the execution has not ended yet; ask again in a few seconds")),
             _ => Err(Refused::not_found("the execution gave no result, so that there are no metric set pairs")),
@@ -102,15 +101,7 @@ pub(super) fn of_scorecard(prepared: &Prepared, named: &[Named], scorecard: &Sco
 }
 
 fn values(arm: Option<&ArmSamples>) -> Vec<Value> {
-    let shown = |value: &Option<f64>| number(value.unwrap_or(f64::NAN));
-    match arm {
-        None => Vec::new(),
-        Some(ArmSamples::Values(values)) => values.iter().map(shown).collect(),
-        Some(ArmSamples::Counts { events, totals }) => {
-            events.iter().zip(totals).map(|(event, total)| number(event.unwrap_or(f64::NAN) / total.unwrap_or(f64::NAN))).collect()
-        }
-        Some(ArmSamples::Buckets(samples)) => samples.medians().iter().map(shown).collect(),
-    }
+    arm.map(ArmSamples::numbers).unwrap_or_default().iter().map(|value| number(value.unwrap_or(f64::NAN))).collect()
 }
 
 fn scope(window: Option<Window>) -> Value {

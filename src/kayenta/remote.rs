@@ -15,7 +15,7 @@ use super::result::{self, Named};
 use super::score::Thresholds;
 use super::state::{Edge, SharedEdge};
 use super::wire::read_number;
-use crate::analysis::{InlineArm, InlineSamples, Request, Scope, name_of_series};
+use crate::analysis::{ArmSamples, MetricSamples, Request, Scope, name_of_series};
 use crate::source::Window;
 
 /// Distance between points where a pair does not say it, in seconds.
@@ -161,10 +161,10 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[Pair]) -> Result<(Re
             metric.name = name_of_series(&pair.name, &pair.tags, &taken);
         }
         taken.insert(metric.name.clone());
-        let arm = |arm: &Arm| InlineArm::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
+        let arm = |arm: &Arm| ArmSamples::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
         samples.insert(
             metric.name.clone(),
-            InlineSamples {
+            MetricSamples {
                 baseline: arm(&pair.control),
                 canary: arm(&pair.experiment),
                 baseline_history: None,
