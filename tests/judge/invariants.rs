@@ -898,6 +898,25 @@ fn hostile_arm(draw: &mut Draw, n: usize, counts: bool) -> ArmPoints {
     ArmPoints::from_instances((0..many).map(|i| pod(i, draw)).collect()).with_history(history)
 }
 
+/// A canary of hostile points of every kind.
+pub(crate) fn hostile_canary(draw: &mut Draw) -> Canary {
+    let n = any_length(draw).min(60);
+    let many = draw.whole(1, 3);
+    let metrics: Vec<Metric> = (0..many)
+        .map(|i| {
+            let of = any_metric(draw, 5).named(&format!("m{i}"));
+            let counts = of.is_counts() != draw.chance(0.05);
+            if of.is_distribution() && !draw.chance(0.05) {
+                let (baseline, canary) = (hostile_buckets(draw, n), hostile_buckets(draw, n));
+                return Metric { baseline, canary, ..of };
+            }
+            let (baseline, canary) = (hostile_arm(draw, n, counts), hostile_arm(draw, n, counts));
+            Metric { baseline, canary, ..of }
+        })
+        .collect();
+    Canary { looks: draw.chance(0.3).then(|| any_plan(draw)), ..Canary::of(metrics) }
+}
+
 /// Why a judgement is not fit to be shown, if it is not.
 fn unfit(judgement: &Judgement) -> Option<String> {
     let text = serde_json::to_string(judgement).unwrap();
@@ -922,25 +941,11 @@ fn unfit(judgement: &Judgement) -> Option<String> {
 #[test]
 fn whatever_the_points_are_the_judgement_is_finite_says_something_and_is_the_same_each_time() {
     hold("hostile points", 600, 0.0, |draw| {
-        let n = any_length(draw).min(60);
-        let many = draw.whole(1, 3);
-        let metrics: Vec<Metric> = (0..many)
-            .map(|i| {
-                let of = any_metric(draw, 5).named(&format!("m{i}"));
-                let counts = of.is_counts() != draw.chance(0.05);
-                if of.is_distribution() && !draw.chance(0.05) {
-                    let (baseline, canary) = (hostile_buckets(draw, n), hostile_buckets(draw, n));
-                    return Metric { baseline, canary, ..of };
-                }
-                let (baseline, canary) = (hostile_arm(draw, n, counts), hostile_arm(draw, n, counts));
-                Metric { baseline, canary, ..of }
-            })
-            .collect();
-        let canary = Canary { looks: draw.chance(0.3).then(|| any_plan(draw)), ..Canary::of(metrics) };
+        let canary = hostile_canary(draw);
         let (first, second) = (canary.judged(), canary.judged());
         show("judged", &canary);
         let unfit = unfit(&first).or_else(|| (first != second).then(|| "differs from one time to the next".to_owned()));
-        expect(unfit.is_none(), "unfit", || format!("n {n}: {}", unfit.clone().unwrap_or_default()))
+        expect(unfit.is_none(), "unfit", || unfit.clone().unwrap_or_default())
     });
 }
 

@@ -5,6 +5,7 @@
 mod aca;
 mod agreement;
 mod config;
+mod digests;
 mod families;
 mod guards;
 mod invariants;
