@@ -100,9 +100,12 @@ struct Day {
 const DAYS: [u32; 2] = [1, 7];
 
 impl Past {
-    /// The past of a metric read as values; `turn` is applied to each.
-    pub(super) fn of(cleaned: &Cleaned, step_seconds: f64, turn: impl Fn(f64) -> f64) -> Self {
-        let turned = |values: Vec<f64>| values.into_iter().map(&turn).collect::<Vec<f64>>();
+    /// The past of a metric read as values, mirrored at a bound where there is one.
+    pub(super) fn of(cleaned: &Cleaned, step_seconds: f64, mirror: Option<f64>) -> Self {
+        let turned = |values: Vec<f64>| match mirror {
+            Some(bound) => values.into_iter().map(|v| bound - v).collect(),
+            None => values,
+        };
         let (baseline, canary) = (turned(cleaned.baseline.history_values()), turned(cleaned.canary.history_values()));
         let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
         let per_day = (86_400.0 / step_seconds).round();

@@ -55,7 +55,7 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     if result.status == Status::Regressed || subject.metric.kind == Kind::Events {
         return None;
     }
-    let k = view(subject.baseline.len().max(subject.canary.len()))?;
+    let k = view(subject.longest())?;
     if subject.cleaned.is_distribution() {
         of_buckets(subject, k)
     } else if subject.cleaned.is_counted() {

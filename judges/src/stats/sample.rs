@@ -90,6 +90,12 @@ impl Sample {
         self.min() == self.max()
     }
 
+    /// The sample of what is left of each observation to a bound.
+    #[must_use]
+    pub fn mirrored(&self, bound: f64) -> Self {
+        Self(self.0.iter().rev().map(|v| bound - v + 0.0).collect())
+    }
+
     /// The sample with every observation negated.
     #[must_use]
     pub fn negated(&self) -> Self {

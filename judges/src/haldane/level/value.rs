@@ -386,8 +386,7 @@ fn in_one_bucket(subject: &Subject<'_>) -> bool {
 /// That bucket, as it is bounded.
 fn bucket(subject: &Subject<'_>) -> Option<(f64, f64)> {
     let bounds = [&subject.cleaned.baseline.bounds, &subject.cleaned.canary.bounds].into_iter().find(|bounds| !bounds.is_empty())?;
-    let median = |values: Vec<f64>| Sample::of_present(&values).map(|sample| sample.median());
-    let (b, c) = (median(subject.cleaned.baseline.values()).ok()?, median(subject.cleaned.canary.values()).ok()?);
+    let [Some(b), Some(c)] = subject.medians else { return None };
     let place = |v: f64| bounds.partition_point(|bound| *bound < v);
     let at = place(b);
     (at == place(c) && at < bounds.len()).then(|| (if at > 0 { bounds[at - 1] } else { 0.0 }, bounds[at]))
@@ -590,7 +589,7 @@ fn numbers(subject: &Subject<'_>, m: &Measured) -> Numbers {
 
 fn paired(subject: &Subject<'_>, sign: f64) -> Option<Paired> {
     let both = |(b, c): &(&f64, &f64)| b.is_finite() && c.is_finite();
-    let pairs = subject.baseline.iter().zip(&subject.canary).filter(both);
+    let pairs = subject.baseline.iter().zip(subject.canary.iter()).filter(both);
     let (b, c): (Vec<f64>, Vec<f64>) = pairs.map(|(b, c)| (sign * b, sign * c)).unzip();
     let test = paired_rank_test(&c, &b).ok()?;
     Some(Paired { pairs: b.len(), effective: test.effective, p: test.p })
