@@ -59,15 +59,16 @@ impl<'a> Judging<'a> {
             let live = quality::live_metrics(config, &cleaned);
             (cleaned, live)
         };
+        let count = |live: &[bool]| live.iter().filter(|live| **live).count();
         let rule = match name {
             JudgeName::HaldaneV1 => {
                 let (cleaned, live) = cleaned();
-                let judge = Judge::of(config, evidence, live, &cleaned);
-                Rule::Haldane { cleaned, live, judge }
+                let judge = Judge::of(config, evidence, &live, &cleaned);
+                Rule::Haldane { cleaned, live: count(&live), judge }
             }
             JudgeName::ThresholdV1 => {
                 let (cleaned, live) = cleaned();
-                Rule::Threshold { cleaned, live }
+                Rule::Threshold { cleaned, live: count(&live) }
             }
             JudgeName::NetflixAca => Rule::Aca,
         };

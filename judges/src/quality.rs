@@ -179,19 +179,10 @@ fn split(evidence: &Evidence) -> Option<f64> {
     evidence.canary_share.filter(|share| *share > 0.0 && *share < 1.0 && *share != 0.5)
 }
 
-/// Metrics that could differ at all and are not muted (m).
-pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>]) -> usize {
-    count_live(config, cleaned, |_, _| true)
-}
-
-/// Those of them that a condition picks.
-pub(crate) fn count_live(
-    config: &CheckedConfig,
-    cleaned: &[Result<Cleaned, Unjudged>],
-    wanted: impl Fn(&Metric, &Cleaned) -> bool,
-) -> usize {
-    let pairs = config.metrics.iter().zip(cleaned);
-    pairs.filter(|(metric, c)| !metric.muted && c.as_ref().is_ok_and(|c| c.is_live() && wanted(metric, c))).count()
+/// Of each metric whether it could differ at all and is not muted; how many are is m.
+pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>]) -> Vec<bool> {
+    let is_live = |(metric, c): (&Metric, &Result<Cleaned, Unjudged>)| !metric.muted && c.as_ref().is_ok_and(Cleaned::is_live);
+    config.metrics.iter().zip(cleaned).map(is_live).collect()
 }
 
 /// Cleans every metric of a config. The result has one entry for each, in the config's order. Most are cleaned in their windows alone:
@@ -206,8 +197,9 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
     // Points of different steps are not of the same time.
     let step = |i: usize| evidence.step_seconds_of(i).to_bits();
     let mut of_step: BTreeMap<u64, Vec<&Cleaned>> = BTreeMap::new();
-    for (i, cleaned) in first.iter().enumerate() {
-        if let Ok(cleaned) = cleaned {
+    // A muted metric decides nothing, not even whether a target was up.
+    for (i, (metric, cleaned)) in config.metrics.iter().zip(&first).enumerate() {
+        if let (false, Ok(cleaned)) = (metric.muted, cleaned) {
             of_step.entry(step(i)).or_default().push(cleaned);
         }
     }
@@ -224,7 +216,8 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
             let cleaned = cleaned.as_ref().ok().filter(|cleaned| metric.absent_means_zero && !cleaned.counts_requests())?;
             let [baseline, canary] = reports.get(&step(i))?;
             let elsewhere = reports.iter().any(|(other, [_, canary])| *other != step(i) && canary.window.iter().any(|count| *count > 0));
-            Some((baseline.but(&cleaned.baseline), canary.but(&cleaned.canary), elsewhere))
+            let is_among = !metric.muted;
+            Some((baseline.but(&cleaned.baseline, is_among), canary.but(&cleaned.canary, is_among), elsewhere))
         })
         .collect();
     first
@@ -824,11 +817,13 @@ impl Reporting {
         Self { window, before }
     }
 
-    /// The intervals of the window and of this arm's history in which a metric other than this one reports.
-    fn but(&self, arm: &CleanArm) -> (Vec<bool>, Vec<bool>) {
+    /// The intervals of the window and of this arm's history in which a metric other than this one reports, whether or not it is among those
+    /// that were counted.
+    fn but(&self, arm: &CleanArm, is_among: bool) -> (Vec<bool>, Vec<bool>) {
         let past = arm.history_liveness();
         let unknown = self.before.len().saturating_sub(past.len());
-        (up_elsewhere(&self.window, arm.liveness()), up_elsewhere(self.before.get(unknown..).unwrap_or_default(), past))
+        let of = |values| if is_among { values } else { &[][..] };
+        (up_elsewhere(&self.window, of(arm.liveness())), up_elsewhere(self.before.get(unknown..).unwrap_or_default(), of(past)))
     }
 }
 

@@ -415,7 +415,8 @@ fn split_warning(config: &CheckedConfig, evidence: &Evidence) -> Option<String> 
         (total.is_finite() && total >= 0.0).then_some(total)
     };
     let chosen = (0..config.metrics.len()).find(|i| config.metrics[*i].traffic).or_else(|| {
-        (0..config.metrics.len()).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. } | Points::Buckets(_))))
+        let counts = |i: &usize| !config.metrics[*i].muted;
+        (0..config.metrics.len()).filter(counts).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. } | Points::Buckets(_))))
     })?;
     let (canary, baseline) = (traffic(Arm::Canary, chosen)?, traffic(Arm::Baseline, chosen)?);
     let both = canary + baseline;

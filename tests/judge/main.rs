@@ -9,6 +9,7 @@ mod digests;
 mod families;
 mod guards;
 mod invariants;
+mod judging;
 mod layering;
 mod properties;
 mod random;

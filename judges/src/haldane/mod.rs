@@ -33,7 +33,7 @@ mod traffic;
 
 use crate::config::{CheckedConfig, Kind, Metric};
 use crate::evidence::{Evidence, Looks};
-use crate::quality::{self, Cleaned, Unjudged};
+use crate::quality::{Cleaned, Unjudged};
 use crate::scorecard::{Examiner, ExaminerFinding, MetricResult, Mode, Reason, Status};
 use crate::threshold::Decision;
 use finding::Finding;
@@ -103,13 +103,16 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn of(config: &CheckedConfig, evidence: &Evidence, live: usize, cleaned: &[Result<Cleaned, Unjudged>]) -> Self {
-        let counted = |_: &Metric, cleaned: &Cleaned| cleaned.counts_requests();
+    pub(crate) fn of(config: &CheckedConfig, evidence: &Evidence, live: &[bool], cleaned: &[Result<Cleaned, Unjudged>]) -> Self {
+        let count = |wanted: &dyn Fn(&Metric, &Cleaned) -> bool| {
+            let all = config.metrics.iter().zip(cleaned).zip(live).filter(|(_, live)| **live);
+            all.filter(|((metric, cleaned), _)| cleaned.as_ref().is_ok_and(|cleaned| wanted(metric, cleaned))).count()
+        };
         let context = Context {
-            live,
-            live_counts: quality::count_live(config, cleaned, counted),
-            live_ratios: quality::count_live(config, cleaned, |metric, _| metric.kind == Kind::Ratio),
-            live_accumulating: quality::count_live(config, cleaned, |metric, _| metric.accumulating),
+            live: count(&|_, _| true),
+            live_counts: count(&|_, cleaned| cleaned.counts_requests()),
+            live_ratios: count(&|metric, _| metric.kind == Kind::Ratio),
+            live_accumulating: count(&|metric, _| metric.accumulating),
             step_seconds: evidence.step_seconds,
             observed_seconds: evidence.observed_seconds,
             looks: evidence.looks.filter(|plan| plan.looks > 1),
