@@ -1,19 +1,15 @@
-//! Judges on a pool of threads of its own: no async thread waits for a judgement, and none outlives who asked for it.
+//! Judges on the pool of threads, metric by metric and until a deadline: no judgement outlives who asked for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use haldane_judges::{JudgeName, Judgement, Judging};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::assemble::Assembly;
 use super::error::AnalysisError;
-
-/// As many threads as there are cores; `None` where the system gives none.
-static POOL: LazyLock<Option<rayon::ThreadPool>> =
-    LazyLock::new(|| rayon::ThreadPoolBuilder::new().thread_name(|i| format!("judge-{i}")).build().ok());
+use crate::pool;
 
 /// Until when there is time to judge, and whether anybody waits still.
 #[derive(Debug, Clone)]
@@ -57,29 +53,14 @@ pub(super) async fn on_the_pool<T: Send + 'static>(
     let gone = Arc::<AtomicBool>::default();
     let _caller = Caller(Arc::clone(&gone));
     let patience = Patience { deadline, gone };
-    let (sender, receiver) = oneshot::channel();
-    let job = move || {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&patience)));
-        let done = done.map_err(|panic| AnalysisError::Broken(message_of(&*panic).to_owned()));
-        // Nobody may wait any more.
-        _ = sender.send(done);
-    };
-    match &*POOL {
-        Some(pool) => pool.spawn_fifo(job),
-        None => drop(tokio::task::spawn_blocking(job)),
-    }
-    receiver.await.unwrap_or_else(|_| Err(AnalysisError::Broken("it was given up".to_owned())))
-}
-
-/// What a panic said.
-fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a message")
+    pool::run(move || work(&patience)).await.map_err(|panic| AnalysisError::Broken(pool::words_of(&*panic).to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tokio::sync::oneshot;
 
     use haldane_judges::evidence::{ArmPoints, Evidence, Observation};
     use haldane_judges::scorecard::{Reason, Status};

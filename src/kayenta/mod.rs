@@ -105,7 +105,7 @@ pub fn router(edge: SharedEdge) -> Router {
 }
 
 fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
-    Refused::fault(&crate::judgements::panic_message(&*panic)).into_response()
+    Refused::fault(&crate::pool::words_of(&*panic)).into_response()
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Refused {
