@@ -62,3 +62,15 @@ fn a_metric_that_was_not_judged_in_time_is_an_error_with_which_no_canary_passes_
         assert_eq!(late_of(true).0.verdict, Verdict::Pass, "{name}: a muted one decides nothing");
     }
 }
+
+#[test]
+fn a_muted_metric_does_not_say_that_a_target_was_up() {
+    let nan = f64::NAN;
+    let errors = [vec![1.0; 10], vec![nan; 10], vec![1.0; 40]].concat();
+    let errors = Metric::values(json!({ "name": "errors", "absent_means_zero": true }), &errors, &errors);
+    let up = |muted: bool| Metric::values(json!({ "name": "up", "muted": muted }), &[1.0; 60], &[1.0; 60]);
+    let filled = |canary: Canary| canary.first().canary_coverage.filled_with_zero;
+    assert_eq!(filled(errors.alone()), 0);
+    assert_eq!(filled(Canary::of(vec![errors.clone(), up(false)])), 10);
+    assert_eq!(filled(Canary::of(vec![errors, up(true)])), 0, "a muted metric decides nothing");
+}

@@ -60,7 +60,7 @@ pub(super) fn classify(control: &[f64], experiment: &[f64], settings: Settings) 
         return outcome;
     }
     let (mean_x, mean_y) = (outcome.experiment.mean.0, outcome.control.mean.0);
-    let (x, y) = (Arm::of(x, mean_x), Arm::of(y, mean_y));
+    let (x, y) = (Arm::with_mean(x, mean_x), Arm::with_mean(y, mean_y));
     if x.sorted == y.sorted {
         outcome.finding = Some(Finding::Identical);
         return outcome;
@@ -172,7 +172,12 @@ struct Arm {
 }
 
 impl Arm {
-    fn of(values: Vec<f64>, mean: f64) -> Self {
+    fn of(values: Vec<f64>) -> Self {
+        let mean = mean(&values);
+        Self::with_mean(values, mean)
+    }
+
+    fn with_mean(values: Vec<f64>, mean: f64) -> Self {
         Self { sorted: rank::sorted(&values), values, mean }
     }
 }
@@ -202,11 +207,7 @@ fn compare(x: &Arm, y: &Arm, rules: &Rules) -> Result<Test, Tied> {
 fn compare_constants(x: &[f64], y: &[f64], rules: &Rules) -> Result<Test, Tied> {
     let draw = |k: usize| {
         let first = k * (x.len() + y.len());
-        let arm = |values: Vec<f64>| {
-            let mean = mean(&values);
-            Arm::of(values, mean)
-        };
-        compare(&arm(noisy(x, first)), &arm(noisy(y, first + x.len())), rules)
+        compare(&Arm::of(noisy(x, first)), &Arm::of(noisy(y, first + x.len())), rules)
     };
     if x.len() > 1 || y.len() > 1 {
         return draw(0);
@@ -278,7 +279,7 @@ mod tests {
         for (a, b) in values.iter().flat_map(|a| values.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b) {
             for (n, m) in [1, 3, 20].into_iter().flat_map(|n| [1, 3, 20].map(|m| (n, m))) {
                 let (x, y) = (vec![a; n], vec![b; m]);
-                let mut run = || verdict(compare(with_chance(&x, &mut state), with_chance(&y, &mut state), &rules));
+                let mut run = || verdict(compare(&Arm::of(with_chance(&x, &mut state)), &Arm::of(with_chance(&y, &mut state)), &rules));
                 let first = run();
                 cases += 1;
                 if (1..50).all(|_| run() == first) {

@@ -104,21 +104,24 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     };
     let rung = walk(&claim);
     let absolute = (absolute > 0.0).then(|| explain::difference(metric, absolute));
-    let sentence = format!(
-        "{} over the window while the baseline {} ({} against it); {}",
-        growth(metric, &canary),
-        growth(metric, &baseline),
-        explain::change(drift),
-        explain::limit(sign, numbers.limit, absolute)
-    );
-    result.trend = Some(numbers);
-    (rung >= Rung::Suspect).then_some(Observation {
+    let sentence = |numbers: &TrendNumbers| {
+        format!(
+            "{} over the window while the baseline {} ({} against it); {}",
+            growth(metric, &canary),
+            growth(metric, &baseline),
+            explain::change(drift),
+            explain::limit(sign, numbers.limit, absolute)
+        )
+    };
+    let observation = (rung >= Rung::Suspect).then(|| Observation {
         examiner: Examiner::Leak,
         rung,
         reason: Reason::Leak,
         mode: Mode::Statistical,
-        sentence,
-    })
+        sentence: sentence(&numbers),
+    });
+    result.trend = Some(numbers);
+    observation
 }
 
 /// Size of an arm's level; `None` without points.

@@ -3,9 +3,10 @@
 use super::{Sample, Z_95};
 
 /// Differences are collected and searched once no more than this many times the samples' sizes are left.
-const COLLECT: f64 = 0.5;
-/// The same where narrowing makes little headway, as with ties.
-const COLLECT_SLOW: f64 = 2.0;
+const COLLECT: f64 = 1.0;
+/// How far to the side of the wanted rank a probe is put, in the samples' sizes, so that both bounds close in; and how far by a line that is
+/// drawn beyond what was counted, as a part of how far it is drawn.
+const ASIDE: (f64, f64) = (0.35, 0.1);
 
 /// Values that are compared at a time.
 const BLOCK: usize = 4;
@@ -77,7 +78,7 @@ impl<'a> Differences<'a> {
             }
             let middle = if near == 0 { v0 } else { v1 } + off * slope;
             // A line is the worse the further it is drawn.
-            let aside = (0.2 * off.abs() + COLLECT / 2.0 * (self.x.len() + self.y.len()) as f64) * slope;
+            let aside = (ASIDE.1 * off.abs() + ASIDE.0 * (self.x.len() + self.y.len()) as f64) * slope;
             return [Some(middle - aside), Some(middle + aside)];
         }
         // A guess of that kind costs as much as a few counts of short samples.
@@ -100,14 +101,14 @@ impl<'a> Differences<'a> {
         let first = if x.len().min(y.len()) >= LONG { Probe::Interpolated } else { Probe::Middle };
         let mut kind = first;
         let mut from_above = false;
-        while (upto - below) as f64 > if kind == Probe::Interpolated { COLLECT } else { COLLECT_SLOW } * sizes {
+        while (upto - below) as f64 > COLLECT * sizes {
             let left = (upto - below) as f64;
             let bottom = low.max(smallest);
             let given = guess.iter_mut().find_map(Option::take);
             let mut probe = given.unwrap_or_else(|| match kind {
                 Probe::Interpolated => {
-                    // A little to the side that was not moved last, so that both bounds close in.
-                    let aside = (COLLECT / 2.0 * sizes).min(left / 4.0);
+                    // To the side that was not moved last.
+                    let aside = (ASIDE.0 * sizes).min(left / 4.0);
                     let rank = (k - below) as f64 + if from_above { -aside } else { aside };
                     bottom + (high - bottom) * (rank / left).clamp(0.0, 1.0)
                 }
@@ -138,7 +139,7 @@ impl<'a> Differences<'a> {
                 Probe::Bits => first,
             };
         }
-        if (upto - below) as f64 > COLLECT_SLOW * sizes {
+        if (upto - below) as f64 > COLLECT * sizes {
             // No representable number lies between: all that is left equals `high`.
             return (high, if k < upto { high } else { smallest_above(x, y, high) });
         }

@@ -30,19 +30,19 @@ pub fn theil_sen(series: &[f64]) -> Result<f64, StatError> {
     if points.len() > EXACT {
         points = points.chunks(points.len().div_ceil(EXACT)).map(block).collect();
     }
-    let slope = median_between(&points).unwrap_or_else(|| {
-        let mut all = Vec::with_capacity(points.len() * (points.len() - 1) / 2);
-        slopes(&points, |slope| all.push(slope));
-        median(all)
-    });
+    let slope = median_between(&points).unwrap_or_else(|| median(slopes(&points)));
     if slope.is_finite() { Ok(slope) } else { Err(StatError::NotFinite) }
 }
 
+/// The slope between two points, the first of which comes first.
+fn slope((t0, y0): &(f64, f64), (t1, y1): &(f64, f64)) -> f64 {
+    (y1 - y0) / (t1 - t0)
+}
+
 /// The slopes between all pairs of points.
-fn slopes(points: &[(f64, f64)], mut take: impl FnMut(f64)) {
-    for (i, (t0, y0)) in points.iter().enumerate() {
-        points[i + 1..].iter().for_each(|(t1, y1)| take((y1 - y0) / (t1 - t0)));
-    }
+fn slopes(points: &[(f64, f64)]) -> Vec<f64> {
+    let of = |(i, first)| points[i + 1..].iter().map(move |second| slope(first, second));
+    points.iter().enumerate().flat_map(of).collect()
 }
 
 /// The median of all slopes, of which those are kept that lie between two guesses from a few of them: most are only counted. `None` where
@@ -63,19 +63,26 @@ fn median_between(points: &[(f64, f64)]) -> Option<f64> {
     };
     let pair = |_| {
         let (i, j) = (draw(n), draw(n - 1));
-        let ((t0, y0), (t1, y1)) = (points[i], points[if j < i { j } else { j + 1 }]);
-        if t1 > t0 { (y1 - y0) / (t1 - t0) } else { (y0 - y1) / (t0 - t1) }
+        let other = if j < i { j } else { j + 1 };
+        slope(&points[i.min(other)], &points[i.max(other)])
     };
     let mut few: Vec<f64> = (0..SAMPLE.0).map(pair).collect();
     few.sort_unstable_by(f64::total_cmp);
     let (low, high) = (few[SAMPLE.0 / 2 - SAMPLE.1], few[SAMPLE.0 / 2 + SAMPLE.1]);
-    let (mut below, mut between) = (0, Vec::with_capacity(total / 8));
-    slopes(points, |slope| {
-        below += usize::from(slope < low);
-        if slope >= low && slope <= high {
-            between.push(slope);
+    let (mut below, mut between, mut row) = (0, Vec::with_capacity(total / 8), Vec::with_capacity(n));
+    for (i, first) in points.iter().enumerate() {
+        row.clear();
+        row.extend(points[i + 1..].iter().map(|second| slope(first, second)));
+        below += row.iter().map(|slope| usize::from(*slope < low)).sum::<usize>();
+        // Each is written, and kept by moving on, which no branch has to foresee.
+        let mut kept = between.len();
+        between.resize(kept + row.len(), 0.0);
+        for slope in &row {
+            between[kept] = *slope;
+            kept += usize::from(*slope >= low && *slope <= high);
         }
-    });
+        between.truncate(kept);
+    }
     let (lower, upper) = ((total - 1) / 2, total / 2);
     if lower < below || upper >= below + between.len() {
         return None;
@@ -240,8 +247,7 @@ mod tests {
             series(999, 1e-9, |i| f64::from(i).powi(2)),
             series(400, 1.0, |i| if i == 7 { 1e9 } else { 5.0 }),
         ] {
-            let mut all = Vec::new();
-            super::slopes(&super::points(&series), |slope| all.push(slope));
+            let all = super::slopes(&super::points(&series));
             assert_eq!(theil_sen(&series).unwrap().to_bits(), super::median(all).to_bits(), "{} points", series.len());
         }
     }
