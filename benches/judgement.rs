@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use haldane_judges::config::{CanaryConfig, CheckedConfig};
 use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, InvalidBuckets, Observation, Points, Spacing};
 use haldane_judges::stats::Sample;
@@ -136,6 +136,10 @@ fn one<T, R>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, n: usize, set
     if sets.is_empty() {
         return;
     }
+    let slow = n >= 1440 && name.ends_with("_past");
+    // What takes a large part of a second is measured a few times, and no more often in one sample than in another.
+    let (samples, mode) = if slow { (10, SamplingMode::Flat) } else { (30, SamplingMode::Auto) };
+    group.sample_size(samples).sampling_mode(mode);
     group.bench_with_input(BenchmarkId::new(name, n), &n, |bencher, _| {
         let mut work = in_turn(sets, &work);
         bencher.iter(|| black_box(work()));
@@ -207,11 +211,7 @@ fn of_a_canary(criterion: &mut Criterion) {
 }
 
 fn short() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_millis(2000))
-        .sample_size(30)
-        .without_plots()
+    Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000)).without_plots()
 }
 
 criterion_group! { name = benches; config = short(); targets = of_a_metric, of_a_canary }
