@@ -54,6 +54,11 @@ impl Replies {
         self.statuses.iter().filter(|(status, _)| **status != 200).map(|(_, count)| count).sum()
     }
 
+    /// Requests that were answered with 503.
+    pub(crate) fn told_to_come_back(&self) -> u64 {
+        self.statuses.get(&503).copied().unwrap_or(0)
+    }
+
     /// Several loads as one.
     pub(crate) fn together(loads: Vec<Self>) -> Self {
         let mut all = Self::default();

@@ -71,6 +71,7 @@ fn written(figure: f64, unit: Unit) -> String {
     let (scaled, unit) = match unit {
         Unit::PerSecond => (figure, " /s"),
         Unit::Count => (figure, ""),
+        Unit::Bytes if figure < 1e6 => (figure / 1e3, " kB"),
         Unit::Bytes => (figure / 1e6, " MB"),
         Unit::Seconds if figure.abs() < 1e-3 => (figure * 1e6, " µs"),
         Unit::Seconds if figure.abs() < 1.0 => (figure * 1e3, " ms"),
