@@ -13,8 +13,12 @@ ifneq ($(HALDANE_CORPUS),)
 export HALDANE_CORPUS
 endif
 
+# Where cargo builds, and where the benchmarks keep their figures.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+PEERS := $(TARGET)/bench-peers
+
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench fuzz openapi conformance example go-tool
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance example go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -68,8 +72,36 @@ evaluate: ## measure the judges on the labelled corpus (HALDANE_CORPUS=FOLDER), 
 	$(CARGO) build --release --locked --bin haldane
 	$(or $(CARGO_TARGET_DIR),target)/release/haldane evaluate '$(HALDANE_CORPUS)' --floors fixtures/evaluate/floors.yaml
 
-bench: ## time one metric's judgement beside a sort of its arms
-	$(CARGO) bench -p haldane-judges --bench judgement
+# HALDANE_REPLAY_MB: the length of the recording that is replayed (64).
+bench: ## time metrics, canaries, requests in process and a replay (5 minutes)
+	$(CARGO) bench --locked -p haldane-judges --bench judgement
+	$(CARGO) bench --locked -p haldane --bench request --bench replay
+	@python3 benches/table.py judgement '$(TARGET)'
+
+# KAYENTA_LIB: the folder of an installed Kayenta's jars (/opt/kayenta/lib in its container image); without it Kayenta's own judge is left out.
+bench-peers: peers-tools ## time SciPy, numba, R and the JVM beside both judges on the same arms
+	$(CARGO) bench --locked -p haldane-judges --bench peers -- '$(PEERS)'
+	python3 -m venv '$(PEERS)/venv' && '$(PEERS)/venv/bin/pip' install --quiet --requirement benches/peers/requirements.txt
+	'$(PEERS)/venv/bin/python' benches/peers/scipy_numba.py '$(PEERS)'
+	Rscript benches/peers/wilcox.R '$(PEERS)'
+	mvn --quiet --batch-mode --file benches/peers/jvm/pom.xml dependency:copy-dependencies -DoutputDirectory='$(PEERS)/jvm'
+	javac -cp '$(PEERS)/jvm/*' -d '$(PEERS)/jvm' benches/peers/jvm/Timing.java benches/peers/jvm/CommonsMath.java
+	java -cp '$(PEERS)/jvm:$(PEERS)/jvm/*' CommonsMath '$(PEERS)'
+	@rm -f '$(PEERS)/kayenta.json'
+ifneq ($(KAYENTA_LIB),)
+	javac -cp '$(PEERS)/jvm:$(KAYENTA_LIB)/*' -d '$(PEERS)/jvm' benches/peers/jvm/Kayenta.java
+	java -cp '$(PEERS)/jvm:$(KAYENTA_LIB)/*' Kayenta '$(PEERS)'
+endif
+	@python3 benches/table.py peers '$(PEERS)'
+
+peers-tools:
+	@for tool in Rscript:r-base-core python3:python3-venv javac:default-jdk-headless mvn:maven; do \
+	  command -v $${tool%%:*} >/dev/null || { \
+	    echo "$${tool%%:*} is missing: apt-get install --no-install-recommends $${tool#*:}" >&2; exit 1; }; done
+
+# The load and the service share the machine; nothing else should.
+bench-service: tools ## put the release program under load, alone and before a real Prometheus (5 minutes)
+	ulimit -n 8192 2>/dev/null; $(CARGO) bench --locked -p haldane --bench service
 
 # HALDANE_CASES: random canaries a property (100,000); HALDANE_SEED=N judges and shows one alone.
 properties: ## judge random canaries of every kind and fail where something that must always hold does not (hours)

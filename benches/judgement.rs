@@ -1,35 +1,81 @@
-//! What judging one metric costs, beside sorting both of its arms, at n = 60, 240, 1,440 and 10,080 points an arm.
+//! What judging one metric costs, beside sorting both of its arms, at n = 60, 240, 1,440 and 10,080 points an arm; and a canary of 50.
 //!
-//! `cargo bench -p haldane-judges`; `make bench` prints the ratios that the README quotes.
+//! `make bench` runs it and prints the table; docs/BENCHMARKS.md says what each row is.
 
 #![allow(missing_docs)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use haldane_judges::config::{CanaryConfig, CheckedConfig};
-use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, Observation, Spacing};
+use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, InvalidBuckets, Observation, Points, Spacing};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::differences::hodges_lehmann;
 use haldane_judges::stats::mann_whitney::mann_whitney;
 use haldane_judges::stats::paired::paired_rank_test;
 use haldane_judges::{JudgeName, judge};
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Latencies with autocorrelation and a heavy tail, from a generator small enough to need no crate.
-fn series(n: usize, mut state: u64, level: f64) -> Vec<f64> {
-    let mut unit = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 11) as f64 / (1u64 << 53) as f64).max(1e-12)
-    };
-    let mut drift = 0.0;
-    (0..n)
-        .map(|_| {
-            drift = 0.5 * drift + (unit() - 0.5);
-            // Three decimals, as stores report, so that long series have ties.
-            (level * (1.0 + 0.05 * drift + 0.01 / unit().sqrt()) * 1000.0).round() / 1000.0
-        })
-        .collect()
+use data::series;
+
+#[path = "support/data.rs"]
+mod data;
+
+/// Points an arm.
+const POINTS: [usize; 4] = [60, 240, 1440, 10_080];
+/// Lengths of the window that lie before it, where there is a past.
+const PAST: usize = 20;
+/// Points of one arm of all data sets of a benchmark together. A processor learns the branches of a sort that it sees again and again, so
+/// that a benchmark of one data set measures what no service sees.
+const POINTS_OF_ALL_SETS: usize = 400_000;
+
+/// A kind of metric: its config, and how an arm of it looks.
+struct Subject {
+    name: &'static str,
+    metric: Value,
+    /// So many intervals from a seed, of a baseline (false) or a canary.
+    points: fn(usize, u64, bool) -> Option<Points>,
+}
+
+fn subjects() -> [Subject; 5] {
+    [
+        Subject { name: "value", metric: json!({ "name": "latency", "direction": "increase" }), points: values },
+        Subject { name: "ratio", metric: json!({ "name": "errors", "kind": "ratio", "direction": "increase" }), points: counts },
+        Subject {
+            name: "ratio_without_counts",
+            metric: json!({ "name": "errors", "kind": "ratio", "direction": "increase" }),
+            points: rates,
+        },
+        Subject {
+            name: "distribution",
+            metric: json!({ "name": "latency", "kind": "distribution", "unit": "ms", "direction": "increase" }),
+            points: distribution,
+        },
+        Subject { name: "events", metric: json!({ "name": "panics", "kind": "events", "direction": "increase" }), points: events },
+    ]
+}
+
+fn values(n: usize, seed: u64, canary: bool) -> Option<Points> {
+    Some(Points::Values(series(n, seed, if canary { 126.0 } else { 120.0 })))
+}
+
+/// A failed request in some 8 % of the intervals.
+fn failures(n: usize, seed: u64) -> Vec<f64> {
+    series(n, seed, 1.0).into_iter().map(|v| if v > 1.07 { 1.0 } else { 0.0 }).collect()
+}
+
+fn counts(n: usize, seed: u64, _: bool) -> Option<Points> {
+    Some(Points::Counts { events: failures(n, seed), totals: vec![200.0; n] })
+}
+
+fn rates(n: usize, seed: u64, _: bool) -> Option<Points> {
+    Some(Points::Values(failures(n, seed).into_iter().map(|failed| failed / 200.0).collect()))
+}
+
+fn events(n: usize, seed: u64, _: bool) -> Option<Points> {
+    Some(Points::Values(failures(n, seed)))
 }
 
 /// Twenty bounds, each by half above the one before.
@@ -38,92 +84,135 @@ fn bounds() -> Vec<f64> {
 }
 
 /// Some 500 requests an interval, of exponential latencies.
-fn histogram(n: usize, seed: u64, level: f64) -> Vec<Vec<f64>> {
+fn histogram(n: usize, seed: u64, canary: bool) -> Vec<Option<Vec<f64>>> {
     let bounds = bounds();
+    let level = if canary { 126.0 } else { 120.0 };
+    let below = |bound: &f64| 1.0 - (-bound / level).exp();
+    let edges = std::iter::once(0.0).chain(bounds.iter().map(below)).chain([1.0]).collect::<Vec<f64>>();
     let scatter = series(n * (bounds.len() + 1), seed, 1.0);
-    let row = |i: usize| {
-        let below = |bound: f64| 1.0 - (-bound / level).exp();
-        let edges = std::iter::once(0.0).chain(bounds.iter().map(|bound| below(*bound))).chain([1.0]).collect::<Vec<f64>>();
-        edges.windows(2).enumerate().map(|(j, pair)| (500.0 * (pair[1] - pair[0]) * scatter[i * (bounds.len() + 1) + j]).round()).collect()
+    let row = |scatter: &[f64]| edges.windows(2).zip(scatter).map(|(pair, v)| (500.0 * (pair[1] - pair[0]) * v).round()).collect();
+    scatter.chunks(bounds.len() + 1).map(row).map(Some).collect()
+}
+
+fn distribution(n: usize, seed: u64, canary: bool) -> Option<Points> {
+    let buckets: Result<Buckets, InvalidBuckets> = Buckets::from_rows(bounds(), &histogram(n, seed, canary), Spacing::Linear);
+    buckets.ok().map(Points::Buckets)
+}
+
+fn config(metrics: Vec<Value>) -> Option<CheckedConfig> {
+    serde_json::from_value::<CanaryConfig>(json!({ "name": "bench", "metrics": metrics })).ok()?.check().ok()
+}
+
+/// One metric of a canary from a seed, without or with a past.
+fn observation(subject: &Subject, n: usize, seed: u64, past: bool) -> Option<Observation> {
+    let arm = |canary: bool| {
+        let seed = 4 * seed + 2 * u64::from(canary);
+        // What ran before the release was the same in both arms.
+        let history = if past { Some((subject.points)(PAST * n, seed + 1, false)?) } else { None };
+        Some(ArmPoints::of((subject.points)(n, seed, canary)?).with_history(history))
     };
-    (0..n).map(row).collect()
+    Some(Observation::Sampled { baseline: arm(false)?, canary: arm(true)? })
 }
 
-fn config(metric: serde_json::Value) -> Option<CheckedConfig> {
-    let document = json!({ "name": "bench", "metrics": [metric] });
-    serde_json::from_value::<CanaryConfig>(document).ok()?.check().ok()
+fn evidence(observations: Vec<Observation>, n: usize) -> Evidence {
+    Evidence { observations, observed_seconds: 60.0 * n as f64, comparison: Comparison::Concurrent, ..Evidence::default() }
 }
 
-fn evidence(baseline: ArmPoints, canary: ArmPoints) -> Evidence {
-    Evidence {
-        observations: vec![Observation::Sampled { baseline, canary }],
-        step_seconds: 60.0,
-        observed_seconds: 3600.0,
-        comparison: Comparison::Concurrent,
-        canary_share: None,
-        ..Evidence::default()
+/// Goes round and round through data sets.
+fn in_turn<T, R>(sets: &[T], work: impl Fn(&T) -> R) -> impl FnMut() -> R {
+    let mut next = 0;
+    move || {
+        next = if next + 1 < sets.len() { next + 1 } else { 0 };
+        work(&sets[next])
     }
 }
 
-fn benchmarks(criterion: &mut Criterion) {
-    let Some(value) = config(json!({ "name": "latency", "direction": "increase" })) else { return };
-    let Some(distribution) = config(json!({ "name": "latency", "kind": "distribution", "unit": "ms", "direction": "increase" })) else {
+/// How many data sets of so many points an arm are judged in turn.
+fn sets(points: usize) -> u64 {
+    (POINTS_OF_ALL_SETS / points).clamp(2, 1000) as u64
+}
+
+fn one<T, R>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, n: usize, sets: &[T], work: impl Fn(&T) -> R) {
+    if sets.is_empty() {
         return;
-    };
-    let Some(ratio) = config(json!({ "name": "errors", "kind": "ratio", "direction": "increase" })) else { return };
+    }
+    let slow = n >= 1440 && name.ends_with("_past");
+    // What takes a large part of a second is measured a few times, and no more often in one sample than in another.
+    let (samples, mode) = if slow { (10, SamplingMode::Flat) } else { (30, SamplingMode::Auto) };
+    group.sample_size(samples).sampling_mode(mode);
+    group.bench_with_input(BenchmarkId::new(name, n), &n, |bencher, _| {
+        let mut work = in_turn(sets, &work);
+        bencher.iter(|| black_box(work()));
+    });
+}
+
+fn of_a_metric(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("metric");
-    for n in [60, 240, 1440, 10_080] {
-        let (baseline, canary) = (series(n, 1, 120.0), series(n, 2, 126.0));
-        group.bench_with_input(BenchmarkId::new("sort_both_arms", n), &n, |bencher, _| {
-            bencher.iter(|| {
-                let (mut b, mut c) = (baseline.clone(), canary.clone());
-                b.sort_unstable_by(f64::total_cmp);
-                c.sort_unstable_by(f64::total_cmp);
-                black_box((b, c))
-            });
+    for n in POINTS {
+        let arms: Vec<(Vec<f64>, Vec<f64>)> =
+            (0..sets(n)).map(|seed| (series(n, 4 * seed, 120.0), series(n, 4 * seed + 2, 126.0))).collect();
+        one(&mut group, "copy_both_arms", n, &arms, |arms| arms.clone());
+        one(&mut group, "sort_both_arms", n, &arms, |(baseline, canary)| {
+            let (mut b, mut c) = (baseline.clone(), canary.clone());
+            b.sort_unstable_by(f64::total_cmp);
+            c.sort_unstable_by(f64::total_cmp);
+            (b, c)
         });
-        let samples = (Sample::of_present(&baseline), Sample::of_present(&canary));
-        if let (Ok(b), Ok(c)) = samples {
-            group.bench_with_input(BenchmarkId::new("mann_whitney", n), &n, |bencher, _| bencher.iter(|| black_box(mann_whitney(&c, &b))));
-            group.bench_with_input(BenchmarkId::new("hodges_lehmann", n), &n, |bencher, _| {
-                bencher.iter(|| black_box(hodges_lehmann(&c, &b)))
-            });
+        let samples: Vec<(Sample, Sample)> =
+            arms.iter().filter_map(|(b, c)| Some((Sample::of_present(b).ok()?, Sample::of_present(c).ok()?))).collect();
+        one(&mut group, "mann_whitney", n, &samples, |(b, c)| mann_whitney(c, b));
+        one(&mut group, "hodges_lehmann", n, &samples, |(b, c)| hodges_lehmann(c, b));
+        one(&mut group, "paired_rank_test", n, &arms, |(b, c)| paired_rank_test(c, b));
+        drop((arms, samples));
+        for subject in subjects() {
+            let Some(config) = config(vec![subject.metric.clone()]) else { continue };
+            let width = if subject.name == "distribution" { bounds().len() + 1 } else { 1 };
+            for past in [false, true] {
+                let points = n * width * if past { 1 + PAST } else { 1 };
+                let sets: Vec<Evidence> =
+                    (0..sets(points)).filter_map(|seed| Some(evidence(vec![observation(&subject, n, seed, past)?], n))).collect();
+                let name = format!("judge_{}{}", subject.name, if past { "_past" } else { "" });
+                one(&mut group, &name, n, &sets, |evidence| judge(JudgeName::HaldaneV1, &config, evidence));
+                if subject.name == "value" && !past {
+                    one(&mut group, "judge_value_aca", n, &sets, |evidence| judge(JudgeName::NetflixAca, &config, evidence));
+                }
+            }
         }
-        group.bench_with_input(BenchmarkId::new("paired_rank_test", n), &n, |bencher, _| {
-            bencher.iter(|| black_box(paired_rank_test(&canary, &baseline)));
-        });
-        let values = evidence(ArmPoints::values(baseline), ArmPoints::values(canary));
-        group.bench_with_input(BenchmarkId::new("judge_value", n), &n, |bencher, _| {
-            bencher.iter(|| black_box(judge(JudgeName::HaldaneV1, &value, black_box(&values))));
-        });
-        group.bench_with_input(BenchmarkId::new("judge_value_aca", n), &n, |bencher, _| {
-            bencher.iter(|| black_box(judge(JudgeName::NetflixAca, &value, black_box(&values))));
-        });
-        let totals = vec![200.0; n];
-        let events = |seed| series(n, seed, 1.0).into_iter().map(|v| if v > 1.04 { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
-        let counts = evidence(ArmPoints::counts(events(3), totals.clone()), ArmPoints::counts(events(4), totals));
-        let rows = |seed: u64, level: f64| -> Vec<Vec<f64>> { histogram(n, seed, level) };
-        let (slow, fast) = (rows(5, 126.0), rows(6, 120.0));
-        let buckets = |rows: &[Vec<f64>]| {
-            let rows: Vec<Option<Vec<f64>>> = rows.iter().cloned().map(Some).collect();
-            Buckets::from_rows(bounds(), &rows, Spacing::Linear).map(ArmPoints::buckets)
-        };
-        if let (Ok(baseline), Ok(canary)) = (buckets(&fast), buckets(&slow)) {
-            let histograms = evidence(baseline, canary);
-            // What reading all buckets once costs.
-            group.bench_with_input(BenchmarkId::new("sum_buckets", n), &n, |bencher, _| {
-                bencher.iter(|| black_box([&fast, &slow].map(|rows| rows.iter().flatten().sum::<f64>())));
-            });
-            group.bench_with_input(BenchmarkId::new("judge_distribution", n), &n, |bencher, _| {
-                bencher.iter(|| black_box(judge(JudgeName::HaldaneV1, &distribution, black_box(&histograms))));
-            });
-        }
-        group.bench_with_input(BenchmarkId::new("judge_ratio", n), &n, |bencher, _| {
-            bencher.iter(|| black_box(judge(JudgeName::HaldaneV1, &ratio, black_box(&counts))));
-        });
     }
     group.finish();
 }
 
-criterion_group!(benches, benchmarks);
+/// A canary of 50 metrics: 20 values, 20 ratios, 5 distributions, 5 of events.
+fn of_a_canary(criterion: &mut Criterion) {
+    let subjects = subjects();
+    let place = |i: usize| match i {
+        0..20 => 0,
+        20..40 => 1,
+        40..45 => 3,
+        _ => 4,
+    };
+    let named = |i: usize| {
+        let mut metric = subjects[place(i)].metric.clone();
+        metric["name"] = json!(format!("metric-{i}"));
+        metric
+    };
+    let Some(config) = config((0..50).map(named).collect()) else { return };
+    let mut group = criterion.benchmark_group("canary");
+    for n in [60, 1440] {
+        for past in [false, true] {
+            let of_seed =
+                |seed: u64| (0..50).map(|i| observation(&subjects[place(i)], n, 50 * seed + i as u64, past)).collect::<Option<_>>();
+            let sets: Vec<Evidence> = (0..sets(50 * n)).filter_map(|seed| Some(evidence(of_seed(seed)?, n))).collect();
+            let name = if past { "judge_50_metrics_past" } else { "judge_50_metrics" };
+            one(&mut group, name, n, &sets, |evidence| judge(JudgeName::HaldaneV1, &config, evidence));
+        }
+    }
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(2000)).without_plots()
+}
+
+criterion_group! { name = benches; config = short(); targets = of_a_metric, of_a_canary }
 criterion_main!(benches);
