@@ -1,42 +1,28 @@
 //! Kayenta's API: its configs, requests and answers, and nothing else knows them.
 //!
 //! A client of Kayenta (Spinnaker's Orca, Gate and Deck, Argo Rollouts, Referee, a Kayenta with a remote judge) is pointed at Haldane and
-//! finds what it expects. What was sent is read leniently ([`model`], [`request`], [`standalone`]), becomes an
-//! [`analysis::Request`](crate::analysis::Request) ([`translate`](mod@translate)), and the scorecard is written as Kayenta writes results. An execution's
-//! id holds the request itself, so that any replica answers for it.
+//! finds what it expects. What was sent is read leniently, becomes an [`analysis::Request`](crate::analysis::Request), and the scorecard is
+//! written as Kayenta writes results. An execution's id holds the request itself, so that any replica answers for it.
+//!
+//! What stands on the right knows nothing of what stands on its left; within a folder, likewise in the order of a line:
+//!
+//! ```text
+//! routes ──▶ answering ──▶ reading ──▶ wire      convert ──▶ reading
+//!
+//! routes     a file for each resource; none knows another
+//! answering  execution ▶ archive, status ▶ prepare ▶ state ▶ configs, interval, reply, payload, word; result ▶ score
+//! reading    translate, standalone ▶ query ▶ request, native ▶ model; pairs
+//!   query    (build_query) ▶ prometheus, datadog ▶ expansion ▶ template
+//! wire       lenient ▶ values ▶ instant ▶ refusal
+//! ```
 //!
 //! Where Kayenta is wrong in a way that no client can depend on, this edge is not; `quirks.md`, beside this file, lists each case.
 
-mod analyses;
-mod archive;
-mod canary;
-mod catalog;
-mod configs;
+mod answering;
 pub mod convert;
-pub mod datadog;
-mod fetch;
-pub mod instant;
-mod lenient;
-pub mod model;
-pub mod native;
-mod pairs;
-mod payload;
-mod pipelines;
-mod prepare;
-pub mod prometheus;
-pub mod query;
-pub mod refusal;
-mod remote;
-mod reply;
-pub mod request;
-mod result;
-mod score;
-pub mod standalone;
-mod state;
-mod status;
-pub mod template;
-pub mod translate;
-mod wire;
+pub mod reading;
+mod routes;
+pub mod wire;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
@@ -49,8 +35,9 @@ use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use reply::Refused;
-pub use state::{Clock, Edge, SharedEdge};
+use answering::reply::ErrorReply;
+pub use answering::state::{Clock, Edge, SharedEdge};
+use routes::{analyses, archive, canary, catalog, configs, fetch, pairs, pipelines, remote};
 
 /// Requests that are answered at once for each analysis that may run: pollers are quick.
 const REQUESTS_PER_ANALYSIS: usize = 16;
@@ -60,7 +47,7 @@ pub fn router(edge: SharedEdge) -> Router {
     let most = edge.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
     let shed = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
-            Refused::unavailable("too many requests are open; ask again in a few seconds")
+            ErrorReply::unavailable("too many requests are open; ask again in a few seconds")
         }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(most));
@@ -105,13 +92,13 @@ pub fn router(edge: SharedEdge) -> Router {
 }
 
 fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
-    Refused::fault(&crate::judgements::panic_message(&*panic)).into_response()
+    ErrorReply::fault(&crate::judgements::panic_message(&*panic)).into_response()
 }
 
-async fn unknown_method(method: Method, uri: Uri) -> Refused {
+async fn unknown_method(method: Method, uri: Uri) -> ErrorReply {
     let shown: String = uri.path().chars().take(100).collect();
     let method: String = method.as_str().chars().take(20).collect();
-    Refused::new(
+    ErrorReply::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         format!("`{shown}` does not answer to {method}; the header Allow names what it answers to"),
     )

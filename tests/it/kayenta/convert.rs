@@ -3,9 +3,9 @@
 use std::process::{Command, Output, Stdio};
 
 use haldane::kayenta::convert::{convert, convert_with};
-use haldane::kayenta::model::CanaryConfig;
-use haldane::kayenta::request::ExecutionRequest;
-use haldane::kayenta::translate::translate;
+use haldane::kayenta::reading::model::CanaryConfig;
+use haldane::kayenta::reading::request::ExecutionRequest;
+use haldane::kayenta::reading::translate::translate;
 use haldane::source::prometheus::variables_of;
 use haldane_judges::config::MetricQuery;
 use haldane_judges::evidence::{ArmPoints, Comparison, Observation};
@@ -192,7 +192,7 @@ fn a_scope_of_label_matchers_becomes_the_value_of_the_label_that_is_named() {
         })
         .to_string()
     };
-    let query = |converted: &haldane::kayenta::convert::Converted| match converted.config.metrics[0].queries.get("prometheus") {
+    let query = |converted: &haldane::kayenta::convert::Conversion| match converted.config.metrics[0].queries.get("prometheus") {
         Some(MetricQuery::Single(text)) => text.clone(),
         other => panic!("{other:?}"),
     };

@@ -521,11 +521,20 @@ async fn query_strings_of_garbage_are_read_or_refused() {
     for (path, part) in [
         ("/canary/executions?limit=many", "limit=many"),
         ("/canary/executions?page=-1", "page=-1"),
+        ("/canary/executions?statuses=FOO", "`FOO`"),
+        ("/canary/executions?statuses=SUCCEEDED,FOO", "`FOO`"),
         ("/canary/executions?limit=99999999999999999999999", "limit="),
     ] {
         assert!(refusal(service.get(path).await, 400).await.contains(part));
     }
-    for query in ["limit=18446744073709551615&page=18446744073709551615", "limit=0", "page=0", "statuses=NEVER", "statuses=,,"] {
+    for query in [
+        "limit=18446744073709551615&page=18446744073709551615",
+        "limit=0",
+        "page=0",
+        "statuses=REDIRECT",
+        "statuses=terminal",
+        "statuses=,,",
+    ] {
         assert!(service.found(&format!("/canary/executions?{query}")).await.is_array());
     }
 }
