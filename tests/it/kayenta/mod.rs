@@ -1,6 +1,7 @@
 //! Kayenta's API as its clients find it, and its configs and requests as they send them.
 
 mod convert;
+mod datadog;
 mod deck;
 mod history;
 mod orca;
