@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::analysis::Limits;
+use crate::analysis::AnalysisLimits;
 use crate::archive::Archive;
 use crate::judgements::Options;
 use crate::judgements::id::IdKey;
@@ -186,7 +186,7 @@ pub struct Settings {
     /// Bounds of request bodies.
     pub bodies: BodyLimits,
     /// Bounds of one analysis.
-    pub limits: Limits,
+    pub limits: AnalysisLimits,
     /// Bounds of the executions.
     pub executions: Options,
     /// Metric stores, by account.
@@ -218,7 +218,7 @@ pub struct BodyLimits {
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, max_points: Limits::default().max_points, max_inline_points: 500_000 }
+        Self { bytes: 8 << 20, max_points: AnalysisLimits::default().max_points, max_inline_points: 500_000 }
     }
 }
 
@@ -231,7 +231,7 @@ impl Default for Settings {
             id_key_is_random: true,
             shutdown_delay: Duration::ZERO,
             bodies: BodyLimits::default(),
-            limits: Limits::default(),
+            limits: AnalysisLimits::default(),
             executions: Options::default(),
             sources: BTreeMap::new(),
             cache_bytes: DEFAULT_CACHE_BYTES,
@@ -347,7 +347,7 @@ impl Settings {
             id_key_is_random,
             shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
             bodies,
-            limits: Limits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
+            limits: AnalysisLimits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
             executions: Options {
                 concurrent,
                 queue: concurrent * 8,

@@ -723,6 +723,14 @@ pub struct InvalidConfig {
     pub problems: Vec<ConfigProblem>,
 }
 
+impl InvalidConfig {
+    /// The same problems of a config that lies below `prefix`.
+    #[must_use]
+    pub fn below(self, prefix: &str) -> Self {
+        Self { problems: self.problems.into_iter().map(|problem| problem.below(prefix)).collect() }
+    }
+}
+
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.problems.iter().enumerate() {

@@ -8,16 +8,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use haldane_judges::CheckedConfig;
-use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Earlier, FetchFailure, Instance, Observation, Points};
+use haldane_judges::evidence::{Arm, ArmPoints, Buckets, FetchFailure, Instance, Observation, Points};
 
-use super::fetch::Fetched;
+use super::fetch::Answer;
 use super::pairing::{self, Labels};
-use super::plan::{Part, PlannedQuery};
-use super::{InlineArm, InlineEarlier, InlineSamples};
+use super::query::{Part, PlannedQuery};
 use crate::source::{Series, histogram};
 
 /// A query and what it came to.
-pub(super) type Asked<'a> = (&'a PlannedQuery, &'a Fetched);
+pub(super) type AnsweredQuery<'a> = (&'a PlannedQuery, &'a Answer);
 
 fn failure(arm: Arm, reason: &str, message: String) -> FetchFailure {
     FetchFailure { arm, reason: reason.to_owned(), message }
@@ -27,7 +26,7 @@ fn failure(arm: Arm, reason: &str, message: String) -> FetchFailure {
 pub(super) fn arm_points(
     arm: Arm,
     per_instance: Option<&str>,
-    asked: &[Asked<'_>],
+    asked: &[AnsweredQuery<'_>],
     warnings: &mut Vec<String>,
 ) -> Result<ArmPoints, FetchFailure> {
     let mut parts = BTreeMap::new();
@@ -57,7 +56,7 @@ pub(super) fn arm_points(
 }
 
 /// The points of a query's one series in the window, and before it where they are known.
-fn one_series(planned: &PlannedQuery, fetched: &Fetched) -> Result<(Vec<f64>, Option<Vec<f64>>), String> {
+fn one_series(planned: &PlannedQuery, fetched: &Answer) -> Result<(Vec<f64>, Option<Vec<f64>>), String> {
     let reporting = fetched.reporting();
     let window = match reporting.as_slice() {
         [] => vec![f64::NAN; planned.query.window.len()],
@@ -102,7 +101,7 @@ fn many(what: &str, series: &[&Labels]) -> String {
 fn buckets(
     planned: &PlannedQuery,
     per_instance: Option<&str>,
-    fetched: &Fetched,
+    fetched: &Answer,
     warnings: &mut Vec<String>,
 ) -> Result<ArmPoints, (&'static str, String)> {
     let past = fetched.history_points;
@@ -168,7 +167,7 @@ pub(crate) fn histogram_points(
     Ok((arm, None))
 }
 
-fn instances(label: &str, fetched: &Fetched) -> Result<ArmPoints, String> {
+fn instances(label: &str, fetched: &Answer) -> Result<ArmPoints, String> {
     let mut instances: BTreeMap<&str, Instance> = BTreeMap::new();
     for series in fetched.reporting() {
         let Some(name) = series.labels.get(label) else {
@@ -195,7 +194,7 @@ pub(super) struct PairedArms {
 }
 
 /// The series of both arms, paired.
-pub(super) fn pairs(pair_by: &[String], asked: &[Asked<'_>], most: usize) -> Result<Vec<PairedArms>, FetchFailure> {
+pub(super) fn pairs(pair_by: &[String], asked: &[AnsweredQuery<'_>], most: usize) -> Result<Vec<PairedArms>, FetchFailure> {
     let arm = |arm: Arm| -> Result<(Cow<'_, [Series]>, usize, usize), FetchFailure> {
         let Some((planned, fetched)) = asked.iter().find(|(planned, _)| planned.arm == arm) else {
             return Err(failure(arm, "no_query", "no query was asked for this arm".to_owned()));
@@ -230,39 +229,6 @@ pub(super) fn pairs(pair_by: &[String], asked: &[Asked<'_>], most: usize) -> Res
         warnings: pair.warnings,
     };
     Ok(pairs.into_iter().map(one).collect())
-}
-
-/// Samples that came with the request; `with_history` says whether the points before the window are of use, `with_clock` whether those of
-/// earlier days are.
-pub(super) fn inline(samples: &InlineSamples, with_history: bool, with_clock: bool) -> Observation {
-    let arm = |points: &InlineArm, past: Option<&InlineArm>, of_day: &dyn Fn(&InlineEarlier) -> Option<InlineArm>| {
-        let mut earlier: Vec<Earlier> = samples
-            .earlier
-            .iter()
-            .filter(|_| with_clock)
-            .filter_map(|day| Some(Earlier { days: day.days, points: inline_arm(&of_day(day)?).points }))
-            .collect();
-        earlier.sort_by_key(|day| day.days);
-        let history = past.filter(|_| with_history).map(|past| inline_arm(past).points);
-        inline_arm(points).with_history(history).with_earlier(earlier).with_bounds(samples.bucket_bounds.clone())
-    };
-    Observation::Sampled {
-        baseline: arm(&samples.baseline, samples.baseline_history.as_ref(), &|day| day.baseline.clone()),
-        canary: arm(&samples.canary, samples.canary_history.as_ref(), &|day| day.canary.clone()),
-    }
-}
-
-fn inline_arm(arm: &InlineArm) -> ArmPoints {
-    let known = |values: &[Option<f64>]| values.iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>();
-    match arm {
-        InlineArm::Values(values) => ArmPoints::values(known(values)),
-        InlineArm::Counts { events, totals } => ArmPoints::counts(known(events), known(totals)),
-        InlineArm::Instances(instances) => ArmPoints::from_instances(
-            instances.iter().map(|(name, values)| Instance { name: name.clone(), values: known(values) }).collect(),
-        ),
-        // What could not be read was refused with the request.
-        InlineArm::Buckets(samples) => samples.buckets().map_or_else(|_| ArmPoints::values(Vec::new()), ArmPoints::buckets),
-    }
 }
 
 /// Takes the newest points of the canary's history for missing.
@@ -357,11 +323,11 @@ mod tests {
         }
     }
 
-    fn fetched(series: &[(&str, [f64; 5])]) -> Fetched {
+    fn fetched(series: &[(&str, [f64; 5])]) -> Answer {
         let one =
             |(pod, values): &(&str, [f64; 5])| Series { labels: [("pod".to_owned(), (*pod).to_owned())].into(), values: values.to_vec() };
         let reply = Reply { series: series.iter().map(one).collect(), warnings: Vec::new() };
-        Fetched { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None }
+        Answer { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None }
     }
 
     fn value(series: &[(&str, [f64; 5])], per_instance: Option<&str>) -> Result<ArmPoints, FetchFailure> {
@@ -409,7 +375,7 @@ mod tests {
         let (events, totals) = (fetched(&[("p", [1.0; 5])]), fetched(&[("p", [9.0; 5])]));
         let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &totals)], &mut Vec::new()).unwrap();
         assert_eq!(arm.history, Some(Points::Counts { events: vec![1.0; 3], totals: vec![9.0; 3] }));
-        let short = Fetched { history_points: 0, ..fetched(&[("p", [9.0; 5])]) };
+        let short = Answer { history_points: 0, ..fetched(&[("p", [9.0; 5])]) };
         let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &short)], &mut Vec::new()).unwrap();
         assert_eq!(arm.history, None);
     }
@@ -421,7 +387,7 @@ mod tests {
 
     fn of_buckets(series: &[Series], per_instance: Option<&str>) -> Result<ArmPoints, FetchFailure> {
         let reply = Reply { series: series.to_vec(), warnings: Vec::new() };
-        let fetched = Fetched { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None };
+        let fetched = Answer { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None };
         arm_points(Arm::Canary, per_instance, &[(&planned(Part::Buckets), &fetched)], &mut Vec::new())
     }
 

@@ -7,7 +7,8 @@ use haldane_judges::evidence::{Arm, FetchFailure, is_absent};
 use tokio::time::Instant;
 
 use super::align::resolution;
-use super::plan::PlannedQuery;
+use super::query::PlannedQuery;
+use super::scorecard::QueryProvenance;
 use crate::source::cache::Source;
 use crate::source::{Query, Reply, Series, SourceError};
 
@@ -19,7 +20,7 @@ pub(super) const HISTORY_PART: u32 = 3;
 
 /// What one query came to.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Fetched {
+pub(super) struct Answer {
     pub(super) reply: Result<Arc<Reply>, FetchError>,
     /// Points of each series that lie before the window.
     pub(super) history_points: usize,
@@ -27,7 +28,7 @@ pub(super) struct Fetched {
     pub(super) without_history: Option<SourceError>,
 }
 
-impl Fetched {
+impl Answer {
     /// The analysis ran out of time.
     pub(super) fn late() -> Self {
         Self { reply: Err(FetchError::Deadline(None)), history_points: 0, without_history: None }
@@ -68,6 +69,21 @@ impl Fetched {
     }
 }
 
+/// A query and what came back, as the scorecard shows it.
+pub(super) fn query_provenance(planned: &PlannedQuery, fetched: &Answer) -> QueryProvenance {
+    let known = |values: &[f64]| values.iter().filter(|value| !value.is_nan()).count();
+    let reporting = fetched.reply.is_ok().then(|| fetched.reporting());
+    QueryProvenance {
+        arm: planned.arm,
+        part: planned.part.name().to_owned(),
+        query: planned.query.text.clone(),
+        series: reporting.as_ref().map(Vec::len),
+        points: reporting.map(|series| series.iter().map(|one| known(fetched.window_of(one))).sum()),
+        history_points: (fetched.reply.is_ok() && fetched.history_points > 0)
+            .then(|| fetched.series().iter().map(|one| known(fetched.past_of(one))).sum()),
+    }
+}
+
 /// Why one query came to nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FetchError {
@@ -96,14 +112,14 @@ impl FetchError {
 
 /// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, or needs more than a third of the time
 /// that is left, the window alone is asked for, once.
-pub(super) async fn fetch(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Fetched {
+pub(super) async fn fetch(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Answer {
     // So much earlier that the source can still say what it waited for.
     let left = deadline.saturating_duration_since(Instant::now());
     let end = deadline.checked_sub(MARGIN.min(left / 10)).unwrap_or(deadline);
-    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| Fetched::late())
+    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| Answer::late())
 }
 
-async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Fetched {
+async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Answer {
     let mut without_history = None;
     if planned.history_points > 0 {
         match ask_patiently(source, &planned.with_history(), deadline).await {
@@ -113,7 +129,7 @@ async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) 
             }
             ended => {
                 let reply = ended.map_err(FetchError::Source);
-                return Fetched { reply, history_points: planned.history_points, without_history };
+                return Answer { reply, history_points: planned.history_points, without_history };
             }
         }
     }
@@ -121,7 +137,7 @@ async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) 
         SourceError::TimedOut { stage, .. } if Instant::now() >= deadline => FetchError::Deadline(Some(stage)),
         error => FetchError::Source(error),
     });
-    Fetched { reply, history_points: 0, without_history }
+    Answer { reply, history_points: 0, without_history }
 }
 
 /// Asks for more than the window, for as long as leaves time for the window alone.

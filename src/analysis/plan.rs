@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 
 use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Kind, Metric, MetricQuery};
 use haldane_judges::evidence::Arm;
-use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName};
+use haldane_judges::{CheckedConfig, JudgeName};
 
 use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
 use super::align::tail;
-use super::run::{AnalysisError, Limits};
-use super::{ArmQueries, InlineArm, InlineSamples, Request, Scope};
+use super::error::{AnalysisError, invalid};
+use super::limits::AnalysisLimits;
+use super::query::{EARLIER_DAYS, Part, PlannedQuery, history_points};
+use super::request::{ArmQueries, Request, Scope};
 use crate::source::cache::Source;
 use crate::source::sources::Sources;
-use crate::source::{MAX_VALUES, Query, Template, Window};
+use crate::source::{Query, Template, Window};
 
-/// Everything a run does, with every variable put in.
-pub(super) struct Plan<'a> {
+/// A checked request with everything that is to be read for it: every query with its variables put in.
+///
+/// [`Analyst::plan`](super::Analyst::plan) alone makes one, so that whoever has a plan has a request that can be judged.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) request: Request,
     pub(super) config: CheckedConfig,
+    pub(super) limits: AnalysisLimits,
     /// The store to read from; `None` where every metric carries its samples.
-    pub(super) source: Option<&'a Source>,
+    pub(super) source: Option<Source>,
     /// One for each metric, in the config's order.
     pub(super) metrics: Vec<MetricPlan>,
     /// Both arms' queries for who runs what; empty where the config does not ask, or there is nothing to ask over.
@@ -32,6 +39,7 @@ pub(super) struct Plan<'a> {
 type PlannedArm = (Arm, BTreeMap<String, String>, Window);
 
 /// How one metric's samples are had.
+#[derive(Debug)]
 pub(super) enum MetricPlan {
     /// They came with the request.
     Inline,
@@ -67,71 +75,6 @@ impl MetricPlan {
     }
 }
 
-/// What a query gives of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
-    Value,
-    Numerator,
-    Denominator,
-    Buckets,
-    Population,
-}
-
-impl Part {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Value => "value",
-            Self::Numerator => "numerator",
-            Self::Denominator => "denominator",
-            Self::Buckets => "buckets",
-            Self::Population => "population",
-        }
-    }
-}
-
-/// One query of one arm.
-pub(super) struct PlannedQuery {
-    pub(super) arm: Arm,
-    pub(super) part: Part,
-    /// The query over the window alone.
-    pub(super) query: Query,
-    /// Points before the window that are asked for with it.
-    pub(super) history_points: usize,
-    /// How many days ago it is asked for too, at the same clock; each 1 or more.
-    pub(super) earlier: Vec<u32>,
-}
-
-impl PlannedQuery {
-    /// The query over the window and the time before it.
-    pub(super) fn with_history(&self) -> Query {
-        Query { window: self.query.window.with_past(self.history_points), ..self.query.clone() }
-    }
-
-    /// The query over the window so many days ago, on its grid, and over a few windows before it where `history_points` hold them.
-    pub(super) fn days_ago(&self, days: u32, history_points: usize) -> Query {
-        let window = self.query.window;
-        let past = history_points.min(window.len().saturating_mul(WINDOWS_BEFORE_EARLIER));
-        Query { window: window.with_past(past).earlier(i64::from(days).saturating_mul(DAY_SECONDS)), ..self.query.clone() }
-    }
-
-    /// Whether there is a window so many days ago that says what healthy looks like: on the grid, after 1970, apart from this one, and for
-    /// the canary before its version was released.
-    fn has_earlier(&self, days: u32, released_at: Option<jiff::Timestamp>) -> bool {
-        let window = self.query.window;
-        let earlier = self.days_ago(days, self.history_points).window;
-        let healthy = self.arm == Arm::Baseline || released_at.is_some_and(|released| earlier.end <= released.as_second());
-        let on_grid = DAY_SECONDS % i64::from(window.step_seconds.max(1)) == 0;
-        self.part == Part::Value && self.history_points > 0 && on_grid && earlier.start >= 0 && earlier.end <= window.start && healthy
-    }
-}
-
-/// A day of UTC: clocks that are put forward or back shift the hour, and the judge sees by how much that matters.
-const DAY_SECONDS: i64 = 86_400;
-/// The days on which the same clock is read, by how long ago they are: yesterday, and the same day of last week.
-const EARLIER_DAYS: [u32; 2] = [1, 7];
-/// Windows before that of an earlier day that are read with it, at most: placebo windows are compared with those.
-const WINDOWS_BEFORE_EARLIER: usize = 6;
-
 /// Whether a judge learns from the time before the window of a metric.
 pub(super) fn learns_from_history(judge: JudgeName, metric: &Metric) -> bool {
     judge == JudgeName::HaldaneV1 && metric.history.mode == HistoryMode::Auto
@@ -142,37 +85,30 @@ pub(super) fn reads_the_clock(judge: JudgeName, metric: &Metric) -> bool {
     learns_from_history(judge, metric) && metric.history.clock == HistoryMode::Auto
 }
 
-/// Points before a window that are read with it: whole windows, as many as the config asks for, `most` points in all allow, and
-/// there were since 1970.
-fn history_points(window: Window, windows: u32, most: usize) -> usize {
-    let n = window.len();
-    let since_1970 = usize::try_from(window.start / i64::from(window.step_seconds.max(1))).unwrap_or(0);
-    let fitting = |points: usize| points.checked_div(n).unwrap_or(0);
-    let windows = usize::try_from(windows).unwrap_or(usize::MAX);
-    windows.min(fitting(most.saturating_sub(n))).min(fitting(since_1970)) * n
-}
+impl Plan {
+    /// The request, which can be judged.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
 
-fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> AnalysisError {
-    AnalysisError::Invalid { pointer: pointer.into(), message: message.into() }
-}
+    /// How many queries it asks, at least.
+    #[must_use]
+    pub fn queries(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.queries().len()).sum::<usize>() + self.population.len()
+    }
 
-fn config_error(problem: ConfigProblem) -> AnalysisError {
-    invalid(format!("/config{}", problem.pointer), problem.message)
-}
-
-impl<'a> Plan<'a> {
     /// Plans a request.
-    pub(super) fn of(request: &Request, sources: &'a Sources, limits: Limits) -> Result<Self, AnalysisError> {
-        let config = request.config.clone().check().map_err(|mut error| config_error(error.problems.swap_remove(0)))?;
-        check_sizes(request, limits)?;
-        check_samples(request, &config, limits)?;
+    pub(super) fn of(request: Request, sources: &Sources, limits: AnalysisLimits) -> Result<Self, AnalysisError> {
+        let config = request.config.clone().check().map_err(|error| AnalysisError::InvalidConfig(error.below("/config")))?;
+        request.check(&config, limits)?;
         let fetched = config.metrics.iter().any(|metric| !request.samples.contains_key(&metric.name));
         // Where all samples are given and nothing says when they were taken, there is no time to ask about.
         let asks_population = config.population.is_some() && (fetched || request.window.is_some() || config.metrics.is_empty());
         if !(fetched || asks_population) {
             let metrics = config.metrics.iter().map(|_| MetricPlan::Inline).collect();
             let step_seconds = request.window.map_or(request.step_seconds, |window| window.step_seconds);
-            return Ok(Self { config, source: None, metrics, population: Vec::new(), step_seconds, arms: None });
+            return Ok(Self { request, config, limits, source: None, metrics, population: Vec::new(), step_seconds, arms: None });
         }
         let source = sources.choose(request.source.as_deref())?;
         let Some(window) = request.window else {
@@ -201,7 +137,7 @@ impl<'a> Plan<'a> {
                         earlier: Vec::new(),
                     };
                     let queries = vec![planned(Arm::Baseline, baseline), planned(Arm::Canary, canary)];
-                    let queries = with_history(queries, request, metric, source, limits);
+                    let queries = with_history(queries, &request, metric, source, limits);
                     return Ok(MetricPlan::Fetch { series: SeriesRule::Pairs(pair_by.clone()), queries });
                 }
                 let kind = source.kind();
@@ -211,8 +147,8 @@ impl<'a> Plan<'a> {
                     return Err(invalid(format!("/config/metrics/{i}/queries"), message));
                 };
                 let queries = plan_queries(source, metric, query, &arms)
-                    .map_err(|(arm, message)| missing_scope(request, arm, &format!("/config/metrics/{i}/queries/{kind}"), message))?;
-                let queries = with_history(queries, request, metric, source, limits);
+                    .map_err(|unfilled| unfilled.at(&format!("/config/metrics/{i}/queries/{kind}")))?;
+                let queries = with_history(queries, &request, metric, source, limits);
                 if let Some(why) = source.without_buckets().filter(|_| queries.iter().any(|planned| planned.part == Part::Buckets)) {
                     return Ok(MetricPlan::Unasked { queries, reason: "refused", message: why.to_owned() });
                 }
@@ -220,27 +156,28 @@ impl<'a> Plan<'a> {
                 Ok(MetricPlan::Fetch { series, queries })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let population = plan_population(request, &config, source, &arms)?;
+        let population = plan_population(&config, source, &arms)?;
         refuse_comparing_with_itself(&metrics, &population)?;
         let metrics = metrics.into_iter().zip(&config.metrics).enumerate();
         let metrics = metrics.map(|(i, (planned, metric))| unless_same(planned, metric, i, request.judge, source)).collect();
-        Ok(Self { config, source: Some(source), metrics, population, step_seconds: window.step_seconds, arms: Some(arms) })
+        let (source, step_seconds) = (Some(source.clone()), window.step_seconds);
+        Ok(Self { request, config, limits, source, metrics, population, step_seconds, arms: Some(arms) })
     }
 
     /// Points at the end of a window that may still come or change at a time, in Unix seconds.
     pub(super) fn young_points(&self, window: Window, now: i64) -> usize {
-        self.source.map_or(0, |source| tail::young_points(window, source.settle_seconds(), now))
+        self.source.as_ref().map_or(0, |source| tail::young_points(window, source.settle_seconds(), now))
     }
 
     /// A metric's queries once more, at a step that both arms have points at, over what whole steps of it their windows hold.
     ///
     /// # Errors
     /// Why they cannot be asked so, in words that follow a colon.
-    pub(super) fn at_step(&self, metric: usize, step_seconds: u32, request: &Request, limits: Limits) -> Result<Vec<PlannedQuery>, String> {
-        let (Some(source), Some(metric), Some(arms)) = (self.source, self.config.metrics.get(metric), &self.arms) else {
+    pub(super) fn at_step(&self, metric: usize, step_seconds: u32) -> Result<Vec<PlannedQuery>, String> {
+        let (Some(source), Some(metric), Some(arms)) = (&self.source, self.config.metrics.get(metric), &self.arms) else {
             return Err("nothing is fetched for it".to_owned());
         };
-        if request.queries.contains_key(&metric.name) {
+        if self.request.queries.contains_key(&metric.name) {
             return Err("its queries came complete and cannot be filled for another step".to_owned());
         }
         let Some(query) = metric.queries.get(source.kind()) else {
@@ -259,8 +196,8 @@ impl<'a> Plan<'a> {
             let points = if short == 1 { "1 point".to_owned() } else { format!("{short} points") };
             return Err(format!("the window holds {points} at {step_seconds} s; ask for a longer one"));
         }
-        let queries = plan_queries(source, metric, query, &arms).map_err(|(arm, message)| format!("{arm}: {message}"))?;
-        Ok(with_history(queries, request, metric, source, limits))
+        let queries = plan_queries(source, metric, query, &arms).map_err(|unfilled| format!("{}: {}", unfilled.arm, unfilled.message))?;
+        Ok(with_history(queries, &self.request, metric, source, self.limits))
     }
 }
 
@@ -269,7 +206,13 @@ impl<'a> Plan<'a> {
 ///
 /// Where nobody says since when the canary's version runs, its past may be that version's own. Then only the baseline's is read, and that
 /// only where the arms lie apart: it says nothing about two arms over the same time.
-fn with_history(mut queries: Vec<PlannedQuery>, request: &Request, metric: &Metric, source: &Source, limits: Limits) -> Vec<PlannedQuery> {
+fn with_history(
+    mut queries: Vec<PlannedQuery>,
+    request: &Request,
+    metric: &Metric,
+    source: &Source,
+    limits: AnalysisLimits,
+) -> Vec<PlannedQuery> {
     let learns = learns_from_history(request.judge, metric) && !queries.iter().any(|planned| source.depends_on_range(&planned.query.text));
     let window = |arm: Arm| queries.iter().find(|planned| planned.arm == arm).map(|planned| planned.query.window);
     let concurrent = window(Arm::Baseline) == window(Arm::Canary);
@@ -290,12 +233,7 @@ fn with_history(mut queries: Vec<PlannedQuery>, request: &Request, metric: &Metr
     queries
 }
 
-fn plan_population(
-    request: &Request,
-    config: &CheckedConfig,
-    source: &Source,
-    arms: &[PlannedArm; 2],
-) -> Result<Vec<PlannedQuery>, AnalysisError> {
+fn plan_population(config: &CheckedConfig, source: &Source, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, AnalysisError> {
     let Some(population) = &config.population else { return Ok(Vec::new()) };
     let kind = source.kind();
     let Some(text) = population.queries.get(kind) else {
@@ -303,8 +241,8 @@ fn plan_population(
         return Err(invalid("/config/population/queries", message));
     };
     let planned = |(arm, variables, window): &PlannedArm| {
-        let text = source.resolve(&Template { text, variables, window: *window });
-        let text = text.map_err(|error| missing_scope(request, *arm, &format!("/config/population/queries/{kind}"), error.to_string()))?;
+        let filled = fill(source, text, (*arm, variables, *window));
+        let text = filled.map_err(|unfilled| unfilled.at(&format!("/config/population/queries/{kind}")))?;
         Ok(PlannedQuery {
             arm: *arm,
             part: Part::Population,
@@ -365,7 +303,7 @@ fn asks_the_same(queries: &[PlannedQuery]) -> bool {
     asked(Arm::Canary).eq(asked(Arm::Baseline))
 }
 
-fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, (Arm, String)> {
+fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, UnfilledQuery> {
     let texts = match query {
         MetricQuery::Single(text) if metric.kind == Kind::Distribution => vec![(Part::Buckets, text)],
         MetricQuery::Single(text) => vec![(Part::Value, text)],
@@ -375,8 +313,7 @@ fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[P
     let mut queries = Vec::with_capacity(4);
     for (arm, variables, window) in arms {
         for (part, text) in &texts {
-            let template = Template { text, variables, window: *window };
-            let text = source.resolve(&template).map_err(|error| (*arm, error.to_string()))?;
+            let text = fill(source, text, (*arm, variables, *window))?;
             queries.push(PlannedQuery {
                 arm: *arm,
                 part: *part,
@@ -389,13 +326,32 @@ fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[P
     Ok(queries)
 }
 
-/// A template that cannot be filled points at the scope where that was left out, and at the config's `query` otherwise.
-fn missing_scope(request: &Request, arm: Arm, query: &str, message: String) -> AnalysisError {
-    let scope = if arm == Arm::Baseline { &request.baseline } else { &request.canary };
-    if message.contains("`scope`") && !scope.variables.contains_key("scope") {
-        return invalid(format!("/{arm}/scope"), format!("the queries use ${{scope}}; say what selects the {arm}"));
+/// A query's text with an arm's variables put in.
+fn fill(source: &Source, text: &str, (arm, variables, window): (Arm, &BTreeMap<String, String>, Window)) -> Result<String, UnfilledQuery> {
+    source.resolve(&Template { text, variables, window }).map_err(|error| UnfilledQuery {
+        arm,
+        unscoped: text.contains("${scope}") && !variables.contains_key("scope"),
+        message: error.to_string(),
+    })
+}
+
+/// A query whose variables could not be put in.
+struct UnfilledQuery {
+    arm: Arm,
+    /// Whether it asks for a scope, and the request has none.
+    unscoped: bool,
+    message: String,
+}
+
+impl UnfilledQuery {
+    /// Points at the scope where that was left out, and at the query in the config otherwise.
+    fn at(self, query: &str) -> AnalysisError {
+        let Self { arm, unscoped, message } = self;
+        if unscoped {
+            return invalid(format!("/{arm}/scope"), format!("the queries use ${{scope}}; say what selects the {arm}"));
+        }
+        invalid(query, message)
     }
-    invalid(query, message)
 }
 
 /// The variables of one arm: the config's defaults, and the request's over them.
@@ -429,145 +385,12 @@ fn variables(config: &CheckedConfig, scope: &Scope, arm: &str) -> Result<BTreeMa
     Ok(variables)
 }
 
-fn check_sizes(request: &Request, limits: Limits) -> Result<(), AnalysisError> {
-    if request.step_seconds == 0 || request.window.is_some_and(|window| window.step_seconds == 0) {
-        return Err(invalid("/window/step", "0s is no distance between points; give at least 1s"));
-    }
-    if let Some(share) = request.canary_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-        return Err(invalid("/canary_share", format!("{share} is no share of the traffic; give a number above 0 and below 1")));
-    }
-    // Where nothing is fetched, no metric store's limit counts.
-    let given = |metric: &Metric| request.samples.contains_key(&metric.name);
-    let inline = request.config.population.is_none() && request.config.metrics.iter().all(given);
-    let most = if inline { limits.max_inline_points.max(limits.max_points) } else { limits.max_points };
-    let own = request.queries.values().flat_map(|queries| [queries.baseline.window, queries.canary.window]);
-    for window in request.window.into_iter().chain(request.baseline_window).chain(own) {
-        if window.step_seconds == 0 {
-            return Err(invalid("/window/step", "0s is no distance between points; give at least 1s"));
-        }
-        if window.is_empty() {
-            let message = format!("the window holds no whole step of {} s; make it longer or the step shorter", window.step_seconds);
-            return Err(invalid("/window", message));
-        }
-        if window.len() > most {
-            let fitting = window.seconds().unsigned_abs().div_ceil(most as u64);
-            let message = format!("{} points are more than {most}; a step of {fitting}s fits", window.len());
-            return Err(invalid("/window/step", message));
-        }
-    }
-    Ok(())
-}
-
-fn check_samples(request: &Request, config: &CheckedConfig, limits: Limits) -> Result<(), AnalysisError> {
-    for (name, samples) in &request.samples {
-        let pointer = |arm: &str| format!("/samples/{}/{arm}", name.replace('~', "~0").replace('/', "~1"));
-        if !config.metrics.iter().any(|metric| metric.name == *name) {
-            let message = format!("config `{}` has no metric `{}`", config.name, name.chars().take(60).collect::<String>());
-            return Err(invalid(pointer("").trim_end_matches('/').to_owned(), message));
-        }
-        let arms = [("baseline", &samples.baseline, &samples.baseline_history), ("canary", &samples.canary, &samples.canary_history)];
-        for (arm, points, history) in arms {
-            if let Some(history) = history.as_ref().filter(|history| history.kind() != points.kind()) {
-                let message = format!(
-                    "the points before the window are {}, and those of the window {}; give the same",
-                    history.kind(),
-                    points.kind()
-                );
-                return Err(invalid(pointer(&format!("{arm}_history")), message));
-            }
-        }
-        check_earlier(samples).map_err(|(field, message)| invalid(pointer(&field), message))?;
-        let histories = [("baseline_history", samples.baseline_history.as_ref()), ("canary_history", samples.canary_history.as_ref())];
-        let histories = histories.into_iter().filter_map(|(field, points)| Some((field.to_owned(), points?)));
-        let earlier = samples.earlier.iter().enumerate().flat_map(|(i, day)| {
-            let arms = [("baseline", &day.baseline), ("canary", &day.canary)];
-            arms.into_iter().filter_map(move |(arm, points)| Some((format!("earlier/{i}/{arm}"), points.as_ref()?)))
-        });
-        let windows = [("baseline".to_owned(), &samples.baseline), ("canary".to_owned(), &samples.canary)];
-        for (arm, points) in windows.into_iter().chain(histories).chain(earlier) {
-            let longest = match points {
-                InlineArm::Values(values) => values.len(),
-                InlineArm::Counts { events, totals } => {
-                    if events.len() != totals.len() {
-                        let message = format!("{} events and {} totals; give one of each an interval", events.len(), totals.len());
-                        return Err(invalid(pointer(&arm), message));
-                    }
-                    events.len()
-                }
-                InlineArm::Buckets(samples) => {
-                    if let Some((field, message)) = samples.problem() {
-                        return Err(invalid(format!("{}/{field}", pointer(&arm)), message));
-                    }
-                    let held = samples.counts.len().saturating_mul(samples.bounds.len().saturating_add(1));
-                    if held > MAX_VALUES {
-                        let message = format!(
-                            "{} intervals of {} buckets are more than {MAX_VALUES} counts; give fewer bounds, or intervals further apart",
-                            samples.counts.len(),
-                            samples.bounds.len() + 1
-                        );
-                        return Err(invalid(pointer(&arm), message));
-                    }
-                    points.len()
-                }
-                InlineArm::Instances(_) => points.len(),
-            };
-            if longest > limits.max_inline_points {
-                let message = format!("{longest} points are more than {}; give fewer, further apart", limits.max_inline_points);
-                return Err(invalid(pointer(&arm), message));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Longest ago that samples of an earlier day may lie.
-const MOST_DAYS: u32 = 14;
-
-/// Checks the samples of earlier days, and the bounds of buckets; the field within the metric's samples with what is wrong.
-fn check_earlier(samples: &InlineSamples) -> Result<(), (String, String)> {
-    for (i, day) in samples.earlier.iter().enumerate() {
-        let field = |name: &str| format!("earlier/{i}/{name}");
-        if !(1..=MOST_DAYS).contains(&day.days) {
-            return Err((field("days"), format!("{} days ago is not read; give 1 to {MOST_DAYS}", day.days)));
-        }
-        if samples.earlier[..i].iter().any(|other| other.days == day.days) {
-            return Err((field("days"), format!("{} days ago is given twice; give each day once", day.days)));
-        }
-        if day.baseline.is_none() && day.canary.is_none() {
-            return Err((format!("earlier/{i}"), "has no points; give those of the baseline, the canary or both".to_owned()));
-        }
-        for (arm, points, window) in [("baseline", &day.baseline, &samples.baseline), ("canary", &day.canary, &samples.canary)] {
-            let Some(points) = points else { continue };
-            if points.kind() != window.kind() {
-                let message =
-                    format!("the points of an earlier day are {}, and those of the window {}; give the same", points.kind(), window.kind());
-                return Err((field(arm), message));
-            }
-            if points.len() < window.len() {
-                let message = format!(
-                    "{} points are fewer than the {} of the window; give that day's window, and what lay before it where it is known",
-                    points.len(),
-                    window.len()
-                );
-                return Err((field(arm), message));
-            }
-        }
-    }
-    let bounds = &samples.bucket_bounds;
-    match (0..bounds.len()).find(|i| !bounds[*i].is_finite() || *i > 0 && bounds[*i] <= bounds[i - 1]) {
-        Some(i) => Err((
-            format!("bucket_bounds/{i}"),
-            format!("{} does not continue finite bounds that rise; sort them and leave infinite ones out", bounds[i]),
-        )),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use haldane_judges::{CanaryConfig, JudgeName};
+    use haldane_judges::CanaryConfig;
     use serde_json::json;
 
+    use super::super::query::DAY_SECONDS;
     use super::*;
     use crate::source::SourceSettings;
     use crate::source::cache::ReplyCache;
@@ -602,7 +425,7 @@ mod tests {
     }
 
     fn pointer(request: &Request) -> String {
-        match Plan::of(request, &sources(), Limits::default()).map(|plan| plan.metrics.len()) {
+        match Plan::of(request.clone(), &sources(), AnalysisLimits::default()).map(|plan| plan.metrics.len()) {
             Err(AnalysisError::Invalid { pointer, .. }) => pointer,
             other => panic!("{other:?}"),
         }
@@ -614,7 +437,7 @@ mod tests {
         assert_eq!(pointer(&request("vector(1)", "a", "b")), "/canary");
         let mut earlier = request("up{app=\"${scope}\"}", "a", "a");
         earlier.baseline_offset_seconds = 3600;
-        assert!(Plan::of(&earlier, &sources(), Limits::default()).is_ok());
+        assert!(Plan::of(earlier, &sources(), AnalysisLimits::default()).is_ok());
     }
 
     #[test]
@@ -642,9 +465,9 @@ mod tests {
         assert_eq!(with(&|r| r.canary_share = Some(1.5)), "/canary_share");
     }
 
-    fn planned(request: &Request, limits: Limits) -> Vec<(usize, i64)> {
+    fn planned(request: &Request, limits: AnalysisLimits) -> Vec<(usize, i64)> {
         let sources = sources();
-        let plan = Plan::of(request, &sources, limits).unwrap();
+        let plan = Plan::of(request.clone(), &sources, limits).unwrap();
         plan.metrics.iter().flat_map(MetricPlan::queries).map(|query| (query.history_points, query.with_history().window.start)).collect()
     }
 
@@ -655,15 +478,15 @@ mod tests {
             request.window = Some(Window { start, end: start + 600, step_seconds: 60 });
             request
         };
-        assert_eq!(planned(&at(100_000_200), Limits::default()), [(200, 100_000_200 - 200 * 60); 2]);
-        let tight = |max_points| Limits { max_points, ..Limits::default() };
+        assert_eq!(planned(&at(100_000_200), AnalysisLimits::default()), [(200, 100_000_200 - 200 * 60); 2]);
+        let tight = |max_points| AnalysisLimits { max_points, ..AnalysisLimits::default() };
         assert_eq!(planned(&at(100_000_200), tight(69))[0].0, 50);
         assert_eq!(planned(&at(100_000_200), tight(19))[0].0, 0);
-        assert_eq!(planned(&at(1_500), Limits::default()), [(20, 300); 2], "nothing was before 1970");
-        assert_eq!(planned(&at(-600), Limits::default())[0].0, 0);
+        assert_eq!(planned(&at(1_500), AnalysisLimits::default()), [(20, 300); 2], "nothing was before 1970");
+        assert_eq!(planned(&at(-600), AnalysisLimits::default())[0].0, 0);
         let sources = sources();
         let request = at(100_000_200);
-        let plan = Plan::of(&request, &sources, Limits::default()).unwrap();
+        let plan = Plan::of(request.clone(), &sources, AnalysisLimits::default()).unwrap();
         assert!(plan.metrics[0].queries().iter().all(|query| query.with_history().text.ends_with("[600s]")), "the text is of the window");
     }
 
@@ -672,7 +495,7 @@ mod tests {
         let mut request = request("up{app=\"${scope}\"}", "a", "a");
         request.window = Some(Window { start: 360_000, end: 360_600, step_seconds: 60 });
         request.baseline_offset_seconds = 3600;
-        assert_eq!(planned(&request, Limits::default()), [(200, 356_400 - 12_000), (200, 360_000 - 12_000)]);
+        assert_eq!(planned(&request, AnalysisLimits::default()), [(200, 356_400 - 12_000), (200, 360_000 - 12_000)]);
     }
 
     #[test]
@@ -682,7 +505,7 @@ mod tests {
             let mut request = request(query, "a", "b");
             request.window = Some(Window { start: 360_000, end: 360_600, step_seconds: 60 });
             change(&mut request);
-            planned(&request, Limits::default())
+            planned(&request, AnalysisLimits::default())
         };
         let query = "up{app=\"${scope}\"}";
         assert_ne!(with(query, &|_| ()), plain);
@@ -699,14 +522,14 @@ mod tests {
         let mut request = request("up{app=\"${scope}\"}", "a", "a");
         request.window = Some(Window { start: 360_000, end: 360_600, step_seconds: 60 });
         (request.baseline_offset_seconds, request.released_at) = (3600, None);
-        let points: Vec<usize> = planned(&request, Limits::default()).into_iter().map(|(points, _)| points).collect();
+        let points: Vec<usize> = planned(&request, AnalysisLimits::default()).into_iter().map(|(points, _)| points).collect();
         assert_eq!(points, [200, 0]);
     }
 
     /// The days on which each query is asked for too, and over which time.
-    fn earlier(request: &Request, limits: Limits) -> Vec<Vec<(u32, i64, i64)>> {
+    fn earlier(request: &Request, limits: AnalysisLimits) -> Vec<Vec<(u32, i64, i64)>> {
         let sources = sources();
-        let plan = Plan::of(request, &sources, limits).unwrap();
+        let plan = Plan::of(request.clone(), &sources, limits).unwrap();
         let of_query = |planned: &PlannedQuery| {
             let window = |days: u32| planned.days_ago(days, planned.history_points).window;
             planned.earlier.iter().map(|days| (*days, window(*days).start, window(*days).end)).collect()
@@ -728,13 +551,13 @@ mod tests {
     #[test]
     fn the_same_clock_of_earlier_days_is_asked_for_with_a_few_windows_before_it() {
         let day = |days: i64, windows: i64| (days as u32, LATER - days * DAY_SECONDS - 600 * windows, LATER - days * DAY_SECONDS + 600);
-        assert_eq!(earlier(&later(&|_| ()), Limits::default()), [[day(1, 6), day(7, 6)]; 2]);
+        assert_eq!(earlier(&later(&|_| ()), AnalysisLimits::default()), [[day(1, 6), day(7, 6)]; 2]);
         let five = |request: &mut Request| request.config.metrics[0].history.windows = 5;
-        assert_eq!(earlier(&later(&five), Limits::default()), [[day(1, 5), day(7, 5)]; 2]);
-        let tight = Limits { max_points: 39, ..Limits::default() };
+        assert_eq!(earlier(&later(&five), AnalysisLimits::default()), [[day(1, 5), day(7, 5)]; 2]);
+        let tight = AnalysisLimits { max_points: 39, ..AnalysisLimits::default() };
         assert_eq!(earlier(&later(&|_| ()), tight), [[day(1, 2), day(7, 2)]; 2]);
         // Each arm's own days.
-        let apart = earlier(&later(&|request| request.baseline_offset_seconds = 3600), Limits::default());
+        let apart = earlier(&later(&|request| request.baseline_offset_seconds = 3600), AnalysisLimits::default());
         assert_eq!(apart[0], [day(1, 6), day(7, 6)].map(|(days, start, end)| (days, start - 3600, end - 3600)));
         assert_eq!(apart[1], [day(1, 6), day(7, 6)]);
     }
@@ -742,7 +565,7 @@ mod tests {
     #[test]
     fn no_earlier_day_is_asked_for_where_it_says_nothing_of_both_arms() {
         let none = |change: &dyn Fn(&mut Request)| {
-            let found = earlier(&later(change), Limits::default());
+            let found = earlier(&later(change), AnalysisLimits::default());
             assert!(found.iter().all(Vec::is_empty), "{found:?}");
         };
         none(&|r| r.config.metrics[0].history.clock = HistoryMode::Off);
@@ -764,7 +587,8 @@ mod tests {
     #[test]
     fn a_canary_that_was_released_a_day_ago_has_no_earlier_day_since() {
         let days = |ago: i64| {
-            let found = earlier(&later(&|r| r.released_at = jiff::Timestamp::from_second(LATER + 600 - ago).ok()), Limits::default());
+            let found =
+                earlier(&later(&|r| r.released_at = jiff::Timestamp::from_second(LATER + 600 - ago).ok()), AnalysisLimits::default());
             assert_eq!(found[0].len(), found[1].len());
             found[0].iter().map(|(days, _, _)| *days).collect::<Vec<_>>()
         };
@@ -781,8 +605,8 @@ mod tests {
             "name": "m", "kind": "ratio", "queries": { "prometheus": { "numerator": text("x"), "denominator": text("y") } }
         }] });
         let request = later(&|request| request.config = serde_json::from_value::<CanaryConfig>(config.clone()).unwrap());
-        assert_eq!(planned(&request, Limits::default())[0].0, 200);
-        assert_eq!(earlier(&request, Limits::default()), [const { Vec::new() }; 4]);
+        assert_eq!(planned(&request, AnalysisLimits::default())[0].0, 200);
+        assert_eq!(earlier(&request, AnalysisLimits::default()), [const { Vec::new() }; 4]);
     }
 
     #[test]
@@ -792,7 +616,7 @@ mod tests {
             let three = json!({ "values": [1, 2, 3] });
             let samples = json!({ "baseline": three, "canary": three, "earlier": earlier, "bucket_bounds": bounds });
             request.samples = BTreeMap::from([("m".to_owned(), serde_json::from_value(samples).unwrap())]);
-            match Plan::of(&request, &Sources::default(), Limits { max_inline_points: 10, ..Limits::default() }) {
+            match Plan::of(request.clone(), &Sources::default(), AnalysisLimits { max_inline_points: 10, ..AnalysisLimits::default() }) {
                 Err(AnalysisError::Invalid { pointer, message }) => format!("{pointer}: {message}"),
                 Err(other) => panic!("{other}"),
                 Ok(_) => String::new(),
@@ -828,7 +652,7 @@ mod tests {
         let mut request = request("up", "a", "b");
         request.config = serde_json::from_value::<CanaryConfig>(config).unwrap();
         let sources = sources();
-        let plan = Plan::of(&request, &sources, Limits::default()).unwrap();
+        let plan = Plan::of(request.clone(), &sources, AnalysisLimits::default()).unwrap();
         let asked: Vec<_> = plan.population.iter().map(|query| (query.arm, query.query.text.as_str(), query.history_points)).collect();
         assert_eq!(asked, [(Arm::Baseline, "build_info{app=\"a\"}", 0), (Arm::Canary, "build_info{app=\"b\"}", 0)]);
         let mut timeless = request.clone();

@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use haldane_judges::config::PopulationCheck;
 use haldane_judges::evidence::{Arm, FetchFailure, Member, Population};
 
-use super::arms::Asked;
-use super::fetch::Fetched;
+use super::arms::AnsweredQuery;
+use super::fetch::Answer;
 use crate::source::Window;
 
 /// Intervals at the end of the window in which an instance must report to be there still: the last point may be late.
 const END: usize = 2;
 
 /// Reads who runs what from the replies to both arms' queries; `young` has how many points at the end of a window may still arrive.
-pub(super) fn read(check: &PopulationCheck, asked: &[Asked<'_>], young: impl Fn(Window) -> usize) -> Result<Population, FetchFailure> {
+pub(super) fn read(
+    check: &PopulationCheck,
+    asked: &[AnsweredQuery<'_>],
+    young: impl Fn(Window) -> usize,
+) -> Result<Population, FetchFailure> {
     let arm = |arm: Arm| match asked.iter().find(|(planned, _)| planned.arm == arm) {
         Some((planned, fetched)) => match &fetched.reply {
             Ok(_) => members(check, fetched, young(planned.query.window)).map_err(|message| FetchFailure {
@@ -28,7 +32,7 @@ pub(super) fn read(check: &PopulationCheck, asked: &[Asked<'_>], young: impl Fn(
     Ok(Population { baseline: arm(Arm::Baseline)?, canary: arm(Arm::Canary)? })
 }
 
-fn members(check: &PopulationCheck, fetched: &Fetched, young: usize) -> Result<Vec<Member>, String> {
+fn members(check: &PopulationCheck, fetched: &Answer, young: usize) -> Result<Vec<Member>, String> {
     let mut present: BTreeMap<(&str, &str), Vec<bool>> = BTreeMap::new();
     for series in fetched.reporting() {
         let label = |name: &str, what: &str| {
@@ -67,13 +71,13 @@ mod tests {
 
     type Labelled<'a> = (&'a [(&'a str, &'a str)], [f64; 4]);
 
-    fn fetched(series: &[Labelled<'_>]) -> Fetched {
+    fn fetched(series: &[Labelled<'_>]) -> Answer {
         let one = |(labels, values): &Labelled<'_>| Series {
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             values: values.to_vec(),
         };
         let reply = Reply { series: series.iter().map(one).collect(), warnings: Vec::new() };
-        Fetched { reply: Ok(Arc::new(reply)), history_points: 0, without_history: None }
+        Answer { reply: Ok(Arc::new(reply)), history_points: 0, without_history: None }
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use haldane_judges::config::{JudgingMode, Thresholds};
 use haldane_judges::evidence::{Looks, Spacing};
-use haldane_judges::{CheckedConfig, JudgeName, Period, document};
+use haldane_judges::{CanaryConfig, InvalidConfig, JudgeName, Period, document};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::analysis::{BucketSamples, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
+use crate::analysis::{ArmSamples, BucketSamples, EarlierSamples, MetricSamples, Request, Scope};
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
 use crate::source::cache::Source;
@@ -271,7 +271,7 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
         }
     }
     let body: JudgementBody = document::read(body)?;
-    let mut config = resolve_config(body.config, configs)?.into_inner();
+    let mut config = resolve_config(body.config, configs)?;
     let judge = match &body.judge {
         Some(name) => JudgeName::from_str(name)
             .map_err(|unknown| Problem::unprocessable("unknown-judge", "There is no such judge", "/judge", unknown))?,
@@ -428,18 +428,15 @@ fn check_ramp(ramp: &[f64], canary_share: Option<f64>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn resolve_config(config: Value, configs: &ConfigStore) -> Result<CheckedConfig, Problem> {
+/// The config that is meant, or that came with the request. Its rules depend on the judge, and are checked once that is known, by whoever
+/// plans the request.
+fn resolve_config(config: Value, configs: &ConfigStore) -> Result<CanaryConfig, Problem> {
     match config {
         Value::String(name) => match configs.get(&name) {
-            Some(entry) => Ok(entry.config.clone()),
+            Some(entry) => Ok(CanaryConfig::clone(&entry.config)),
             None => Err(Problem::unprocessable("unknown-config", "There is no such canary config", "/config", configs.unknown(&name))),
         },
-        inline @ Value::Object(_) => CheckedConfig::from_value(inline).map_err(|mut error| {
-            for problem in &mut error.problems {
-                problem.pointer.insert_str(0, "/config");
-            }
-            error.into()
-        }),
+        inline @ Value::Object(_) => Ok(document::read(inline).map_err(|problem| InvalidConfig::from(problem).below("/config"))?),
         _ => Err(Problem::invalid("/config", "is neither the name of a config nor a config; see /v1/configs for the names")),
     }
 }
@@ -596,7 +593,7 @@ fn read_samples(
     bodies: BTreeMap<String, SamplesBody>,
     config: &haldane_judges::CanaryConfig,
     limits: &BodyLimits,
-) -> Result<BTreeMap<String, InlineSamples>, Problem> {
+) -> Result<BTreeMap<String, MetricSamples>, Problem> {
     let mut left = limits.max_inline_points;
     let mut samples = BTreeMap::new();
     for (name, body) in bodies {
@@ -614,10 +611,10 @@ fn read_samples(
         for (i, EarlierBody { days, baseline, canary }) in body.earlier.into_iter().enumerate() {
             let baseline = baseline.map(|value| arm(&format!("earlier/{i}/baseline"), value)).transpose()?;
             let canary = canary.map(|value| arm(&format!("earlier/{i}/canary"), value)).transpose()?;
-            earlier.push(InlineEarlier { days, baseline, canary });
+            earlier.push(EarlierSamples { days, baseline, canary });
         }
         let bucket_bounds = body.bucket_bounds;
-        samples.insert(name, InlineSamples { baseline, canary, baseline_history, canary_history, earlier, bucket_bounds });
+        samples.insert(name, MetricSamples { baseline, canary, baseline_history, canary_history, earlier, bucket_bounds });
     }
     Ok(samples)
 }
@@ -637,16 +634,16 @@ const ARM_SHAPES: &str = "give an array of numbers, {\"events\": [...], \"totals
                           or {\"instances\": {\"pod-1\": [...]}}";
 
 impl Points<'_> {
-    fn arm(&mut self, pointer: &str, value: Value) -> Result<InlineArm, Problem> {
+    fn arm(&mut self, pointer: &str, value: Value) -> Result<ArmSamples, Problem> {
         match value {
-            values @ Value::Array(_) => Ok(InlineArm::Values(self.points(pointer, values)?)),
+            values @ Value::Array(_) => Ok(ArmSamples::Values(self.points(pointer, values)?)),
             Value::Object(mut fields) => {
                 if let Some(Value::Object(instances)) = only(&mut fields, "instances") {
                     let read = |(name, values): (String, Value)| {
                         let points = self.points(&format!("{pointer}/instances/{}", escaped(&name)), values)?;
                         Ok((name, points))
                     };
-                    return Ok(InlineArm::Instances(instances.into_iter().map(read).collect::<Result<_, Problem>>()?));
+                    return Ok(ArmSamples::Instances(instances.into_iter().map(read).collect::<Result<_, Problem>>()?));
                 }
                 if fields.contains_key("bounds") || fields.contains_key("counts") {
                     return self.buckets(pointer, fields);
@@ -663,7 +660,7 @@ impl Points<'_> {
                             );
                             return Err(Problem::invalid(format!("{pointer}/totals"), detail));
                         }
-                        Ok(InlineArm::Counts { events, totals })
+                        Ok(ArmSamples::Counts { events, totals })
                     }
                     _ => Err(Problem::invalid(pointer, format!("has other fields than samples have; {ARM_SHAPES}"))),
                 }
@@ -673,7 +670,7 @@ impl Points<'_> {
     }
 
     /// The buckets of a histogram: bounds, and a row of counts for each interval.
-    fn buckets(&mut self, pointer: &str, mut fields: Map<String, Value>) -> Result<InlineArm, Problem> {
+    fn buckets(&mut self, pointer: &str, mut fields: Map<String, Value>) -> Result<ArmSamples, Problem> {
         let (bounds, counts, spacing) = (fields.remove("bounds"), fields.remove("counts"), fields.remove("spacing"));
         let (Some(bounds), Some(counts), true) = (bounds, counts, fields.is_empty()) else {
             let detail =
@@ -712,7 +709,7 @@ impl Points<'_> {
         let samples = BucketSamples { bounds, counts, spacing };
         match samples.problem() {
             Some((at, detail)) => Err(Problem::invalid(format!("{pointer}/{at}"), detail)),
-            None => Ok(InlineArm::Buckets(samples)),
+            None => Ok(ArmSamples::Buckets(samples)),
         }
     }
 
@@ -979,10 +976,10 @@ mod tests {
         });
         let request = read(body).unwrap();
         assert_eq!((request.window, request.step_seconds), (None, 60));
-        let expected = InlineArm::Values(vec![Some(1.0), None, None, Some(f64::INFINITY), Some(1e308)]);
+        let expected = ArmSamples::Values(vec![Some(1.0), None, None, Some(f64::INFINITY), Some(1e308)]);
         assert_eq!(request.samples["latency"].baseline, expected);
-        assert!(matches!(&request.samples["latency"].canary, InlineArm::Instances(pods) if pods["pod-1"] == [Some(1.5)]));
-        assert!(matches!(&request.samples["a/b"].baseline, InlineArm::Counts { totals, .. } if totals == &[Some(10.0)]));
+        assert!(matches!(&request.samples["latency"].canary, ArmSamples::Instances(pods) if pods["pod-1"] == [Some(1.5)]));
+        assert!(matches!(&request.samples["a/b"].baseline, ArmSamples::Counts { totals, .. } if totals == &[Some(10.0)]));
     }
 
     #[test]
@@ -995,8 +992,8 @@ mod tests {
         };
         let request = read(body(json!([{ "days": 7, "canary": [3, null] }, { "days": 1, "baseline": ["NaN"] }]))).unwrap();
         let samples = &request.samples["latency"];
-        let day = |days, baseline, canary| InlineEarlier { days, baseline, canary };
-        let expected = [day(7, None, Some(InlineArm::Values(vec![Some(3.0), None]))), day(1, Some(InlineArm::Values(vec![None])), None)];
+        let day = |days, baseline, canary| EarlierSamples { days, baseline, canary };
+        let expected = [day(7, None, Some(ArmSamples::Values(vec![Some(3.0), None]))), day(1, Some(ArmSamples::Values(vec![None])), None)];
         assert_eq!((samples.earlier.as_slice(), samples.bucket_bounds.as_slice()), (&expected[..], &[0.5, 2.0][..]));
         for (earlier, pointer) in [
             (json!([{ "days": 1, "canary": [1, "high"] }]), "/samples/latency/earlier/0/canary/1"),

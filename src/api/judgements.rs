@@ -17,7 +17,7 @@ use super::observe::note;
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::analysis::Scorecard;
-use crate::judgements::{Outcome, without_samples};
+use crate::judgements::Outcome;
 
 /// Longest time a caller may ask to wait, in seconds.
 const LONGEST_WAIT: u64 = 600;
@@ -142,14 +142,14 @@ pub(crate) async fn create(
     let query = Query::read(query.as_deref(), 1)?;
     let request = translate(body?.0, &state.configs, &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
     tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
+    let plan = state.executions.plan(request).map_err(|error| Problem::from(&error))?;
     if prefers_async(&headers) {
-        let started = state.executions.start(request).await.map_err(|error| Problem::from(&error))?;
-        let mut response = running(started.id);
+        let mut response = running(state.executions.start(plan).await.map_err(|error| Problem::from(&error))?);
         response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
         return Ok(response);
     }
     let deadline = query.wait.map_or(state.executions.options().default_deadline, Duration::from_secs);
-    let scorecard = state.executions.run_to_end(request, deadline).await.map_err(|failure| Problem::from(&failure))?;
+    let scorecard = state.executions.run_to_end(plan, deadline).await.map_err(|failure| Problem::from(&failure))?;
     Ok(answer(&scorecard, query.verbose))
 }
 
@@ -216,7 +216,11 @@ fn running(id: String) -> Response {
 
 fn answer(scorecard: &Scorecard, verbose: bool) -> Response {
     note(scorecard);
-    if verbose { Json(scorecard).into_response() } else { Json(without_samples(scorecard)).into_response() }
+    match (verbose, scorecard.has_samples()) {
+        (true, _) => Json(scorecard.clone().with_samples()).into_response(),
+        (false, true) => Json(scorecard.clone().without_samples()).into_response(),
+        (false, false) => Json(scorecard).into_response(),
+    }
 }
 
 #[cfg(test)]

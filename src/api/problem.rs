@@ -154,6 +154,7 @@ impl From<&AnalysisError> for Problem {
     fn from(error: &AnalysisError) -> Self {
         match error {
             AnalysisError::Invalid { pointer, message } => Self::invalid(pointer, message),
+            AnalysisError::InvalidConfig(error) => error.clone().into(),
             AnalysisError::Broken(_) => Self::fault(),
             AnalysisError::UnknownSource { .. } => Self::unprocessable("unknown-source", "There is no such source", "/source", error),
             AnalysisError::NothingFetched { error: cause, .. } => match cause {

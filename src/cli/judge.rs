@@ -16,7 +16,7 @@ use super::client::{self, Server};
 use super::progress::Waiting;
 use super::store::{self, StoreArgs};
 use super::{Failure, Outcome, output};
-use crate::analysis::{AnalysisError, Analyst, Limits, Scorecard};
+use crate::analysis::{AnalysisError, AnalysisLimits, Analyst, Scorecard};
 use crate::api::Problem;
 use crate::report;
 use crate::settings::BodyLimits;
@@ -241,11 +241,8 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
             Reply::Received(server.judge(&body, wait, with_samples).await?)
         }
         None => {
-            let mut scorecard = in_process(&args, body, wait.unwrap_or(DEFAULT_WAIT)).await?;
-            if !with_samples {
-                scorecard.data.metrics.iter_mut().for_each(|metric| metric.samples = None);
-            }
-            Reply::Made(Box::new(scorecard))
+            let scorecard = in_process(&args, body, wait.unwrap_or(DEFAULT_WAIT)).await?;
+            Reply::Made(Box::new(if with_samples { scorecard.with_samples() } else { scorecard }))
         }
     };
     let verdict = reply.verdict()?;
@@ -298,12 +295,12 @@ impl Reply {
 /// Judges here, with the metric stores that the arguments name.
 async fn in_process(args: &Args, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
     let (accounts, configs) = store::open(&args.whence.store)?;
-    let analyst = Analyst::new(accounts, Limits::default());
+    let analyst = Analyst::new(accounts, AnalysisLimits::default());
     let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
         .map_err(|problem| client::refusal(&problem))?;
     let waiting = Waiting::start("fetching");
-    let scorecard = analyst.run(&request, Instant::now() + wait, &|progress| waiting.fetched(progress)).await;
-    scorecard.map_err(|error| match error {
+    let judging = async { analyst.run(&analyst.plan(request)?, Instant::now() + wait, &|progress| waiting.fetched(progress)).await };
+    judging.await.map_err(|error| match error {
         AnalysisError::UnknownSource { .. } => Failure::usage(format!("{error}; give --prometheus URL, --settings FILE or --server URL")),
         // As the server would put it, so that both ways end with the same exit code.
         _ => client::refusal(&Problem::from(&error)),

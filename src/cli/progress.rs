@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::analysis::Progress;
+use crate::analysis::FetchProgress;
 
 /// A line that is drawn over and over, and gone when it is dropped.
 pub(super) struct Waiting(ProgressBar);
@@ -21,7 +21,7 @@ impl Waiting {
     }
 
     /// Shows how many metrics have arrived.
-    pub(super) fn fetched(&self, progress: Progress) {
+    pub(super) fn fetched(&self, progress: FetchProgress) {
         if self.0.length().is_none() {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos} of {len} metrics") {
                 self.0.set_style(style);

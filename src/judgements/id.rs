@@ -1,4 +1,4 @@
-//! Execution ids: a judgement's id is its request, compressed and signed, so that any replica that knows the key can answer for it.
+//! Ids: a judgement's id is its request, compressed and signed, so that any replica that knows the key can answer for it.
 //!
 //! An id is base64url text, without padding, of
 //!
@@ -25,7 +25,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe;
@@ -43,7 +43,12 @@ const VERSION: u8 = 1;
 /// Formats to come soon. A higher number in a text too short for a tag is no version but the text of something else, such as a UUID,
 /// whose sender should not be told to ask again.
 const NEAR_VERSION: u8 = 15;
-const LEVEL: i32 = 19;
+/// Compresses a typical config in a tenth of a millisecond.
+const LEVEL: i32 = 3;
+/// Takes a hundred times as long for a fifth less: for requests whose id would else be too long.
+const STRONG_LEVEL: i32 = 19;
+/// Frames that the strong level makes short enough are at most so much longer at the other one.
+const WORTH_MORE: f64 = 1.35;
 const HEADER: usize = 1 + 1 + 8 + 8 + 4;
 const TAG: usize = 32;
 
@@ -69,10 +74,36 @@ pub enum Dictionary {
 const DICTIONARY_1: &[u8] = include_bytes!("id/dictionary-1.bin");
 const DICTIONARY_2: &[u8] = include_bytes!("id/dictionary-2.bin");
 
-static ENCODER_1: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_1, LEVEL));
+static ENCODER_1: LazyLock<Encoders> = LazyLock::new(|| Encoders::of(DICTIONARY_1));
 static DECODER_1: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY_1));
-static ENCODER_2: LazyLock<EncoderDictionary<'static>> = LazyLock::new(|| EncoderDictionary::copy(DICTIONARY_2, LEVEL));
+static ENCODER_2: LazyLock<Encoders> = LazyLock::new(|| Encoders::of(DICTIONARY_2));
 static DECODER_2: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY_2));
+
+/// A dictionary made ready for both levels.
+struct Encoders {
+    fast: EncoderDictionary<'static>,
+    strong: EncoderDictionary<'static>,
+}
+
+impl Encoders {
+    fn of(dictionary: &[u8]) -> Self {
+        let at = |level| EncoderDictionary::copy(dictionary, level);
+        Self { fast: at(LEVEL), strong: at(STRONG_LEVEL) }
+    }
+
+    /// The frame of some JSON: the shorter one where the longer would make an id that is too long, and the shorter might not.
+    fn compress(&self, json: &[u8]) -> io::Result<Vec<u8>> {
+        let with = |dictionary| Compressor::with_prepared_dictionary(dictionary)?.compress(json);
+        let fast = with(&self.fast)?;
+        let (length, most) = (id_length(fast.len()), MAX_ID_LENGTH);
+        if length <= most || length as f64 > most as f64 * WORTH_MORE { Ok(fast) } else { with(&self.strong) }
+    }
+}
+
+/// Characters of the id around a frame of so many bytes.
+fn id_length(frame: usize) -> usize {
+    ((HEADER + frame + TAG) * 4).div_ceil(3)
+}
 
 impl Dictionary {
     fn number(self) -> u8 {
@@ -82,7 +113,7 @@ impl Dictionary {
         }
     }
 
-    fn encoder(self) -> &'static EncoderDictionary<'static> {
+    fn encoders(self) -> &'static Encoders {
         match self {
             Self::Request => &ENCODER_1,
             Self::Kayenta => &ENCODER_2,
@@ -194,6 +225,26 @@ pub enum IdError {
     Unknown(&'static str),
 }
 
+/// An id's tag.
+pub type Key = [u8; TAG];
+
+/// What tells a judgement from every other: the tag of its id, and the id as it was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The tag.
+    pub key: Key,
+    /// The id.
+    pub id: String,
+}
+
+impl Identity {
+    /// That of what an archive keeps under a short id.
+    #[must_use]
+    pub fn short(id: &str) -> Self {
+        Self { key: Sha256::new().chain_update(b"short id").chain_update(id).finalize().into(), id: id.to_owned() }
+    }
+}
+
 /// What an id says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded<T = Request> {
@@ -202,21 +253,22 @@ pub struct Decoded<T = Request> {
     /// When the id was made, to the second.
     pub created: Timestamp,
     /// What tells this id from every other: its tag.
-    pub key: [u8; TAG],
+    pub key: Key,
 }
 
 /// The id of a request made at `created`, told from equal requests by `random`.
 ///
 /// # Errors
 /// [`IdError::TooLong`] and [`IdError::TooLarge`].
-pub fn encode<T: IdContent>(request: &T, key: &IdKey, created: Timestamp, random: u64) -> Result<String, IdError> {
+pub fn encode<T: IdContent>(request: &T, key: &IdKey, created: Timestamp, random: u64) -> Result<Identity, IdError> {
     let unwritable = |error: &dyn fmt::Display| IdError::Unwritable(error.to_string());
     let json = serde_json::to_vec(request).map_err(|error| unwritable(&error))?;
     let size = u32::try_from(json.len()).ok().filter(|_| json.len() <= MAX_REQUEST_BYTES);
     let size = size.ok_or(IdError::TooLarge { bytes: json.len() })?;
-    let frame = Compressor::with_prepared_dictionary(T::DICTIONARY.encoder())
-        .and_then(|mut compressor| compressor.compress(&json))
-        .map_err(|error| unwritable(&error))?;
+    let frame = T::DICTIONARY.encoders().compress(&json).map_err(|error| unwritable(&error))?;
+    if id_length(frame.len()) > MAX_ID_LENGTH {
+        return Err(IdError::TooLong { length: id_length(frame.len()) });
+    }
 
     let mut bytes = Vec::with_capacity(HEADER + frame.len() + TAG);
     bytes.extend_from_slice(&[VERSION, T::DICTIONARY.number()]);
@@ -224,9 +276,9 @@ pub fn encode<T: IdContent>(request: &T, key: &IdKey, created: Timestamp, random
     bytes.extend_from_slice(&random.to_be_bytes());
     bytes.extend_from_slice(&size.to_be_bytes());
     bytes.extend_from_slice(&frame);
-    bytes.extend_from_slice(&key.tag(&bytes));
-    let id = URL_SAFE_NO_PAD.encode(bytes);
-    if id.len() > MAX_ID_LENGTH { Err(IdError::TooLong { length: id.len() }) } else { Ok(id) }
+    let tag = key.tag(&bytes);
+    bytes.extend_from_slice(&tag);
+    Ok(Identity { key: tag, id: URL_SAFE_NO_PAD.encode(bytes) })
 }
 
 /// Reads an id. The request in it is what some replica with this key once accepted; what depends on settings must be checked again.
@@ -285,7 +337,6 @@ mod tests {
     use haldane_judges::config::{CanaryConfig, Direction, FailOn, Kind, Limits, Thresholds, Tolerance, Variable};
     use haldane_judges::{JudgeName, Period};
     use proptest::prelude::*;
-    use sha2::Digest as _;
 
     use super::*;
     use crate::analysis::Scope;
@@ -330,7 +381,7 @@ mod tests {
         request.config.metrics.truncate(2);
         request.config.description = "Text of its own: Ünïcode, \"quotes\", 0123456789.".to_owned();
         request.canary.variables.insert("scope".to_owned(), "pay-gateway-7f9c".to_owned());
-        let id = encode(&request, &key(), Timestamp::from_second(1_700_000_000).unwrap(), 42).unwrap();
+        let id = encode(&request, &key(), Timestamp::from_second(1_700_000_000).unwrap(), 42).unwrap().id;
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/judgements/id/example-1.txt"), id + "\n").unwrap();
     }
 
@@ -364,14 +415,14 @@ mod tests {
     #[test]
     fn two_ids_of_one_request_differ() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let ids = [1, 2].map(|random| encode(&typical(), &key(), now, random).unwrap());
+        let ids = [1, 2].map(|random| encode(&typical(), &key(), now, random).unwrap().id);
         assert_ne!(ids[0], ids[1]);
         assert_eq!(decode::<Request>(&ids[0], &key()).unwrap().request, decode::<Request>(&ids[1], &key()).unwrap().request);
     }
 
     #[test]
     fn another_key_does_not_read_it() {
-        let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 1).unwrap();
+        let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 1).unwrap().id;
         assert!(matches!(decode::<Request>(&id, &IdKey::random()), Err(IdError::Unknown(_))));
     }
 
@@ -420,7 +471,7 @@ mod tests {
                 metric
             })
             .collect();
-        let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap();
+        let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap().id;
         assert_eq!(decode::<Request>(&id, &key()).unwrap().request, request);
     }
 
@@ -431,7 +482,7 @@ mod tests {
             request.config = haldane_judges::catalog::shipped(shipped.name).unwrap().into_inner();
             let digest: String = Sha256::digest(shipped.name).iter().map(|byte| format!("{byte:02x}")).collect();
             request.canary.variables.insert("scope".into(), digest);
-            let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap();
+            let id = encode(&request, &key(), Timestamp::UNIX_EPOCH, u64::MAX).unwrap().id;
             assert!(id.len() < MAX_ID_LENGTH / 4, "{}: {}", shipped.name, id.len());
         }
     }
@@ -548,7 +599,7 @@ mod tests {
         #[test]
         fn every_request_reads_back(request in request(), created in 0..4_000_000_000_i64, random in any::<u64>()) {
             let created = Timestamp::from_second(created).unwrap();
-            let id = encode(&request, &key(), created, random).unwrap();
+            let id = encode(&request, &key(), created, random).unwrap().id;
             let decoded = decode::<Request>(&id, &key()).unwrap();
             prop_assert_eq!(decoded.request, request);
             prop_assert_eq!(decoded.created, created);
@@ -568,7 +619,7 @@ mod tests {
 
     #[test]
     fn any_changed_character_is_refused() {
-        let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 42).unwrap();
+        let id = encode(&typical(), &key(), Timestamp::UNIX_EPOCH, 42).unwrap().id;
         for at in 0..id.len() {
             for other in [b'A', b'_', b'%', b'=', b'z'] {
                 let mut changed = id.clone().into_bytes();

@@ -1,13 +1,13 @@
 //! Judgements: starts judgements, joins those in flight, remembers those that ended, and runs again those that were forgotten.
 //!
-//! Nothing here has to survive: an execution's id is its request (see [`id`]), so any replica can begin again. With a store the
+//! Nothing here has to survive: a judgement's id is its request (see [`id`]), so any replica can begin again. With a store the
 //! id is short, the request is kept under it, and so is the scorecard once it has ended.
 
 pub mod id;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,14 +17,14 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use moka::policy::{EvictionPolicy, Expiry};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
-use crate::analysis::{AnalysisError, Analyst, MetricProvenance, MetricSamples, Provenance, Request, Scorecard};
+use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
 use crate::archive::{Archive, ArchiveError, Kind, is_short_id, short_id};
-use id::{IdError, IdKey};
+use id::IdError;
+pub use id::{IdKey, Identity, Key};
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,9 @@ impl Default for Options {
 
 /// How long a fault of ours is remembered: long enough for whoever polls to read it, short enough to try again.
 const CRASH_REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// The id of a request with more queries is made on another thread: it takes a tenth of a millisecond for so many.
+const FEW_QUERIES: usize = 64;
 
 /// Why an execution gave no scorecard.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -103,30 +106,13 @@ pub enum LookError {
 
 /// What the store keeps of a request that was accepted.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredRequest {
+struct StoredRequest<'a> {
     created: Timestamp,
-    request: Request,
+    request: Cow<'a, Request>,
 }
 
 /// How an execution ended.
 pub type Ending = Result<Arc<Scorecard>, Failure>;
-
-/// What tells an execution from every other: the tag of its id, and the id as it was given out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The tag.
-    pub key: Key,
-    /// The id.
-    pub id: String,
-}
-
-impl Identity {
-    /// That of what a store keeps under a short id.
-    #[must_use]
-    pub fn short(id: &str) -> Self {
-        Self { key: Sha256::new().chain_update(b"short id").chain_update(id).finalize().into(), id: id.to_owned() }
-    }
-}
 
 /// An execution's ending with its times.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,13 +123,6 @@ pub struct Run {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
-}
-
-/// An execution that was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Started {
-    /// The id to ask for it.
-    pub id: String,
 }
 
 /// What is known of an execution.
@@ -184,8 +163,6 @@ const DIGESTS_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Told of every execution that ended.
 pub type Observer = dyn Fn(&Ending) + Send + Sync;
 
-/// An id's tag.
-pub type Key = [u8; 32];
 type Ended = watch::Receiver<Option<Run>>;
 
 /// An execution under way.
@@ -282,48 +259,57 @@ impl Judgements {
         &self.0.key
     }
 
-    /// Starts an execution and returns at once.
+    /// Checks a request; see [`Analyst::plan`].
     ///
     /// # Errors
-    /// [`StartError`] when the request cannot be judged, has no id, cannot be kept, or there is no room.
-    pub async fn start(&self, request: Request) -> Result<Started, StartError> {
-        self.0.analyst.check(&request).map_err(Failure::from)?;
-        let identity = self.identity(&request).await?;
-        let id = identity.id.clone();
-        self.launch(Some(identity), request, self.0.options.background_deadline, false)?;
-        Ok(Started { id })
+    /// Those of [`Analyst::plan`].
+    pub fn plan(&self, request: Request) -> Result<Arc<Plan>, AnalysisError> {
+        self.0.analyst.plan(request)
     }
 
-    async fn identity(&self, request: &Request) -> Result<Identity, StartError> {
+    /// Starts a judgement and returns its id at once.
+    ///
+    /// # Errors
+    /// [`StartError`] when the request has no id, cannot be kept, or there is no room.
+    pub async fn start(&self, plan: Arc<Plan>) -> Result<String, StartError> {
+        let identity = self.identity(&plan).await?;
+        let id = identity.id.clone();
+        self.launch(Some(identity), plan, self.0.options.background_deadline, false)?;
+        Ok(id)
+    }
+
+    async fn identity(&self, plan: &Arc<Plan>) -> Result<Identity, StartError> {
         let created = Timestamp::now();
         if let Some(store) = &self.0.store {
             let id = short_id(created, rand::random());
-            store.create(Kind::Execution, &id, &StoredRequest { created, request: request.clone() }).await?;
+            store.create(Kind::Execution, &id, &StoredRequest { created, request: Cow::Borrowed(plan.request()) }).await?;
             return Ok(Identity::short(&id));
         }
-        if !request.samples.is_empty() {
+        if !plan.request().samples.is_empty() {
             return Err(IdError::InlineSamples.into());
         }
-        let id = id::encode(request, &self.0.key, created, rand::random())?;
-        let key = id::decode::<Request>(&id, &self.0.key)?.key;
-        Ok(Identity { key, id })
+        if plan.queries() <= FEW_QUERIES {
+            return Ok(id::encode(plan.request(), &self.0.key, created, rand::random())?);
+        }
+        let (plan, key) = (Arc::clone(plan), self.0.key.clone());
+        let encoding = tokio::task::spawn_blocking(move || id::encode(plan.request(), &key, created, rand::random()));
+        Ok(encoding.await.unwrap_or_else(|error| Err(IdError::Unwritable(error.to_string())))?)
     }
 
-    /// Judges and waits for the end, at most `deadline`. The execution ends, and is remembered, also when the caller goes away.
+    /// Judges and waits for the end, at most `deadline`. The judgement ends, and is remembered, also when the caller goes away.
     ///
     /// # Errors
     /// [`Failure`] when there is no scorecard.
-    pub async fn run_to_end(&self, request: Request, deadline: Duration) -> Ending {
-        self.0.analyst.check(&request)?;
+    pub async fn run_to_end(&self, plan: Arc<Plan>, deadline: Duration) -> Ending {
         // Whoever waits for the scorecard needs no id.
-        let identity = self.identity(&request).await;
+        let identity = self.identity(&plan).await;
         let identity = identity
             .inspect_err(|error| match error {
                 StartError::Archive(error) => tracing::error!(%error, "a judgement is made that is not kept"),
                 error => tracing::debug!(%error, "judging without an id"),
             })
             .ok();
-        let running = self.launch(identity, request, deadline, false)?;
+        let running = self.launch(identity, plan, deadline, false)?;
         end_of(running.ended).await.ending
     }
 
@@ -332,8 +318,7 @@ impl Judgements {
     /// # Errors
     /// [`Failure`] when there is no scorecard.
     pub async fn calculate(&self, request: Request, deadline: Duration) -> Ending {
-        self.0.analyst.check(&request)?;
-        end_of(self.launch(None, request, deadline, false)?.ended).await.ending
+        end_of(self.launch(None, self.plan(request)?, deadline, false)?.ended).await.ending
     }
 
     /// Waits for the end of an execution, at most `how_long`: joins it, remembers it, or runs it again.
@@ -365,7 +350,7 @@ impl Judgements {
         Ok((outcome, found))
     }
 
-    /// Begins an execution whose id another edge has made, or joins the one under way. `again` says that it was begun before, here
+    /// Begins a judgement whose id another edge has made, or joins the one under way. `again` says that it was begun before, here
     /// or elsewhere.
     ///
     /// # Errors
@@ -409,7 +394,7 @@ impl Judgements {
         let Some(store) = self.0.store.as_ref().filter(|_| is_short_id(&identity.id)) else { return Ok(None) };
         let Some(kept) = store.get::<Scorecard>(Kind::Scorecard, &identity.id).await? else { return Ok(None) };
         let (started, ended) = (kept.value.judged_at, kept.value.judged_at);
-        let run = Run { ending: Ok(self.0.fitting(Arc::new(kept.value))), started, ended };
+        let run = Run { ending: Ok(Arc::new(self.0.fitting(kept.value))), started, ended };
         self.0.ended.insert(identity.key, run.clone()).await;
         Ok(Some(Known::Ended(run)))
     }
@@ -419,16 +404,15 @@ impl Judgements {
         let Some(store) = &self.0.store else {
             return Err(IdError::Unknown("the id is that of a judgement in a store, and this replica runs without `--store`").into());
         };
-        match store.get::<StoredRequest>(Kind::Execution, id).await? {
-            Some(accepted) => Ok(accepted.value.request),
+        match store.get::<StoredRequest<'static>>(Kind::Execution, id).await? {
+            Some(stored) => Ok(stored.value.request.into_owned()),
             None => Err(IdError::Unknown("the store has none with this id").into()),
         }
     }
 
-    /// Settings may have changed since the id was given out, and another replica may have other accounts: the request is checked again.
+    /// Settings may have changed since the id was given out, and another replica may have other sources: the request is planned again.
     fn begin(&self, identity: Identity, request: Request, again: bool) -> Result<Running, Failure> {
-        self.0.analyst.check(&request)?;
-        self.launch(Some(identity), request, self.0.options.background_deadline, again)
+        self.launch(Some(identity), self.plan(request)?, self.0.options.background_deadline, again)
     }
 
     /// Waits until no analysis runs or waits, at most `how_long`; none begins meanwhile. Returns the number left behind.
@@ -444,8 +428,8 @@ impl Judgements {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// Runs a request on a task of its own, which ends whether or not somebody waits; or joins the one with the same key.
-    fn launch(&self, identity: Option<Identity>, request: Request, deadline: Duration, rerun: bool) -> Result<Running, Failure> {
+    /// Runs a plan on a task of its own, which ends whether or not somebody waits; or joins the one with the same key.
+    fn launch(&self, identity: Option<Identity>, plan: Arc<Plan>, deadline: Duration, rerun: bool) -> Result<Running, Failure> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = identity.as_ref().and_then(|identity| running.get(&identity.key)) {
             return Ok(one.clone());
@@ -466,7 +450,7 @@ impl Judgements {
         let task = async move {
             let run = async {
                 let ending = tokio::select! {
-                    ending = inner.run(identity, request, deadline, rerun) => ending,
+                    ending = inner.run(identity, &plan, deadline, rerun) => ending,
                     () = cancel.notified() => Err(Failure::Cancelled),
                 };
                 Run { ending, started, ended: Timestamp::now() }
@@ -520,13 +504,13 @@ impl Drop for Leave {
 }
 
 impl Inner {
-    async fn run(&self, identity: Option<Identity>, request: Request, deadline: Duration, rerun: bool) -> Ending {
+    async fn run(&self, identity: Option<Identity>, plan: &Arc<Plan>, deadline: Duration, rerun: bool) -> Ending {
         let now = Instant::now();
         let ending = AssertUnwindSafe(async {
             // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
             let turn = timeout_at(now + deadline / 2, self.turns.acquire()).await;
             let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
-            let mut scorecard = self.analyst.run(&request, now + deadline, &|_| {}).await?;
+            let mut scorecard = self.analyst.run(plan, now + deadline, &|_| {}).await?;
             scorecard.rerun = rerun;
             if let Some(Identity { key, id }) = identity {
                 let digest = &scorecard.data.digest;
@@ -543,24 +527,24 @@ impl Inner {
         .await
         .unwrap_or_else(|panic| {
             let message = panic_message(&*panic);
-            tracing::error!(panic = message, config = %request.config.name, "a judgement panicked");
+            tracing::error!(panic = message, config = %plan.request().config.name, "a judgement panicked");
             Err(Failure::Crashed)
         })
-        .map(Arc::new);
+        .map(|scorecard| Arc::new(self.fitting(scorecard)));
         if let Err(error @ Failure::Analysis(AnalysisError::Broken(_))) = &ending {
-            tracing::error!(%error, config = %request.config.name, "a judgement broke off");
+            tracing::error!(%error, config = %plan.request().config.name, "a judgement broke off");
         }
         (self.observer)(&ending);
-        ending.map(|scorecard| self.fitting(scorecard))
+        ending
     }
 
     /// Keeps the scorecard of what has a short id. What cannot be kept is not lost: the request is there to be run again.
     async fn archive(&self, id: Option<String>, run: &Run) {
         let (Some(store), Some(id), Ok(scorecard)) = (&self.store, id.filter(|id| is_short_id(id)), &run.ending) else { return };
-        let mut written = store.create(Kind::Scorecard, &id, scorecard.as_ref()).await;
+        let mut written = store.create(Kind::Scorecard, &id, &Scorecard::clone(scorecard).with_samples()).await;
         if matches!(written, Err(ArchiveError::TooLarge { .. })) {
             tracing::warn!(id, "the samples of a judgement are too many to be kept; it is kept without them");
-            written = store.create(Kind::Scorecard, &id, &without_samples(scorecard)).await;
+            written = store.create(Kind::Scorecard, &id, scorecard.as_ref()).await;
         }
         match written {
             // Another replica was quicker.
@@ -571,17 +555,18 @@ impl Inner {
 
     /// The scorecard itself; one without the samples of the past, where it would leave room for few others; or one without any samples,
     /// where these alone are more than is remembered.
-    fn fitting(&self, scorecard: Arc<Scorecard>) -> Arc<Scorecard> {
+    fn fitting(&self, mut scorecard: Scorecard) -> Scorecard {
         let remembered = self.options.remembered_bytes;
-        if scorecard.id.is_none() || u64::from(json_length(&scorecard)) <= remembered / FEWEST_WITH_HISTORY {
+        if scorecard.id.is_none() || scorecard.size() as u64 <= remembered / FEWEST_WITH_HISTORY {
             return scorecard;
         }
-        let recent = without_history(&scorecard);
-        if u64::from(json_length(&recent)) <= remembered {
-            return Arc::new(recent);
+        scorecard.samples = scorecard.samples.of_window();
+        if scorecard.size() as u64 > remembered {
+            tracing::warn!(config = %scorecard.judgement.config, "the samples of a judgement are too many to be remembered; it is kept without them");
+            scorecard.samples = Samples::default();
+            scorecard = scorecard.without_samples();
         }
-        tracing::warn!(config = %scorecard.judgement.config, "the samples of a judgement are too many to be remembered; it is kept without them");
-        Arc::new(without_samples(&scorecard))
+        scorecard
     }
 }
 
@@ -609,55 +594,6 @@ async fn end_of(mut ended: Ended) -> Run {
     run.ok().and_then(|run| run.clone()).unwrap_or(Run { ending: Err(Failure::Crashed), started: now, ended: now })
 }
 
-/// A copy that leaves the series before the window out.
-fn without_history(scorecard: &Scorecard) -> Scorecard {
-    let mut recent = without_samples(scorecard);
-    for (to, from) in recent.data.metrics.iter_mut().zip(&scorecard.data.metrics) {
-        to.samples = from.samples.as_ref().map(|samples| MetricSamples {
-            baseline: samples.baseline.clone(),
-            canary: samples.canary.clone(),
-            baseline_history: None,
-            canary_history: None,
-            earlier: Vec::new(),
-            bucket_bounds: samples.bucket_bounds.clone(),
-        });
-    }
-    recent
-}
-
-/// A copy that leaves the series out.
-#[must_use]
-pub fn without_samples(scorecard: &Scorecard) -> Scorecard {
-    let Scorecard { id, judged_at, rerun, judgement, data } = scorecard;
-    let Provenance { source, canary_window, baseline_window, step_seconds, digest, metrics, population } = data;
-    let bare = |metric: &MetricProvenance| MetricProvenance {
-        name: metric.name.clone(),
-        series_of: metric.series_of.clone(),
-        labels: metric.labels.clone(),
-        from: metric.from.clone(),
-        step_seconds: metric.step_seconds,
-        queries: metric.queries.clone(),
-        also_read: metric.also_read.clone(),
-        statistics: metric.statistics,
-        samples: None,
-    };
-    Scorecard {
-        id: id.clone(),
-        judged_at: *judged_at,
-        rerun: *rerun,
-        judgement: judgement.clone(),
-        data: Provenance {
-            source: source.clone(),
-            canary_window: canary_window.clone(),
-            baseline_window: baseline_window.clone(),
-            step_seconds: *step_seconds,
-            digest: digest.clone(),
-            metrics: metrics.iter().map(bare).collect(),
-            population: population.clone(),
-        },
-    }
-}
-
 struct Remembering {
     done: Duration,
 }
@@ -673,29 +609,11 @@ impl Expiry<Key, Run> for Remembering {
     }
 }
 
-/// What an ending costs the cache. Its JSON is about as long as it is in memory.
+/// What an ending costs the cache, in bytes.
 fn weight(ending: &Ending) -> u32 {
     match ending {
-        Ok(scorecard) => json_length(scorecard),
+        Ok(scorecard) => u32::try_from(scorecard.size()).unwrap_or(u32::MAX),
         Err(_) => 1024,
-    }
-}
-
-fn json_length(scorecard: &Scorecard) -> u32 {
-    struct Counter(u64);
-    impl io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, scorecard) {
-        Ok(()) => u32::try_from(counter.0).unwrap_or(u32::MAX),
-        Err(_) => u32::MAX,
     }
 }
 
@@ -706,7 +624,7 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::analysis::{InlineArm, Limits};
+    use crate::analysis::{AnalysisLimits, ArmSamples, MetricSamples};
     use crate::source::sources::Sources;
 
     fn request() -> Request {
@@ -721,8 +639,16 @@ mod tests {
         .unwrap()
     }
 
+    fn samples_of(scorecard: &Scorecard) -> Option<MetricSamples> {
+        scorecard.clone().with_samples().data.metrics.remove(0).samples
+    }
+
+    fn plan() -> Arc<Plan> {
+        executions(Options::default(), Box::new(|_| {})).plan(request()).unwrap()
+    }
+
     fn executions(options: Options, observer: Box<Observer>) -> Judgements {
-        let analyst = Arc::new(Analyst::new(Sources::default(), Limits::default()));
+        let analyst = Arc::new(Analyst::new(Sources::default(), AnalysisLimits::default()));
         Judgements::new(analyst, IdKey::random(), None, options, observer)
     }
 
@@ -731,11 +657,11 @@ mod tests {
         let options = Options { concurrent: 1, queue: 0, ..Options::default() };
         let executions = executions(options, Box::new(|_| panic!("a fault")));
         for _ in 0..3 {
-            assert_eq!(executions.run_to_end(request(), Duration::from_secs(60)).await, Err(Failure::Crashed));
+            assert_eq!(executions.run_to_end(plan(), Duration::from_secs(60)).await, Err(Failure::Crashed));
         }
         // The same for a run with an id, whose place among the running ones others look at.
         let ended =
-            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), request(), Duration::from_secs(60), false).unwrap();
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), Duration::from_secs(60), false).unwrap();
         assert_eq!(end_of(ended.ended).await.ending, Err(Failure::Crashed));
         assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
         assert!(executions.running(&[1; 32]).is_none());
@@ -747,7 +673,7 @@ mod tests {
         let count = Arc::clone(&runs);
         let executions = executions(Options::default(), Box::new(move |_| _ = count.fetch_add(1, Ordering::Relaxed)));
         let launch =
-            || executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), request(), Duration::from_secs(60), false).unwrap();
+            || executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), Duration::from_secs(60), false).unwrap();
         let (first, second) = tokio::join!(end_of(launch().ended), end_of(launch().ended));
         let third = end_of(launch().ended).await;
         assert!(first.ending.is_ok() && first == second && second == third, "{first:?}");
@@ -758,7 +684,7 @@ mod tests {
     async fn a_caller_that_goes_away_does_not_stop_the_run() {
         let (told, mut ended) = tokio::sync::mpsc::unbounded_channel();
         let executions = executions(Options::default(), Box::new(move |ending| _ = told.send(ending.is_ok())));
-        let caller = executions.run_to_end(request(), Duration::from_secs(60));
+        let caller = executions.run_to_end(plan(), Duration::from_secs(60));
         // Polled once, which starts the run, and dropped: nothing else runs on this thread meanwhile, however slow the machine is.
         assert!(caller.now_or_never().is_none());
         assert_eq!(ended.recv().await, Some(true));
@@ -768,8 +694,8 @@ mod tests {
     async fn no_place_is_overload_and_nothing_begins_after_the_end() {
         let options = Options { concurrent: 1, queue: 0, ..Options::default() };
         let executions = executions(options, Box::new(|_| {}));
-        let first = executions.launch(None, request(), Duration::from_secs(60), false).unwrap();
-        assert_eq!(executions.run_to_end(request(), Duration::from_secs(60)).await, Err(Failure::Overloaded));
+        let first = executions.launch(None, plan(), Duration::from_secs(60), false).unwrap();
+        assert_eq!(executions.run_to_end(plan(), Duration::from_secs(60)).await, Err(Failure::Overloaded));
         assert!(end_of(first.ended).await.ending.is_ok());
         assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
     }
@@ -779,10 +705,10 @@ mod tests {
         let options = Options { remembered_bytes: 1, ..Options::default() };
         let executions = executions(options, Box::new(|_| {}));
         let ended =
-            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), request(), Duration::from_secs(60), false).unwrap();
-        assert!(end_of(ended.ended).await.ending.unwrap().data.metrics[0].samples.is_none());
-        let whole = executions.run_to_end(request(), Duration::from_secs(60)).await.unwrap();
-        assert!(whole.data.metrics[0].samples.is_some());
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), Duration::from_secs(60), false).unwrap();
+        assert!(samples_of(&end_of(ended.ended).await.ending.unwrap()).is_none());
+        let whole = executions.run_to_end(plan(), Duration::from_secs(60)).await.unwrap();
+        assert!(samples_of(&whole).is_some());
     }
 
     #[tokio::test]
@@ -790,14 +716,15 @@ mod tests {
         let mut request = request();
         for samples in request.samples.values_mut() {
             let past: Vec<Option<f64>> = (0..200).map(|i| Some(f64::from(i))).collect();
-            (samples.baseline_history, samples.canary_history) = (Some(InlineArm::Values(past.clone())), Some(InlineArm::Values(past)));
+            (samples.baseline_history, samples.canary_history) = (Some(ArmSamples::Values(past.clone())), Some(ArmSamples::Values(past)));
         }
         for (remembered_bytes, kept) in [(64 << 20, true), (64 << 10, false)] {
             let executions = executions(Options { remembered_bytes, ..Options::default() }, Box::new(|_| {}));
             let identity = Identity { key: [1; 32], id: "id".to_owned() };
-            let ended = executions.launch(Some(identity), request.clone(), Duration::from_secs(60), false).unwrap();
+            let ended =
+                executions.launch(Some(identity), executions.plan(request.clone()).unwrap(), Duration::from_secs(60), false).unwrap();
             let scorecard = end_of(ended.ended).await.ending.unwrap();
-            let samples = scorecard.data.metrics[0].samples.as_ref().unwrap();
+            let samples = samples_of(&scorecard).unwrap();
             assert_eq!((samples.baseline_history.is_some(), samples.canary_history.is_some()), (kept, kept));
         }
     }

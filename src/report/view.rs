@@ -651,15 +651,5 @@ fn queries(provenance: &MetricProvenance) -> Vec<(String, String)> {
 }
 
 fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
-    match arm {
-        ArmSamples::Values(values) => values.iter().map(|value| value.filter(|v| v.is_finite())).collect(),
-        ArmSamples::Counts { events, totals } => {
-            let rate = |(event, total): (&Option<f64>, &Option<f64>)| {
-                let rate = event.as_ref()? / total.filter(|total| *total > 0.0)?;
-                rate.is_finite().then_some(rate)
-            };
-            events.iter().zip(totals).map(rate).collect()
-        }
-        ArmSamples::Buckets(samples) => samples.medians(),
-    }
+    arm.numbers().into_iter().map(|value| value.filter(|v| v.is_finite())).collect()
 }

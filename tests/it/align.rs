@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haldane::analysis::{Analyst, Limits, Request, Scorecard};
+use haldane::analysis::{AnalysisLimits, Analyst, Request, Scorecard};
 use haldane::source::cache::ReplyCache;
 use haldane::source::sources::Sources;
 use haldane_judges::scorecard::{Action, MetricResult, Reason, Remedy, Status, Verdict};
@@ -14,6 +14,7 @@ use wiremock::matchers::path_regex;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::support::relay::lock;
+use crate::support::scorecard;
 
 /// An hour of minutes, long settled; a multiple of an hour.
 const START: i64 = 1_772_359_200;
@@ -96,7 +97,7 @@ impl Store {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = json!({ "kind": "prometheus", "url": self.server.uri(), "settle": settle });
         let settings = BTreeMap::from([("main".to_owned(), serde_json::from_value(settings).unwrap())]);
-        Analyst::new(Sources::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
+        Analyst::new(Sources::open(&settings, ReplyCache::default()).unwrap(), AnalysisLimits::default())
     }
 
     async fn judge(&self, request: &Value) -> Scorecard {
@@ -105,7 +106,7 @@ impl Store {
 
     async fn judge_settling(&self, settle: &str, request: &Value) -> Scorecard {
         let request: Request = serde_json::from_value(request.clone()).unwrap();
-        self.analyst(settle).run(&request, Instant::now() + Duration::from_secs(60), &|_| ()).await.unwrap()
+        scorecard(&self.analyst(settle), &request, Instant::now() + Duration::from_secs(60)).await.unwrap()
     }
 
     /// How often each step was asked for.
@@ -238,7 +239,7 @@ async fn where_there_is_no_time_to_ask_again_the_first_answer_is_judged() {
     })
     .await;
     let request: Request = serde_json::from_value(request(&[metric("m")])).unwrap();
-    let card = store.analyst("60s").run(&request, Instant::now() + Duration::from_secs(6), &|_| ()).await.unwrap();
+    let card = scorecard(&store.analyst("60s"), &request, Instant::now() + Duration::from_secs(6)).await.unwrap();
     let warnings = &only(&card).warnings;
     assert!(says(warnings, "asked again every 300 s, the") && says(warnings, "judged as they came"), "{warnings:?}");
     assert_eq!(card.data.metrics[0].queries[0].points, Some(12));
@@ -304,7 +305,7 @@ async fn points_off_the_grid_out_of_order_or_twice_are_told_for_the_arm_that_has
     // Each point is where its time says.
     let analyst = store.analyst("60s");
     let request: Request = serde_json::from_value(request(&[metric("m")])).unwrap();
-    let card = analyst.run(&request, Instant::now() + Duration::from_secs(60), &|_| ()).await.unwrap();
+    let card = scorecard(&analyst, &request, Instant::now() + Duration::from_secs(60)).await.unwrap();
     let samples = serde_json::to_value(&card.data.metrics[0].samples).unwrap();
     for (i, value) in samples["canary"]["values"].as_array().unwrap().iter().enumerate() {
         let time = START + 60 * (i as i64 + 1);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use haldane::analysis::{AlsoRead, Analyst, Limits, Request, Scorecard};
+use haldane::analysis::{AlsoRead, AnalysisLimits, Analyst, Request, Scorecard};
 use haldane::source::sources::Sources;
 use haldane_judges::evidence::Arm as ArmName;
 use haldane_judges::scorecard::Status;
@@ -15,6 +15,7 @@ use crate::history::{END, HISTORY, QUERY, START, Seen, Store, answer, judged, le
 use crate::support::haldane::{client, command};
 use crate::support::process::Server;
 use crate::support::prometheus::Prometheus;
+use crate::support::scorecard;
 use crate::support::telemetry::{Arm, Gauge, MINUTES, START as RECORDED, gauges, openmetrics};
 
 const DAY: i64 = 86_400;
@@ -156,7 +157,7 @@ async fn a_store_that_hangs_on_earlier_days_takes_a_third_of_the_time_at_most() 
         .collect();
     let analyst = store.analyst(&json!({ "max_concurrent": 2 }));
     let (began, deadline) = (Instant::now(), Duration::from_secs(12));
-    let card = analyst.run(&request("canary-worse", &metrics, &json!({})), began + deadline, &|_| ()).await.unwrap();
+    let card = scorecard(&analyst, &request("canary-worse", &metrics, &json!({})), began + deadline).await.unwrap();
     assert!(began.elapsed() < deadline, "{:?}", began.elapsed());
     for (metric, data) in card.judgement.metrics.iter().zip(&card.data.metrics) {
         assert_eq!((metric.status, metric.history.is_some()), (Status::Regressed, true), "{}", metric.sentence);
@@ -248,7 +249,7 @@ async fn earlier_days_and_bounds_may_come_with_the_samples() {
             "bucket_bounds": [90, 110]
         } });
         let request: Request = serde_json::from_value(body).unwrap();
-        judged(&Analyst::new(Sources::default(), Limits::default()), &request).await
+        judged(&Analyst::new(Sources::default(), AnalysisLimits::default()), &request).await
     };
     let (with, without) = (card("auto").await, card("off").await);
     assert_eq!(lengths(&samples(&with)), [(1, Some(140), Some(140)), (7, None, Some(20))]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haldane::analysis::{Analyst, Limits, Request, Scorecard};
+use haldane::analysis::{AnalysisLimits, Analyst, Request, Scorecard};
 use haldane::source::cache::ReplyCache;
 use haldane::source::sources::Sources;
 use haldane_judges::Verdict;
@@ -15,6 +15,7 @@ use wiremock::matchers::path_regex;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::support::relay::lock;
+use crate::support::scorecard;
 
 /// The judged window: 20 points of a minute.
 pub(crate) const START: i64 = 1_772_359_200;
@@ -114,7 +115,7 @@ impl Store {
         let mut settings = json!({ "kind": "prometheus", "url": self.server.uri() });
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = BTreeMap::from([("main".to_owned(), serde_json::from_value(settings).unwrap())]);
-        Analyst::new(Sources::open(&settings, ReplyCache::default()).unwrap(), Limits::default())
+        Analyst::new(Sources::open(&settings, ReplyCache::default()).unwrap(), AnalysisLimits::default())
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -140,7 +141,7 @@ pub(crate) fn request(canary: &str, metrics: &[Value], more: &Value) -> Request 
 }
 
 pub(crate) async fn judged(analyst: &Analyst, request: &Request) -> Scorecard {
-    analyst.run(request, Instant::now() + Duration::from_secs(30), &|_| ()).await.unwrap()
+    scorecard(analyst, request, Instant::now() + Duration::from_secs(30)).await.unwrap()
 }
 
 pub(crate) fn only(card: &Scorecard) -> &MetricResult {
@@ -294,7 +295,7 @@ async fn a_store_that_never_gives_the_history_leaves_time_for_the_window_alone()
         .collect();
     let analyst = store.analyst(&json!({ "max_concurrent": 4 }));
     let request = request("canary-worse", &metrics, &json!({}));
-    let card = analyst.run(&request, Instant::now() + Duration::from_secs(12), &|_| ()).await.unwrap();
+    let card = scorecard(&analyst, &request, Instant::now() + Duration::from_secs(12)).await.unwrap();
     for metric in &card.judgement.metrics {
         assert_eq!((metric.status, metric.history.is_none()), (Status::Regressed, true), "{}", metric.sentence);
         let said = metric.warnings.iter().find(|warning| warning.contains("judged without history"));
@@ -311,7 +312,7 @@ async fn a_query_that_no_window_makes_right_is_asked_once() {
     })
     .await;
     let request = request("canary", &[metric(QUERY)], &json!({}));
-    let failed = store.analyst(&json!({})).run(&request, Instant::now() + Duration::from_secs(30), &|_| ()).await;
+    let failed = scorecard(&store.analyst(&json!({})), &request, Instant::now() + Duration::from_secs(30)).await;
     assert!(failed.is_err());
     assert_eq!(store.seen().len(), 2, "one an arm");
 }
@@ -419,7 +420,7 @@ async fn history_may_come_with_the_samples() {
         let arms: serde_json::Map<String, Value> = arms.into_iter().filter_map(|name| Some((name.to_owned(), arm(name)?))).collect();
         body["samples"] = json!({ "m": arms });
         let request: Request = serde_json::from_value(body).unwrap();
-        judged(&Analyst::new(Sources::default(), Limits::default()), &request).await
+        judged(&Analyst::new(Sources::default(), AnalysisLimits::default()), &request).await
     };
     let without = card(json!({})).await;
     assert_eq!((only(&without).status, without.judgement.verdict), (Status::Regressed, Verdict::Fail));

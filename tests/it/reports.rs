@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haldane::analysis::{ArmSamples, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Scorecard, WindowSpan};
+use haldane::analysis::{ArmSamples, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, WindowSpan};
 use haldane::report::{Terminal, html, junit, markdown, terminal};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::{Arm, Comparison, Looks};
@@ -227,6 +227,7 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
             metrics: metrics.iter().map(|metric| provenance(&metric.name, metric.kind == Kind::Value)).collect(),
             population: Vec::new(),
         },
+        samples: Samples::default(),
         judgement: Judgement {
             verdict,
             score,

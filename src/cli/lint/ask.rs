@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Args;
 use super::finding::Finding;
-use crate::analysis::Progress;
+use crate::analysis::FetchProgress;
 use crate::cli::progress::Waiting;
 use crate::report::format::clean;
 use crate::source::cache::Source;
@@ -128,7 +128,7 @@ pub(super) async fn ask<'a>(
     let mut done = Vec::with_capacity(total);
     while let Some(one) = asked.next().await {
         done.push(one);
-        waiting.fetched(Progress { done: done.len(), total });
+        waiting.fetched(FetchProgress { done: done.len(), total });
     }
     done
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::judge::variable;
 use super::store::{self, StoreArgs};
 use super::{Failure, Outcome, output};
-use crate::analysis::Limits;
+use crate::analysis::AnalysisLimits;
 use crate::report::format::{clean, seconds};
 use crate::source::Window;
 use crate::source::cache::Source;
@@ -212,7 +212,7 @@ fn window(config: &CheckedConfig, last: Period, end: Option<i64>, now: i64, sett
     if points == 0 {
         return Err(format!("--last {last} is shorter than one step of {step} s; give a longer one"));
     }
-    let most = Limits::default().max_points;
+    let most = AnalysisLimits::default().max_points;
     if usize::try_from(points).is_ok_and(|points| points > most) {
         return Err(format!(
             "--last {last} has {points} points {step} s apart, more than the {most} that are asked for; give a shorter one"

@@ -97,6 +97,9 @@ impl From<AnalysisError> for ErrorReply {
                     None => Self::bad_request(format!("{pointer}: {message}")),
                 }
             }
+            AnalysisError::InvalidConfig(error) => {
+                Self::bad_request(error.problems.into_iter().next().map(|first| first.message).unwrap_or_default())
+            }
             AnalysisError::UnknownSource { .. } | AnalysisError::NothingFetched { .. } => Self::bad_request(error.to_string()),
             AnalysisError::Broken(_) => Self::fault(&error),
         }

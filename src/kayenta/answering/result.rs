@@ -256,7 +256,10 @@ mod tests {
             population: Vec::new(),
         };
         let judgement = judge(JudgeName::HaldaneV1, &config, &evidence);
-        haldanes_score(&Scorecard { id: None, judged_at: jiff::Timestamp::UNIX_EPOCH, rerun: false, judgement, data }, THRESHOLDS)
+        haldanes_score(
+            &Scorecard { id: None, judged_at: jiff::Timestamp::UNIX_EPOCH, rerun: false, judgement, data, samples: Default::default() },
+            THRESHOLDS,
+        )
     }
 
     #[test]

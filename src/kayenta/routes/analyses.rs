@@ -74,7 +74,7 @@ async fn start(
         let request = analysis.judgement(&schedule, number).map_err(|refusal| refusal.below("/executionRequest"))?;
         let judgement = CanaryPayload { origin: origin.clone(), config: config.clone(), request };
         if let Some(prepared) = prepare::unless_judge_unknown(prepare::canary(edge, &judgement))? {
-            edge.executions.analyst().check(&prepared.request)?;
+            edge.executions.plan(prepared.request)?;
         }
         if edge.store().is_none() {
             // A judgement's own id holds the config as well, and must not be too long when its turn comes.

@@ -1,14 +1,17 @@
 //! `/metricSetPairList` and `/metricSetList`: the series that were judged. Those of an execution follow from it; others need a store.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use haldane_judges::JudgeName;
+use haldane_judges::evidence::{Arm, Evidence, Observation, Points, is_absent};
 use serde_json::{Map, Value, json};
 
-use crate::analysis::{ArmSamples, Scorecard};
+use crate::analysis::{MetricProvenance, Scorecard};
 use crate::archive::{Kind, MAX_PAGE};
 use crate::judgements::Run;
 use crate::kayenta::answering::archive::absent;
@@ -63,13 +66,11 @@ impl Edge {
             standing = self.standing(&decoded, payload).await?;
         }
         match (&standing.progress, &standing.prepared) {
-            (ExecutionProgress::Ended(Run { ending: Ok(scorecard), .. }), Some(_))
-                if scorecard.data.metrics.iter().any(|metric| metric.samples.is_none() && metric.statistics.is_some()) =>
-            {
-                Err(ErrorReply::not_found("the series of this execution were too many to be kept; its result was"))
-            }
             (ExecutionProgress::Ended(Run { ending: Ok(scorecard), .. }), Some(prepared)) => {
-                Ok(of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard))
+                let Some(evidence) = &scorecard.samples.0 else {
+                    return Err(ErrorReply::not_found("the series of this execution were too many to be kept; its result was"));
+                };
+                Ok(of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard, evidence))
             }
             (ExecutionProgress::Running { .. }, _) => {
                 Err(ErrorReply::unavailable("the execution has not ended yet; ask again in a few seconds"))
@@ -80,49 +81,64 @@ impl Edge {
 }
 
 /// The pairs of an execution, in the order of its results.
-pub(crate) fn of_scorecard(prepared: &ExecutionPlan, named: &[PairIdentity], scorecard: &Scorecard) -> Value {
-    let pair = |(data, named): (&crate::analysis::MetricProvenance, &PairIdentity)| {
+fn of_scorecard(prepared: &ExecutionPlan, named: &[PairIdentity], scorecard: &Scorecard, evidence: &Evidence) -> Value {
+    let gaps = if scorecard.judgement.judge == JudgeName::NetflixAca { Gaps::Closed } else { Gaps::Kept };
+    let pair = |((data, named), observation): ((&MetricProvenance, &PairIdentity), &Observation)| {
         let metric = data.series_of.as_ref().unwrap_or(&data.name);
         let windows = prepared.windows(metric);
-        let query = |arm: &str| {
-            let asked = data.queries.iter().find(|query| query.arm.to_string() == arm);
+        let query = |arm: Arm| {
+            let asked = data.queries.iter().find(|query| query.arm == arm);
             asked.map_or_else(|| json!({}), |query| json!({ "query": query.query }))
         };
-        let samples = data.samples.as_ref();
+        let (control, experiment) = match observation {
+            Observation::Sampled { baseline, canary } => (side(&baseline.points, windows.0, gaps), side(&canary.points, windows.1, gaps)),
+            Observation::Failed(_) => (Side::default(), Side::default()),
+        };
         json!({
             "name": named.name,
             "id": named.id,
             "tags": named.tags,
-            "values": {
-                "control": values(samples.map(|samples| &samples.baseline)),
-                "experiment": values(samples.map(|samples| &samples.canary)),
-            },
-            "scopes": { "control": scope(windows.0), "experiment": scope(windows.1) },
-            "attributes": { "control": query("baseline"), "experiment": query("canary") },
+            "values": { "control": control.values, "experiment": experiment.values },
+            "scopes": { "control": control.scope, "experiment": experiment.scope },
+            "attributes": { "control": query(Arm::Baseline), "experiment": query(Arm::Canary) },
         })
     };
-    scorecard.data.metrics.iter().zip(named).map(pair).collect()
+    scorecard.data.metrics.iter().zip(named).zip(&evidence.observations).map(pair).collect()
 }
 
-fn values(arm: Option<&ArmSamples>) -> Vec<Value> {
-    let shown = |value: &Option<f64>| number(value.unwrap_or(f64::NAN));
-    match arm {
-        None => Vec::new(),
-        Some(ArmSamples::Values(values)) => values.iter().map(shown).collect(),
-        Some(ArmSamples::Counts { events, totals }) => {
-            events.iter().zip(totals).map(|(event, total)| number(event.unwrap_or(f64::NAN) / total.unwrap_or(f64::NAN))).collect()
-        }
-        Some(ArmSamples::Buckets(samples)) => samples.medians().iter().map(shown).collect(),
-    }
+/// What becomes of the times at which a store has no point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gaps {
+    /// Each is `"NaN"`, which Haldane's judges read as a missing point.
+    Kept,
+    /// They are left out, as in Kayenta, and later values close up: its judge may replace a `"NaN"` by 0, and would give the same pairs
+    /// another result when they are judged again.
+    Closed,
 }
 
-fn scope(window: Option<Window>) -> Value {
+/// One side of a pair.
+#[derive(Debug, Default)]
+struct Side {
+    values: Vec<Value>,
+    scope: Map<String, Value>,
+}
+
+fn side(points: &Points, window: Option<Window>, gaps: Gaps) -> Side {
+    let values: Cow<'_, [f64]> = match points {
+        Points::Values(values) => values.into(),
+        Points::Counts { events, totals } => events.iter().zip(totals).map(|(event, total)| event / total).collect(),
+        Points::Buckets(buckets) => buckets.quantiles(0.5).into(),
+    };
+    let shown = |value: &&f64| gaps == Gaps::Kept || !is_absent(**value);
+    let first = values.iter().position(|value| shown(&value)).unwrap_or(0);
     let mut scope = Map::new();
     if let Some(window) = window {
-        put_time(&mut scope, "startTime", at_second(window.first_point()));
-        scope.insert("stepMillis".to_owned(), (i64::from(window.step_seconds) * 1000).into());
+        let step = i64::from(window.step_seconds);
+        let start = window.first_point().saturating_add(step.saturating_mul(i64::try_from(first).unwrap_or(0)));
+        put_time(&mut scope, "startTime", at_second(start));
+        scope.insert("stepMillis".to_owned(), (step * 1000).into());
     }
-    scope.into()
+    Side { values: values.iter().filter(shown).copied().map(number).collect(), scope }
 }
 
 /// What can be written to `/metricSetPairList` and `/metricSetList`.

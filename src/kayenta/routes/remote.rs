@@ -7,7 +7,7 @@ use axum::extract::State;
 use haldane_judges::{CanaryConfig as NativeConfig, JudgeName};
 use serde_json::{Map, Value};
 
-use crate::analysis::{InlineArm, InlineSamples, Request, Scope, name_of_series};
+use crate::analysis::{ArmSamples, MetricSamples, Request, Scope, name_of_series};
 use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters};
 use crate::kayenta::answering::result::{self, PairIdentity};
 use crate::kayenta::answering::score::Thresholds;
@@ -97,10 +97,10 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[MetricSetPair]) -> R
             metric.name = name_of_series(&pair.name, &pair.tags, &taken);
         }
         taken.insert(metric.name.clone());
-        let arm = |arm: &PairSide| InlineArm::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
+        let arm = |arm: &PairSide| ArmSamples::Values(arm.values.iter().map(|value| (!value.is_nan()).then_some(*value)).collect());
         samples.insert(
             metric.name.clone(),
-            InlineSamples {
+            MetricSamples {
                 baseline: arm(&pair.control),
                 canary: arm(&pair.experiment),
                 baseline_history: None,
