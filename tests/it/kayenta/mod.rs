@@ -7,6 +7,7 @@ mod history;
 mod orca;
 mod referee;
 mod refusals;
+mod rejudged;
 mod remote;
 mod replicas;
 pub(crate) mod service;
