@@ -28,7 +28,7 @@ use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::http::{HeaderName, Method, Uri, header};
 use axum::response::IntoResponse as _;
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, get, post, put};
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -57,38 +57,44 @@ pub fn router(edge: SharedEdge) -> Router {
         .allow_methods([Method::POST, Method::GET, Method::OPTIONS, Method::DELETE, Method::PUT, Method::PATCH])
         .allow_headers([HeaderName::from_static("x-requested-with"), header::CONTENT_TYPE])
         .max_age(std::time::Duration::from_secs(3600));
-    Router::new()
-        .route("/canary", post(canary::start_ad_hoc))
-        .route("/canary/executions", get(canary::list))
-        .route("/canary/{id}", get(canary::get).post(canary::start_stored))
-        .route("/standalone_canary_analysis", post(analyses::start_ad_hoc))
-        .route("/standalone_canary_analysis/{id}", get(analyses::get).post(analyses::start_stored))
-        .route("/pipelines/{id}/cancel", put(pipelines::cancel))
-        .route("/canaryConfig", get(configs::list).post(configs::create))
-        .route("/canaryConfig/{id}", get(configs::get).put(configs::update).delete(configs::delete))
-        .route("/metricSetPairList", get(pairs::list_pairs).post(pairs::create_pairs))
-        .route("/metricSetPairList/{id}", get(pairs::get).delete(pairs::delete_pairs))
-        .route("/metricSetPairList/{id}/{pair}", get(pairs::get_one))
-        .route("/metricSetList", get(pairs::list_sets).post(pairs::create_sets))
-        .route("/metricSetList/{id}", get(fetch::metric_sets).delete(pairs::delete_sets))
-        .route("/canaryResultArchive", get(archive::list).post(archive::create))
-        .route("/canaryResultArchive/{id}", get(archive::get).put(archive::update).delete(archive::delete))
-        .route("/judge", post(remote::judge))
-        .route("/judges", get(catalog::judges))
-        .route("/judges/judge", post(remote::rejudge))
-        .route("/credentials", get(catalog::credentials))
-        .route("/metricsServices", get(catalog::metrics_services))
-        .route("/metadata/metricsService", get(catalog::metadata))
-        .route("/fetch/prometheus/query", post(fetch::prometheus))
-        .route("/fetch/datadog/query", post(fetch::datadog))
-        .method_not_allowed_fallback(unknown_method)
-        .route_layer(shed)
-        // Not shed: a service with much to do is up.
-        .route("/health", get(catalog::health))
+    let routes: [(&str, MethodRouter<SharedEdge>); 23] = [
+        ("/canary", post(canary::start_ad_hoc)),
+        ("/canary/executions", get(canary::list)),
+        ("/canary/{id}", get(canary::get).post(canary::start_stored)),
+        ("/standalone_canary_analysis", post(analyses::start_ad_hoc)),
+        ("/standalone_canary_analysis/{id}", get(analyses::get).post(analyses::start_stored)),
+        ("/pipelines/{id}/cancel", put(pipelines::cancel)),
+        ("/canaryConfig", get(configs::list).post(configs::create)),
+        ("/canaryConfig/{id}", get(configs::get).put(configs::update).delete(configs::delete)),
+        ("/metricSetPairList", get(pairs::list_pairs).post(pairs::create_pairs)),
+        ("/metricSetPairList/{id}", get(pairs::get).delete(pairs::delete_pairs)),
+        ("/metricSetPairList/{id}/{pair}", get(pairs::get_one)),
+        ("/metricSetList", get(pairs::list_sets).post(pairs::create_sets)),
+        ("/metricSetList/{id}", get(fetch::metric_sets).delete(pairs::delete_sets)),
+        ("/canaryResultArchive", get(archive::list).post(archive::create)),
+        ("/canaryResultArchive/{id}", get(archive::get).put(archive::update).delete(archive::delete)),
+        ("/judge", post(remote::judge)),
+        ("/judges", get(catalog::judges)),
+        ("/judges/judge", post(remote::rejudge)),
+        ("/credentials", get(catalog::credentials)),
+        ("/metricsServices", get(catalog::metrics_services)),
+        ("/metadata/metricsService", get(catalog::metadata)),
+        ("/fetch/prometheus/query", post(fetch::prometheus)),
+        ("/fetch/datadog/query", post(fetch::datadog)),
+    ];
+    let router = routes.into_iter().fold(Router::new(), |router, (path, methods)| with_slash(router, path, methods));
+    let router = router.method_not_allowed_fallback(unknown_method).route_layer(shed);
+    // Not shed: a service with much to do is up.
+    with_slash(router, "/health", get(catalog::health))
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(cors)
         .with_state(edge)
+}
+
+/// A route that is found with a slash behind it too, as the framework of Kayenta has it.
+fn with_slash(router: Router<SharedEdge>, path: &str, methods: MethodRouter<SharedEdge>) -> Router<SharedEdge> {
+    router.route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
 fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {

@@ -84,7 +84,7 @@ impl Edge {
             Some(Snapshot::Running { started }) => ExecutionProgress::Running { started },
             Some(Snapshot::Ended(run)) => ExecutionProgress::Ended(run),
         };
-        Ok(ExecutionState { progress: progress.judged(), prepared: Some(prepared) })
+        Ok(ExecutionState { progress: progress.judged(&prepared), prepared: Some(prepared) })
     }
 
     /// The status of an execution, as Kayenta writes it.

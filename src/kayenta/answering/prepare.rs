@@ -4,7 +4,6 @@ use haldane_judges::JudgeName;
 use serde_json::{Map, Value};
 
 use super::payload::{CanaryPayload, pair_id};
-use super::reply::ErrorReply;
 use super::result::PairIdentity;
 use super::score::Thresholds;
 use super::state::Edge;
@@ -24,6 +23,9 @@ pub(crate) struct ExecutionPlan {
     pub(crate) thresholds: Thresholds,
     /// The length of every scope's window, in seconds, where they all have one.
     pub(crate) duration_seconds: Option<u64>,
+    /// Why no judge decides: the config names one that is not here. The series are read all the same, as in Kayenta, whose judge stage fails
+    /// then.
+    pub(crate) unknown_judge: Option<String>,
 }
 
 /// Understands one judgement's request.
@@ -33,7 +35,15 @@ pub(crate) fn canary(edge: &Edge, payload: &CanaryPayload) -> Result<ExecutionPl
     let accounts: Vec<(String, String)> =
         edge.accounts().iter().map(|account| (account.name().to_owned(), account.kind().to_owned())).collect();
     let thresholds = request.thresholds().map_err(|refusal| refusal.below("/executionRequest"))?;
-    let analysis = translate(&config, &request, &accounts, payload.origin.metrics_account.as_deref())?;
+    let account = payload.origin.metrics_account.as_deref();
+    let (analysis, unknown_judge) = match translate(&config, &request, &accounts, account) {
+        Ok(analysis) => (analysis, None),
+        Err(refusal) if refusal.kind == RefusalKind::UnknownJudge => {
+            let config = config.judged_by(JudgeName::NetflixAca)?;
+            (translate(&config, &request, &accounts, account)?, Some(refusal.below("/canaryConfig").message()))
+        }
+        Err(refusal) => return Err(refusal),
+    };
     let with_itself = analysis.queries.values().all(|queries| queries.baseline == queries.canary);
     if with_itself && analysis.judge != JudgeName::NetflixAca {
         return Err(Refusal::invalid(
@@ -45,16 +55,8 @@ pub(crate) fn canary(edge: &Edge, payload: &CanaryPayload) -> Result<ExecutionPl
         request: analysis,
         thresholds: Thresholds { pass: thresholds.pass, marginal: thresholds.marginal },
         duration_seconds: common_duration(&request),
+        unknown_judge,
     })
-}
-
-/// What was understood, or nothing where the config names a judge that is not here: that is found out by whoever asks how it stands.
-pub(crate) fn unless_judge_unknown(prepared: Result<ExecutionPlan, Refusal>) -> Result<Option<ExecutionPlan>, ErrorReply> {
-    match prepared {
-        Ok(prepared) => Ok(Some(prepared)),
-        Err(refusal) if refusal.kind == RefusalKind::UnknownJudge => Ok(None),
-        Err(refusal) => Err(refusal.into()),
-    }
 }
 
 /// The length of every scope's window on both sides, if it is the same.
@@ -84,9 +86,19 @@ pub(crate) fn named(identity: &Identity, scorecard: &Scorecard) -> Vec<PairIdent
         .map(|(i, metric)| PairIdentity {
             name: metric.series_of.as_ref().unwrap_or(&metric.name).clone(),
             id: pair_id(&identity.key, i),
-            tags: metric.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect::<Map<_, _>>(),
+            tags: metric
+                .labels
+                .iter()
+                .filter(|(name, _)| is_tag(name))
+                .map(|(name, value)| (name.clone(), Value::from(value.clone())))
+                .collect::<Map<_, _>>(),
         })
         .collect()
+}
+
+/// Whether a label is a tag: Prometheus' name of the metric is none in Kayenta.
+pub(crate) fn is_tag(label: &str) -> bool {
+    label != "__name__"
 }
 
 /// The kind of metric store that a config's first metric asks.

@@ -18,7 +18,7 @@ use crate::analysis::AnalysisError;
 use crate::json::{self, JsonError};
 use crate::judgements::Failure;
 use crate::judgements::id::{IdError, MAX_ID_LENGTH, MAX_REQUEST_BYTES};
-use crate::kayenta::wire::refusal::Refusal;
+use crate::kayenta::wire::refusal::{Refusal, shown};
 use crate::settings::BodyLimits;
 
 /// Time for a body to arrive.
@@ -228,6 +228,16 @@ impl Parameters {
     /// The parameter's value, which must be there.
     pub(crate) fn required(&self, name: &str) -> Result<&str, ErrorReply> {
         self.get(name).ok_or_else(|| ErrorReply::bad_request(format!("the query parameter `{name}` is required and missing")))
+    }
+
+    /// The parameter's value as yes or no, in any of the words and cases that the framework of Kayenta takes.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, ErrorReply> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        match value.trim().to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => Ok(Some(true)),
+            "false" | "off" | "no" | "0" => Ok(Some(false)),
+            _ => Err(ErrorReply::bad_request(format!("the query parameter `{name}={}` is neither `true` nor `false`", shown(value)))),
+        }
     }
 
     /// The parameter's value as a number of this kind.

@@ -1,5 +1,7 @@
 //! How an execution stands, as Kayenta writes it.
 
+use std::sync::Arc;
+
 use haldane_judges::JudgeName;
 use haldane_judges::scorecard::Reason;
 use jiff::Timestamp;
@@ -36,18 +38,22 @@ pub(crate) enum ExecutionProgress {
         stage: &'static str,
         /// Why.
         errors: Vec<String>,
+        /// What was read before it broke off, where that is all there was to read.
+        series: Option<Arc<Scorecard>>,
     },
 }
 
 impl ExecutionProgress {
     /// It cannot be run with today's settings.
     pub(crate) fn refused(at: Timestamp, message: String) -> Self {
-        Self::Broken { started: at, ended: at, stage: "setupContext", errors: vec![message] }
+        Self::Broken { started: at, ended: at, stage: "setupContext", errors: vec![message], series: None }
     }
 
     /// Under Kayenta's own judge a metric that could not be read ends the execution, as it does there: that judge would leave the metric
     /// out of the score, and pass.
-    pub(crate) fn judged(self) -> Self {
+    ///
+    /// Under a judge that is not here it ends once the series are read.
+    pub(crate) fn judged(self, plan: &ExecutionPlan) -> Self {
         let Self::Ended(Run { ending: Ok(scorecard), started, ended }) = &self else { return self };
         if scorecard.judgement.judge != JudgeName::NetflixAca {
             return self;
@@ -55,7 +61,14 @@ impl ExecutionProgress {
         let unread = |metric: &&haldane_judges::scorecard::MetricResult| matches!(metric.reason, Reason::Fetch | Reason::Deadline);
         let errors: Vec<String> =
             scorecard.judgement.metrics.iter().filter(unread).map(|metric| format!("{}: {}", metric.name, metric.sentence)).collect();
-        if errors.is_empty() { self } else { Self::Broken { started: *started, ended: *ended, stage: FETCH, errors } }
+        let (started, ended) = (*started, *ended);
+        match &plan.unknown_judge {
+            _ if !errors.is_empty() => Self::Broken { started, ended, stage: FETCH, errors, series: None },
+            Some(message) => {
+                Self::Broken { started, ended, stage: JUDGE, errors: vec![message.clone()], series: Some(Arc::clone(scorecard)) }
+            }
+            None => self,
+        }
     }
 
     /// How it stands, in Kayenta's words.
@@ -65,6 +78,15 @@ impl ExecutionProgress {
             Self::Ended(Run { ending: Ok(_), .. }) => ExecutionStatus::Succeeded,
             Self::Ended(Run { ending: Err(Failure::Cancelled), .. }) => ExecutionStatus::Canceled,
             Self::Ended(Run { ending: Err(_), .. }) | Self::Broken { .. } => ExecutionStatus::Terminal,
+        }
+    }
+
+    /// The scorecard whose series were read to the end, whether it counts or not.
+    pub(crate) fn series(&self) -> Option<&Arc<Scorecard>> {
+        match self {
+            Self::Ended(Run { ending: Ok(scorecard), .. }) => Some(scorecard),
+            Self::Broken { series, .. } => series.as_ref(),
+            Self::Running { .. } | Self::Ended(_) => None,
         }
     }
 
@@ -103,6 +125,7 @@ impl ExecutionProgress {
 }
 
 const FETCH: &str = "fetchExperiment0";
+const JUDGE: &str = "judge";
 
 /// Each of Kayenta's stages by its id, with its status. Fetching and judging are one step here, so all but the first move together.
 fn stages(metrics: usize, progress: &ExecutionProgress) -> Value {
@@ -121,6 +144,9 @@ fn stages(metrics: usize, progress: &ExecutionProgress) -> Value {
     stages.insert("mixMetrics".to_owned(), later.1.into());
     stages.insert("judge".to_owned(), later.1.into());
     if let ExecutionProgress::Broken { stage, .. } = progress {
+        if *stage == JUDGE {
+            stages.insert("mixMetrics".to_owned(), "succeeded".into());
+        }
         stages.insert((*stage).to_owned(), "terminal".into());
     }
     stages.into()
@@ -168,8 +194,10 @@ pub(crate) fn canary(
     if let Some(exception) = progress.exception() {
         status.insert("exception".to_owned(), exception);
     }
-    if let (ExecutionProgress::Ended(Run { ending: Ok(scorecard), .. }), Some(prepared)) = (progress, prepared) {
+    if progress.series().is_some() {
         status.insert("metricSetPairListId".to_owned(), pairs_id(id).into());
+    }
+    if let (ExecutionProgress::Ended(Run { ending: Ok(scorecard), .. }), Some(prepared)) = (progress, prepared) {
         status.insert("result".to_owned(), canary_result(prepared, &decoded.identity, scorecard));
         status.insert("haldane".to_owned(), result::provenance(scorecard));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use haldane_judges::JudgeName;
 use haldane_judges::aca::{Measure, NanStrategy, OutlierStrategy};
 use haldane_judges::config::{Direction, MAX_CONFIG_BYTES, MAX_METRICS, MAX_QUERY_BYTES};
 use serde::{Deserialize, Deserializer};
@@ -9,6 +10,11 @@ use serde_json::{Map, Value};
 
 use crate::kayenta::wire::lenient;
 use crate::kayenta::wire::refusal::{Refusal, segment, shown};
+use crate::kayenta::wire::values::{number as number_text, read_number, without_nulls};
+
+/// The types of queries that Kayenta knows; a config with another cannot be stored there.
+const QUERY_TYPES: [&str; 9] =
+    ["prometheus", "datadog", "stackdriver", "newrelic", "signalfx", "influxdb", "graphite", "wavefront", "atlas"];
 
 /// A canary config in Kayenta's JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -323,42 +329,72 @@ impl CanaryConfig {
         &self.document
     }
 
-    /// The document as Kayenta shows it with an execution: absent parts filled in, and `${` of templates written `$\{`.
+    /// The document as Kayenta gives it out: absent parts filled in, weights and thresholds as numbers with a point.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let mut document = without_nulls(self.document.clone());
+        let Some(fields) = document.as_object_mut() else { return document };
+        fill(fields, &["applications", "metrics"], &["templates"]);
+        if let Some(judge) = fields.get_mut("judge").and_then(Value::as_object_mut) {
+            fill(judge, &[], &["judgeConfigurations"]);
+        }
+        if let Some(classifier) = fields.get_mut("classifier").and_then(Value::as_object_mut) {
+            fill(classifier, &[], &["groupWeights"]);
+            for numbers in ["groupWeights", "scoreThresholds"] {
+                let numbers = classifier.get_mut(numbers).and_then(Value::as_object_mut);
+                for value in numbers.into_iter().flat_map(Map::values_mut) {
+                    if let Some(number) = read_number(value) {
+                        *value = number_text(number);
+                    }
+                }
+            }
+        }
+        for metric in fields.get_mut("metrics").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
+            fill(metric, &["groups"], &["analysisConfigurations"]);
+            if let Some(query) = metric.get_mut("query").and_then(Value::as_object_mut)
+                && let Some(kind) = query.get("type").cloned()
+            {
+                query.entry("serviceType").or_insert(kind);
+            }
+        }
+        document
+    }
+
+    /// The same as Kayenta shows it with an execution, `${` of templates written `$\{`, and a classifier in any case.
     #[must_use]
     pub fn shown_with_execution(&self) -> Value {
-        let mut document = crate::kayenta::wire::values::without_nulls(self.document.clone());
+        let mut document = self.shown();
+        let Some(fields) = document.as_object_mut() else { return document };
+        let classifier = fields.entry("classifier").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(classifier) = classifier.as_object_mut() {
+            fill(classifier, &[], &["groupWeights"]);
+        }
         let escape = |text: &mut Value| {
             if let Value::String(text) = text {
                 *text = text.replace("${", "$\\{");
             }
         };
-        if let Some(fields) = document.as_object_mut() {
-            for (key, empty) in [("applications", Value::Array(Vec::new())), ("metrics", Value::Array(Vec::new()))] {
-                fields.entry(key).or_insert(empty);
-            }
-            for key in ["templates", "classifier"] {
-                fields.entry(key).or_insert_with(|| Value::Object(Map::new()));
-            }
-            if let Some(classifier) = fields.get_mut("classifier").and_then(Value::as_object_mut) {
-                classifier.entry("groupWeights").or_insert_with(|| Value::Object(Map::new()));
-            }
-            if let Some(templates) = fields.get_mut("templates").and_then(Value::as_object_mut) {
-                templates.values_mut().for_each(escape);
-            }
-            for metric in fields.get_mut("metrics").and_then(Value::as_array_mut).into_iter().flatten() {
-                if let Some(query) = metric.get_mut("query").and_then(Value::as_object_mut) {
-                    for name in ["customInlineTemplate", "template"] {
-                        if let Some(text) = query.get_mut(name) {
-                            escape(text);
-                        }
-                    }
-                    if let Some(kind) = query.get("type").cloned() {
-                        query.entry("serviceType").or_insert(kind);
-                    }
+        if let Some(templates) = fields.get_mut("templates").and_then(Value::as_object_mut) {
+            templates.values_mut().for_each(escape);
+        }
+        for metric in fields.get_mut("metrics").and_then(Value::as_array_mut).into_iter().flatten() {
+            for name in ["customInlineTemplate", "template"] {
+                if let Some(text) = metric.get_mut("query").and_then(|query| query.get_mut(name)) {
+                    escape(text);
                 }
             }
         }
         document
+    }
+
+    /// The same config for another judge.
+    ///
+    /// # Errors
+    /// [`Refusal`] as [`CanaryConfig::from_value`] has it.
+    pub(crate) fn judged_by(&self, judge: JudgeName) -> Result<Self, Refusal> {
+        let mut document = self.document.clone();
+        document["judge"] = serde_json::json!({ "name": judge.as_str(), "judgeConfigurations": {} });
+        Self::from_value(document)
     }
 
     /// Checks what Kayenta checks before it stores a config, in its order.
@@ -366,13 +402,23 @@ impl CanaryConfig {
     /// # Errors
     /// [`Refusal`] with the first rule that is broken.
     pub fn check_for_storage(&self) -> Result<(), Refusal> {
+        for (i, metric) in self.document["metrics"].as_array().into_iter().flatten().enumerate() {
+            let Some(query) = metric.get("query").and_then(Value::as_object) else { continue };
+            let kind = query.get("type").and_then(Value::as_str).unwrap_or_default();
+            if !QUERY_TYPES.contains(&kind) {
+                let given = if kind.is_empty() { "is missing".to_owned() } else { format!("`{}` is no type of query", shown(kind)) };
+                let message = format!("{given}; Kayenta's are {}", QUERY_TYPES.join(", "));
+                return Err(Refusal::at(format!("/metrics/{i}/query/type"), message));
+            }
+        }
         if self.name.is_empty() {
             return Err(Refusal::at("/name", "a canary config needs a name; give it one"));
         }
         if self.applications.is_empty() {
             return Err(Refusal::at("/applications", "a canary config belongs to at least one application; name one"));
         }
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // Kayenta's own pattern lets a comma through.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ',');
         if !self.name.chars().all(plain) {
             return Err(Refusal::at(
                 "/name",
@@ -418,6 +464,16 @@ impl ConfigFields {
             single.into_iter().map(move |(field, text)| (at(field), text.as_str())).chain(lists)
         });
         named.chain(inline)
+    }
+}
+
+/// Puts empty lists and objects where nothing is.
+fn fill(fields: &mut Map<String, Value>, lists: &[&str], objects: &[&str]) {
+    for name in lists {
+        fields.entry(*name).or_insert_with(|| Value::Array(Vec::new()));
+    }
+    for name in objects {
+        fields.entry(*name).or_insert_with(|| Value::Object(Map::new()));
     }
 }
 

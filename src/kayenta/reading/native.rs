@@ -12,6 +12,8 @@ use crate::kayenta::wire::refusal::{Refusal, RefusalKind, segment, shown};
 
 /// The judge that a config names to have another service decide; here it names the judge in its own options.
 pub const REMOTE_JUDGE: &str = "RemoteJudge-v1.0";
+/// The judge of Kayenta's own samples, whose scores are random.
+const RANDOM_JUDGE: &str = "dredd-v1.0";
 /// Where a config says what only Haldane's own judges read.
 const OPTIONS: &str = "/judge/judgeConfigurations/haldane";
 
@@ -45,8 +47,14 @@ pub fn choose_judge(config: &CanaryConfig, surface: Surface) -> Result<JudgeName
     } else {
         ("/judge/name", name)
     };
-    name.parse()
-        .map_err(|unknown: haldane_judges::UnknownJudge| Refusal::at(pointer, unknown.to_string()).of_kind(RefusalKind::UnknownJudge))
+    name.parse().map_err(|unknown: haldane_judges::UnknownJudge| {
+        let remedy = if name == RANDOM_JUDGE {
+            format!("; Kayenta's judge of that name draws lots, for trying Kayenta out: write {} instead", JudgeName::NetflixAca)
+        } else {
+            String::new()
+        };
+        Refusal::at(pointer, format!("{unknown}{remedy}")).of_kind(RefusalKind::UnknownJudge)
+    })
 }
 
 /// The native config that judges as this one does, without its queries.

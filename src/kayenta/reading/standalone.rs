@@ -11,6 +11,7 @@ use super::model::ScoreThresholds;
 use crate::kayenta::wire::instant::{Instant, java_text};
 use crate::kayenta::wire::lenient;
 use crate::kayenta::wire::refusal::Refusal;
+use crate::kayenta::wire::values::without_nulls;
 
 /// Most judgements of one analysis.
 pub const MAX_JUDGEMENTS: u32 = 1000;
@@ -120,6 +121,30 @@ impl AnalysisRequest {
     #[must_use]
     pub fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// The document as Kayenta shows it with an analysis, its defaults filled in.
+    #[must_use]
+    pub fn shown(&self) -> Value {
+        let Value::Object(mut shown) = without_nulls(self.document.clone()) else { return Value::Null };
+        let minutes = [
+            ("lifetimeDurationMins", self.view.lifetime_duration_mins),
+            ("beginAfterMins", Some(self.view.begin_after_mins)),
+            ("lookbackMins", Some(self.view.lookback_mins)),
+            ("analysisIntervalMins", self.view.analysis_interval_mins),
+        ];
+        shown.extend(minutes.into_iter().filter_map(|(field, minutes)| Some((field.to_owned(), minutes?.into()))));
+        if let Some(ScoreThresholds { pass, marginal }) = self.view.thresholds {
+            shown.insert("thresholds".to_owned(), json!({ "pass": pass, "marginal": marginal }));
+        }
+        let scopes = shown.get_mut("scopes").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut);
+        for (shown, scope) in scopes.zip(&self.view.scopes) {
+            shown.insert("scopeName".to_owned(), scope.scope_name.clone().into());
+            shown.insert("controlOffsetInMinutes".to_owned(), scope.control_offset_in_minutes.into());
+            shown.insert("step".to_owned(), scope.step.into());
+            shown.insert("extendedScopeParams".to_owned(), json!(scope.extended_scope_params));
+        }
+        shown.into()
     }
 
     /// The score limits.

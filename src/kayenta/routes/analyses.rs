@@ -23,10 +23,12 @@ use crate::kayenta::reading::model::CanaryConfig;
 use crate::kayenta::reading::standalone::{AnalysisRequest, Schedule};
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
-use crate::kayenta::wire::values::{at_second, put_time, without_nulls};
+use crate::kayenta::wire::values::{at_second, put_time};
 
 /// Points of the baseline below which a judgement gets a warning, as in Kayenta.
 const FEW_POINTS: u64 = 50;
+const FEW_POINTS_WARNING: &str =
+    "One of the metrics returned fewer than 50 data points, which can reduce confidence in the final canary score.";
 /// Longest wait for a judgement to stop.
 const CANCELLING: Duration = Duration::from_secs(1);
 /// Longest time that one request is held for judgements after which others are due already, on a replica that comes late.
@@ -73,9 +75,7 @@ async fn start(
     for number in [1, schedule.judgements] {
         let request = analysis.judgement(&schedule, number).map_err(|refusal| refusal.below("/executionRequest"))?;
         let judgement = CanaryPayload { origin: origin.clone(), config: config.clone(), request };
-        if let Some(prepared) = prepare::unless_judge_unknown(prepare::canary(edge, &judgement))? {
-            edge.executions.plan(prepared.request)?;
-        }
+        edge.executions.plan(prepare::canary(edge, &judgement)?.request)?;
         if edge.store().is_none() {
             // A judgement's own id holds the config as well, and must not be too long when its turn comes.
             identify(&Payload::Canary(judgement), edge.executions.key(), now, 0)?;
@@ -215,7 +215,7 @@ impl Edge {
         status.insert("stageStatus".to_owned(), stages(&schedule, &judgements, stand, moment.at)?);
         let config = CanaryConfig::from_value(payload.config.clone())?;
         status.insert("canaryConfig".to_owned(), config.shown_with_execution());
-        status.insert("canaryAnalysisExecutionRequest".to_owned(), without_nulls(payload.request.clone()));
+        status.insert("canaryAnalysisExecutionRequest".to_owned(), analysis.shown());
         put_time(&mut status, "buildTime", decoded.created);
         put_time(&mut status, "startTime", decoded.created);
         if let Some(exception) = last.and_then(|last| last.status.get("exception")) {
@@ -233,6 +233,11 @@ impl Edge {
                 (1..).zip(&judgements).map(|(number, judgement)| execution_result(payload, &analysis, &schedule, judgement, number));
             let results = results.collect::<Result<Vec<Value>, ErrorReply>>()?;
             let warned = results.iter().any(|result| result["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty()));
+            // A judgement that broke off counts as one of 0, as in Kayenta.
+            let scores: Vec<f64> = match stand {
+                ExecutionStatus::Terminal => judgements.iter().map(|judgement| judgement.score().unwrap_or(0.0)).collect(),
+                _ => scores,
+            };
             let mut result = Map::new();
             result.insert("didPassThresholds".to_owned(), passed.into());
             result.insert("hasWarnings".to_owned(), warned.into());
@@ -318,9 +323,9 @@ fn execution_result(
     let mut warnings = Vec::new();
     // Datadog rolls long windows up to few points, of which nobody need be warned.
     if prepare::first_kind(&payload.config).as_deref() != Some("datadog")
-        && let Some((name, count)) = fewest_points(&judgement.status).filter(|(_, count)| *count < FEW_POINTS)
+        && fewest_points(&judgement.status).is_some_and(|count| count < FEW_POINTS)
     {
-        warnings.push(format!("the baseline of `{name}` has {count} points, and fewer than {FEW_POINTS} make the judgement less certain"));
+        warnings.push(FEW_POINTS_WARNING);
     }
     value.insert("warnings".to_owned(), warnings.into());
     Ok(value.into())
@@ -330,48 +335,46 @@ fn copy(from: &Value, fields: &[&str], to: &mut Map<String, Value>) {
     to.extend(fields.iter().filter_map(|field| Some(((*field).to_owned(), from.get(field)?.clone()))));
 }
 
-/// The metric whose baseline has the fewest points, and how many.
-fn fewest_points(status: &Value) -> Option<(&str, u64)> {
+/// The points of the baseline that has the fewest.
+fn fewest_points(status: &Value) -> Option<u64> {
     let results = status["result"]["judgeResult"]["results"].as_array();
-    let counts =
-        results.into_iter().flatten().filter_map(|one| Some((one["name"].as_str()?, one["controlMetadata"]["stats"]["count"].as_u64()?)));
-    counts.min_by_key(|(_, count)| *count)
+    results.into_iter().flatten().filter_map(|one| one["controlMetadata"]["stats"]["count"].as_u64()).min()
 }
 
-fn message(scores: &[f64], marginal: f64, pass: f64, stand: ExecutionStatus) -> String {
-    let Some(last) = scores.last() else {
-        return match stand {
-            ExecutionStatus::Running => "no judgement has ended yet".to_owned(),
-            ExecutionStatus::Canceled => "the analysis was cancelled before a judgement had ended".to_owned(),
-            _ => "no judgement gave a score".to_owned(),
-        };
-    };
-    match stand {
-        ExecutionStatus::Running => format!("the latest of {} scores is {last}", scores.len()),
-        ExecutionStatus::Canceled => format!("the analysis was cancelled; the latest score was {last}"),
-        _ if *last <= marginal => format!("final score {last} is not above the marginal threshold {marginal}"),
-        ExecutionStatus::Terminal => format!("a judgement broke off; the latest score was {last}"),
-        _ if *last < pass => format!("final score {last} did not reach the pass threshold {pass}"),
-        _ => format!("final score {last} reached the pass threshold {pass}"),
+/// What Kayenta says of the last score, word for word: its own tests and its clients' compare that. Of an analysis that was cancelled it
+/// says nothing.
+fn message(scores: &[f64], marginal: f64, pass: f64, status: ExecutionStatus) -> String {
+    match (status, scores.last()) {
+        (ExecutionStatus::Canceled, None) => "the analysis was cancelled before a judgement had ended".to_owned(),
+        (ExecutionStatus::Canceled, Some(last)) => format!("the analysis was cancelled; the latest score was {last:?}"),
+        (_, None) => "There were no successful canary judgements to aggregate".to_owned(),
+        (_, Some(last)) if *last <= marginal => format!("Final canary score {last:?} is not above the marginal score threshold."),
+        (_, Some(last)) if *last < pass => format!("Final canary score {last:?} is below the pass score threshold."),
+        (_, Some(last)) => format!("Final canary score {last:?} met or exceeded the pass score threshold."),
     }
 }
 
-/// Each stage in its order, with where it stands at a moment.
-fn stages(schedule: &Schedule, judgements: &[IntervalExecution], stand: ExecutionStatus, at: Timestamp) -> Result<Value, ErrorReply> {
-    let unfinished = if stand == ExecutionStatus::Canceled { "CANCELED" } else { "RUNNING" };
-    let stage = |kind: &str, name: String, status: &str| json!({ "type": kind, "name": name, "status": status });
-    let mut stages = vec![stage("setupAndExecuteCanariesStage", "Set up and execute canaries".to_owned(), &stand.upper())];
-    // Each of the others begins when the one before it has succeeded.
+/// Kayenta's names of the stages around the judgements.
+const SETUP: &str = "Sets up and executes the wait, run and monitor canary task chain.";
+const GENERATE: &str = "Aggregates and evaluates the canary executions and generates the final results.";
+
+/// Each stage with where it stands at a moment, in Kayenta's order: what the first stage set up comes before it, and what follows from the
+/// judgements is there once they have ended.
+fn stages(schedule: &Schedule, judgements: &[IntervalExecution], status: ExecutionStatus, at: Timestamp) -> Result<Value, ErrorReply> {
+    let unfinished = if status == ExecutionStatus::Canceled { ExecutionStatus::Canceled } else { ExecutionStatus::Running };
+    let stage = |kind: &str, name: &str, status: ExecutionStatus| json!({ "type": kind, "name": name, "status": status.upper() });
+    let mut stages = Vec::new();
+    // Each begins when the one before it has succeeded.
     let mut begins = true;
-    let mut add = |kind: &str, name: String, status: &str, execution: Option<&str>| {
-        let mut stage = stage(kind, name, if begins { status } else { "NOT_STARTED" });
+    let mut add = |kind: &str, name: String, status: ExecutionStatus, execution: Option<&str>| {
+        let mut stage = stage(kind, &name, if begins { status } else { ExecutionStatus::NotStarted });
         if let Some(id) = execution {
             stage["executionId"] = id.into();
         }
-        begins &= status == "SUCCEEDED";
+        begins &= status == ExecutionStatus::Succeeded;
         stages.push(stage);
     };
-    let waited = |over: Timestamp| if at >= over { "SUCCEEDED" } else { unfinished };
+    let waited = |over: Timestamp| if at >= over { ExecutionStatus::Succeeded } else { unfinished };
     if !schedule.retrospective && schedule.warmup_minutes > 0 {
         add("wait", "Warmup Wait".to_owned(), waited(schedule.warm()?), None);
     }
@@ -384,13 +387,15 @@ fn stages(schedule: &Schedule, judgements: &[IntervalExecution], stand: Executio
         match judgements.get(place) {
             None => add("runCanary", name, unfinished, None),
             Some(judgement) => {
-                let ends_it = stand == ExecutionStatus::Terminal && place + 1 == judgements.len();
-                let status = if ends_it { "TERMINAL".to_owned() } else { judgement.standing().upper() };
-                add("runCanary", name, &status, Some(&judgement.id));
+                let ends_it = status == ExecutionStatus::Terminal && place + 1 == judgements.len();
+                let status = if ends_it { ExecutionStatus::Terminal } else { judgement.standing() };
+                add("runCanary", name, status, Some(&judgement.id));
             }
         }
     }
-    let last = if matches!(stand, ExecutionStatus::Succeeded | ExecutionStatus::Terminal) { "SUCCEEDED" } else { "NOT_STARTED" };
-    stages.push(stage("generateCanaryAnalysisResultStage", "Generate canary analysis result".to_owned(), last));
+    stages.push(stage("setupAndExecuteCanariesStage", SETUP, status));
+    if matches!(status, ExecutionStatus::Succeeded | ExecutionStatus::Terminal) {
+        stages.push(stage("generateCanaryAnalysisResultStage", GENERATE, ExecutionStatus::Succeeded));
+    }
     Ok(stages.into())
 }

@@ -50,18 +50,16 @@ pub(crate) async fn start_stored(
 
 async fn start(edge: &SharedEdge, origin: RequestOrigin, config: Value, request: Value) -> Result<Json<Value>, ErrorReply> {
     let payload = CanaryPayload { origin, config, request };
-    // Kayenta starts what names a judge that is not there, and the judging fails.
-    let prepared = prepare::unless_judge_unknown(prepare::canary(edge, &payload))?;
+    let prepared = prepare::canary(edge, &payload)?;
     let created = edge.now();
     let identity = edge.identify(Payload::Canary(payload.clone()), created, rand::random()).await?;
-    let begun = match prepared.map(|prepared| edge.executions.follow(identity.clone(), prepared.request, false)) {
+    let begun = match edge.executions.follow(identity.clone(), prepared.request, false) {
         // No client repeats this request, and every one asks how it stands: then it is begun.
-        Some(Err(Failure::Overloaded)) => {
+        Err(Failure::Overloaded) => {
             tracing::warn!("too many judgements are running; one begins when it is asked for");
             false
         }
-        Some(followed) => followed.map(|()| true)?,
-        None => false,
+        followed => followed.map(|()| true)?,
     };
     edge.remember(&payload.origin, &identity, created).await;
     if begun {

@@ -16,6 +16,7 @@ use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::CanaryConfig;
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
+use crate::kayenta::wire::values::without_nulls;
 
 /// Longest id that a client may choose, in bytes.
 const MAX_ID: usize = 150;
@@ -193,22 +194,14 @@ pub(crate) async fn delete(
     }
 }
 
-/// A stored config as it is given out: as it was stored, without `null`, and with the copy of each query's type that Kayenta adds.
+/// A stored config as Kayenta gives it out. One that is none, which somebody else put there, is as it is.
 fn shown(config: Value) -> Value {
-    let mut config = crate::kayenta::wire::values::without_nulls(config);
-    for metric in config.get_mut("metrics").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Some(query) = metric.get_mut("query").and_then(Value::as_object_mut)
-            && let Some(kind) = query.get("type").cloned()
-        {
-            query.entry("serviceType").or_insert(kind);
-        }
-    }
-    config
+    CanaryConfig::from_value(config.clone()).map_or_else(|_| without_nulls(config), |config| config.shown())
 }
 
 /// The config with its id and times, and all else as it was sent.
 fn stamped(config: &CanaryConfig, id: &str, created: Option<i64>, updated: i64) -> Result<Value, ErrorReply> {
-    let mut document = match crate::kayenta::wire::values::without_nulls(config.document().clone()) {
+    let mut document = match without_nulls(config.document().clone()) {
         Value::Object(document) => document,
         _ => Map::new(),
     };

@@ -1,13 +1,17 @@
 //! `/fetch`: what a metric would ask its store, and the series it would get.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use haldane_judges::evidence::is_absent;
 use serde_json::{Map, Value, json};
 
 use crate::archive::Kind;
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{FetchPayload, Payload};
+use crate::kayenta::answering::prepare::is_tag;
 use crate::kayenta::answering::reply::{ErrorReply, Parameters, Path};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::CanaryConfig;
@@ -57,7 +61,7 @@ pub(crate) async fn datadog(State(edge): State<SharedEdge>, parameters: Paramete
 async fn fetch(edge: &Edge, parameters: &Parameters, query: Value) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let name = parameters.required("metricSetName")?;
-    let dry = parameters.parsed::<bool>("dryRun", "`true` or `false`")?.unwrap_or(false);
+    let dry = parameters.flag("dryRun")?.unwrap_or(false);
     if let Some(account) = parameters.get("metricsAccountName") {
         edge.metrics_account(Some(account), None)?;
     }
@@ -120,18 +124,25 @@ pub(crate) async fn metric_sets(
         .fetch(&Query { text: payload.query.clone(), window, buckets: false }, edge.store_deadline())
         .await
         .map_err(|error| ErrorReply::new(StatusCode::BAD_GATEWAY, format!("account `{}`: {error}", account.name())))?;
-    let set = |tags: &std::collections::BTreeMap<String, String>, values: &[f64]| {
+    let step = i64::from(window.step_seconds);
+    // As in Kayenta, a set has the points that there are, from the first on, and ends a step after as many.
+    let set = |labels: &BTreeMap<String, String>, values: &[f64]| {
+        let first = values.iter().position(|value| !is_absent(*value));
+        let values: Vec<f64> = values.iter().copied().filter(|value| !is_absent(*value)).collect();
+        let start = first.map_or(window.first_point(), |first| window.first_point() + step * first as i64);
+        let end = if first.is_some() { start + step * values.len() as i64 } else { window.end };
+        let tags: BTreeMap<&String, &String> = labels.iter().filter(|(name, _)| is_tag(name)).collect();
         let mut set = Map::new();
         set.insert("name".to_owned(), payload.metric_set_name.clone().into());
         set.insert("tags".to_owned(), json!(tags));
-        put_time(&mut set, "startTime", at_second(window.first_point()));
-        put_time(&mut set, "endTime", at_second(window.end));
-        set.insert("stepMillis".to_owned(), (i64::from(window.step_seconds) * 1000).into());
-        set.insert("values".to_owned(), values.iter().copied().map(number).collect());
+        put_time(&mut set, "startTime", at_second(start));
+        put_time(&mut set, "endTime", at_second(end));
+        set.insert("stepMillis".to_owned(), (step * 1000).into());
+        set.insert("values".to_owned(), values.into_iter().map(number).collect());
         set.insert("attributes".to_owned(), json!({ "query": payload.query }));
         Value::Object(set)
     };
     let sets: Vec<Value> = reply.series.iter().map(|series| set(&series.labels, &series.values)).collect();
     // As Kayenta has it, no series is one set without values.
-    Ok(Json(if sets.is_empty() { json!([set(&std::collections::BTreeMap::new(), &[])]) } else { sets.into() }))
+    Ok(Json(if sets.is_empty() { json!([set(&BTreeMap::new(), &[])]) } else { sets.into() }))
 }

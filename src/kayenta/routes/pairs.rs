@@ -1,6 +1,5 @@
 //! `/metricSetPairList` and `/metricSetList`: the series that were judged. Those of an execution follow from it; others need a store.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,19 +7,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use haldane_judges::JudgeName;
-use haldane_judges::evidence::{Arm, Evidence, Observation, Points, is_absent};
+use haldane_judges::evidence::{ABSENT, Arm, Observation, Points, is_absent};
 use serde_json::{Map, Value, json};
 
-use crate::analysis::{MetricProvenance, Scorecard};
+use crate::analysis::{ArmSamples, MetricProvenance, Scorecard};
 use crate::archive::{Kind, MAX_PAGE};
-use crate::judgements::Run;
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{Payload, execution_of_pairs, new_id};
 use crate::kayenta::answering::prepare::{ExecutionPlan, named};
 use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters, Path};
 use crate::kayenta::answering::result::PairIdentity;
 use crate::kayenta::answering::state::{Edge, SharedEdge};
-use crate::kayenta::answering::status::ExecutionProgress;
 use crate::kayenta::reading::pairs::read_pairs;
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
@@ -65,14 +62,14 @@ impl Edge {
             self.executions.look(&decoded.identity, PATIENCE).await?;
             standing = self.standing(&decoded, payload).await?;
         }
-        match (&standing.progress, &standing.prepared) {
-            (ExecutionProgress::Ended(Run { ending: Ok(scorecard), .. }), Some(prepared)) => {
-                let Some(evidence) = &scorecard.samples.0 else {
+        match (standing.progress.series(), &standing.prepared) {
+            (Some(scorecard), Some(prepared)) => {
+                if scorecard.samples.0.is_none() && !scorecard.has_samples() {
                     return Err(ErrorReply::not_found("the series of this execution were too many to be kept; its result was"));
-                };
-                Ok(of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard, evidence))
+                }
+                Ok(of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard))
             }
-            (ExecutionProgress::Running { .. }, _) => {
+            _ if !standing.progress.status().is_complete() => {
                 Err(ErrorReply::unavailable("the execution has not ended yet; ask again in a few seconds"))
             }
             _ => Err(ErrorReply::not_found("the execution gave no result, so that there are no metric set pairs")),
@@ -81,19 +78,17 @@ impl Edge {
 }
 
 /// The pairs of an execution, in the order of its results.
-fn of_scorecard(prepared: &ExecutionPlan, named: &[PairIdentity], scorecard: &Scorecard, evidence: &Evidence) -> Value {
+fn of_scorecard(prepared: &ExecutionPlan, named: &[PairIdentity], scorecard: &Scorecard) -> Value {
     let gaps = if scorecard.judgement.judge == JudgeName::NetflixAca { Gaps::Closed } else { Gaps::Kept };
-    let pair = |((data, named), observation): ((&MetricProvenance, &PairIdentity), &Observation)| {
+    let pair = |(i, (data, named)): (usize, (&MetricProvenance, &PairIdentity))| {
         let metric = data.series_of.as_ref().unwrap_or(&data.name);
         let windows = prepared.windows(metric);
         let query = |arm: Arm| {
             let asked = data.queries.iter().find(|query| query.arm == arm);
             asked.map_or_else(|| json!({}), |query| json!({ "query": query.query }))
         };
-        let (control, experiment) = match observation {
-            Observation::Sampled { baseline, canary } => (side(&baseline.points, windows.0, gaps), side(&canary.points, windows.1, gaps)),
-            Observation::Failed(_) => (Side::default(), Side::default()),
-        };
+        let (control, experiment) = points(scorecard, i);
+        let (control, experiment) = (side(&control, windows.0, gaps), side(&experiment, windows.1, gaps));
         json!({
             "name": named.name,
             "id": named.id,
@@ -103,7 +98,40 @@ fn of_scorecard(prepared: &ExecutionPlan, named: &[PairIdentity], scorecard: &Sc
             "attributes": { "control": query(Arm::Baseline), "experiment": query(Arm::Canary) },
         })
     };
-    scorecard.data.metrics.iter().zip(named).zip(&evidence.observations).map(pair).collect()
+    scorecard.data.metrics.iter().zip(named).enumerate().map(pair).collect()
+}
+
+/// The points of both arms of a metric by its place, the baseline's first.
+fn points(scorecard: &Scorecard, place: usize) -> (Vec<f64>, Vec<f64>) {
+    if let Some(evidence) = &scorecard.samples.0 {
+        return match evidence.observations.get(place) {
+            Some(Observation::Sampled { baseline, canary }) => (numbers(&baseline.points), numbers(&canary.points)),
+            Some(Observation::Failed(_)) | None => (Vec::new(), Vec::new()),
+        };
+    }
+    // From a store, which keeps no more of a missing point than that it is missing: where the judge counted it, it was one that is no number.
+    let outcome = scorecard.judgement.metrics.get(place).and_then(|metric| metric.aca.as_ref());
+    let kept = |arm: &ArmSamples, counted: Option<u64>| {
+        let points = arm.numbers();
+        let missing = if counted == Some(points.len() as u64) { f64::NAN } else { ABSENT };
+        points.into_iter().map(|point| point.unwrap_or(missing)).collect()
+    };
+    match scorecard.data.metrics.get(place).and_then(|metric| metric.samples.as_ref()) {
+        Some(samples) => (
+            kept(&samples.baseline, outcome.map(|outcome| outcome.control.count as u64)),
+            kept(&samples.canary, outcome.map(|outcome| outcome.experiment.count as u64)),
+        ),
+        None => (Vec::new(), Vec::new()),
+    }
+}
+
+/// One number an interval.
+fn numbers(points: &Points) -> Vec<f64> {
+    match points {
+        Points::Values(values) => values.clone(),
+        Points::Counts { events, totals } => events.iter().zip(totals).map(|(event, total)| event / total).collect(),
+        Points::Buckets(buckets) => buckets.quantiles(0.5),
+    }
 }
 
 /// What becomes of the times at which a store has no point.
@@ -123,12 +151,7 @@ struct Side {
     scope: Map<String, Value>,
 }
 
-fn side(points: &Points, window: Option<Window>, gaps: Gaps) -> Side {
-    let values: Cow<'_, [f64]> = match points {
-        Points::Values(values) => values.into(),
-        Points::Counts { events, totals } => events.iter().zip(totals).map(|(event, total)| event / total).collect(),
-        Points::Buckets(buckets) => buckets.quantiles(0.5).into(),
-    };
+fn side(values: &[f64], window: Option<Window>, gaps: Gaps) -> Side {
     let shown = |value: &&f64| gaps == Gaps::Kept || !is_absent(**value);
     let first = values.iter().position(|value| shown(&value)).unwrap_or(0);
     let mut scope = Map::new();

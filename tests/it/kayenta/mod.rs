@@ -4,6 +4,7 @@ mod convert;
 mod datadog;
 mod deck;
 mod history;
+mod leniency;
 mod orca;
 mod referee;
 mod refusals;
@@ -11,9 +12,11 @@ mod rejudged;
 mod remote;
 mod replicas;
 pub(crate) mod service;
+mod shapes;
 mod standalone;
 mod store;
 mod translate;
+mod types;
 
 use serde_json::{Value, json};
 

@@ -283,6 +283,7 @@ fn what_cannot_run_is_refused_by_its_pointer() {
     assert!(message.starts_with("/executionRequest/thresholds/marginal:"), "{message}");
     let unknown = refusal(with(config("selectors"), &[("/judge/name", json!("dredd-v1.0"))]), request());
     assert_eq!(unknown.kind, RefusalKind::UnknownJudge);
+    assert!(unknown.message().contains("write NetflixACAJudge-v1.0 instead"), "{unknown}");
 }
 
 #[test]
@@ -304,6 +305,9 @@ fn storing_checks_what_kayenta_checks_in_its_order() {
         (json!({ "name": "" , "applications": ["a"] }), "/name:"),
         (json!({ "name": "not plain" }), "/applications:"),
         (json!({ "name": "not plain", "applications": ["a"], "metrics": [{}] }), "/name:"),
+        (json!({ "name": "a,b", "applications": ["a"] }), ""),
+        (json!({ "metrics": [{ "query": { "type": "Prometheus" } }] }), "/metrics/0/query/type: `Prometheus` is no type of query"),
+        (json!({ "metrics": [{ "query": { "type": "atlas" } }, { "query": {} }] }), "/metrics/1/query/type: is missing"),
         (json!({ "name": "c", "applications": ["a"], "metrics": [{}] }), "/metrics/0/name:"),
         (json!({ "name": "c", "applications": ["a"], "metrics": [metric, metric] }), "/metrics/1/name:"),
         (json!({ "name": "c_-9", "applications": ["a"], "metrics": [] }), ""),
