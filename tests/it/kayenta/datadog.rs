@@ -55,15 +55,20 @@ fn v2(request: &Value) -> Value {
 
 /// The status of an execution over a count of errors that is critical, with this API of Datadog's and this way to say nothing.
 async fn judged(api: &str, nothing: Nothing) -> Value {
-    let server = MockServer::start().await;
     let play = move |request: &wiremock::Request| {
-        let body = if request.method.as_str() == "GET" {
+        if request.method.as_str() == "GET" {
             v1(request.url.query().is_some_and(|query| query.contains("canary")), nothing)
         } else {
             v2(&serde_json::from_slice(&request.body).unwrap())
-        };
-        ResponseTemplate::new(200).set_body_json(body)
+        }
     };
+    judged_over(api, play).await
+}
+
+/// The same over a store that answers so.
+async fn judged_over(api: &str, play: impl Fn(&wiremock::Request) -> Value + Send + Sync + 'static) -> Value {
+    let server = MockServer::start().await;
+    let play = move |request: &wiremock::Request| ResponseTemplate::new(200).set_body_json(play(request));
     Mock::given(any()).respond_with(play).mount(&server).await;
     let keys = tempfile::tempdir().unwrap();
     std::fs::write(keys.path().join("api"), API_KEY).unwrap();
@@ -93,4 +98,36 @@ async fn what_datadog_does_not_report_between_two_points_or_says_is_null_is_repl
         assert_eq!((&one["classification"], &one["critical"]), (&json!("High"), &json!(true)), "{api}: {status}");
         assert_eq!(result["score"]["score"], 0.0, "{api}: {status}");
     }
+}
+
+/// Kayenta's placeholder has a value for each of the 7,200 seconds.
+#[tokio::test]
+async fn a_datadog_query_without_data_has_as_many_points_as_were_asked_for() {
+    let status = judged_over("v1", |request| {
+        let canary = request.url.query().is_some_and(|query| query.contains("canary"));
+        if canary { v1(true, Nothing::Gap) } else { json!({ "status": "ok", "series": [] }) }
+    });
+    let status = status.await;
+    let one = &status["result"]["judgeResult"]["results"][0];
+    let count = |arm: &str| one[arm]["stats"]["count"].as_u64().unwrap();
+    // As many as there are steps between the points, which is what Kayenta expects of a set.
+    assert_eq!((count("controlMetadata"), count("experimentMetadata")), (119, 120), "{status}");
+    assert_eq!((&one["classification"], &one["critical"]), (&json!("High"), &json!(true)), "{status}");
+}
+
+/// Kayenta would judge the first and say nothing of the second.
+#[tokio::test]
+async fn series_of_datadog_are_judged_each_with_its_tags() {
+    let status = judged_over("v1", |request| {
+        let canary = request.url.query().is_some_and(|query| query.contains("canary"));
+        let mut reply = v1(canary, Nothing::Gap);
+        let mut steady = v1(false, Nothing::Gap)["series"][0].clone();
+        (reply["series"][0]["tag_set"], steady["tag_set"]) = (json!(["zone:b"]), json!(["zone:a"]));
+        reply["series"] = json!([steady, reply["series"][0]]);
+        reply
+    });
+    let status = status.await;
+    let results = status["result"]["judgeResult"]["results"].as_array().unwrap();
+    let found: Vec<_> = results.iter().map(|result| (&result["tags"]["zone"], &result["classification"])).collect();
+    assert_eq!(found, [(&json!("a"), &json!("Pass")), (&json!("b"), &json!("High"))], "{status}");
 }

@@ -6,6 +6,7 @@ mod deck;
 mod history;
 mod leniency;
 mod orca;
+mod quirks;
 mod referee;
 mod refusals;
 mod rejudged;

@@ -820,3 +820,52 @@ async fn an_analysis_of_the_past_waits_for_nothing() {
         assert_eq!((&first["judgementStartTimeIso"], &first["judgementEndTimeIso"]), (&json!(minute(50)), &json!(minute(65))));
     }
 }
+
+/// The cases of Kayenta's own integration test over Prometheus (`PrometheusStandaloneCanaryAnalysisTest`), with what it compares: a point a
+/// second for a minute, thresholds of 75 and 50, and a config whose metrics share one group.
+#[tokio::test]
+async fn kayentas_own_integration_test_finds_what_it_expects() {
+    let rises: Raised = |metric, _| if metric == "failing" { 2.0 } else { 1.0 };
+    let metric = |name: &str, muted: bool| {
+        json!({
+            "name": name, "groups": ["group"], "scopeName": "default",
+            "query": { "type": "prometheus", "customInlineTemplate": format!("PromQL:{name}{{arm=\"${{scope}}\",namespace=\"${{namespace}}\"}}") },
+            "analysisConfigurations": { "canary": { "direction": "increase", "muted": muted } }
+        })
+    };
+    let cases = [
+        (
+            json!([metric("successful", false)]),
+            "SUCCEEDED",
+            true,
+            Some("Final canary score 100.0 met or exceeded the pass score threshold."),
+        ),
+        (json!([metric("failing", false)]), "TERMINAL", false, Some("Final canary score 0.0 is not above the marginal score threshold.")),
+        (json!([metric("failing", true), metric("successful", false)]), "SUCCEEDED", true, None),
+    ];
+    for (metrics, word, passed, message) in cases {
+        let bench = Bench::with(rises).await;
+        let config = json!({
+            "name": "integration-test", "description": "", "configVersion": "1.0", "applications": [], "judge": { "name": ACA, "judgeConfigurations": {} },
+            "metrics": metrics, "templates": {}, "classifier": { "groupWeights": { "group": 100.0 }, "scoreThresholds": { "pass": 75, "marginal": 50 } }
+        });
+        let scope =
+            json!({ "controlScope": "base", "experimentScope": "canary", "extendedScopeParams": { "namespace": "test" }, "step": 1 });
+        let request = json!({
+            "scopes": [scope], "thresholds": { "marginal": 50.0, "pass": 75.0 }, "lifetimeDurationMins": 1, "analysisIntervalMins": 1
+        });
+        let id = bench.replica.begin(&json!({ "canaryConfig": config, "executionRequest": request })).await;
+        bench.clock.set(60);
+        let status = bench.replica.look_until(&id, |status| status["complete"] == true).await;
+        let result = &status["canaryAnalysisExecutionResult"];
+        assert_eq!(status["executionStatus"], word, "{status}");
+        assert_eq!((&result["hasWarnings"], &result["didPassThresholds"]), (&json!(false), &json!(passed)), "{status}");
+        if let Some(message) = message {
+            assert_eq!(result["canaryScoreMessage"], message, "{status}");
+        }
+        for one in result["canaryExecutionResults"][0]["result"]["judgeResult"]["results"].as_array().unwrap() {
+            let expected = if one["name"] == "failing" { "High" } else { "Pass" };
+            assert_eq!(one["classification"], expected, "{one}");
+        }
+    }
+}
