@@ -9,6 +9,7 @@ pub mod cli;
 mod json;
 pub mod judgements;
 pub mod kayenta;
+mod pool;
 pub mod replay;
 pub mod report;
 pub mod settings;

@@ -752,12 +752,17 @@ impl From<ConfigProblem> for InvalidConfig {
 /// A config in which every rule between the fields holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct CheckedConfig(CanaryConfig);
+pub struct CheckedConfig {
+    config: CanaryConfig,
+    /// Every judgement names it, so that it is reckoned once.
+    #[serde(skip)]
+    digest: String,
+}
 
 impl Deref for CheckedConfig {
     type Target = CanaryConfig;
     fn deref(&self) -> &CanaryConfig {
-        &self.0
+        &self.config
     }
 }
 
@@ -790,14 +795,13 @@ impl CheckedConfig {
     /// The config itself, to change and check again.
     #[must_use]
     pub fn into_inner(self) -> CanaryConfig {
-        self.0
+        self.config
     }
 
     /// SHA-256 of the config's canonical JSON, in hexadecimal; the same text means the same rules.
     #[must_use]
     pub fn digest(&self) -> String {
-        let canonical = serde_json::to_vec(&self.0).unwrap_or_default();
-        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
+        self.digest.clone()
     }
 }
 
@@ -833,7 +837,12 @@ impl CanaryConfig {
                 }
             }
         }
-        if problems.is_empty() { Ok(CheckedConfig(self)) } else { Err(InvalidConfig { problems }) }
+        if !problems.is_empty() {
+            return Err(InvalidConfig { problems });
+        }
+        let canonical = serde_json::to_vec(&self).unwrap_or_default();
+        let digest = Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(CheckedConfig { config: self, digest })
     }
 
     /// Whether a metric that is divided by the traffic has one, and only one, to be divided by.

@@ -2,7 +2,8 @@
 //!
 //! [`judge`] takes a checked canary config and the samples of both arms and answers with a [`Judgement`]: a status with
 //! evidence for each metric and a verdict with reasons for the canary. It reads no clock, environment, file or global, so the
-//! same samples give the same bytes wherever and whenever they are judged.
+//! same samples give the same bytes wherever and whenever they are judged. [`Judging`] is the same metric by metric, for whoever has
+//! several threads or a deadline.
 //!
 //! * [`config`]: what is judged and how; [`catalog`]: the configs that ship with Haldane.
 //! * [`buckets`]: histograms; [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
@@ -23,6 +24,7 @@ pub mod units;
 mod advice;
 mod explain;
 mod haldane;
+mod judging;
 mod population;
 mod quality;
 mod remedy;
@@ -31,28 +33,17 @@ mod threshold;
 
 pub use config::{CanaryConfig, CheckedConfig, ConfigProblem, InvalidConfig};
 pub use evidence::{Evidence, JudgeName, UnknownJudge};
+pub use judging::Judging;
 pub use period::Period;
 pub use scorecard::{Judgement, Verdict};
 
-/// Judges a canary.
+/// Judges a canary: every metric in turn, as [`Judging`] does it piece by piece.
 ///
 /// `evidence.observations` has one entry for each metric of `config`, in its order; a missing one counts as a metric that
 /// could not be read.
 #[must_use]
 pub fn judge(name: JudgeName, config: &CheckedConfig, evidence: &Evidence) -> Judgement {
-    let cleaned = || quality::clean(config, evidence);
-    let (live, results) = match name {
-        JudgeName::HaldaneV1 => {
-            let cleaned = cleaned();
-            let live = quality::live_metrics(config, &cleaned);
-            (live, haldane::judge_metrics(config, evidence, live, cleaned))
-        }
-        JudgeName::ThresholdV1 => {
-            let cleaned = cleaned();
-            (quality::live_metrics(config, &cleaned), threshold::judge_metrics(config, cleaned))
-        }
-        // Takes the samples as they are, and has its own rules for the verdict.
-        JudgeName::NetflixAca => return advice::complete(aca::judgement(config, evidence), config, evidence),
-    };
-    advice::complete(score::judgement(name, config, evidence, live, results), config, evidence)
+    let judging = Judging::new(name, config, evidence);
+    let results = (0..judging.metrics()).map(|i| judging.examine(i)).collect();
+    judging.conclude(results)
 }

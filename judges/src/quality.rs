@@ -1,5 +1,6 @@
 //! From raw points to points worth judging: warm-up, infinities, zeros for absent counters, coverage.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::config::{CheckedConfig, Direction, Kind, Metric, Per};
@@ -29,6 +30,9 @@ pub(crate) struct Cleaned {
     /// Whether the canary is up by a metric of another step, which cannot say at which points of this one: where a missing point means
     /// zero, that there is none is no silence then.
     pub(crate) up_at_other_step: bool,
+    /// Whether the past and the units are still to be looked at ([`Cleaned::completed`]), as the window alone says whether a metric could
+    /// differ.
+    is_window_alone: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -175,31 +179,27 @@ fn split(evidence: &Evidence) -> Option<f64> {
     evidence.canary_share.filter(|share| *share > 0.0 && *share < 1.0 && *share != 0.5)
 }
 
-/// Metrics that could differ at all and are not muted (m).
-pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>]) -> usize {
-    count_live(config, cleaned, |_, _| true)
+/// Of each metric whether it could differ at all and is not muted; how many are is m.
+pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>]) -> Vec<bool> {
+    let is_live = |(metric, c): (&Metric, &Result<Cleaned, Unjudged>)| !metric.muted && c.as_ref().is_ok_and(Cleaned::is_live);
+    config.metrics.iter().zip(cleaned).map(is_live).collect()
 }
 
-/// Those of them that a condition picks.
-pub(crate) fn count_live(
-    config: &CheckedConfig,
-    cleaned: &[Result<Cleaned, Unjudged>],
-    wanted: impl Fn(&Metric, &Cleaned) -> bool,
-) -> usize {
-    let pairs = config.metrics.iter().zip(cleaned);
-    pairs.filter(|(metric, c)| !metric.muted && c.as_ref().is_ok_and(|c| c.is_live() && wanted(metric, c))).count()
-}
-
-/// Cleans every metric of a config. The result has one entry for each, in the config's order.
+/// Cleans every metric of a config. The result has one entry for each, in the config's order. Most are cleaned in their windows alone:
+/// what needs no other metric is left to [`Cleaned::completed`].
 pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<Cleaned, Unjudged>> {
-    let first: Vec<_> = config.metrics.iter().enumerate().map(|(i, metric)| clean_one(config, metric, evidence, i)).collect();
+    // Only zeros for what is absent ask who else reports.
+    let asked = config.metrics.iter().any(|metric| metric.absent_means_zero);
+    let first: Vec<_> = config.metrics.iter().enumerate().map(|(i, metric)| clean_one(config, metric, evidence, i, asked)).collect();
+    if !asked {
+        return first;
+    }
     // Points of different steps are not of the same time.
     let step = |i: usize| evidence.step_seconds_of(i).to_bits();
     let mut of_step: BTreeMap<u64, Vec<&Cleaned>> = BTreeMap::new();
-    // Only zeros for what is absent ask who else reports.
-    let asked = config.metrics.iter().any(|metric| metric.absent_means_zero);
-    for (i, cleaned) in first.iter().enumerate().filter(|_| asked) {
-        if let Ok(cleaned) = cleaned {
+    // A muted metric decides nothing, not even whether a target was up.
+    for (i, (metric, cleaned)) in config.metrics.iter().zip(&first).enumerate() {
+        if let (false, Ok(cleaned)) = (metric.muted, cleaned) {
             of_step.entry(step(i)).or_default().push(cleaned);
         }
     }
@@ -216,7 +216,8 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
             let cleaned = cleaned.as_ref().ok().filter(|cleaned| metric.absent_means_zero && !cleaned.counts_requests())?;
             let [baseline, canary] = reports.get(&step(i))?;
             let elsewhere = reports.iter().any(|(other, [_, canary])| *other != step(i) && canary.window.iter().any(|count| *count > 0));
-            Some((baseline.but(&cleaned.baseline), canary.but(&cleaned.canary), elsewhere))
+            let is_among = !metric.muted;
+            Some((baseline.but(&cleaned.baseline, is_among), canary.but(&cleaned.canary, is_among), elsewhere))
         })
         .collect();
     first
@@ -242,7 +243,7 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
         .collect()
 }
 
-fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: usize) -> Result<Cleaned, Unjudged> {
+fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: usize, whole: bool) -> Result<Cleaned, Unjudged> {
     let (baseline, canary) = match evidence.observations.get(i) {
         Some(Observation::Sampled { baseline, canary }) => (baseline, canary),
         Some(Observation::Failed(failure)) => return Err(Unjudged::Failed(failure.clone())),
@@ -264,9 +265,11 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     let warmup = warmup_points(config.warmup, evidence.step_seconds, evidence.step_seconds_of(i));
     let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(metric, arm, name, warmup, &mut warnings);
     let (mut clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
+    let mut scaled = false;
     if let (true, Some(share), Points::Values(_)) = (metric.traffic, split(evidence), &clean_canary.points) {
         let factor = (1.0 - share) / share;
         clean_canary.scale(factor);
+        scaled = true;
         let share = explain::rate(share);
         warnings.push(format!(
             "the canary's values were multiplied by {} for its stated share of {share} of the traffic",
@@ -278,8 +281,25 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     }
     share_bounds(&mut clean_baseline, &mut clean_canary, &mut warnings)?;
     let concurrent = evidence.comparison == Comparison::Concurrent;
-    warnings.extend(units::warnings(metric, level(&clean_baseline), level(&clean_canary)));
-    Ok(Cleaned { baseline: clean_baseline, canary: clean_canary, concurrent, up_at_other_step: false, warnings })
+    let is_as_given = directed.is_none() && followed.is_none() && counted.is_none() && !metric.traffic;
+    let mut cleaned = Cleaned {
+        baseline: clean_baseline,
+        canary: clean_canary,
+        concurrent,
+        up_at_other_step: false,
+        is_window_alone: is_as_given && !whole,
+        warnings,
+    };
+    if !cleaned.is_window_alone {
+        cleaned.add_past(metric, baseline, canary);
+        if scaled {
+            // Nobody says how the traffic was split before the window.
+            cleaned.canary.history = None;
+        }
+        let levels = (level(&cleaned.baseline), level(&cleaned.canary));
+        cleaned.warnings.extend(units::warnings(metric, levels.0, levels.1));
+    }
+    Ok(cleaned)
 }
 
 /// An infinity on the worse side is a point, the worst there is: it is put at twice the size of the largest finite value of either arm.
@@ -354,7 +374,7 @@ fn shown_bounds(buckets: &Buckets) -> String {
     format!("{}{}", few.join(", "), if buckets.bounds().len() > SHOWN { ", ..." } else { "" })
 }
 
-/// Puts both arms' buckets, and those of their pasts, on the bounds that they share.
+/// Puts both arms' buckets on the bounds that they share.
 fn share_bounds(baseline: &mut CleanArm, canary: &mut CleanArm, warnings: &mut Vec<String>) -> Result<(), Unjudged> {
     let (Points::Buckets(b), Points::Buckets(c)) = (&baseline.points, &canary.points) else { return Ok(()) };
     let bounds = Buckets::shared_bounds(&[b, c]);
@@ -377,23 +397,13 @@ fn share_bounds(baseline: &mut CleanArm, canary: &mut CleanArm, warnings: &mut V
     if spacing == crate::evidence::Spacing::Linear && (bounds.len() < of_baseline || bounds.len() < of_canary) {
         warnings.push(format!("the arms' buckets differ: they are compared at {} of {of_baseline} and {of_canary} bounds", bounds.len()));
     }
+    let is_layout = |buckets: &Buckets| buckets.bounds() == bounds && buckets.spacing() == spacing;
     for arm in [baseline, canary] {
-        let shared = |points: &Points| match points {
-            Points::Buckets(buckets) => buckets.at_bounds(&bounds, spacing).map(Points::Buckets),
-            other => Some(other.clone()),
-        };
-        arm.points = shared(&arm.points).ok_or_else(|| Unjudged::Bounds("the arms' buckets cannot be put on one layout".to_owned()))?;
-        let known =
-            |history: Option<&Points>| history.map_or(0, |points| reported(points).iter().filter(|total| total.is_finite()).count());
-        let before = known(arm.history.as_ref());
-        arm.history = arm.history.as_ref().and_then(&shared);
-        let lost = before - known(arm.history.as_ref()).min(before);
-        if lost > 0 {
-            warnings.push(format!(
-                "{lost} of {before} intervals before the window have buckets that do not fit those of the window, and teach nothing"
-            ));
+        let Points::Buckets(buckets) = &arm.points else { continue };
+        if !is_layout(buckets) {
+            let apart = || Unjudged::Bounds("the arms' buckets cannot be put on one layout".to_owned());
+            arm.points = Points::Buckets(buckets.at_bounds(&bounds, spacing).ok_or_else(apart)?);
         }
-        arm.earlier = arm.earlier.iter().filter_map(|day| Some(Earlier { days: day.days, points: shared(&day.points)? })).collect();
     }
     Ok(())
 }
@@ -438,6 +448,56 @@ fn per_request(config: &CheckedConfig, evidence: &Evidence, arms: (&ArmPoints, &
 }
 
 impl Cleaned {
+    /// The same with its past, where that was left out so far, and what its units are to be warned of; `levels` are those of both arms.
+    pub(crate) fn completed<'a>(
+        &'a self,
+        metric: &Metric,
+        observation: Option<&Observation>,
+        levels: [Option<f64>; 2],
+    ) -> (Cow<'a, Self>, Vec<String>) {
+        let Some(Observation::Sampled { baseline, canary }) = observation.filter(|_| self.is_window_alone) else {
+            return (Cow::Borrowed(self), Vec::new());
+        };
+        let units = units::warnings(metric, levels[0], levels[1]);
+        let has_past = |arm: &ArmPoints| arm.history.is_some() || !arm.earlier.is_empty();
+        if !has_past(baseline) && !has_past(canary) {
+            return (Cow::Borrowed(self), units);
+        }
+        let mut whole = self.clone();
+        whole.add_past(metric, baseline, canary);
+        (Cow::Owned(whole), units)
+    }
+
+    /// Cleans the past of both arms. Buckets are put on the bounds of the window's.
+    fn add_past(&mut self, metric: &Metric, baseline: &ArmPoints, canary: &ArmPoints) {
+        for (arm, given) in [(&mut self.baseline, baseline), (&mut self.canary, canary)] {
+            let shared = |points: Points| match (&arm.points, points) {
+                (Points::Buckets(window), Points::Buckets(buckets))
+                    if buckets.bounds() != window.bounds() || buckets.spacing() != window.spacing() =>
+                {
+                    buckets.at_bounds(window.bounds(), window.spacing()).map(Points::Buckets)
+                }
+                (_, points) => Some(points),
+            };
+            let known = |points: Option<&Points>| match points {
+                Some(Points::Buckets(buckets)) => buckets.totals().iter().filter(|total| total.is_finite()).count(),
+                _ => 0,
+            };
+            let history = given.history.as_ref().and_then(|history| clean_past(metric, given, history));
+            let before = known(history.as_ref());
+            arm.history = history.and_then(shared);
+            let lost = before - known(arm.history.as_ref()).min(before);
+            if lost > 0 {
+                self.warnings.push(format!(
+                    "{lost} of {before} intervals before the window have buckets that do not fit those of the window, and teach nothing"
+                ));
+            }
+            let past = |one: &Earlier| Some(Earlier { days: one.days, points: shared(clean_past(metric, given, &one.points)?)? });
+            arm.earlier = given.earlier.iter().filter_map(past).collect();
+        }
+        self.is_window_alone = false;
+    }
+
     /// What an earlier look of this window had: the first `look` of `of` parts of both arms, or of the canary alone.
     pub(crate) fn at_look(&self, look: u32, of: u32) -> Self {
         self.between(0.0, f64::from(look) / f64::from(of.max(1)))
@@ -551,7 +611,7 @@ impl Cleaned {
 }
 
 /// An arm's level: the median of its values, the rate of its counts.
-fn level(arm: &CleanArm) -> Option<f64> {
+pub(crate) fn level(arm: &CleanArm) -> Option<f64> {
     if let Points::Buckets(buckets) = &arm.points {
         return buckets.quantile_of(&buckets.sums(), 0.5);
     }
@@ -655,15 +715,12 @@ fn clean_arm(metric: &Metric, arm: &ArmPoints, name: &str, warmup: usize, warnin
     }
     let fraction = share(present, expected);
     let seen = share(seen.unwrap_or(present), expected).min(busy(&points));
-    let history = arm.history.as_ref().and_then(|history| clean_past(metric, arm, history));
-    let past = |one: &Earlier| Some(Earlier { days: one.days, points: clean_past(metric, arm, &one.points)? });
-    let earlier = arm.earlier.iter().filter_map(past).collect();
     let bounds = arm.bounds.clone();
     Ok(CleanArm {
         points,
         instances,
-        history,
-        earlier,
+        history: None,
+        earlier: Vec::new(),
         bounds,
         coverage: Coverage { present, expected, infinite, filled_with_zero, fraction },
         seen,
@@ -760,11 +817,13 @@ impl Reporting {
         Self { window, before }
     }
 
-    /// The intervals of the window and of this arm's history in which a metric other than this one reports.
-    fn but(&self, arm: &CleanArm) -> (Vec<bool>, Vec<bool>) {
+    /// The intervals of the window and of this arm's history in which a metric other than this one reports, whether or not it is among those
+    /// that were counted.
+    fn but(&self, arm: &CleanArm, is_among: bool) -> (Vec<bool>, Vec<bool>) {
         let past = arm.history_liveness();
         let unknown = self.before.len().saturating_sub(past.len());
-        (up_elsewhere(&self.window, arm.liveness()), up_elsewhere(self.before.get(unknown..).unwrap_or_default(), past))
+        let of = |values| if is_among { values } else { &[][..] };
+        (up_elsewhere(&self.window, of(arm.liveness())), up_elsewhere(self.before.get(unknown..).unwrap_or_default(), of(past)))
     }
 }
 

@@ -16,13 +16,14 @@ const MOST_PROPOSALS: usize = 3;
 const SPLIT_P: f64 = 1e-6;
 const SPLIT_OFF: f64 = 0.2;
 
-/// Draws the canary's verdict from its metrics.
+/// Draws the canary's verdict from its metrics; `late` says of which there was no time to judge them.
 pub(crate) fn judgement(
     judge: JudgeName,
     config: &CheckedConfig,
     evidence: &Evidence,
     live: usize,
     metrics: Vec<MetricResult>,
+    late: &[bool],
 ) -> Judgement {
     let groups = group_scores(config, &metrics);
     let score = total_score(&groups);
@@ -33,7 +34,7 @@ pub(crate) fn judgement(
     // Before the other doubts: what a mixed arm reports says little about any version.
     reasons.extend(population.doubts);
     let verdict = if !fails {
-        reasons.extend(doubts(config, evidence, &metrics, score));
+        reasons.extend(doubts(config, evidence, &metrics, late, score));
         reasons.extend(on_track(config, evidence).filter(|_| reasons.is_empty()));
         if reasons.is_empty() { Verdict::Pass } else { Verdict::Marginal }
     } else {
@@ -129,6 +130,18 @@ fn named<'a>(metrics: &'a [MetricResult], wanted: impl Fn(&MetricResult) -> bool
     metrics.iter().filter(|metric| !metric.muted && wanted(metric)).map(|metric| metric.name.clone()).collect()
 }
 
+/// The metrics that count and that there was no time to judge.
+pub(crate) fn late_names(metrics: &[MetricResult], late: &[bool]) -> Vec<String> {
+    metrics.iter().zip(late).filter(|(metric, late)| **late && !metric.muted).map(|(metric, _)| metric.name.clone()).collect()
+}
+
+/// Why a canary with such metrics does not pass.
+pub(crate) fn not_in_time(late: Vec<String>) -> Option<VerdictCause> {
+    let verb = if late.len() == 1 { "was" } else { "were" };
+    let sentence = format!("{} {verb} not judged by the request's deadline", explain::names(&late));
+    (!late.is_empty()).then_some(VerdictCause { reason: VerdictReason::Error, metrics: late, sentence })
+}
+
 /// The reasons for which the canary fails; none where it does not.
 fn failures(config: &CheckedConfig, metrics: &[MetricResult], score: Option<f64>) -> Vec<VerdictCause> {
     let regressed = named(metrics, |metric| {
@@ -172,7 +185,7 @@ fn left_of_plan(plan: Looks, evidence: &Evidence) -> f64 {
 }
 
 /// The reasons for which a canary that does not fail does not pass either.
-fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult], score: Option<f64>) -> Vec<VerdictCause> {
+fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult], late: &[bool], score: Option<f64>) -> Vec<VerdictCause> {
     let mut reasons = Vec::new();
     let mut add = |reason: VerdictReason, metrics: Vec<String>, sentence: String| reasons.push(VerdictCause { reason, metrics, sentence });
     let by_score = config.fail_on == FailOn::Score;
@@ -190,10 +203,14 @@ fn doubts(config: &CheckedConfig, evidence: &Evidence, metrics: &[MetricResult],
         let sentence = format!("{} may be worse", explain::names(&suspect));
         add(VerdictReason::Suspect, suspect, sentence);
     }
-    let failed = named(metrics, |m| m.status == Status::Error);
+    let late = late_names(metrics, late);
+    let failed = named(metrics, |m| m.status == Status::Error && !late.contains(&m.name));
     if !failed.is_empty() {
         let sentence = format!("{} could not be read", explain::names(&failed));
         add(VerdictReason::Error, failed, sentence);
+    }
+    if let Some(cause) = not_in_time(late) {
+        add(cause.reason, cause.metrics, cause.sentence);
     }
     let missing = named(metrics, |m| m.status == Status::NoData && !m.optional);
     if !missing.is_empty() {
@@ -398,7 +415,8 @@ fn split_warning(config: &CheckedConfig, evidence: &Evidence) -> Option<String> 
         (total.is_finite() && total >= 0.0).then_some(total)
     };
     let chosen = (0..config.metrics.len()).find(|i| config.metrics[*i].traffic).or_else(|| {
-        (0..config.metrics.len()).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. } | Points::Buckets(_))))
+        let counts = |i: &usize| !config.metrics[*i].muted;
+        (0..config.metrics.len()).filter(counts).find(|i| matches!(evidence.observations.get(*i), Some(Observation::Sampled { canary, .. }) if matches!(canary.points, Points::Counts { .. } | Points::Buckets(_))))
     })?;
     let (canary, baseline) = (traffic(Arm::Canary, chosen)?, traffic(Arm::Baseline, chosen)?);
     let both = canary + baseline;

@@ -123,7 +123,7 @@ pub enum Reason {
     Partial,
     /// Both arms ask for one and the same thing.
     SameQuery,
-    /// The time for the analysis ran out before the data arrived.
+    /// The time for the analysis ran out before the data arrived, or before the metric was judged.
     Deadline,
     /// The samples are of a kind that the metric's config does not have.
     Mismatch,

@@ -1,11 +1,11 @@
 //! Threshold mode: the declared limits, with exact binomial bounds for ratios. Also the judge `threshold-v1`, which is nothing else.
 
-use crate::config::{CheckedConfig, Direction, Limits, Metric};
-use crate::evidence::{Buckets, Points};
+use crate::config::{Direction, Limits, Metric};
+use crate::evidence::{Buckets, Observation, Points};
 use crate::explain;
 use crate::haldane::finding::Finding;
 use crate::haldane::{self, Rung};
-use crate::quality::{Cleaned, Unjudged};
+use crate::quality::{Cleaned, level};
 use crate::scorecard::{Interval, MetricResult, Mode, Reason, Status, ThresholdNumbers};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
 use crate::stats::median_of_sorted;
@@ -23,34 +23,28 @@ pub(crate) struct Decision {
     pub(crate) sentence: String,
 }
 
-/// Judges every metric by its limits alone.
-pub(crate) fn judge_metrics(config: &CheckedConfig, cleaned: Vec<Result<Cleaned, Unjudged>>) -> Vec<MetricResult> {
-    config
-        .metrics
-        .iter()
-        .zip(cleaned)
-        .map(|(metric, cleaned)| {
-            let (mut finding, cleaned) = match Finding::of(metric, cleaned) {
-                Ok(open) => open,
-                Err(closed) => return *closed,
-            };
-            if finding.lacks_data() {
-                return finding.close();
-            }
-            let decision = if let Points::Buckets(canary) = &cleaned.canary.points {
-                decide_distribution(metric, canary)
-            } else if cleaned.is_counted() {
-                let (events, totals) = cleaned.canary.counted();
-                decide_ratio(metric, sum(&events), sum(&totals), baseline_level(&cleaned))
-            } else {
-                let decision = decide_value(metric, &present(&cleaned.canary.values()), baseline_level(&cleaned));
-                beside_the_baseline(metric, &cleaned, decision)
-            };
-            finding.decide(decision.status, decision.reason, Mode::Threshold, decision.sentence);
-            finding.result.threshold = Some(decision.numbers);
-            finding.close()
-        })
-        .collect()
+/// Judges a metric by its limits alone.
+pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>, cleaned: &Cleaned) -> MetricResult {
+    let (cleaned, units) = cleaned.completed(metric, observation, [level(&cleaned.baseline), level(&cleaned.canary)]);
+    let mut finding = match Finding::of(metric, &cleaned, &units) {
+        Ok(open) => open,
+        Err(closed) => return *closed,
+    };
+    if finding.lacks_data() {
+        return finding.close();
+    }
+    let decision = if let Points::Buckets(canary) = &cleaned.canary.points {
+        decide_distribution(metric, canary)
+    } else if cleaned.is_counted() {
+        let (events, totals) = cleaned.canary.counted();
+        decide_ratio(metric, sum(&events), sum(&totals), baseline_level(&cleaned))
+    } else {
+        let decision = decide_value(metric, &present(&cleaned.canary.values()), baseline_level(&cleaned));
+        beside_the_baseline(metric, &cleaned, decision)
+    };
+    finding.decide(decision.status, decision.reason, Mode::Threshold, decision.sentence);
+    finding.result.threshold = Some(decision.numbers);
+    finding.close()
 }
 
 /// Points past a limit that are too few by themselves, and far more than the baseline has, decide all the same.

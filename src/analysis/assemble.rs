@@ -259,7 +259,8 @@ fn leave_out_young(plan: &Plan, config: &CheckedConfig, assembled: &mut [Assembl
             Tail::LeftOut(points) => {
                 left_out.push(one.notes.provenance.name.as_str());
                 let seconds = i64::try_from(points).unwrap_or(i64::MAX).saturating_mul(i64::from(canary.step_seconds));
-                longest = longest.max(seconds);
+                // What a muted metric lacks shortens nothing that decides.
+                longest = longest.max(if metric.muted { 0 } else { seconds });
             }
             Tail::Unjudged(arm, points) => {
                 one.observation = Observation::Failed(tail::failure(arm, points, window(arm), source.settle_seconds()));
@@ -367,10 +368,12 @@ fn evidence(
         }
     }
     arms::trim_histories(config, &mut observations, f64::from(plan.step_seconds));
-    let longest = observations.iter().map(|observation| match observation {
+    let points = |observation: &Observation| match observation {
         Observation::Sampled { canary, .. } => canary.points.len(),
         Observation::Failed(_) => 0,
-    });
+    };
+    // How long a muted metric was observed decides nothing.
+    let longest = observations.iter().zip(&config.metrics).filter(|(_, metric)| !metric.muted).map(|(one, _)| points(one));
     let step_seconds = f64::from(plan.step_seconds);
     let observed_seconds = match request.window {
         // An edge's own queries have a point at either end of what was observed.

@@ -68,9 +68,9 @@ impl Analyst {
         let asked_at = Timestamp::now().as_second();
         let replies = read(plan, deadline, progress).await?;
         let plan = Arc::clone(plan);
-        on_the_pool(deadline, move |judge| {
+        on_the_pool(deadline, move |patience| {
             let assembly = assemble(&plan, &replies, asked_at)?;
-            let judgement = judge(plan.request.judge, &assembly);
+            let judgement = patience.judge(plan.request.judge, &assembly);
             Ok(scorecard(&plan, &replies, assembly, judgement))
         })
         .await?

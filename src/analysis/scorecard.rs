@@ -112,11 +112,17 @@ impl Scorecard {
     /// About how many bytes it takes in memory, its samples included.
     #[must_use]
     pub fn size(&self) -> usize {
+        let attached = self.data.metrics.iter().filter_map(|metric| metric.samples.as_ref()).map(MetricSamples::len).sum::<usize>();
+        self.size_without_samples() + size_of::<f64>() * self.samples.len() + size_of::<Option<f64>>() * attached
+    }
+
+    /// The same without its samples; in JSON it is about as long.
+    #[must_use]
+    pub fn size_without_samples(&self) -> usize {
         /// A metric's numbers, sentences and names; most are smaller.
         const METRIC: usize = 4096;
         let texts = self.data.metrics.iter().flat_map(|metric| &metric.queries).map(|query| query.query.len()).sum::<usize>();
-        let attached = self.data.metrics.iter().filter_map(|metric| metric.samples.as_ref()).map(MetricSamples::len).sum::<usize>();
-        METRIC * (1 + self.judgement.metrics.len()) + texts + size_of::<f64>() * self.samples.len() + size_of::<Option<f64>>() * attached
+        METRIC * (1 + self.judgement.metrics.len()) + texts
     }
 }
 

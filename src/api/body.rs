@@ -256,11 +256,11 @@ impl JsonSchema for Time {
 /// Translates a body into what is analysed: the config resolved, times absolute and aligned to the step.
 ///
 /// Of the configured stores only `settle` counts here, by which a window without an end lies back; the rest is left to
-/// [`Analyst::check`](crate::analysis::Analyst::check).
+/// [`Analyst::plan`](crate::analysis::Analyst::plan).
 ///
 /// # Errors
 /// A [`Problem`] that points at the offending field.
-pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accounts: &Sources, now: Timestamp) -> Result<Request, Problem> {
+pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, sources: &Sources, now: Timestamp) -> Result<Request, Problem> {
     if !body.is_object() {
         return Err(Problem::invalid("", "the body is a JSON object with at least `config`; see /openapi.json for an example"));
     }
@@ -270,8 +270,8 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
             return Err(Problem::invalid(format!("/{field}"), "is a list; give an object".to_owned()));
         }
     }
-    let body: JudgementBody = document::read(body)?;
-    let mut config = resolve_config(body.config, configs)?;
+    let mut body: JudgementBody = document::read(body)?;
+    let mut config = resolve_config(body.config.take(), configs)?;
     let judge = match &body.judge {
         Some(name) => JudgeName::from_str(name)
             .map_err(|unknown| Problem::unprocessable("unknown-judge", "There is no such judge", "/judge", unknown))?,
@@ -281,10 +281,26 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
     };
     // Which rules a config must keep depends on who judges by it.
     judge.as_str().clone_into(&mut config.judge);
-    if let Some(thresholds) = body.thresholds {
+    if let Some(thresholds) = body.thresholds.take() {
         thresholds.check().map_err(|problem| problem.below("/thresholds"))?;
         config.thresholds = thresholds;
     }
+    if body.mode == Some(JudgingMode::Gate) {
+        config.mode = JudgingMode::Gate;
+    }
+    // Of a config that breaks its rules, that is said first.
+    let config_first = |problem| config.clone().check().err().map_or(problem, |invalid| invalid.below("/config").into());
+    with_config(body, judge, &config, limits, sources, now).map_err(config_first)
+}
+
+fn with_config(
+    body: JudgementBody,
+    judge: JudgeName,
+    config: &CanaryConfig,
+    limits: &BodyLimits,
+    sources: &Sources,
+    now: Timestamp,
+) -> Result<Request, Problem> {
     if let Some(share) = body.canary_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
         return Err(Problem::invalid("/canary_share", format!("{share} is not a share of the traffic; 0.05 sends 5 % to the canary")));
     }
@@ -293,10 +309,7 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
     if body.early_pass && stated_look.is_none() && body.planned_end.is_none() {
         return Err(Problem::invalid("/early_pass", "belongs to a plan of looks; give `planned_end` or `looks` with it"));
     }
-    if body.mode == Some(JudgingMode::Gate) {
-        config.mode = JudgingMode::Gate;
-    }
-    let samples = read_samples(body.samples, &config, limits)?;
+    let samples = read_samples(body.samples, config, limits)?;
 
     let offset = body.baseline.offset.map_or(0, Period::seconds);
     let window_body = body.window.unwrap_or_default();
@@ -312,9 +325,9 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
         };
         (None, u32::try_from(step).map_err(|_| Problem::invalid("/window/step", "is too long; give at most `1d`"))?)
     } else {
-        // Samples that are given need no time to arrive, and an account that does not exist is refused later.
-        let account = accounts.choose(body.source.as_deref()).ok().filter(|_| !all_inline);
-        let settle = account.map_or(0, Source::settle_seconds);
+        // Samples that are given need no time to arrive, and a source that does not exist is refused later.
+        let source = sources.choose(body.source.as_deref()).ok().filter(|_| !all_inline);
+        let settle = source.map_or(0, Source::settle_seconds);
         settling = if window_body.ends_by_itself() { settle } else { 0 };
         waiting_for = waiting(&window_body, settle);
         let window = align(&window_body, config.step, limits.max_points, settle, now)?;
@@ -362,7 +375,7 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
     let canary = read_scope("/canary", scope, location, variables)?;
     Ok(Request {
         judge,
-        config,
+        config: config.clone(),
         source: body.source,
         baseline,
         canary,
@@ -768,6 +781,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::analysis::{AnalysisLimits, Analyst};
     use crate::source::cache::ReplyCache;
 
     fn now() -> Timestamp {
@@ -1062,7 +1076,11 @@ mod tests {
     #[test]
     fn every_problem_of_an_inline_config_is_listed() {
         let metric = json!({ "name": "m", "min_points": 1 });
+        let document = json!({ "config": { "name": "C", "metrics": [metric, metric] }, "window": { "duration": "1h" } });
+        let request = read(document).unwrap();
+        let planned = Problem::from(&Analyst::new(Sources::default(), AnalysisLimits::default()).plan(request).unwrap_err());
         let problem = read(json!({ "config": { "name": "C", "metrics": [metric, metric] } })).unwrap_err();
+        assert_eq!(planned.errors, problem.errors);
         let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
         for pointer in ["/config/name", "/config/metrics/1/name", "/config/metrics/0/min_points", "/config/metrics/1/min_points"] {
             assert!(pointers.contains(&pointer), "{pointers:?}");

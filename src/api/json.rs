@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::json::{JsonError, parse};
+use crate::pool;
 
 /// Time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -20,7 +21,11 @@ const DISCARDED_BYTES: usize = 64 << 20;
 const OTHER_VALUES: usize = 200_000;
 
 /// A JSON body.
-pub(crate) struct JsonBody(pub(crate) Value);
+pub(crate) struct JsonBody {
+    pub(crate) document: Value,
+    /// Its length as it was sent, in bytes.
+    pub(crate) size: usize,
+}
 
 impl FromRequest<SharedState> for JsonBody {
     type Rejection = Problem;
@@ -38,7 +43,10 @@ impl FromRequest<SharedState> for JsonBody {
             let detail = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The request took too long", detail)
         })??;
-        Ok(Self(parse(&body, limits.max_inline_points.saturating_add(OTHER_VALUES))?))
+        let most = limits.max_inline_points.saturating_add(OTHER_VALUES);
+        let size = body.len();
+        let document = pool::unless_small(size, move || parse(&body, most)).await?;
+        Ok(Self { document, size })
     }
 }
 

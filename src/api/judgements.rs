@@ -1,5 +1,6 @@
 //! Judging, at once or in the background, and asking for a judgement again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,14 +11,16 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::body::translate;
 use super::json::JsonBody;
 use super::observe::note;
 use super::problem::Problem;
 use super::state::SharedState;
-use crate::analysis::Scorecard;
+use crate::analysis::{Plan, Scorecard};
 use crate::judgements::Outcome;
+use crate::pool;
 
 /// Longest time a caller may ask to wait, in seconds.
 const LONGEST_WAIT: u64 = 600;
@@ -140,9 +143,9 @@ pub(crate) async fn create(
     body: Result<JsonBody, Problem>,
 ) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref(), 1)?;
-    let request = translate(body?.0, &state.configs, &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
-    tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
-    let plan = state.executions.plan(request).map_err(|error| Problem::from(&error))?;
+    let JsonBody { document, size } = body?;
+    let planner = SharedState::clone(&state);
+    let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
     if prefers_async(&headers) {
         let mut response = running(state.executions.start(plan).await.map_err(|error| Problem::from(&error))?);
         response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
@@ -150,7 +153,14 @@ pub(crate) async fn create(
     }
     let deadline = query.wait.map_or(state.executions.options().default_deadline, Duration::from_secs);
     let scorecard = state.executions.run_to_end(plan, deadline).await.map_err(|failure| Problem::from(&failure))?;
-    Ok(answer(&scorecard, query.verbose))
+    Ok(answer(scorecard, query.verbose).await)
+}
+
+/// Checks a request and plans its queries.
+fn plan(document: Value, state: &SharedState) -> Result<Arc<Plan>, Problem> {
+    let request = translate(document, &state.configs, &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
+    tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
+    state.executions.plan(request).map_err(|error| Problem::from(&error))
 }
 
 /// Ask for a judgement again
@@ -191,7 +201,7 @@ pub(crate) async fn get(
     state.metrics.looked_up(found);
     match outcome {
         Outcome::Running => Ok(running(id)),
-        Outcome::Done(scorecard) => Ok(answer(&scorecard, query.verbose)),
+        Outcome::Done(scorecard) => Ok(answer(scorecard, query.verbose).await),
         Outcome::Failed(failure) => Err(Problem::from(&failure)),
     }
 }
@@ -214,12 +224,20 @@ fn running(id: String) -> Response {
     (parts.status, parts.headers, Json(Running { id, status: "running" })).into_response()
 }
 
-fn answer(scorecard: &Scorecard, verbose: bool) -> Response {
-    note(scorecard);
-    match (verbose, scorecard.has_samples()) {
-        (true, _) => Json(scorecard.clone().with_samples()).into_response(),
-        (false, true) => Json(scorecard.clone().without_samples()).into_response(),
-        (false, false) => Json(scorecard).into_response(),
+async fn answer(scorecard: Arc<Scorecard>, verbose: bool) -> Response {
+    note(&scorecard);
+    let bytes = if verbose { scorecard.size() } else { scorecard.size_without_samples() };
+    let write = move || match (verbose, scorecard.has_samples()) {
+        (true, _) => serde_json::to_vec(&Scorecard::clone(&scorecard).with_samples()),
+        (false, true) => serde_json::to_vec(&Scorecard::clone(&scorecard).without_samples()),
+        (false, false) => serde_json::to_vec(&*scorecard),
+    };
+    match pool::unless_small(bytes, write).await {
+        Ok(json) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a scorecard cannot be written");
+            Problem::fault().into_response()
+        }
     }
 }
 

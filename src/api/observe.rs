@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, field, info, info_span};
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::analysis::Scorecard;
-use crate::judgements::panic_message;
+use crate::pool::words_of;
 
 /// Measures a request and logs it in one line. The path is not logged: ids hold scopes.
 pub(crate) async fn observe(State(state): State<SharedState>, request: Request, next: Next) -> Response {
@@ -58,7 +58,7 @@ pub(crate) fn note(scorecard: &Scorecard) {
 
 /// Answers a request whose handler panicked, without telling the caller about our inside.
 pub(crate) fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!(panic = panic_message(&*panic), "a request's handler panicked");
+    tracing::error!(panic = words_of(&*panic), "a request's handler panicked");
     Problem::fault().into_response()
 }
 

@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 
 use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
 use crate::archive::{Archive, ArchiveError, Kind, is_short_id, short_id};
+use crate::pool::{self, words_of};
 use id::IdError;
 pub use id::{IdKey, Identity, Key};
 
@@ -292,8 +293,8 @@ impl Judgements {
             return Ok(id::encode(plan.request(), &self.0.key, created, rand::random())?);
         }
         let (plan, key) = (Arc::clone(plan), self.0.key.clone());
-        let encoding = tokio::task::spawn_blocking(move || id::encode(plan.request(), &key, created, rand::random()));
-        Ok(encoding.await.unwrap_or_else(|error| Err(IdError::Unwritable(error.to_string())))?)
+        let encoding = pool::run(move || id::encode(plan.request(), &key, created, rand::random()));
+        Ok(encoding.await.unwrap_or_else(|panic| Err(IdError::Unwritable(words_of(&*panic).to_owned())))?)
     }
 
     /// Judges and waits for the end, at most `deadline`. The judgement ends, and is remembered, also when the caller goes away.
@@ -526,7 +527,7 @@ impl Inner {
         .catch_unwind()
         .await
         .unwrap_or_else(|panic| {
-            let message = panic_message(&*panic);
+            let message = words_of(&*panic);
             tracing::error!(panic = message, config = %plan.request().config.name, "a judgement panicked");
             Err(Failure::Crashed)
         })
@@ -576,16 +577,6 @@ const FEWEST_WITH_HISTORY: u64 = 256;
 /// What a judgement says that was made again on other samples.
 const SAMPLES_CHANGED: &str =
     "this judgement was made again, and its samples are not those of the time before: points arrived late, or were thrown away";
-
-/// What a panic said.
-#[must_use]
-pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
-}
 
 async fn end_of(mut ended: Ended) -> Run {
     // The sender is dropped without a word only when the runtime drops the task.

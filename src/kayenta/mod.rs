@@ -98,7 +98,7 @@ fn with_slash(router: Router<SharedEdge>, path: &str, methods: MethodRouter<Shar
 }
 
 fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
-    ErrorReply::fault(&crate::judgements::panic_message(&*panic)).into_response()
+    ErrorReply::fault(&crate::pool::words_of(&*panic)).into_response()
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> ErrorReply {

@@ -12,6 +12,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::spans::{Span, Spans};
 use super::{Advice, Buckets, MetricStore, Query, Reply, SourceError, StoreReader, Template, Window};
 
 /// Bytes of replies that are kept, where settings give none.
@@ -22,6 +23,9 @@ pub const DEFAULT_SETTLE: Duration = Duration::from_secs(60);
 const KEEP_SETTLED: Duration = Duration::from_secs(600);
 /// How long the reply for a window that may still gain samples is kept: enough for one analysis and its repeats.
 const KEEP_OPEN: Duration = Duration::from_secs(10);
+
+/// How long points are kept that nobody asks for: the next look at a canary may be so far off.
+const KEEP_IDLE: Duration = Duration::from_secs(3600);
 
 /// How long to keep a reply for `window` that is asked for at `now` (Unix seconds).
 fn time_to_live(window: Window, now: i64, settle: Duration) -> Duration {
@@ -90,15 +94,25 @@ impl Expiry<Key, Entry> for KeepFor {
     }
 }
 
-/// Memory that an entry takes, about.
-fn weight(key: &Key, entry: &Entry) -> u32 {
+/// A query over any window of one grid.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SpanKey {
+    source: Arc<str>,
+    text: String,
+    step_seconds: u32,
+    /// Where the grid lies, in seconds after a multiple of the step.
+    phase: i64,
+}
+
+/// Memory that a reply takes, about.
+fn weight(text: &str, reply: &Reply) -> u32 {
     const OVERHEAD: usize = 200;
-    let series = entry.reply.series.iter().map(|series| {
+    let series = reply.series.iter().map(|series| {
         let labels: usize = series.labels.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>()).sum();
         OVERHEAD + labels + series.values.len() * size_of::<f64>()
     });
-    let warnings = entry.reply.warnings.iter().map(String::len);
-    let bytes = OVERHEAD + key.text.len() + series.sum::<usize>() + warnings.sum::<usize>();
+    let warnings = reply.warnings.iter().map(String::len);
+    let bytes = OVERHEAD + text.len() + series.sum::<usize>() + warnings.sum::<usize>();
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
@@ -115,6 +129,8 @@ pub struct CacheCounts {
 #[derive(Clone)]
 pub struct ReplyCache {
     replies: Cache<Key, Entry>,
+    /// Points of windows that may grow.
+    spans: Cache<SpanKey, Spans>,
 }
 
 impl std::fmt::Debug for ReplyCache {
@@ -133,14 +149,19 @@ impl ReplyCache {
     /// A cache that keeps about so many bytes. With 0 nothing is kept, but equal queries under way at once are still one request.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let replies = Cache::builder().name("replies").max_capacity(bytes).weigher(weight).expire_after(KeepFor).build();
-        Self { replies }
+        let replies = Cache::builder().name("replies").max_capacity(bytes / 2);
+        let replies = replies.weigher(|key: &Key, entry: &Entry| weight(&key.text, &entry.reply)).expire_after(KeepFor).build();
+        let spans = Cache::builder().name("spans").max_capacity(bytes / 2).time_to_idle(KEEP_IDLE);
+        let spans = spans
+            .weigher(|key: &SpanKey, spans: &Spans| spans.replies().map(|reply| weight(&key.text, reply)).fold(0, u32::saturating_add))
+            .build();
+        Self { replies, spans }
     }
 
     /// Memory that the replies take, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.replies.weighted_size()
+        self.replies.weighted_size() + self.spans.weighted_size()
     }
 }
 
@@ -280,8 +301,47 @@ impl<S: StoreReader + 'static> Source<S> {
         self.fetch_at(query, unix_now(), deadline).await
     }
 
-    /// The same at a given time, in Unix seconds.
+    /// The same at a given time, in Unix seconds. Of a window whose points were read before in part, only the rest is asked for.
     async fn fetch_at(&self, query: &Query, now: i64, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
+        // The buckets of native histograms depend on what lies in the window.
+        if query.buckets || query.window.step_seconds == 0 || !self.store.is_pointwise(&query.text) {
+            return self.fetch_whole(query, now, deadline).await;
+        }
+        let (window, at) = (query.window, std::time::Instant::now());
+        let step = i64::from(window.step_seconds);
+        let text = canonical(&query.text);
+        let key = SpanKey { source: Arc::clone(&self.name), text, step_seconds: window.step_seconds, phase: window.start.rem_euclid(step) };
+        let spans = self.cache.spans.get(&key).await.unwrap_or_default();
+        let settled_until = now.saturating_sub(i64::try_from(self.settle.as_secs()).unwrap_or(i64::MAX));
+        let mut read = None;
+        if let Some((span, missing)) = spans.of_use(window, at) {
+            let part = async |part: Option<Window>| match part {
+                Some(window) => self.fetch_whole(&Query { window, ..query.clone() }, now, deadline).await.map(Some),
+                None => Ok(None),
+            };
+            let (before, after) = futures::future::try_join(part(missing.before), part(missing.after)).await?;
+            if missing.before.is_none() && missing.after.is_none() {
+                self.hits.fetch_add(1, Ordering::Relaxed);
+            }
+            read = span.complete(window, missing, before.as_deref(), after.as_deref());
+        }
+        let (kept, reply) = match read {
+            Some((span, reply)) => (span.settled(settled_until), reply),
+            None => {
+                let reply = self.fetch_whole(query, now, deadline).await?;
+                (Span::of(window, &reply, settled_until, at), reply)
+            }
+        };
+        if let Some(span) = kept {
+            // In one step: other stretches of the same query may be read at the same time.
+            let with = |kept: Option<moka::Entry<SpanKey, Spans>>| kept.map(moka::Entry::into_value).unwrap_or_default().with(span);
+            self.cache.spans.entry(key).and_upsert_with(|kept| std::future::ready(with(kept))).await;
+        }
+        Ok(reply)
+    }
+
+    /// Reads a query's window as one.
+    async fn fetch_whole(&self, query: &Query, now: i64, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
         let key = Key {
             source: Arc::clone(&self.name),
             text: canonical(&query.text),
@@ -579,11 +639,10 @@ mod tests {
 
     #[test]
     fn the_weight_counts_every_point() {
-        let key = Key { source: "a".into(), text: "up".to_owned(), window: query("up").window, buckets: false, settled: true };
-        let entry = |points: usize| {
+        let reply = |points: usize| {
             let series = Series { labels: BTreeMap::new(), values: vec![0.0; points] };
-            Entry { reply: Arc::new(Reply { series: vec![series], warnings: Vec::new() }), keep: KEEP_OPEN }
+            Reply { series: vec![series], warnings: Vec::new() }
         };
-        assert_eq!(weight(&key, &entry(1_000)) - weight(&key, &entry(0)), 8_000);
+        assert_eq!(weight("up", &reply(1_000)) - weight("up", &reply(0)), 8_000);
     }
 }

@@ -23,6 +23,7 @@ pub mod http;
 pub mod leftovers;
 pub mod prometheus;
 pub mod sources;
+mod spans;
 mod variables;
 
 /// Most series one reply may have.
@@ -224,6 +225,12 @@ pub trait StoreReader: Send + Sync {
     /// Whether a point of the query depends on the range over which it is asked, and not on its own time alone. Such a query cannot be
     /// asked over a longer range for its past.
     fn depends_on_range(&self, text: &str) -> bool;
+
+    /// Whether each point of the query is the same over whatever range it is asked, so that a window may be read in parts.
+    fn is_pointwise(&self, text: &str) -> bool {
+        _ = text;
+        false
+    }
 
     /// Why the requests in each bucket of a histogram cannot be had from it, with what to ask for in their place; `None` where they can.
     fn without_buckets(&self) -> Option<&'static str> {
@@ -543,6 +550,15 @@ impl StoreReader for MetricStore {
             Self::Datadog(store) => store.depends_on_range(text),
             #[cfg(feature = "datasets")]
             Self::Dataset(store) => store.depends_on_range(text),
+        }
+    }
+
+    fn is_pointwise(&self, text: &str) -> bool {
+        match self {
+            Self::Prometheus(store) => store.is_pointwise(text),
+            Self::Datadog(store) => store.is_pointwise(text),
+            #[cfg(feature = "datasets")]
+            Self::Dataset(store) => store.is_pointwise(text),
         }
     }
 

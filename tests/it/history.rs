@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haldane::analysis::{AnalysisLimits, Analyst, Request, Scorecard};
+use haldane::source::Window;
 use haldane::source::cache::ReplyCache;
 use haldane::source::sources::Sources;
 use haldane_judges::Verdict;
@@ -426,4 +427,30 @@ async fn history_may_come_with_the_samples() {
     assert_eq!((only(&without).status, without.judgement.verdict), (Status::Regressed, Verdict::Fail));
     let with = card(json!({ "baseline_history": points(100.0), "canary_history": points(150.0) })).await;
     assert_eq!((only(&with).status, only(&with).reason), (Status::Inconclusive, Reason::InsufficientEvidence), "{}", only(&with).sentence);
+}
+
+/// A look at the window's first minutes, of a query whose text does not speak of the window.
+fn look(minutes: i64) -> Request {
+    let query = "avg_over_time(m{app=\"${scope}\"}[5m])";
+    let mut request = request("canary", &[metric(query)], &json!({}));
+    request.window = Some(Window { start: START, end: START + 60 * minutes, step_seconds: 60 });
+    request
+}
+
+#[tokio::test]
+async fn twelve_looks_read_hardly_more_points_than_the_last_of_them_alone() {
+    let points = |seen: Vec<Seen>| seen.iter().map(|seen| (seen.end - seen.start) / seen.step + 1).sum::<i64>();
+    let store = Store::start(answer).await;
+    let last = judged(&store.analyst(&json!({})), &look(60)).await;
+    let alone = points(store.seen());
+    let analyst = store.analyst(&json!({}));
+    let mut looks = Vec::new();
+    for k in 1..=12 {
+        looks.push(judged(&analyst, &look(5 * k)).await);
+    }
+    let all = points(store.seen());
+    assert!(10 * all <= 13 * alone, "{all} points for twelve looks, {alone} for the last alone");
+    // What was put together is what is read at once.
+    assert_eq!(looks[11].data.digest, last.data.digest);
+    assert_eq!(looks[11].judgement, last.judgement);
 }

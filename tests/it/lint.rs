@@ -103,7 +103,7 @@ fn a_pipeline_reads_the_same_as_json() {
     let report = document(&output);
     assert_eq!((&report["errors"], &report["warnings"]), (&0.into(), &0.into()), "{report:#}");
     let tried = &report["files"][0]["tried"];
-    assert_eq!((&tried["account"], &tried["queries"], &tried["window"]["end"]), (&"prometheus".into(), &6.into(), &END.into()));
+    assert_eq!((&tried["source"], &tried["queries"], &tried["window"]["end"]), (&"prometheus".into(), &6.into(), &END.into()));
     let ratio = &tried["metrics"][0];
     for arm in ["baseline", "canary"] {
         let arm = &ratio[arm];

@@ -3,7 +3,7 @@
 //! Each property draws random canaries by seed (`random`), says of which of them it speaks, and names the seeds that break it. A kind of
 //! metric is reported by itself, so that a broken rule shows where it breaks.
 
-use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Evidence, FetchFailure, Looks, Observation, Points, Spacing};
+use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Comparison, Evidence, FetchFailure, Looks, Observation, Points, Spacing};
 use haldane_judges::scorecard::{Judgement, MetricResult, QuantileNumbers, Reason, Status, Verdict};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::differences::hodges_lehmann;
@@ -674,6 +674,51 @@ fn the_order_of_metrics_of_every_kind_changes_no_result() {
     });
 }
 
+/// Whatever else is judged the same, but for the metric of that name.
+fn but(judgement: &Judgement, name: &str) -> Vec<MetricResult> {
+    judgement.metrics.iter().filter(|metric| metric.name != name).cloned().collect()
+}
+
+#[test]
+fn a_muted_metric_changes_neither_the_verdict_nor_what_is_found_of_others() {
+    hold("a muted metric", 300, 0.0, |draw| {
+        let n = any_length(draw);
+        let some = |metric: Metric, draw: &mut Draw| {
+            let zeros = draw.chance(0.2) && !metric.is_counts() && !metric.is_distribution();
+            let per_request = draw.chance(0.1) && metric.spec["kind"].is_null();
+            let metric = if zeros { metric.with("absent_means_zero", json!(true)) } else { metric };
+            if per_request { metric.with("traffic", json!(true)) } else { metric }
+        };
+        let metrics: Vec<Metric> = (0..draw.whole(1, 4))
+            .map(|i| {
+                let metric = any_metric(draw, n).named(&format!("m{i}"));
+                if i == 0 { some(metric, draw) } else { metric }
+            })
+            .collect();
+        let plan = draw.chance(0.3).then(|| any_plan(draw));
+        let comparison = if draw.chance(0.2) { Comparison::BeforeAfter } else { Comparison::Concurrent };
+        let share = draw.chance(0.3).then(|| draw.within(0.05, 0.95));
+        let muted = any_metric(draw, n).named("muted").with("muted", json!(true));
+        let ended = draw.whole(0, n);
+        let muted = if draw.chance(0.5) { muted.ended_at(ended) } else { muted };
+        let place = draw.whole(0, metrics.len());
+        let judged = |metrics: Vec<Metric>| {
+            let canary = Canary { looks: plan, comparison, ..Canary::of(metrics) };
+            let evidence = Evidence { canary_share: share, observed_seconds: 60.0 * n as f64, ..canary.evidence() };
+            judge(JudgeName::HaldaneV1, &canary.config(), &evidence)
+        };
+        let with = metrics.iter().take(place).chain([&muted]).chain(metrics.iter().skip(place)).cloned().collect();
+        let (without, with) = (judged(metrics), judged(with));
+        let same = without.verdict == with.verdict && but(&without, "muted") == but(&with, "muted") && without.reasons == with.reasons;
+        let same = same && without.warnings == with.warnings && without.recommendation == with.recommendation;
+        expect(same, &format!("beside {}", muted.shape), || {
+            let there =
+                without.metrics.iter().zip(but(&with, "muted")).find(|(a, b)| **a != *b).map(|(a, b)| (a.sentence.clone(), b.sentence));
+            format!("{} is {}: {there:?} {:?} {:?}", without.verdict, with.verdict, without.warnings, with.warnings)
+        })
+    });
+}
+
 // ---- 6: more of the same ---------------------------------------------------------------------------------------------------------------
 
 /// Both arms once more after themselves.
@@ -898,6 +943,25 @@ fn hostile_arm(draw: &mut Draw, n: usize, counts: bool) -> ArmPoints {
     ArmPoints::from_instances((0..many).map(|i| pod(i, draw)).collect()).with_history(history)
 }
 
+/// A canary of hostile points of every kind.
+pub(crate) fn hostile_canary(draw: &mut Draw) -> Canary {
+    let n = any_length(draw).min(60);
+    let many = draw.whole(1, 3);
+    let metrics: Vec<Metric> = (0..many)
+        .map(|i| {
+            let of = any_metric(draw, 5).named(&format!("m{i}"));
+            let counts = of.is_counts() != draw.chance(0.05);
+            if of.is_distribution() && !draw.chance(0.05) {
+                let (baseline, canary) = (hostile_buckets(draw, n), hostile_buckets(draw, n));
+                return Metric { baseline, canary, ..of };
+            }
+            let (baseline, canary) = (hostile_arm(draw, n, counts), hostile_arm(draw, n, counts));
+            Metric { baseline, canary, ..of }
+        })
+        .collect();
+    Canary { looks: draw.chance(0.3).then(|| any_plan(draw)), ..Canary::of(metrics) }
+}
+
 /// Why a judgement is not fit to be shown, if it is not.
 fn unfit(judgement: &Judgement) -> Option<String> {
     let text = serde_json::to_string(judgement).unwrap();
@@ -922,25 +986,11 @@ fn unfit(judgement: &Judgement) -> Option<String> {
 #[test]
 fn whatever_the_points_are_the_judgement_is_finite_says_something_and_is_the_same_each_time() {
     hold("hostile points", 600, 0.0, |draw| {
-        let n = any_length(draw).min(60);
-        let many = draw.whole(1, 3);
-        let metrics: Vec<Metric> = (0..many)
-            .map(|i| {
-                let of = any_metric(draw, 5).named(&format!("m{i}"));
-                let counts = of.is_counts() != draw.chance(0.05);
-                if of.is_distribution() && !draw.chance(0.05) {
-                    let (baseline, canary) = (hostile_buckets(draw, n), hostile_buckets(draw, n));
-                    return Metric { baseline, canary, ..of };
-                }
-                let (baseline, canary) = (hostile_arm(draw, n, counts), hostile_arm(draw, n, counts));
-                Metric { baseline, canary, ..of }
-            })
-            .collect();
-        let canary = Canary { looks: draw.chance(0.3).then(|| any_plan(draw)), ..Canary::of(metrics) };
+        let canary = hostile_canary(draw);
         let (first, second) = (canary.judged(), canary.judged());
         show("judged", &canary);
         let unfit = unfit(&first).or_else(|| (first != second).then(|| "differs from one time to the next".to_owned()));
-        expect(unfit.is_none(), "unfit", || format!("n {n}: {}", unfit.clone().unwrap_or_default()))
+        expect(unfit.is_none(), "unfit", || unfit.clone().unwrap_or_default())
     });
 }
 

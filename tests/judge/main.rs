@@ -5,9 +5,11 @@
 mod aca;
 mod agreement;
 mod config;
+mod digests;
 mod families;
 mod guards;
 mod invariants;
+mod judging;
 mod layering;
 mod properties;
 mod random;

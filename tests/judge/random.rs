@@ -249,16 +249,19 @@ impl Canary {
     }
 
     pub(crate) fn judged(&self) -> Judgement {
+        judge(JudgeName::HaldaneV1, &self.config(), &self.evidence())
+    }
+
+    pub(crate) fn evidence(&self) -> Evidence {
         let observed = |m: &Metric| Observation::Sampled { baseline: m.baseline.clone(), canary: m.canary.clone() };
         let n = self.metrics.iter().map(|m| m.baseline.points.len().max(m.canary.points.len())).max().unwrap_or(0);
-        let evidence = Evidence {
+        Evidence {
             observations: self.metrics.iter().map(observed).collect(),
             observed_seconds: 60.0 * n as f64,
             comparison: self.comparison,
             looks: self.looks,
             ..Evidence::default()
-        };
-        judge(JudgeName::HaldaneV1, &self.config(), &evidence)
+        }
     }
 
     /// The result of the first metric.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Scenario {
+pub(crate) struct Scenario {
     claim: String,
     config: Value,
     #[serde(default = "minute")]
@@ -173,7 +173,21 @@ fn one_of(got: &String, must: Option<&String>, may: &[String], claim: &str, show
     assert!(must == Some(got) || may.contains(got), "{claim}: {got}, expected {}{}\n{shown}", must.map_or("", |m| m), may.join(" or "));
 }
 
-fn check(scenario: &Scenario) {
+/// The scenarios of each file, by its name.
+pub(crate) fn files() -> Vec<(String, Vec<Scenario>)> {
+    let folder = format!("{}/../fixtures/scenarios", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let read: Vec<Scenario> = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path.file_name().unwrap().display().to_string(), read)
+    };
+    files.iter().map(read).collect()
+}
+
+/// What is judged in a scenario.
+pub(crate) fn case(scenario: &Scenario) -> (CheckedConfig, Evidence) {
     let claim = &scenario.claim;
     let mut document = scenario.config.clone();
     document.as_object_mut().unwrap().entry("name").or_insert(json!("scenario"));
@@ -217,6 +231,12 @@ fn check(scenario: &Scenario) {
             .as_ref()
             .map(|runs| Ok(Population { baseline: members(&runs.baseline), canary: members(&runs.canary) })),
     };
+    (config, evidence)
+}
+
+fn check(scenario: &Scenario) {
+    let claim = &scenario.claim;
+    let (config, evidence) = case(scenario);
     let name: JudgeName = config.judge.parse().unwrap();
     let judgement = judge(name, &config, &evidence);
     let shown = serde_json::to_string_pretty(&judgement).unwrap();
@@ -287,19 +307,14 @@ fn check(scenario: &Scenario) {
 
 #[test]
 fn every_scenario_holds() {
-    let folder = format!("{}/../fixtures/scenarios", env!("CARGO_MANIFEST_DIR"));
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
     let (mut scenarios, mut broken) = (0, Vec::new());
-    for path in files {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let read: Vec<Scenario> = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for (file, read) in files() {
         scenarios += read.len();
         // All that break, so that one run shows them.
         for scenario in &read {
             if let Err(error) = std::panic::catch_unwind(|| check(scenario)) {
                 let words = error.downcast_ref::<String>().cloned();
-                broken.push(format!("{}: {}", path.file_name().unwrap().display(), words.unwrap_or_else(|| scenario.claim.clone())));
+                broken.push(format!("{file}: {}", words.unwrap_or_else(|| scenario.claim.clone())));
             }
         }
     }

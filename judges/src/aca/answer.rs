@@ -11,30 +11,35 @@ use super::score::{Scored, Summary, SummaryReason, summary};
 use crate::config::{CheckedConfig, Metric};
 use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
+use crate::haldane::finding::Finding;
+use crate::score::{late_names, not_in_time};
 use crate::scorecard::{
     Action, Coverage, Examiner, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict,
     VerdictCause, VerdictReason,
 };
 
-/// Judges a canary as Kayenta does.
-pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence) -> Judgement {
-    let judged: Vec<(MetricResult, MetricOutcome)> =
-        config.metrics.iter().enumerate().map(|(i, metric)| result(metric, evidence.observations.get(i))).collect();
+/// Draws a canary's verdict from its metrics as Kayenta does; `late` says of which there was no time to judge them, which Kayenta does not
+/// know and which passes no canary.
+pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence, metrics: Vec<MetricResult>, late: &[bool]) -> Judgement {
+    let outcome =
+        |result: &MetricResult| result.aca.as_ref().map_or((Classification::Error, false), |aca| (aca.classification, aca.critical));
     let scored: Vec<Scored<'_>> = config
         .metrics
         .iter()
-        .zip(&judged)
-        .map(|(metric, (_, outcome))| Scored {
-            groups: &metric.groups,
-            classification: outcome.classification,
-            critical: outcome.critical,
-            muted: metric.muted,
+        .zip(&metrics)
+        .map(|(metric, result)| {
+            let (classification, critical) = outcome(result);
+            Scored { groups: &metric.groups, classification, critical, muted: metric.muted }
         })
         .collect();
-    let summary = summary(&scored, &config.groups, config.thresholds);
-    let live_metrics = judged.iter().filter(|(_, outcome)| outcome.lower.is_some()).count();
-    let metrics: Vec<MetricResult> = judged.into_iter().map(|(result, outcome)| MetricResult { aca: Some(outcome), ..result }).collect();
-    let reasons = if summary.verdict == Verdict::Pass { Vec::new() } else { vec![cause(config, &metrics, &summary)] };
+    let mut summary = summary(&scored, &config.groups, config.thresholds);
+    let late = not_in_time(late_names(&metrics, late));
+    let passes = summary.verdict == Verdict::Pass;
+    if passes && late.is_some() {
+        summary.verdict = Verdict::Marginal;
+    }
+    let live_metrics = metrics.iter().filter(|result| result.aca.as_ref().is_some_and(|aca| aca.lower.is_some())).count();
+    let reasons: Vec<VerdictCause> = (!passes).then(|| cause(config, &metrics, &summary)).into_iter().chain(late).collect();
     let because = reasons.iter().map(|cause| cause.sentence.as_str()).collect::<Vec<_>>().join("; ");
     let score = summary.score.0;
     let (action, advice, said) = match summary.verdict {
@@ -66,7 +71,8 @@ pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence) -> Judgemen
     }
 }
 
-fn result(metric: &Metric, observation: Option<&Observation>) -> (MetricResult, MetricOutcome) {
+/// Judges one metric as Kayenta does.
+pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>) -> MetricResult {
     let rules = metric.aca.unwrap_or_default();
     let settings = Settings { direction: metric.direction, critical: metric.critical, rules };
     let mut coverages = (Coverage::default(), Coverage::default());
@@ -84,7 +90,7 @@ fn result(metric: &Metric, observation: Option<&Observation>) -> (MetricResult, 
         None => metric::failed(),
     };
     let (status, reason, mode, sentence) = in_our_words(metric, &outcome, observation.is_some(), failure);
-    let result = MetricResult {
+    MetricResult {
         name: metric.name.clone(),
         kind: metric.kind,
         unit: metric.unit.clone(),
@@ -113,9 +119,13 @@ fn result(metric: &Metric, observation: Option<&Observation>) -> (MetricResult, 
         guards: Vec::new(),
         remedies: Vec::new(),
         warnings: Vec::new(),
-        aca: None,
-    };
-    (result, outcome)
+        aca: Some(outcome),
+    }
+}
+
+/// The result of a metric that was not judged by the deadline of whoever asked.
+pub(crate) fn late(metric: &Metric) -> MetricResult {
+    MetricResult { groups: metric.groups.clone(), aca: Some(metric::failed()), ..Finding::late(metric) }
 }
 
 /// One number an interval; of counts the rate, which is not a number where there is no total and no event.

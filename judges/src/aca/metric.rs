@@ -59,15 +59,17 @@ pub(super) fn classify(control: &[f64], experiment: &[f64], settings: Settings) 
         }
         return outcome;
     }
-    if identical(&x, &y) {
+    let (mean_x, mean_y) = (outcome.experiment.mean.0, outcome.control.mean.0);
+    let (x, y) = (Arm::of(x, mean_x), Arm::of(y, mean_y));
+    if x.sorted == y.sorted {
         outcome.finding = Some(Finding::Identical);
         return outcome;
     }
-    let (constant_x, constant_y) = (is_constant(&x), is_constant(&y));
-    if constant_x && constant_y && x[0] == y[0] {
+    let constant = is_constant(&x.values) && is_constant(&y.values);
+    if constant && x.values[0] == y.values[0] {
         return outcome;
     }
-    let tested = if constant_x && constant_y { compare_constants(&x, &y, &settings.rules) } else { compare(x, y, &settings.rules) };
+    let tested = if constant { compare_constants(&x.values, &y.values, &settings.rules) } else { compare(&x, &y, &settings.rules) };
     match tested {
         Ok(test) => decide(&mut outcome, &test, settings),
         Err(Tied) => {
@@ -162,13 +164,17 @@ fn statistics(values: &[f64]) -> Statistics {
     Statistics { count: values.len(), mean: Number(mean), min: Number(min), max: Number(max), std: Number(variance.sqrt()) }
 }
 
-fn identical(x: &[f64], y: &[f64]) -> bool {
-    let sorted = |values: &[f64]| {
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted
-    };
-    x.len() == y.len() && sorted(x) == sorted(y)
+/// One arm's values in the order of time and sorted, with their mean.
+struct Arm {
+    values: Vec<f64>,
+    sorted: Vec<f64>,
+    mean: f64,
+}
+
+impl Arm {
+    fn of(values: Vec<f64>, mean: f64) -> Self {
+        Self { sorted: rank::sorted(&values), values, mean }
+    }
 }
 
 fn is_constant(values: &[f64]) -> bool {
@@ -182,13 +188,13 @@ struct Test {
     effect_size: f64,
 }
 
-fn compare(x: Vec<f64>, y: Vec<f64>, rules: &Rules) -> Result<Test, Tied> {
-    let interval = rank::shift(&x, &y)?;
-    let (mean_x, mean_y) = (mean(&x), mean(&y));
+fn compare(x: &Arm, y: &Arm, rules: &Rules) -> Result<Test, Tied> {
+    let interval = rank::shift_of((&x.values, &x.sorted), (&y.values, &y.sorted))?;
+    let (mean_x, mean_y) = (x.mean, y.mean);
     let ratio = if mean_y == 0.0 || mean_x == 0.0 { f64::NAN } else { mean_x / mean_y };
     let effect_size = match rules.effect_size.measure {
         Measure::MeanRatio => ratio,
-        Measure::Cles => rank::superiority(&x, &y),
+        Measure::Cles => rank::superiority(&x.sorted, &y.sorted),
     };
     Ok(Test { interval, ratio, effect_size })
 }
@@ -196,7 +202,11 @@ fn compare(x: Vec<f64>, y: Vec<f64>, rules: &Rules) -> Result<Test, Tied> {
 fn compare_constants(x: &[f64], y: &[f64], rules: &Rules) -> Result<Test, Tied> {
     let draw = |k: usize| {
         let first = k * (x.len() + y.len());
-        compare(noisy(x, first), noisy(y, first + x.len()), rules)
+        let arm = |values: Vec<f64>| {
+            let mean = mean(&values);
+            Arm::of(values, mean)
+        };
+        compare(&arm(noisy(x, first)), &arm(noisy(y, first + x.len())), rules)
     };
     if x.len() > 1 || y.len() > 1 {
         return draw(0);

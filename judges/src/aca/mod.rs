@@ -22,7 +22,7 @@ mod rank;
 mod rules;
 mod score;
 
-pub(crate) use answer::judgement;
+pub(crate) use answer::{examine, judgement, late};
 pub use outcome::{Classification, Finding, MetricOutcome, Number, Statistics};
 pub use rank::{Interval, Tied, rank_score, shift};
 pub use rules::{EffectLimits, EffectSize, Measure, NanStrategy, OutlierStrategy, Outliers, Rules};

@@ -17,12 +17,11 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// Starts a result. What cannot be examined at all comes back closed: unreadable, or silent throughout.
-    pub(crate) fn of(metric: &Metric, cleaned: Result<Cleaned, Unjudged>) -> Result<(Self, Cleaned), Box<MetricResult>> {
-        let mut finding = Self { result: blank(metric), asymmetric: false, seen: (1.0, 1.0), lacks_data: false };
-        let mut cleaned = match cleaned {
-            Ok(cleaned) => cleaned,
-            Err(Unjudged::Failed(failure)) => {
+    /// The result of what cannot be judged at all.
+    pub(crate) fn unjudged(metric: &Metric, why: &Unjudged) -> MetricResult {
+        let mut finding = Self::blank(metric);
+        match why {
+            Unjudged::Failed(failure) => {
                 let reason = match failure.reason.as_str() {
                     "deadline" => Reason::Deadline,
                     "partial" => Reason::Partial,
@@ -31,21 +30,32 @@ impl Finding {
                 };
                 let sentence = format!("the {}'s samples could not be had: {}", failure.arm, failure.message);
                 finding.decide(Status::Error, reason, Mode::None, sentence);
-                return Err(Box::new(finding.result));
             }
-            Err(Unjudged::Bounds(message)) => {
-                finding.decide(Status::NoData, Reason::NoSharedBound, Mode::None, message);
-                return Err(Box::new(finding.result));
-            }
-            Err(Unjudged::Mismatch(message)) => {
-                finding.decide(Status::Error, Reason::Mismatch, Mode::None, message);
-                return Err(Box::new(finding.result));
-            }
-        };
+            Unjudged::Bounds(message) => finding.decide(Status::NoData, Reason::NoSharedBound, Mode::None, message.clone()),
+            Unjudged::Mismatch(message) => finding.decide(Status::Error, Reason::Mismatch, Mode::None, message.clone()),
+        }
+        finding.result
+    }
+
+    /// The result of a metric that was not judged by the deadline of whoever asked.
+    pub(crate) fn late(metric: &Metric) -> MetricResult {
+        let mut finding = Self::blank(metric);
+        let sentence = "was not judged by the request's deadline; give the request more time, or judge fewer metrics, instances or points";
+        finding.decide(Status::Error, Reason::Deadline, Mode::None, sentence.to_owned());
+        finding.result
+    }
+
+    fn blank(metric: &Metric) -> Self {
+        Self { result: blank(metric), asymmetric: false, seen: (1.0, 1.0), lacks_data: false }
+    }
+
+    /// Starts a result; `units` is what its units are to be warned of. What is silent throughout comes back closed.
+    pub(crate) fn of(metric: &Metric, cleaned: &Cleaned, units: &[String]) -> Result<Self, Box<MetricResult>> {
+        let mut finding = Self::blank(metric);
         let (baseline, canary) = (cleaned.baseline.coverage, cleaned.canary.coverage);
         finding.result.baseline_coverage = baseline;
         finding.result.canary_coverage = canary;
-        finding.result.warnings.append(&mut cleaned.warnings);
+        finding.result.warnings.extend(cleaned.warnings.iter().chain(units).cloned());
         let expected = cleaned.baseline.reports() && !metric.may_be_absent && !cleaned.up_at_other_step;
         if cleaned.canary.seen == 0.0 && canary.infinite == 0 && expected {
             let sentence = format!("is reported by the baseline ({}) and not at all by the canary", points(baseline));
@@ -64,7 +74,7 @@ impl Finding {
             finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, sentence);
             finding.lacks_data = true;
         }
-        Ok((finding, cleaned))
+        Ok(finding)
     }
 
     /// Whether an arm has too few points for its level to be judged; what there is may speak all the same.

@@ -16,7 +16,7 @@ use crate::evidence::Instance;
 use crate::explain;
 use crate::quality::Cleaned;
 use crate::scorecard::{Examiner, InstanceNumbers, MetricResult, Mode, Reason, Status};
-use crate::stats::prediction::prediction_test;
+use crate::stats::prediction::{Moments, Prediction, prediction_from, prediction_test};
 use crate::stats::{Sample, median_of_sorted};
 
 /// Instances that the canary needs.
@@ -30,6 +30,9 @@ const LEAST_TOLERANCE: f64 = 0.10;
 const P: f64 = 0.05;
 /// Standard error of a median in standard errors of a mean, for normal values.
 const MEDIAN_ERROR: f64 = 1.2533;
+/// Instances up to which each is held against all others one by one; the moments of more are those of the parts before and after it, which
+/// are the same but for the last digits.
+const FEW: usize = 500;
 /// Longest instance name that is shown, in characters.
 const LONGEST_NAME: usize = 100;
 
@@ -122,27 +125,91 @@ fn compare(metric: &Metric, cleaned: &Cleaned) -> (usize, Vec<Apart>) {
     let mut level: Vec<f64> = reference.iter().copied().filter(|v| v.is_finite()).collect();
     level.sort_unstable_by(f64::total_cmp);
     let level = median_of_sorted(&level);
-    let mut apart: Vec<Apart> = (0..canary.len())
-        .filter_map(|i| {
-            // One that stands at 0 is idle or dead, and no measure of the others.
-            let others =
-                || canary.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, one)| one).chain(&baseline).filter(|one| one.height > 0.0);
-            let heights: Vec<f64> = others().map(|one| one.height).collect();
-            let mut errors: Vec<f64> = others().map(|one| one.error).collect();
-            errors.sort_unstable_by(f64::total_cmp);
-            let test = prediction_test(canary[i].height, &heights, median_of_sorted(&errors)).ok()?;
-            let (sign, p) = match metric.direction {
-                Direction::Increase => (1.0, test.p.greater),
-                Direction::Decrease => (-1.0, test.p.less),
-                Direction::Either => (1f64.copysign(test.difference), test.p.two_sided),
-            };
-            let usual = canary[i].height - test.difference;
-            let relative = super::ratio_to(test.difference, usual.abs());
-            Some(Apart { name: canary[i].name.clone(), relative, levels: (level * canary[i].height, level * usual), sign, p })
-        })
-        .collect();
+    let others = Others::of(canary.iter().chain(&baseline));
+    let of = |(i, one): (usize, &Stand)| {
+        let test = others.predict(i, one)?;
+        let (sign, p) = match metric.direction {
+            Direction::Increase => (1.0, test.p.greater),
+            Direction::Decrease => (-1.0, test.p.less),
+            Direction::Either => (1f64.copysign(test.difference), test.p.two_sided),
+        };
+        let usual = one.height - test.difference;
+        let relative = super::ratio_to(test.difference, usual.abs());
+        Some(Apart { name: one.name.clone(), relative, levels: (level * one.height, level * usual), sign, p })
+    };
+    let mut apart: Vec<Apart> = canary.iter().enumerate().filter_map(of).collect();
     apart.sort_by(|a, b| a.p.total_cmp(&b.p).then(b.worse().total_cmp(&a.worse())).then(a.name.cmp(&b.name)));
     (canary.len(), apart)
+}
+
+/// The instances that each of the canary's is held against, less itself.
+struct Others {
+    /// Their heights. One that stands at 0 is idle or dead, and no measure of the others.
+    heights: Vec<f64>,
+    /// Of each stand, its place among the heights.
+    places: Vec<Option<usize>>,
+    /// Errors, ascending, and the place of each height's own among them.
+    errors: Vec<f64>,
+    error_places: Vec<usize>,
+    /// Moments of the heights up to each place, and from it on, where they are many.
+    up_to: Vec<Moments>,
+    from: Vec<Moments>,
+}
+
+impl Others {
+    fn of<'a>(stands: impl Iterator<Item = &'a Stand>) -> Self {
+        let (mut heights, mut places, mut by_error) = (Vec::new(), Vec::new(), Vec::new());
+        for stand in stands {
+            let counts = stand.height > 0.0;
+            places.push(counts.then_some(heights.len()));
+            if counts {
+                by_error.push((stand.error, heights.len()));
+                heights.push(stand.height);
+            }
+        }
+        by_error.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut error_places = vec![0; heights.len()];
+        by_error.iter().enumerate().for_each(|(at, (_, place))| error_places[*place] = at);
+        let errors = by_error.into_iter().map(|(error, _)| error).collect();
+        let (mut up_to, mut from) = (Vec::new(), Vec::new());
+        if heights.len() > FEW {
+            let add = |sum: &mut Moments, height: &f64| {
+                let before = *sum;
+                *sum = sum.and(Moments::of(*height));
+                Some(before)
+            };
+            up_to = heights.iter().scan(Moments::default(), add).collect();
+            from = heights.iter().rev().scan(Moments::default(), add).collect();
+            from.reverse();
+        }
+        Self { heights, places, errors, error_places, up_to, from }
+    }
+
+    /// Holds a stand, the first of all being the canary's, against all others.
+    fn predict(&self, i: usize, stand: &Stand) -> Option<Prediction> {
+        let place = self.places.get(i).copied().flatten();
+        let but = |at: Option<usize>, k: usize| k + usize::from(at.is_some_and(|at| k >= at));
+        let n = self.heights.len() - usize::from(place.is_some());
+        // The median of the errors but for its own.
+        let own = place.and_then(|place| self.error_places.get(place)).copied();
+        let error = |k: usize| self.errors.get(but(own, k)).copied().unwrap_or(0.0);
+        let least = match n {
+            0 => 0.0,
+            _ if n % 2 == 1 => error(n / 2),
+            _ => f64::midpoint(error(n / 2 - 1), error(n / 2)),
+        };
+        let parts = match place {
+            Some(place) => self.up_to.get(place).zip(self.from.get(place)).map(|(before, after)| before.and(*after)),
+            None => self.from.first().zip(self.heights.first()).map(|(rest, first)| Moments::of(*first).and(*rest)),
+        };
+        match parts {
+            Some(others) => prediction_from(stand.height, &others, least).ok(),
+            None => {
+                let others: Vec<f64> = (0..n).filter_map(|k| self.heights.get(but(place, k)).copied()).collect();
+                prediction_test(stand.height, &others, least).ok()
+            }
+        }
+    }
 }
 
 /// Whether an instance has points in at least half of the window's intervals.
@@ -153,11 +220,14 @@ fn is_usable(instance: &Instance, length: usize) -> bool {
 
 /// Mean in each interval over the instances that have a point; NaN where none has, or where it is not above 0.
 fn reference(instances: &[&Instance], length: usize) -> Vec<f64> {
-    let mean = |t: usize| {
-        let (sum, n) = instances.iter().map(|i| i.values[t]).filter(|v| v.is_finite()).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0));
-        if n > 0.0 && sum > 0.0 { sum / n } else { f64::NAN }
-    };
-    (0..length).map(mean).collect()
+    let mut sums = vec![(0.0, 0.0); length];
+    for instance in instances {
+        for ((sum, n), v) in sums.iter_mut().zip(&instance.values).filter(|(_, v)| v.is_finite()) {
+            *sum += v;
+            *n += 1.0;
+        }
+    }
+    sums.into_iter().map(|(sum, n)| if n > 0.0 && sum > 0.0 { sum / n } else { f64::NAN }).collect()
 }
 
 fn stand(instance: &Instance, reference: &[f64]) -> Option<Stand> {

@@ -3,6 +3,7 @@
 //! No look is remembered. The data of an earlier one is the first part of today's, so that any replica comes to the same answer. What a
 //! plan costs otherwise is in the levels that the ladder shares among its looks.
 
+use super::subject::ArmSamples;
 use super::{Context, judge_one};
 use crate::config::Metric;
 use crate::evidence::Looks;
@@ -20,7 +21,7 @@ pub(super) fn confirmed(mut result: MetricResult, metric: &Metric, cleaned: &Cle
     }
     let shows = |part: Cleaned, share: f64, looks: Option<Looks>| {
         let context = Context { observed_seconds: context.observed_seconds * share, looks, ..context };
-        judge_one(metric, Ok(part), context).status == Status::Regressed
+        judge_one(metric, &part, ArmSamples::of(&part), &[], context).status == Status::Regressed
     };
     let settle = if let Some(plan) = context.looks {
         let agrees =

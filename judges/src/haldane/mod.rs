@@ -33,12 +33,12 @@ mod traffic;
 
 use crate::config::{CheckedConfig, Kind, Metric};
 use crate::evidence::{Evidence, Looks};
-use crate::quality::{self, Cleaned, Unjudged};
+use crate::quality::{Cleaned, Unjudged};
 use crate::scorecard::{Examiner, ExaminerFinding, MetricResult, Mode, Reason, Status};
 use crate::threshold::Decision;
 use finding::Finding;
 pub(crate) use ladder::Rung;
-use subject::Subject;
+use subject::{ArmSamples, Subject};
 
 /// What is the same for every metric of one canary.
 #[derive(Debug, Clone, Copy)]
@@ -94,61 +94,68 @@ type Examine = fn(&Subject<'_>, &mut MetricResult) -> Option<Observation>;
 const EXAMINERS: [Examine; 7] =
     [silence::examine, limits::examine, level::events::examine, recent::examine, minority::examine, leak::examine, instance::examine];
 
-/// Judges every metric. The result has one entry for each, in the config's order.
-pub(crate) fn judge_metrics(
-    config: &CheckedConfig,
-    evidence: &Evidence,
-    live: usize,
-    cleaned: Vec<Result<Cleaned, Unjudged>>,
-) -> Vec<MetricResult> {
-    let counted = |_: &Metric, cleaned: &Cleaned| cleaned.counts_requests();
-    let context = Context {
-        live,
-        live_counts: quality::count_live(config, &cleaned, counted),
-        live_ratios: quality::count_live(config, &cleaned, |metric, _| metric.kind == Kind::Ratio),
-        live_accumulating: quality::count_live(config, &cleaned, |metric, _| metric.accumulating),
-        step_seconds: evidence.step_seconds,
-        observed_seconds: evidence.observed_seconds,
-        looks: evidence.looks.filter(|plan| plan.looks > 1),
-    };
-    let traffic = traffic::times(config, evidence);
-    config
-        .metrics
-        .iter()
-        .zip(cleaned)
-        .enumerate()
-        .map(|(i, (metric, cleaned))| {
-            let context = Context { step_seconds: evidence.step_seconds_of(i), ..context };
-            let judged = |cleaned: Result<Cleaned, Unjudged>| {
-                let to_confirm = cleaned.as_ref().ok().filter(|_| metric.confirm > 1).cloned();
-                let result = judge_one(metric, cleaned, context);
-                match to_confirm {
-                    Some(cleaned) => looks::confirmed(result, metric, &cleaned, context),
-                    None => result,
-                }
+/// The judge, with what is the same for every metric of one canary.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    context: Context,
+    /// Times the baseline's traffic that the canary had.
+    traffic: Option<f64>,
+}
+
+impl Judge {
+    pub(crate) fn of(config: &CheckedConfig, evidence: &Evidence, live: &[bool], cleaned: &[Result<Cleaned, Unjudged>]) -> Self {
+        let count = |wanted: &dyn Fn(&Metric, &Cleaned) -> bool| {
+            let all = config.metrics.iter().zip(cleaned).zip(live).filter(|(_, live)| **live);
+            all.filter(|((metric, cleaned), _)| cleaned.as_ref().is_ok_and(|cleaned| wanted(metric, cleaned))).count()
+        };
+        let context = Context {
+            live: count(&|_, _| true),
+            live_counts: count(&|_, cleaned| cleaned.counts_requests()),
+            live_ratios: count(&|metric, _| metric.kind == Kind::Ratio),
+            live_accumulating: count(&|metric, _| metric.accumulating),
+            step_seconds: evidence.step_seconds,
+            observed_seconds: evidence.observed_seconds,
+            looks: evidence.looks.filter(|plan| plan.looks > 1),
+        };
+        Self { context, traffic: traffic::times(config, evidence) }
+    }
+
+    /// Judges one metric, the `i`-th of the evidence.
+    pub(crate) fn examine(&self, metric: &Metric, evidence: &Evidence, i: usize, cleaned: &Cleaned) -> MetricResult {
+        let context = Context { step_seconds: evidence.step_seconds_of(i), ..self.context };
+        let samples = ArmSamples::of(cleaned);
+        let (cleaned, units) = cleaned.completed(metric, evidence.observations.get(i), samples.levels(cleaned));
+        let judged = |cleaned: &Cleaned, arms: ArmSamples| {
+            let result = judge_one(metric, cleaned, arms, &units, context);
+            if metric.confirm > 1 { looks::confirmed(result, metric, cleaned, context) } else { result }
+        };
+        let result = judged(&cleaned, samples);
+        let unstated = metric.traffic && evidence.canary_share.is_none();
+        let result = if unstated && cleaned.is_concurrent() {
+            let even = || {
+                let even = cleaned.brought_level()?;
+                let arms = ArmSamples::of(&even);
+                Some(judged(&even, arms))
             };
-            let unstated = metric.traffic && evidence.canary_share.is_none();
-            let unsplit = cleaned.as_ref().ok().filter(|cleaned| unstated && cleaned.is_concurrent()).cloned();
-            let result = judged(cleaned);
-            let result = match unsplit {
-                Some(cleaned) => traffic::without_share(result, || Some(judged(Ok(cleaned.brought_level()?)))),
-                None => result,
-            };
-            traffic::discounted(result, metric, traffic)
-        })
-        .collect()
+            traffic::without_share(result, even)
+        } else {
+            result
+        };
+        traffic::discounted(result, metric, self.traffic)
+    }
 }
 
 /// Judges a metric by this look alone.
-fn judge_one(metric: &Metric, cleaned: Result<Cleaned, Unjudged>, context: Context) -> MetricResult {
-    let (finding, cleaned) = match Finding::of(metric, cleaned) {
+fn judge_one(metric: &Metric, cleaned: &Cleaned, arms: ArmSamples, units: &[String], context: Context) -> MetricResult {
+    let finding = match Finding::of(metric, cleaned, units) {
         Ok(open) => open,
         Err(closed) => return *closed,
     };
-    let subject = Subject::of(metric, &cleaned, context);
+    let subject = Subject::of(metric, cleaned, arms, context);
     let mut result = if finding.lacks_data() { finding.close() } else { level::judge(finding, &subject) };
-    let observations: Vec<Observation> = EXAMINERS.iter().filter_map(|examine| examine(&subject, &mut result)).collect();
-    for observation in observations {
+    // All of them look before any of what they found stands.
+    let observations = EXAMINERS.map(|examine| examine(&subject, &mut result));
+    for observation in observations.into_iter().flatten() {
         stand(&mut result, observation);
     }
     result

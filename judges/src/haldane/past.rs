@@ -91,18 +91,23 @@ pub(super) struct Past {
 
 /// Both arms some days ago; each ends so many days before its own window's end.
 #[derive(Debug, Clone)]
-struct Day {
-    baseline: Vec<f64>,
-    canary: Vec<f64>,
+enum Day {
+    /// As it was read.
+    Stated { baseline: Vec<f64>, canary: Vec<f64> },
+    /// The first points of both pasts, so many of each.
+    OfPast { baseline: usize, canary: usize },
 }
 
 /// Days that are compared at the same clock time: yesterday, and the same day of last week.
 const DAYS: [u32; 2] = [1, 7];
 
 impl Past {
-    /// The past of a metric read as values; `turn` is applied to each.
-    pub(super) fn of(cleaned: &Cleaned, step_seconds: f64, turn: impl Fn(f64) -> f64) -> Self {
-        let turned = |values: Vec<f64>| values.into_iter().map(&turn).collect::<Vec<f64>>();
+    /// The past of a metric read as values, mirrored at a bound where there is one.
+    pub(super) fn of(cleaned: &Cleaned, step_seconds: f64, mirror: Option<f64>) -> Self {
+        let turned = |values: Vec<f64>| match mirror {
+            Some(bound) => values.into_iter().map(|v| bound - v).collect(),
+            None => values,
+        };
         let (baseline, canary) = (turned(cleaned.baseline.history_values()), turned(cleaned.canary.history_values()));
         let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
         let per_day = (86_400.0 / step_seconds).round();
@@ -113,12 +118,12 @@ impl Past {
                 if let Points::Values(values) = &earlier.points { Some(turned(values.clone())) } else { None }
             };
             if let (Some(baseline), Some(canary)) = (stated(&cleaned.baseline), stated(&cleaned.canary)) {
-                return Some(Day { baseline, canary });
+                return Some(Day::Stated { baseline, canary });
             }
             // A past that lasts for days holds them itself.
             let back = whole.then_some(per_day as usize * days as usize)?;
-            let cut = |past: &[f64], n: usize| (past.len() >= back && back >= n).then(|| past[..past.len() - back + n].to_vec());
-            Some(Day { baseline: cut(&baseline, n.0)?, canary: cut(&canary, n.1)? })
+            let cut = |past: &[f64], n: usize| (past.len() >= back && back >= n).then(|| past.len() - back + n);
+            Some(Day::OfPast { baseline: cut(&baseline, n.0)?, canary: cut(&canary, n.1)? })
         };
         let days = DAYS.into_iter().filter_map(day).collect();
         Self { baseline, canary, days, window: n }
@@ -130,8 +135,76 @@ impl Past {
     }
 }
 
-/// How windows are compared: the shift of the canary's and the level that it is a fraction of, in the unit; `None` with too few points.
-pub(super) type Compare<'a> = &'a dyn Fn(&[f64], &[f64]) -> Option<(f64, f64)>;
+/// What two windows say of one another: the shift of the canary's and the level that it is a fraction of, in the unit, by location and by
+/// means.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) by_location: (f64, f64),
+    pub(super) by_means: (f64, f64),
+}
+
+/// How windows are compared, the canary's first; `None` with too few points.
+pub(super) type Compare<'a> = &'a dyn Fn(&[f64], &[f64]) -> Option<Pair>;
+
+/// Every pair of windows that is learnt from, compared once.
+#[derive(Debug)]
+pub(super) struct Compared {
+    /// Placebo windows, newest first.
+    pairs: Vec<Option<Pair>>,
+    /// Windows of the baseline alone, before and after, where they are to take the place of those.
+    alone: Option<Vec<Option<Pair>>>,
+    /// Of each day: this window then, and each placebo window.
+    days: Vec<(Option<Pair>, Vec<Option<Pair>>)>,
+    disjoint: Option<usize>,
+}
+
+impl Compared {
+    /// Compares windows of `n` points (baseline, canary). `clock` asks for the same clock time of earlier days too.
+    pub(super) fn of(past: &Past, n: (usize, usize), concurrent: bool, clock: bool, compare: Compare<'_>) -> Self {
+        let windows = both_arms((past.baseline.len(), past.canary.len()), n);
+        // By where both windows start and end in the past: days of a long past are windows of it.
+        let mut known: Vec<(Placebo, Option<Pair>)> = Vec::with_capacity(windows.len());
+        let mut within = |baseline: Range<usize>, canary: Range<usize>| {
+            if let Some((_, pair)) = known.iter().find(|(at, _)| at.baseline == baseline && at.canary == canary) {
+                return *pair;
+            }
+            let pair = compare(&past.canary[canary.clone()], &past.baseline[baseline.clone()]);
+            known.push((Placebo { baseline, canary, back: 0 }, pair));
+            pair
+        };
+        let pairs: Vec<Option<Pair>> = windows.iter().map(|pair| within(pair.baseline.clone(), pair.canary.clone())).collect();
+        let enough = pairs.iter().flatten().count();
+        let disjoint = concurrent.then(|| past.baseline.len().min(past.canary.len()) / n.0.max(n.1).max(1));
+        if !concurrent && enough < rule::ENOUGH_WINDOWS && !past.baseline.is_empty() {
+            let of = |pair: &Placebo| compare(&past.baseline[pair.canary.clone()], &past.baseline[pair.baseline.clone()]);
+            let alone: Vec<Option<Pair>> = one_series(past.baseline.len(), n).iter().map(of).collect();
+            if alone.iter().flatten().count() > enough {
+                return Self { pairs, alone: Some(alone), days: Vec::new(), disjoint };
+            }
+        }
+        // The last `n` points (baseline, canary) of a day before those that lie `back` from its end.
+        let mut at = |day: &Day, back: (usize, usize)| {
+            let cut = |length: usize, back: usize, n: usize| {
+                let end = length.checked_sub(back)?;
+                Some(end.checked_sub(n)?..end)
+            };
+            match day {
+                Day::Stated { baseline, canary } => {
+                    compare(&canary[cut(canary.len(), back.1, n.1)?], &baseline[cut(baseline.len(), back.0, n.0)?])
+                }
+                Day::OfPast { baseline, canary } => within(cut(*baseline, back.0, n.0)?, cut(*canary, back.1, n.1)?),
+            }
+        };
+        let mut of_day = |day: &Day| {
+            let now = at(day, (0, 0));
+            // Each placebo window ends where the judged one begins.
+            let moved = |pair: &Placebo| at(day, (past.window.0 + pair.back, past.window.1 + pair.back));
+            (now, windows.iter().map(moved).collect())
+        };
+        let days = if clock { past.days.iter().map(&mut of_day).collect() } else { Vec::new() };
+        Self { pairs, alone: None, days, disjoint }
+    }
+}
 
 /// What the placebo windows of one metric say.
 #[derive(Debug, Clone)]
@@ -165,24 +238,16 @@ impl Usual {
 }
 
 impl Learnt {
-    /// Learns from windows of `n` points (baseline, canary). `level` floors the level of this clock time on earlier days. With
-    /// `rates` shifts are in the unit, and no clock is asked.
-    pub(super) fn of(past: &Past, n: (usize, usize), concurrent: bool, rates: bool, level: f64, compare: Compare<'_>) -> Self {
-        let pairs = both_arms((past.baseline.len(), past.canary.len()), n);
-        let of = |pair: &Placebo| compare(&past.canary[pair.canary.clone()], &past.baseline[pair.baseline.clone()]);
-        let shifts = relative(&pairs.iter().map(of).collect::<Vec<_>>(), rates);
-        let known = shifts.iter().flatten().count();
-        let disjoint = concurrent.then(|| past.baseline.len().min(past.canary.len()) / n.0.max(n.1).max(1));
-        if !concurrent && known < rule::ENOUGH_WINDOWS && !past.baseline.is_empty() {
-            let adjacent = one_series(past.baseline.len(), n);
-            let of = |pair: &Placebo| compare(&past.baseline[pair.canary.clone()], &past.baseline[pair.baseline.clone()]);
-            let alone = relative(&adjacent.iter().map(of).collect::<Vec<_>>(), rates);
-            if alone.iter().flatten().count() > known {
-                let shifts = alone.into_iter().flatten().collect();
-                return Self { shifts, clock: Vec::new(), earlier: None, disjoint };
-            }
+    /// Learns from compared windows. `level` floors the level of this clock time on earlier days. With `rates` shifts are in the unit, and no
+    /// clock is asked.
+    pub(super) fn of(compared: &Compared, rates: bool, level: f64, which: impl Fn(&Pair) -> (f64, f64)) -> Self {
+        let disjoint = compared.disjoint;
+        if let Some(alone) = &compared.alone {
+            let shifts = relative(alone, rates, &which).into_iter().flatten().collect();
+            return Self { shifts, clock: Vec::new(), earlier: None, disjoint };
         }
-        let (clock, earlier) = if rates { (Vec::new(), None) } else { at_the_same_clock(past, &pairs, &shifts, n, level, compare) };
+        let shifts = relative(&compared.pairs, rates, &which);
+        let (clock, earlier) = if rates { (Vec::new(), None) } else { at_the_same_clock(&compared.days, &shifts, level, &which) };
         Self { shifts: shifts.into_iter().flatten().collect(), clock, earlier, disjoint }
     }
 
@@ -201,11 +266,14 @@ impl Learnt {
 }
 
 /// Shifts as fractions of their levels, floored; a level of 0 makes any shift as large as can be.
-fn relative(compared: &[Option<(f64, f64)>], rates: bool) -> Vec<Option<f64>> {
-    let mut levels: Vec<f64> = compared.iter().flatten().map(|(_, level)| level.abs()).collect();
+fn relative(compared: &[Option<Pair>], rates: bool, which: &impl Fn(&Pair) -> (f64, f64)) -> Vec<Option<f64>> {
+    let mut levels: Vec<f64> = compared.iter().flatten().map(|pair| which(pair).1.abs()).collect();
     levels.sort_unstable_by(f64::total_cmp);
     let floor = rule::LEVEL_FLOOR * median_of_sorted(&levels);
-    let one = |(shift, level): (f64, f64)| if rates { shift } else { fraction(shift, level.abs().max(floor)) };
+    let one = |pair: Pair| {
+        let (shift, level) = which(&pair);
+        if rates { shift } else { fraction(shift, level.abs().max(floor)) }
+    };
     compared.iter().map(|compared| compared.map(one)).collect()
 }
 
@@ -228,29 +296,16 @@ fn spread(shifts: &[f64]) -> f64 {
 /// The placebo shifts against the same clock time of earlier days, and this window's shift on those days: the geometric mean of their
 /// factors, less 1. With last week too where enough windows have it, else with yesterday alone.
 fn at_the_same_clock(
-    past: &Past,
-    pairs: &[Placebo],
+    days: &[(Option<Pair>, Vec<Option<Pair>>)],
     shifts: &[Option<f64>],
-    n: (usize, usize),
     level: f64,
-    compare: Compare<'_>,
+    which: &impl Fn(&Pair) -> (f64, f64),
 ) -> (Vec<f64>, Option<f64>) {
-    // The last `n` points (baseline, canary) of a day before those that lie `back` from its end.
-    let compared = |day: &Day, back: (usize, usize)| {
-        let cut = |length: usize, back: usize, n: usize| {
-            let end = length.checked_sub(back)?;
-            Some(end.checked_sub(n)?..end)
-        };
-        compare(&day.canary[cut(day.canary.len(), back.1, n.1)?], &day.baseline[cut(day.baseline.len(), back.0, n.0)?])
+    let of_day = |(now, placebos): &(Option<Pair>, Vec<Option<Pair>>)| {
+        let now = now.as_ref().map(which).map(|(shift, own)| fraction(shift, own.abs().max(rule::LEVEL_FLOOR * level)));
+        Some((now.filter(|now| now.is_finite())?, relative(placebos, false, which)))
     };
-    // Of one day: this window, then each placebo window, which ends where the judged one begins.
-    let of_day = |day: &Day| -> (Option<f64>, Vec<Option<f64>>) {
-        let now = compared(day, (0, 0)).map(|(shift, own)| fraction(shift, own.abs().max(rule::LEVEL_FLOOR * level)));
-        let moved = |pair: &Placebo| compared(day, (past.window.0 + pair.back, past.window.1 + pair.back));
-        (now, relative(&pairs.iter().map(moved).collect::<Vec<_>>(), false))
-    };
-    let days: Vec<(f64, Vec<Option<f64>>)> =
-        past.days.iter().map(of_day).filter_map(|(now, placebos)| Some((now.filter(|now| now.is_finite())?, placebos))).collect();
+    let days: Vec<(f64, Vec<Option<f64>>)> = days.iter().filter_map(of_day).collect();
     for used in (1..=days.len()).rev() {
         let days = &days[..used];
         let mean = |factors: &mut dyn Iterator<Item = f64>| (factors.map(f64::ln).sum::<f64>() / used as f64).exp();

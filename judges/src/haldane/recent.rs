@@ -11,7 +11,11 @@ use crate::config::{Direction, Kind};
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
+use crate::stats::differences::is_shift_below;
 use crate::stats::mann_whitney::mann_whitney;
+
+/// Part of the tolerance below which a shift is below it whatever is rounded.
+const PLAINLY: f64 = 1.0 - 1e-6;
 
 /// Points of the view of a window of `n`; `None` where it is too short for one.
 fn view(n: usize) -> Option<usize> {
@@ -55,7 +59,7 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     if result.status == Status::Regressed || subject.metric.kind == Kind::Events {
         return None;
     }
-    let k = view(subject.baseline.len().max(subject.canary.len()))?;
+    let k = view(subject.longest())?;
     if subject.cleaned.is_distribution() {
         of_buckets(subject, k)
     } else if subject.cleaned.is_counted() {
@@ -103,22 +107,28 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     let (recent_sample, whole_sample) = (Sample::of_present(recent).ok()?, subject.samples.as_ref()?);
     let shows_nothing = |against: &Sample| {
         let cheap = sign != 0.0 && subject.past.has_no_clock();
-        cheap && relative_shift(subject.is_rate(), sign, &recent_sample, against) * rule::REACHES < tolerance
+        // What is plainly below the tolerance needs no estimate.
+        let plain = PLAINLY * tolerance * against.median().abs();
+        let is_plain = || !subject.is_rate() && plain > 0.0 && is_shift_below(&recent_sample, against, sign, plain);
+        cheap && (is_plain() || relative_shift(subject.is_rate(), sign, &recent_sample, against) * rule::REACHES < tolerance)
     };
     let mut views = Vec::with_capacity(2);
     // The same intervals first, whose shift costs less; each must show it.
     if aligned && shows_nothing(&Sample::of_present(last).ok()?) || shows_nothing(&whole_sample.baseline) {
         return None;
     }
-    for against in [&baseline[..], last].into_iter().take(if aligned { 2 } else { 1 }) {
+    for against in [last, &baseline[..]].into_iter().skip(usize::from(!aligned)) {
         let arms = Arms { baseline: against, canary: recent, ..value::whole(subject) };
         let m = value::measure(&arms)?;
         let (claim, _) = value::claims(subject, &m, chances, [false; 2]);
-        let gross = value::is_gross(&m);
-        views.push((graded(&claim), gross, m));
+        let (seen, gross) = (graded(&claim), value::is_gross(&m));
+        if !seen.0 {
+            return None;
+        }
+        views.push((seen, gross, m));
     }
     let rung = together(views.iter().map(|(seen, gross, _)| (*seen, *gross)));
-    let (_, _, m) = views.first().filter(|_| rung >= Rung::Suspect)?;
+    let (_, _, m) = views.last().filter(|_| rung >= Rung::Suspect)?;
     let sign = m.sign * subject.original_sign();
     let change = explain::change(if subject.mirror.is_some() { 1.0 } else { sign } * ratio_to(m.shift, m.level));
     let of = if subject.mirror.is_some() { " of what is left to the bound" } else { "" };

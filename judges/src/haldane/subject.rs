@@ -1,23 +1,47 @@
 //! What every examiner is given: one metric's arms as series, turned and mirrored as they are judged, with their past.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::Context;
 use super::past::Past;
 use super::rule;
 use crate::config::{Direction, Kind, Metric};
-use crate::quality::Cleaned;
+use crate::evidence::Points;
+use crate::quality::{CleanArm, Cleaned, level};
 use crate::stats::Sample;
 
-/// Both arms' points, sorted once for every examiner.
+/// Both arms' points as they are judged, sorted once for every examiner.
 pub(super) struct Samples {
     pub(super) baseline: Sample,
     pub(super) canary: Sample,
 }
 
-impl Samples {
-    fn of(baseline: &[f64], canary: &[f64]) -> Option<Self> {
-        Some(Self { baseline: Sample::of_present(baseline).ok()?, canary: Sample::of_present(canary).ok()? })
+/// The points of each arm that are present, ascending, as they were reported; `None` where an arm has none, and of what has no values.
+pub(super) struct ArmSamples {
+    baseline: Option<Sample>,
+    canary: Option<Sample>,
+}
+
+impl ArmSamples {
+    pub(super) fn of(cleaned: &Cleaned) -> Self {
+        let of = |arm: &CleanArm| match &arm.points {
+            Points::Values(values) => Sample::of_present(values).ok(),
+            Points::Counts { .. } | Points::Buckets(_) => None,
+        };
+        Self { baseline: of(&cleaned.baseline), canary: of(&cleaned.canary) }
+    }
+
+    /// The levels of both arms, of whatever kind they are.
+    pub(super) fn levels(&self, cleaned: &Cleaned) -> [Option<f64>; 2] {
+        if cleaned.counts_requests() {
+            return [level(&cleaned.baseline), level(&cleaned.canary)];
+        }
+        self.medians()
+    }
+
+    fn medians(&self) -> [Option<f64>; 2] {
+        [&self.baseline, &self.canary].map(|sample| sample.as_ref().map(Sample::median))
     }
 }
 
@@ -26,14 +50,16 @@ pub(super) struct Subject<'a> {
     pub(super) metric: &'a Metric,
     pub(super) cleaned: &'a Cleaned,
     pub(super) context: Context,
-    /// One entry an interval, NaN where missing; rates for counts. Mirrored where the metric is judged from its upper bound.
-    pub(super) baseline: Vec<f64>,
-    pub(super) canary: Vec<f64>,
+    /// One entry an interval, NaN where missing; mirrored where the metric is judged from its upper bound. Empty where requests are counted.
+    pub(super) baseline: Cow<'a, [f64]>,
+    pub(super) canary: Cow<'a, [f64]>,
+    /// Medians of both arms' values as they were reported.
+    pub(super) medians: [Option<f64>; 2],
     /// The bound that the values are mirrored at: `bound - value` is judged in their place.
     pub(super) mirror: Option<f64>,
     /// Which change of the series above is worse.
     pub(super) direction: Direction,
-    /// The points of both arms that are present, ascending; `None` where an arm has none, and for counts.
+    /// The points of both arms that are present, ascending; `None` where an arm has none, and where requests are counted.
     pub(super) samples: Option<Samples>,
     /// Variance between fresh instances, once it was asked for.
     pub(super) pods: OnceCell<f64>,
@@ -42,20 +68,39 @@ pub(super) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    pub(super) fn of(metric: &'a Metric, cleaned: &'a Cleaned, context: Context) -> Self {
-        let (baseline, canary) = (cleaned.baseline.values(), cleaned.canary.values());
-        let mirror = if cleaned.counts_requests() { None } else { upper_bound(metric, &baseline, &canary) };
-        let turn = |v: f64| mirror.map_or(v, |bound| bound - v);
-        let past = if cleaned.counts_requests() { Past::default() } else { Past::of(cleaned, context.step_seconds, turn) };
-        let turned = |values: Vec<f64>| values.into_iter().map(turn).collect::<Vec<f64>>();
+    pub(super) fn of(metric: &'a Metric, cleaned: &'a Cleaned, arms: ArmSamples, context: Context) -> Self {
+        let values = |arm: &'a CleanArm| match &arm.points {
+            Points::Values(values) => values.as_slice(),
+            Points::Counts { .. } | Points::Buckets(_) => &[],
+        };
+        let (baseline, canary) = (values(&cleaned.baseline), values(&cleaned.canary));
+        let mirror = if cleaned.counts_requests() { None } else { upper_bound(metric, &arms, baseline) };
+        let past = if cleaned.counts_requests() { Past::default() } else { Past::of(cleaned, context.step_seconds, mirror) };
         let direction = match (metric.direction, mirror) {
             (Direction::Increase, Some(_)) => Direction::Decrease,
             (Direction::Decrease, Some(_)) => Direction::Increase,
             (direction, _) => direction,
         };
-        let (baseline, canary) = if mirror.is_some() { (turned(baseline), turned(canary)) } else { (baseline, canary) };
-        let samples = if cleaned.is_counted() { None } else { Samples::of(&baseline, &canary) };
-        Self { metric, cleaned, context, baseline, canary, mirror, direction, samples, pods: OnceCell::new(), past }
+        let medians = arms.medians();
+        let turned = |values: &'a [f64]| match mirror {
+            Some(bound) => Cow::Owned(values.iter().map(|v| bound - v).collect()),
+            None => Cow::Borrowed(values),
+        };
+        let sample = |sample: Sample| match mirror {
+            Some(bound) => sample.mirrored(bound),
+            None => sample,
+        };
+        let samples = match (arms.baseline, arms.canary) {
+            (Some(baseline), Some(canary)) => Some(Samples { baseline: sample(baseline), canary: sample(canary) }),
+            _ => None,
+        };
+        let (baseline, canary) = (turned(baseline), turned(canary));
+        Self { metric, cleaned, context, baseline, canary, medians, mirror, direction, samples, pods: OnceCell::new(), past }
+    }
+
+    /// Points of the longer arm's window.
+    pub(super) fn longest(&self) -> usize {
+        self.cleaned.baseline.points.len().max(self.cleaned.canary.points.len())
     }
 
     /// A ratio of which only the quotient is known.
@@ -85,7 +130,7 @@ impl<'a> Subject<'a> {
 
     /// Whether both arms are non-negative and nearly always 0, or said to be 0 where nothing is reported: events, whatever their kind.
     pub(super) fn is_sparse(&self) -> bool {
-        let values = || self.baseline.iter().chain(&self.canary).filter(|v| v.is_finite());
+        let values = || self.baseline.iter().chain(self.canary.iter()).filter(|v| v.is_finite());
         let n = values().count();
         let zeros = values().filter(|v| **v == 0.0).count();
         let counted = self.metric.absent_means_zero || zeros as f64 > rule::SPARSE * n as f64;
@@ -104,7 +149,7 @@ impl<'a> Subject<'a> {
 
 /// The upper bound that a metric is judged from: that of a ratio or of a percentage of which less is worse, where the baseline's level is
 /// nearer to it than to 0. `None` where any point lies outside of the bounds: it is none of the kind after all.
-fn upper_bound(metric: &Metric, baseline: &[f64], canary: &[f64]) -> Option<f64> {
+fn upper_bound(metric: &Metric, arms: &ArmSamples, baseline: &[f64]) -> Option<f64> {
     let percent = metric.percentage_point() == 1.0;
     let bound = match metric.kind {
         Kind::Ratio if percent => 100.0,
@@ -112,13 +157,16 @@ fn upper_bound(metric: &Metric, baseline: &[f64], canary: &[f64]) -> Option<f64>
         Kind::Value if percent && metric.direction == Direction::Decrease => 100.0,
         Kind::Value | Kind::Events | Kind::Distribution => return None,
     };
-    let within = |v: &f64| (0.0..=bound * (1.0 + 1e-9)).contains(v);
-    let present = || baseline.iter().chain(canary).filter(|v| v.is_finite());
-    if !present().all(within) {
+    let within = |v: f64| (0.0..=bound * (1.0 + 1e-9)).contains(&v);
+    let all_within = |sample: &Option<Sample>| sample.as_ref().is_none_or(|sample| within(sample.min()) && within(sample.max()));
+    if !all_within(&arms.baseline) || !all_within(&arms.canary) {
         return None;
     }
-    let values: Vec<f64> = baseline.iter().copied().filter(|v| v.is_finite()).collect();
-    let level =
-        if metric.kind == Kind::Ratio { values.iter().sum::<f64>() / values.len().max(1) as f64 } else { crate::stats::median_of(values) };
+    let level = match (metric.kind, &arms.baseline) {
+        // In the order of time, as means of points are everywhere.
+        (Kind::Ratio, Some(sample)) => baseline.iter().filter(|v| v.is_finite()).sum::<f64>() / sample.len() as f64,
+        (_, Some(sample)) => sample.median(),
+        (_, None) => return None,
+    };
     (level > bound / 2.0).then_some(bound)
 }

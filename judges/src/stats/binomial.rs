@@ -47,6 +47,21 @@ pub fn clopper_pearson(events: f64, total: f64, alpha: f64) -> Result<RateBounds
     Ok(RateBounds { low, high })
 }
 
+/// Whether the upper bound of [`clopper_pearson`] is at most a limit, 0 to 1. The share of the beta distribution below the limit tells, which
+/// takes a small part of the time that the bound takes; that is looked for where the two are too near to be told apart.
+pub(super) fn is_upper_bound_within(events: f64, total: f64, alpha: f64, limit: f64) -> bool {
+    /// Share within which rounding might decide.
+    const NEAR: f64 = 1e-6;
+    let others = total - events;
+    if events > 0.0 && others > 0.0 && limit > 0.0 && limit < 1.0 {
+        let below = beta_reg(events + 1.0, others, limit);
+        if (below - (1.0 - alpha)).abs() > NEAR {
+            return below > 1.0 - alpha;
+        }
+    }
+    clopper_pearson(events, total, alpha).is_ok_and(|bounds| bounds.high <= limit)
+}
+
 /// The quantile of a beta distribution: the rate `q` at which `I_q(a, b)` is `p`, both parameters above 0.
 ///
 /// Halley steps from a normal approximation (Abramowitz & Stegun 26.5.22), and halves of the interval that holds it where those lead

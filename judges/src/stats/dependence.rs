@@ -28,27 +28,41 @@ pub fn residual_autocorrelation(residuals: &[f64]) -> f64 {
 
 /// Lag-1 autocorrelation corrected for the bias that so many fitted parameters leave.
 fn autocorrelation(series: &[f64], fitted: f64) -> f64 {
-    let present = || series.iter().copied().filter(|v| v.is_finite());
-    let n = present().count();
+    let n = series.iter().filter(|v| v.is_finite()).count();
     if n < 5 {
         return RHO_UNKNOWN;
     }
-    // Scaled by the largest deviation, so that neither tiny nor huge units under- or overflow when squared.
     let nf = n as f64;
-    let mean = present().map(|v| v / nf).sum::<f64>();
-    let extremes = (f64::INFINITY, f64::NEG_INFINITY, 0.0_f64);
-    let (least, most, scale) = present().fold(extremes, |(least, most, scale), v| (least.min(v), most.max(v), scale.max((v - mean).abs())));
+    let is_whole = n == series.len();
+    let present = || series.iter().copied().filter(|v| v.is_finite());
+    // Most series have no gaps, and are gone through without looking for them.
+    let mean = if is_whole { series.iter().map(|v| v / nf).sum::<f64>() } else { present().map(|v| v / nf).sum::<f64>() };
+    let wider = |(least, most): (f64, f64), v: f64| (if v < least { v } else { least }, if v > most { v } else { most });
+    let none = (f64::INFINITY, f64::NEG_INFINITY);
+    let (least, most) = if is_whole { series.iter().copied().fold(none, wider) } else { present().fold(none, wider) };
+    // Scaled by the largest deviation, so that neither tiny nor huge units under- or overflow when squared.
+    let scale = (least - mean).abs().max((most - mean).abs());
     if least == most || scale == 0.0 || !scale.is_finite() {
         return 0.0;
     }
     let deviation = |v: f64| (v - mean) / scale;
-    let (mut sum_of_squares, mut products, mut last) = (0.0, 0.0, f64::NAN);
-    for d in series.iter().map(|v| deviation(*v)) {
-        if d.is_finite() {
+    let (mut sum_of_squares, mut products) = (0.0, 0.0);
+    if is_whole {
+        let mut last = 0.0;
+        for d in series.iter().map(|v| deviation(*v)) {
             sum_of_squares += d * d;
-            products += if last.is_finite() { last * d } else { 0.0 };
+            products += last * d;
+            last = d;
         }
-        last = d;
+    } else {
+        let mut last = f64::NAN;
+        for d in series.iter().map(|v| deviation(*v)) {
+            if d.is_finite() {
+                sum_of_squares += d * d;
+                products += if last.is_finite() { last * d } else { 0.0 };
+            }
+            last = d;
+        }
     }
     let r = products / sum_of_squares;
     (nf * r + fitted) / (nf - 2.0 - fitted)
@@ -98,12 +112,24 @@ pub fn long_run_variance(series: &[f64]) -> LongRun {
     let nf = n as f64;
     let mean = series.iter().sum::<f64>() / nf.max(1.0);
     let e: Vec<f64> = series.iter().map(|v| v - mean).collect();
-    let autocovariance = |lag: usize| e[..n - lag].iter().zip(&e[lag..]).map(|(a, b)| a * b).sum::<f64>() / nf;
-    let variance = if n == 0 { 0.0 } else { autocovariance(0) };
+    // Two lags at a time, whose sums do not wait for each other.
+    let autocovariances = |lag: usize| {
+        let (mut first, mut second) = (-0.0, -0.0);
+        let ahead = e.get(lag + 1..).unwrap_or_default();
+        for ((a, b), c) in e.iter().zip(&e[lag..]).zip(ahead) {
+            first += a * b;
+            second += a * c;
+        }
+        if let (Some(a), Some(b)) = (e.get(ahead.len()), e.last()) {
+            first += a * b;
+        }
+        (first / nf, second / nf)
+    };
+    let (variance, next) = if n == 0 { (0.0, 0.0) } else { autocovariances(0) };
     if variance <= 0.0 || n < 2 {
         return LongRun { variance: 0.0, effective: nf, degrees: (nf - 1.0).max(1.0) };
     }
-    let mut rho = autocovariance(1) / variance;
+    let mut rho = next / variance;
     rho = if n > 4 { (nf * rho + 1.0) / (nf - 3.0) } else { rho + 0.5 };
     rho = rho.clamp(-0.5, 0.98);
     let standard_error = ((1.0 - rho.max(0.0).powi(2)) / nf).sqrt();
@@ -114,17 +140,18 @@ pub fn long_run_variance(series: &[f64]) -> LongRun {
     if n >= 12 {
         let mut last = (n - 2).min(3 * (nf.sqrt() as usize) + 8);
         last -= (last + 1) % 2;
-        let at = |lag: usize| autocovariance(lag) + variance * inflation / nf;
+        let raised = |autocovariance: f64| autocovariance + variance * inflation / nf;
         let (mut total, mut previous) = (0.0, f64::INFINITY);
         for lag in (0..=last).step_by(2) {
-            let pair = at(lag) + at(lag + 1);
+            let (first, second) = if lag == 0 { (variance, next) } else { autocovariances(lag) };
+            let pair = raised(first) + raised(second);
             if pair <= 0.0 {
                 break;
             }
             previous = pair.min(previous);
             total += previous;
         }
-        long_run = long_run.max(2.0 * total - at(0));
+        long_run = long_run.max(2.0 * total - raised(variance));
     }
     let effective = (nf * marginal / long_run).clamp(1.0, nf);
     LongRun { variance: long_run, effective, degrees: (effective - 1.0).max(1.0) }

@@ -20,7 +20,7 @@ const LONG: usize = 100;
 /// Method: Johnson & Mizoguchi 1978, doi:10.1137/0207013, with probes by interpolation for their weighted medians.
 #[must_use]
 pub fn kth_difference(x: &Sample, y: &Sample, k: usize) -> f64 {
-    kth_and_next(x, y, k).0
+    Differences::of(x, y).kth_and_next(k).0
 }
 
 /// How the next probe is chosen. Each is tried where the one before it made little headway.
@@ -34,85 +34,163 @@ enum Probe {
     Bits,
 }
 
-/// The `k`-th smallest difference and the one after it; twice the largest for the last `k`.
-fn kth_and_next(x: &Sample, y: &Sample, k: usize) -> (f64, f64) {
-    let (x, y) = (x.sorted(), y.sorted());
-    let total = x.len().saturating_mul(y.len());
-    let k = k.clamp(1, total);
-    let largest = x[x.len() - 1] - y[0];
-    let smallest = x[0] - y[y.len() - 1];
-    let sizes = (x.len() + y.len()) as f64;
-    // Invariant: at most `below` (< k) differences are <= low, and at least k are <= high.
-    let (mut low, mut high) = (f64::NEG_INFINITY, largest);
-    let (mut below, mut upto) = (0, total);
-    // A guess costs as much as a few counts of short samples.
-    let long = x.len().min(y.len()) >= LONG;
-    let mut around = if long { around(x, y, k).map(Some) } else { [None; 2] };
-    let first = if long { Probe::Interpolated } else { Probe::Middle };
-    let mut kind = first;
-    let mut from_above = false;
-    while (upto - below) as f64 > if kind == Probe::Interpolated { COLLECT } else { COLLECT_SLOW } * sizes {
-        let left = (upto - below) as f64;
-        let bottom = low.max(smallest);
-        let given = around.iter_mut().find_map(Option::take);
-        let mut probe = given.unwrap_or_else(|| match kind {
-            Probe::Interpolated => {
-                // A little to the side that was not moved last, so that both bounds close in.
-                let aside = (COLLECT / 2.0 * sizes).min(left / 4.0);
-                let rank = (k - below) as f64 + if from_above { -aside } else { aside };
-                bottom + (high - bottom) * (rank / left).clamp(0.0, 1.0)
+/// All differences of two samples, of which several ranks are looked for: what is learnt of one narrows the search for the next.
+struct Differences<'a> {
+    x: &'a [f64],
+    y: &'a [f64],
+    /// Values that were counted, rising, with the number of differences that are at most that.
+    known: Vec<(f64, usize)>,
+    /// Room for what is left of a search.
+    rest: Vec<f64>,
+}
+
+impl<'a> Differences<'a> {
+    fn of(x: &'a Sample, y: &'a Sample) -> Self {
+        Self { x: x.sorted(), y: y.sorted(), known: Vec::with_capacity(16), rest: Vec::new() }
+    }
+
+    fn total(&self) -> usize {
+        self.x.len().saturating_mul(self.y.len())
+    }
+
+    /// Counts the differences that are at most a value, and keeps what comes out.
+    fn count(&mut self, bound: f64) -> usize {
+        let count = count_at_most(self.x, self.y, bound);
+        let at = self.known.partition_point(|(value, _)| *value < bound);
+        self.known.insert(at, (bound, count));
+        count
+    }
+
+    /// Two values that the `k`-th smallest difference likely lies between. A guess where to look, which changes no result.
+    fn guess(&self, k: usize) -> [Option<f64>; 2] {
+        let near = self.known.partition_point(|(_, count)| *count < k);
+        // The line through the two counts that are nearest.
+        let from = near.saturating_sub(1).min(self.known.len().saturating_sub(2));
+        if let Some([(v0, c0), (v1, c1)]) = self.known.get(from..from + 2).and_then(|two| two.as_array::<2>())
+            && c1 > c0
+        {
+            let slope = (v1 - v0) / (*c1 as f64 - *c0 as f64);
+            let off = k as f64 - if near == 0 { *c0 as f64 } else { *c1 as f64 };
+            if off < 0.0 && near > 0 {
+                // Between the two: the loop interpolates.
+                return [None; 2];
             }
-            Probe::Middle => bottom / 2.0 + high / 2.0,
-            Probe::Bits => middle_of_bits(bottom, high),
-        });
-        if !(probe > low && probe < high) {
-            probe = middle_of_bits(bottom, high);
-            if probe >= high || probe <= low {
-                break;
+            let middle = if near == 0 { v0 } else { v1 } + off * slope;
+            // A line is the worse the further it is drawn.
+            let aside = (0.2 * off.abs() + COLLECT / 2.0 * (self.x.len() + self.y.len()) as f64) * slope;
+            return [Some(middle - aside), Some(middle + aside)];
+        }
+        // A guess of that kind costs as much as a few counts of short samples.
+        if self.x.len().min(self.y.len()) >= LONG { around(self.x, self.y, k).map(Some) } else { [None; 2] }
+    }
+
+    /// The `k`-th smallest difference and the one after it; twice the largest for the last `k`.
+    fn kth_and_next(&mut self, k: usize) -> (f64, f64) {
+        let (x, y) = (self.x, self.y);
+        let total = self.total();
+        let k = k.clamp(1, total);
+        let largest = x[x.len() - 1] - y[0];
+        let smallest = x[0] - y[y.len() - 1];
+        let sizes = (x.len() + y.len()) as f64;
+        let mut guess = self.guess(k);
+        // Invariant: at most `below` (< k) differences are <= low, and at least k are <= high.
+        let near = self.known.partition_point(|(_, count)| *count < k);
+        let (mut low, mut below) = near.checked_sub(1).and_then(|i| self.known.get(i)).copied().unwrap_or((f64::NEG_INFINITY, 0));
+        let (mut high, mut upto) = self.known.get(near).copied().unwrap_or((largest, total));
+        let first = if x.len().min(y.len()) >= LONG { Probe::Interpolated } else { Probe::Middle };
+        let mut kind = first;
+        let mut from_above = false;
+        while (upto - below) as f64 > if kind == Probe::Interpolated { COLLECT } else { COLLECT_SLOW } * sizes {
+            let left = (upto - below) as f64;
+            let bottom = low.max(smallest);
+            let given = guess.iter_mut().find_map(Option::take);
+            let mut probe = given.unwrap_or_else(|| match kind {
+                Probe::Interpolated => {
+                    // A little to the side that was not moved last, so that both bounds close in.
+                    let aside = (COLLECT / 2.0 * sizes).min(left / 4.0);
+                    let rank = (k - below) as f64 + if from_above { -aside } else { aside };
+                    bottom + (high - bottom) * (rank / left).clamp(0.0, 1.0)
+                }
+                Probe::Middle => bottom / 2.0 + high / 2.0,
+                Probe::Bits => middle_of_bits(bottom, high),
+            });
+            if given.is_some() && !(probe > low && probe < high) {
+                continue;
             }
+            if !(probe > low && probe < high) {
+                probe = middle_of_bits(bottom, high);
+                if probe >= high || probe <= low {
+                    break;
+                }
+            }
+            let count = self.count(probe);
+            from_above = count >= k;
+            if from_above {
+                (high, upto) = (probe, count);
+            } else {
+                (low, below) = (probe, count);
+            }
+            let slow = (upto - below) as f64 > 0.7 * left;
+            kind = match kind {
+                _ if given.is_some() || !slow => first,
+                Probe::Interpolated => Probe::Middle,
+                Probe::Middle => Probe::Bits,
+                Probe::Bits => first,
+            };
         }
-        let count = count_at_most(x, y, probe);
-        from_above = count >= k;
-        if from_above {
-            (high, upto) = (probe, count);
-        } else {
-            (low, below) = (probe, count);
+        if (upto - below) as f64 > COLLECT_SLOW * sizes {
+            // No representable number lies between: all that is left equals `high`.
+            return (high, if k < upto { high } else { smallest_above(x, y, high) });
         }
-        let slow = (upto - below) as f64 > 0.7 * left;
-        kind = match kind {
-            _ if given.is_some() || !slow => first,
-            Probe::Interpolated => Probe::Middle,
-            Probe::Middle => Probe::Bits,
-            Probe::Bits => first,
-        };
-    }
-    if (upto - below) as f64 > COLLECT_SLOW * sizes {
-        // No representable number lies between: all that is left equals `high`.
-        return (high, if k < upto { high } else { smallest_above(x, y, high) });
-    }
-    let mut rest = Vec::with_capacity(upto - below);
-    let (mut from, mut to) = (0, 0);
-    for &xi in x {
-        // Differences in (low, high] are a run of the sorted y, and both its ends only move up as xi rises.
-        while from < y.len() && xi - y[from] > high {
-            from += 1;
+        let rest = &mut self.rest;
+        rest.clear();
+        rest.reserve(upto - below);
+        let (mut from, mut to) = (0, 0);
+        for &xi in x {
+            // Differences in (low, high] are a run of the sorted y, and both its ends only move up as xi rises.
+            while from < y.len() && xi - y[from] > high {
+                from += 1;
+            }
+            while to < y.len() && xi - y[to] > low {
+                to += 1;
+            }
+            rest.extend(y[from..to].iter().map(|yj| xi - yj));
         }
-        while to < y.len() && xi - y[to] > low {
-            to += 1;
+        let index = k - below - 1;
+        if index >= rest.len() {
+            return (high, high);
         }
-        rest.extend(y[from..to].iter().map(|yj| xi - yj));
+        let (_, &mut value, above) = rest.select_nth_unstable_by(index, f64::total_cmp);
+        let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or_else(|| smallest_above(x, y, high));
+        (value, next)
     }
-    let index = k - below - 1;
-    if index >= rest.len() {
-        return (high, high);
+
+    /// The median of all.
+    fn median(&mut self) -> f64 {
+        let total = self.total();
+        let (lower, upper) = self.kth_and_next(total.div_ceil(2));
+        if total % 2 == 1 {
+            return lower;
+        }
+        // Halves first: the sum of two huge differences overflows.
+        if (lower + upper).is_finite() { (lower + upper) / 2.0 } else { lower / 2.0 + upper / 2.0 }
     }
-    let (_, &mut value, above) = rest.select_nth_unstable_by(index, f64::total_cmp);
-    let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or_else(|| smallest_above(x, y, high));
-    (value, next)
+
+    /// Order statistics `z` standard deviations of U to each side of the median.
+    fn interval(&mut self, z: f64, variance_inflation: f64) -> ShiftInterval {
+        let (m, n) = (self.x.len() as f64, self.y.len() as f64);
+        let sd = (m * n * (m + n + 1.0) * variance_inflation.max(1.0) / 12.0).sqrt();
+        let k = (m * n / 2.0 - z * sd).floor();
+        if k < 0.0 {
+            return ShiftInterval { low: f64::NEG_INFINITY, high: f64::INFINITY };
+        }
+        let (k, total) = (k as usize, self.total());
+        ShiftInterval { low: self.kth_and_next(k + 1).0, high: self.kth_and_next(total - k).0 }
+    }
 }
 
 /// Two values that the `k`-th smallest difference likely lies between: those so many ranks to both sides among the differences of a few
-/// evenly spread order statistics. A guess where to look, which changes no result.
+/// evenly spread order statistics.
 fn around(x: &[f64], y: &[f64], k: usize) -> [f64; 2] {
     let spread = |values: &[f64]| {
         let few = ((values.len() as f64).sqrt() as usize).clamp(8, 128).min(values.len());
@@ -183,13 +261,23 @@ fn middle_of_bits(low: f64, high: f64) -> f64 {
 /// `wilcox.test(conf.int = TRUE)`, `fixtures/reference/hodges_lehmann.json`.
 #[must_use]
 pub fn hodges_lehmann(canary: &Sample, baseline: &Sample) -> f64 {
-    let total = canary.len() * baseline.len();
-    let (lower, upper) = kth_and_next(canary, baseline, total.div_ceil(2));
-    if total % 2 == 1 {
-        return lower;
-    }
-    // Halves first: the sum of two huge differences overflows.
-    if (lower + upper).is_finite() { (lower + upper) / 2.0 } else { lower / 2.0 + upper / 2.0 }
+    Differences::of(canary, baseline).median()
+}
+
+/// Whether the Hodges-Lehmann shift is certainly less than a bound, in the samples' unit, which one count tells where it is so by more than
+/// rounding. `sign` of -1 asks of the opposite of the shift.
+#[must_use]
+pub fn is_shift_below(canary: &Sample, baseline: &Sample, sign: f64, bound: f64) -> bool {
+    let (x, y) = (canary.sorted(), baseline.sorted());
+    let most = x.len().saturating_mul(y.len()) / 2;
+    if sign < 0.0 { count_at_most(x, y, -bound) < most.saturating_sub(1) } else { count_at_most(x, y, bound) > most + 1 }
+}
+
+/// The Hodges-Lehmann shift with its interval at the level of the rule, each as by itself.
+#[must_use]
+pub fn shift_with_interval_90(canary: &Sample, baseline: &Sample, variance_inflation: f64) -> (f64, ShiftInterval) {
+    let mut all = Differences::of(canary, baseline);
+    (all.median(), all.interval(Z_95, variance_inflation))
 }
 
 /// An interval whose ends may be infinite.
@@ -208,15 +296,7 @@ pub struct ShiftInterval {
 /// for the level.
 #[must_use]
 pub fn shift_interval(canary: &Sample, baseline: &Sample, z: f64, variance_inflation: f64) -> ShiftInterval {
-    let (m, n) = (canary.len() as f64, baseline.len() as f64);
-    let sd = (m * n * (m + n + 1.0) * variance_inflation.max(1.0) / 12.0).sqrt();
-    let k = (m * n / 2.0 - z * sd).floor();
-    if k < 0.0 {
-        return ShiftInterval { low: f64::NEG_INFINITY, high: f64::INFINITY };
-    }
-    let k = k as usize;
-    let total = canary.len() * baseline.len();
-    ShiftInterval { low: kth_difference(canary, baseline, k + 1), high: kth_difference(canary, baseline, total - k) }
+    Differences::of(canary, baseline).interval(z, variance_inflation)
 }
 
 /// The shift's interval at the level of the rule: each end bounds it at one-sided 95 %.

@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Continuous, Normal};
 
-use super::ranks::{Pooled, TieGroup};
+use super::ranks::{Pooled, tie_term};
 use super::{Sample, Tails, normal_sf};
 
 /// Largest smaller sample for which the p-value of untied samples is exact.
@@ -52,28 +52,28 @@ pub enum Method {
 /// `fixtures/reference/mann_whitney.json`.
 #[must_use]
 pub fn mann_whitney(canary: &Sample, baseline: &Sample) -> RankTest {
-    let (m, n) = (canary.len(), baseline.len());
+    mann_whitney_of(&Pooled::of(canary, baseline), false)
+}
+
+/// The same of samples that were ranked together before, the canary's first. `turned` asks of both arms negated, which turns their order
+/// around.
+#[must_use]
+pub fn mann_whitney_of(pooled: &Pooled, turned: bool) -> RankTest {
+    let (m, n) = (pooled.first.len(), pooled.second.len());
     let (mf, nf) = (m as f64, n as f64);
-    let pooled = Pooled::of(canary, baseline);
-    let Score { u, deviation, sd, z } = Score::of(&pooled, mf, nf);
+    let Score { u, deviation, sd, z } = Score::of(pooled, turned);
     if sd == 0.0 {
         let p = Tails { greater: 1.0, less: 1.0, two_sided: 1.0 };
         return RankTest { u, cles: u / (mf * nf), z: 0.0, sd: 0.0, p, method: Method::Exact };
     }
     let tied = pooled.has_ties();
-    let exact = if tied { exact_tied(m, n, u, &pooled.groups) } else { exact_untied(m, n, u) };
+    let exact = if tied { exact_tied(pooled, turned, u) } else { exact_untied(m, n, u) };
     let (p, method) = match exact {
         Some(p) => (p, Method::Exact),
         None if tied => (normal_tails(deviation, sd), Method::Normal),
         None => (edgeworth_tails(deviation, sd, mf, nf), Method::Edgeworth),
     };
     RankTest { u, cles: u / (mf * nf), z, sd, p, method }
-}
-
-/// The normal score alone, [`RankTest::z`], for where an exact p-value would cost more than it says.
-#[must_use]
-pub fn mann_whitney_score(canary: &Sample, baseline: &Sample) -> f64 {
-    Score::of(&Pooled::of(canary, baseline), canary.len() as f64, baseline.len() as f64).z
 }
 
 /// U and how far it lies from its mean.
@@ -85,12 +85,15 @@ struct Score {
 }
 
 impl Score {
-    fn of(pooled: &Pooled, m: f64, n: f64) -> Self {
-        let u = pooled.rank_sum - m * (m + 1.0) / 2.0;
+    fn of(pooled: &Pooled, turned: bool) -> Self {
+        let (m, n) = (pooled.first.len() as f64, pooled.second.len() as f64);
         let total = m + n;
+        let rank_sum = if turned { m * (total + 1.0) - pooled.rank_sum() } else { pooled.rank_sum() };
+        let ties = if turned { tie_term(pooled.ties.iter().rev()) } else { tie_term(pooled.ties.iter()) };
+        let u = rank_sum - m * (m + 1.0) / 2.0;
         let deviation = u - m * n / 2.0;
-        let variance = m * n / 12.0 * ((total + 1.0) - pooled.tie_term() / (total * (total - 1.0)).max(1.0));
-        let sd = if pooled.groups.len() == 1 { 0.0 } else { variance.max(0.0).sqrt() };
+        let variance = m * n / 12.0 * ((total + 1.0) - ties / (total * (total - 1.0)).max(1.0));
+        let sd = if pooled.is_constant { 0.0 } else { variance.max(0.0).sqrt() };
         let magnitude = if sd > 0.0 { ((deviation.abs() - 0.5) / sd).max(0.0) } else { 0.0 };
         Self { u, deviation, sd, z: if deviation < 0.0 { -magnitude } else { magnitude } }
     }
@@ -149,33 +152,41 @@ fn exact_untied(m: usize, n: usize, u: f64) -> Option<Tails> {
     Some(Tails::from_one_sided(lower(pairs as f64 - u), lower(u)))
 }
 
-/// Exact tails given the ties: a walk over the tie groups that counts, for each number of values drawn for the first sample, the
-/// arrangements with each doubled U.
-fn exact_tied(m: usize, n: usize, u: f64, groups: &[TieGroup]) -> Option<Tails> {
+/// Exact tails given the ties: a walk over the groups of equal values that counts, for each number of values drawn for the smaller sample,
+/// the arrangements with each doubled U.
+fn exact_tied(pooled: &Pooled, turned: bool, u: f64) -> Option<Tails> {
+    let (m, n) = (pooled.first.len(), pooled.second.len());
     let (small, large) = (m.min(n), m.max(n));
     if small > EXACT_TIED {
         return None;
     }
     let span = 2 * small * large;
-    let draws: f64 = groups.iter().map(|group| (group.size.min(small) * small) as f64).sum();
+    let single = (m + n - pooled.ties.iter().sum::<usize>()) * small;
+    let draws = single as f64 + pooled.ties.iter().map(|size| (*size.min(&small) * small) as f64).sum::<f64>();
     if draws * span as f64 / 2.0 > EXACT_STEPS {
         return None;
+    }
+    let mut groups = pooled.group_sizes();
+    if turned {
+        groups.reverse();
     }
     // ways[k][v]: arrangements in which k of the values seen so far are in the smaller sample, and its doubled U is v so far.
     let mut ways = vec![Vec::new(); small + 1];
     ways[0] = vec![1.0];
     let mut before = 0;
-    for group in groups {
-        let binomials = binomial_row(group.size);
-        for k in (1..=small.min(before + group.size)).rev() {
+    for size in groups {
+        let binomials = binomial_row(size);
+        // What cannot become whole with the values that are left leads nowhere.
+        let left = m + n - before - size;
+        for k in (small.saturating_sub(left).max(1)..=small.min(before + size)).rev() {
             let mut sum = std::mem::take(&mut ways[k]);
-            for (drawn, binomial) in binomials.iter().enumerate().take(group.size.min(k) + 1).skip(1) {
+            for (drawn, binomial) in binomials.iter().enumerate().take(size.min(k) + 1).skip(1) {
                 let earlier = k - drawn;
                 if ways[earlier].is_empty() || before < earlier {
                     continue;
                 }
                 // The drawn values exceed the other sample's earlier ones and tie with those of their group.
-                let gain = 2 * drawn * (before - earlier) + drawn * (group.size - drawn);
+                let gain = 2 * drawn * (before - earlier) + drawn * (size - drawn);
                 let reach = ways[earlier].len() + gain;
                 if sum.len() < reach {
                     sum.resize(reach, 0.0);
@@ -186,7 +197,7 @@ fn exact_tied(m: usize, n: usize, u: f64, groups: &[TieGroup]) -> Option<Tails> 
             }
             ways[k] = sum;
         }
-        before += group.size;
+        before += size;
     }
     let counts = &ways[small];
     let total: f64 = counts.iter().sum();

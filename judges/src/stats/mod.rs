@@ -19,7 +19,7 @@ pub mod student;
 pub mod trend;
 pub mod van_elteren;
 
-pub use sample::{Sample, median_of, median_of_sorted, pooled_scatter, pooled_scatter_in, quantile_of_sorted};
+pub use sample::{Sample, median_of, median_of_sorted, pooled_scatter, pooled_scatter_in, quantile_of_sorted, scatter};
 
 use statrs::distribution::{ContinuousCDF, Normal};
 

@@ -4,7 +4,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::dependence::long_run_variance;
 use super::differences::one_sample_hodges_lehmann;
-use super::ranks::mid_ranks;
+use super::ranks::{Pooled, mid_ranks};
 use super::{Sample, StatError, median_of_sorted};
 
 /// Result of a paired comparison.
@@ -49,6 +49,32 @@ pub fn paired_rank_test(canary: &[f64], baseline: &[f64]) -> Result<PairedTest, 
     let ranks = mid_ranks(&pooled);
     let differences: Vec<f64> = (0..n).map(|i| (ranks[i] - ranks[n + i]) / n as f64).collect();
     Ok(mean_test(&differences))
+}
+
+/// The same of series without gaps whose samples were ranked together before, the canary's first; `turned` asks of both negated.
+///
+/// # Errors
+/// [`StatError::Unequal`] for different lengths, [`StatError::TooFew`] for fewer than 3 pairs.
+pub(crate) fn paired_rank_test_of(
+    (canary, of_canary): (&[f64], &Sample),
+    (baseline, of_baseline): (&[f64], &Sample),
+    pooled: &Pooled,
+    turned: bool,
+) -> Result<PairedTest, StatError> {
+    let n = canary.len();
+    if n != baseline.len() || n != of_canary.len() || n != of_baseline.len() {
+        return Err(StatError::Unequal(n, baseline.len()));
+    }
+    if n < 3 {
+        return Err(StatError::TooFew { got: n, needed: 3 });
+    }
+    // Equal values have one rank, so that the first of them tells it.
+    let rank = |v: &f64, sorted: &[f64], ranks: &[f64]| ranks.get(sorted.partition_point(|other| other < v)).copied().unwrap_or(0.0);
+    let sign = if turned { -1.0 } else { 1.0 };
+    let difference = |(c, b): (&f64, &f64)| {
+        sign * (rank(c, of_canary.sorted(), &pooled.first) - rank(b, of_baseline.sorted(), &pooled.second)) / n as f64
+    };
+    Ok(mean_test(&canary.iter().zip(baseline).map(difference).collect::<Vec<f64>>()))
 }
 
 /// Ratio of the canary to the baseline, with an interval.

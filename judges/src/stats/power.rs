@@ -1,6 +1,6 @@
 //! How much data would settle a limit.
 
-use super::binomial::clopper_pearson;
+use super::binomial::is_upper_bound_within;
 
 /// Largest total that the searches below look at.
 const MOST_REQUESTS: u64 = 100_000_000;
@@ -21,7 +21,7 @@ pub fn requests_for_upper_bound(rate: f64, limit: f64) -> Option<u64> {
     }
     let within = |requests: u64| {
         let total = requests as f64;
-        clopper_pearson((rate * total).round().min(total), total, 0.05).is_ok_and(|bounds| bounds.high <= limit)
+        is_upper_bound_within((rate * total).round().min(total), total, 0.05, limit)
     };
     smallest(1, MOST_REQUESTS, within)
 }

@@ -29,7 +29,50 @@ pub fn prediction_test(value: f64, others: &[f64], least_scatter: f64) -> Result
         return Err(StatError::TooFew { got: others.len(), needed: 2 });
     }
     let mean = others.iter().sum::<f64>() / n;
-    let variance = others.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let squares = others.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    prediction_from(value, &Moments { n, mean, squares }, least_scatter)
+}
+
+/// Number, mean and sum of squared distances from the mean of some values, in their unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Moments {
+    n: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Those of one value.
+    #[must_use]
+    pub fn of(value: f64) -> Self {
+        Self { n: 1.0, mean: value, squares: 0.0 }
+    }
+
+    /// Those of two sets of values together; nothing cancels, however far one of them lies from the others.
+    ///
+    /// Method: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let n = self.n + other.n;
+        if n == 0.0 {
+            return self;
+        }
+        let apart = other.mean - self.mean;
+        let squares = self.squares + other.squares + apart * apart * (self.n * other.n / n);
+        Self { n, mean: self.mean + apart * (other.n / n), squares }
+    }
+}
+
+/// The same test against others of which the moments are known.
+///
+/// # Errors
+/// Those of [`prediction_test`].
+pub fn prediction_from(value: f64, others: &Moments, least_scatter: f64) -> Result<Prediction, StatError> {
+    let &Moments { n, mean, squares } = others;
+    if n < 2.0 {
+        return Err(StatError::TooFew { got: n as usize, needed: 2 });
+    }
+    let variance = squares / (n - 1.0);
     let (difference, scatter) = (value - mean, variance.sqrt().max(least_scatter));
     if !difference.is_finite() || !scatter.is_finite() {
         return Err(StatError::NotFinite);
@@ -65,7 +108,22 @@ pub fn student_sf(t: f64, degrees: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::student_quantile;
+    use super::{Moments, prediction_from, prediction_test, student_quantile};
+
+    #[test]
+    fn moments_of_parts_are_those_of_the_whole_beside_a_value_a_million_times_as_large() {
+        let values: Vec<f64> = (0..1_000u32).map(|i| 1.0 + f64::from(i.wrapping_mul(2_654_435_761) >> 22) * 1e-5).collect();
+        let of = |values: &[f64]| values.iter().fold(Moments::default(), |sum, v| sum.and(Moments::of(*v)));
+        // Left out between the two parts: the one that is unlike all others.
+        let apart = of(&values[..300]).and(of(&values[300..]));
+        let (one, other) = (prediction_from(1e6, &apart, 0.0).unwrap(), prediction_test(1e6, &values, 0.0).unwrap());
+        assert!(
+            (one.difference - other.difference).abs() < 1e-6 && (one.p.greater / other.p.greater - 1.0).abs() < 1e-9,
+            "{one:?} {other:?}"
+        );
+        let (one, other) = (prediction_from(1.006, &apart, 0.0).unwrap(), prediction_test(1.006, &values, 0.0).unwrap());
+        assert!((one.p.greater / other.p.greater - 1.0).abs() < 1e-9, "{one:?} {other:?}");
+    }
 
     #[test]
     fn quantiles_are_those_of_r() {

@@ -5,6 +5,8 @@
 //! scatter between intervals says about bursts and drift is a `Spread`: a posterior of the inflation of the variance, over which the
 //! p-value is averaged, so that nothing is switched on or off by it. [`Comparison`] takes the smaller p of two readings of that scatter.
 
+use std::sync::LazyLock;
+
 use super::{normal_isf, normal_sf};
 
 /// Points of the grid on which the standard deviation between intervals is averaged: `2^(j/2)` for `j` = -10..=41, in standard
@@ -16,6 +18,8 @@ const EXCESS: f64 = 0.5;
 const RHO: (f64, f64) = (0.5, 10.0);
 /// Largest autocorrelation of the excess.
 const RHO_MAX: f64 = 0.9;
+/// Part of a sum that is less than half of its last digit, 2^-54.
+const LAST_DIGIT: f64 = f64::EPSILON / 4.0;
 /// Newton steps of the saddlepoint; it converges in a few.
 const STEPS: usize = 60;
 
@@ -82,11 +86,40 @@ struct Tail {
     t: f64,
 }
 
+/// Events and the chance of each, stratum by stratum, with room for what is computed of each.
+#[derive(Default)]
+struct Terms {
+    events: Vec<f64>,
+    chances: Vec<f64>,
+    shares: Vec<f64>,
+}
+
+impl Terms {
+    /// Sums of what is made of each stratum's events and chance.
+    fn sum(&self, of: impl Fn(f64, f64) -> f64) -> f64 {
+        self.events.iter().zip(&self.chances).map(|(y, q)| of(*y, *q)).sum()
+    }
+
+    /// Sum of the tilted events, and their variance.
+    fn tilted(&mut self, t: f64) -> (f64, f64) {
+        let grown = t.exp();
+        // By themselves, so that divisions are made several at a time: expit(t + logit q), by its own odds.
+        self.shares.resize(self.chances.len(), 0.0);
+        for (share, q) in self.shares.iter_mut().zip(&self.chances) {
+            let odds = grown * q / (1.0 - q);
+            let part = odds / (1.0 + odds);
+            *share = if odds.is_finite() { part } else { 1.0 };
+        }
+        let add = |(first, second): (f64, f64), (y, share): (&f64, &f64)| (first + y * share, second + y * share * (1.0 - share));
+        self.events.iter().zip(&self.shares).fold((0.0, 0.0), add)
+    }
+}
+
 /// Normal deviate of `P(sum of Binomial(y_i, q_i) >= s)`: Lugannani & Rice 1980 with the lattice correction of Daniels 1987.
 ///
-/// `terms` holds `(y_i, q_i)`, `near` is the saddlepoint of a sum near by. Where `s` lies outside of what can be, the deviate is -40 or 40.
-fn tail(s: f64, terms: &[(f64, f64)], near: Option<f64>) -> Tail {
-    let total: f64 = terms.iter().map(|(y, _)| y).sum();
+/// `near` is the saddlepoint of a sum near by. Where `s` lies outside of what can be, the deviate is -40 or 40.
+fn tail(s: f64, terms: &mut Terms, near: Option<f64>) -> Tail {
+    let total: f64 = terms.events.iter().sum();
     if s <= 0.0 {
         return Tail { z: -40.0, t: 0.0 };
     }
@@ -96,35 +129,24 @@ fn tail(s: f64, terms: &[(f64, f64)], near: Option<f64>) -> Tail {
     let at = s - 0.5;
     let at = if at > 0.0 && at < total { at } else { total / 2.0 };
     let logit = |p: f64| (p / (1.0 - p)).ln();
-    let mean = over(terms.iter().map(|(y, q)| y * q).sum(), total).clamp(1e-9, 1.0 - 1e-9);
+    let mean = over(terms.sum(|y, q| y * q), total).clamp(1e-9, 1.0 - 1e-9);
     let mut t = near.unwrap_or_else(|| (at.max(1e-9) / (total - at).max(1e-9)).ln() - logit(mean));
     // Newton for K'(t) = s - 1/2; the tilted shares and their variance at t.
-    let tilted = |t: f64| {
-        let grown = t.exp();
-        terms.iter().fold((0.0, 0.0), |(first, second), (y, q)| {
-            // expit(t + logit q), by its own odds.
-            let odds = grown * q / (1.0 - q);
-            let share = if odds.is_finite() { odds / (1.0 + odds) } else { 1.0 };
-            (first + y * share, second + y * share * (1.0 - share))
-        })
-    };
     for _ in 0..STEPS {
-        let (first, second) = tilted(t);
+        let (first, second) = terms.tilted(t);
         let step = over(first - at, second).clamp(-2.0, 2.0);
         t = (t - step).clamp(-40.0, 40.0);
         if step.abs() <= 1e-13 * t.abs().max(1.0) {
             break;
         }
     }
-    let (_, curvature) = tilted(t);
-    let cumulant: f64 = terms.iter().map(|(y, q)| y * (q * t.exp_m1()).ln_1p()).sum();
+    let (_, curvature) = terms.tilted(t);
+    let growth = t.exp_m1();
+    let cumulant = terms.sum(|y, q| y * (q * growth).ln_1p());
     let w = (2.0 * (t * at - cumulant)).max(0.0).sqrt().copysign(t) * f64::from(u8::from(t != 0.0));
     let u = 2.0 * (t / 2.0).sinh() * curvature.sqrt();
     if u.abs() < 0.02 {
-        let (variance, third) = terms.iter().fold((0.0, 0.0), |(variance, third), (y, q)| {
-            let v = y * q * (1.0 - q);
-            (variance + v, third + v * (1.0 - 2.0 * q))
-        });
+        let (variance, third) = (terms.sum(|y, q| y * q * (1.0 - q)), terms.sum(|y, q| y * q * (1.0 - q) * (1.0 - 2.0 * q)));
         return Tail { z: w + over(third, variance.max(1e-12).powf(1.5)) / 6.0, t };
     }
     Tail { z: w + (u / w).ln() / w, t }
@@ -142,7 +164,7 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
     let compared = || strata.iter().filter(|stratum| stratum.compares());
     let (events, requests) = compared().map(Stratum::both).fold((0.0, 0.0), |sum, (x, n)| (sum.0 + x, sum.1 + n));
     let flip = 2.0 * events > requests;
-    let mut terms: Vec<(f64, f64)> = Vec::new();
+    let mut terms = Terms { events: Vec::with_capacity(strata.len()), chances: Vec::with_capacity(strata.len()), shares: Vec::new() };
     let (mut s, mut mean, mut total, mut hypergeometric) = (0.0, 0.0, 0.0, 0.0);
     for stratum in compared().filter(|stratum| flip || stratum.has_events()) {
         let n = stratum.both().1;
@@ -156,10 +178,13 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
         mean += y * q;
         hypergeometric += y * over(n - y, n - 1.0) * q * (1.0 - q);
         // Without events there is nothing to share, and those of one share add up.
-        match terms.last_mut() {
+        match (terms.events.last_mut(), terms.chances.last()) {
             _ if y <= 0.0 => {}
-            Some((same, share)) if *share == q => *same += y,
-            _ => terms.push((y, q)),
+            (Some(same), Some(share)) if *share == q => *same += y,
+            _ => {
+                terms.events.push(y);
+                terms.chances.push(q);
+            }
         }
     }
     if total <= 0.0 {
@@ -168,12 +193,10 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
     let less = s < mean;
     if less {
         s = total - s;
-        for (_, q) in &mut terms {
-            *q = 1.0 - *q;
-        }
+        terms.chances.iter_mut().for_each(|q| *q = 1.0 - *q);
     }
-    let left = tail(s, &terms, None);
-    let right = tail(s + 1.0, &terms, Some(left.t));
+    let left = tail(s, &mut terms, None);
+    let right = tail(s + 1.0, &mut terms, Some(left.t));
     let (left, right) = (left.z, right.z);
     let middle = f64::midpoint(normal_sf(left), normal_sf(right));
     let z = if middle > 1e-200 && middle < 1.0 - 1e-12 {
@@ -183,7 +206,7 @@ pub fn deviate(strata: &[Stratum]) -> f64 {
     } else {
         f64::midpoint(left, right)
     };
-    let binomial: f64 = terms.iter().map(|(y, q)| y * q * (1.0 - q)).sum();
+    let binomial = terms.sum(|y, q| y * q * (1.0 - q));
     let z = z * if hypergeometric > 0.0 { (binomial / hypergeometric).sqrt() } else { 1.0 };
     if flip != less { -z } else { z }
 }
@@ -227,6 +250,27 @@ impl Sums {
     }
 }
 
+/// A point of the grid.
+#[derive(Debug, Clone, Copy)]
+struct Excess {
+    /// Variance of the excess, in variances of independent requests.
+    tau: f64,
+    /// Its share in a residual's variance, of which alone the autocorrelation speaks.
+    kappa: f64,
+    /// Logarithm of the prior.
+    prior: f64,
+}
+
+static EXCESSES: LazyLock<[Excess; GRID]> = LazyLock::new(|| {
+    std::array::from_fn(|j| {
+        // Each second point is exact, whatever the root rounds to.
+        let sd = 2f64.powi((j / 2) as i32 - 5) * if j % 2 == 0 { 1.0 } else { std::f64::consts::SQRT_2 };
+        let tau = sd * sd;
+        let relative = sd / EXCESS;
+        Excess { tau, kappa: tau / (1.0 + tau), prior: (relative / (1.0 + relative * relative)).ln() }
+    })
+});
+
 /// What the scatter between intervals says about how much more than independent requests a sum varies: a posterior on a grid.
 #[derive(Debug, Clone)]
 pub(super) struct Spread {
@@ -248,21 +292,14 @@ impl Spread {
         let phi = over(squares, variance) * over(n, n - 1.0);
         let scale = if arms == 1.0 { over(variance, v0) } else { over(variance, v0).sqrt() };
         let (mut log, mut inflation, mut of_placebo) = ([0.0; GRID], [1.0; GRID], [1.0; GRID]);
-        let mut next = 2f64.powi(-5);
-        for j in 0..GRID {
-            let sd = next;
-            // Each second point is exact, whatever the root rounds to.
-            next = if j % 2 == 0 { 2f64.powi(j as i32 / 2 - 5) * std::f64::consts::SQRT_2 } else { 2f64.powi(j as i32 / 2 - 4) };
-            let tau = sd * sd;
-            // The share of the excess in a residual's variance, of which alone the autocorrelation speaks.
-            let kappa = tau / (1.0 + tau);
-            let rho = (kappa * (n * over(lag, squares) + 1.0) + RHO.1 * RHO.0) / (kappa * kappa * n + RHO.1);
+        let informed = n * over(lag, squares) + 1.0;
+        for (j, &Excess { tau, kappa, prior }) in EXCESSES.iter().enumerate() {
+            let rho = (kappa * informed + RHO.1 * RHO.0) / (kappa * kappa * n + RHO.1);
             let rho = rho.clamp(0.0, RHO_MAX);
             let lasting = (1.0 + rho) / (1.0 - rho);
             let degrees = effective * (n - 1.0) / n / lasting;
             let ratio = phi.max(1e-9) / (1.0 + tau);
-            let relative = sd / EXCESS;
-            log[j] = (relative / (1.0 + relative * relative)).ln() - degrees / 2.0 * (ratio - 1.0 - ratio.ln());
+            log[j] = prior - degrees / 2.0 * (ratio - 1.0 - ratio.ln());
             inflation[j] = 1.0 + tau * lasting * scale;
             of_placebo[j] = 1.0 + tau * lasting;
         }
@@ -354,9 +391,11 @@ impl Comparison {
     #[must_use]
     pub fn p_of(&self, z: f64) -> f64 {
         let of = |(weights, inflation): &([f64; GRID], [f64; GRID])| -> f64 {
-            // What has no weight adds nothing.
-            let terms = weights.iter().zip(inflation).filter(|(weight, _)| **weight > 1e-18);
-            terms.map(|(weight, inflation)| weight * normal_sf(z / inflation.sqrt())).sum()
+            let add = |sum: f64, (weight, inflation): (&f64, &f64)| {
+                // What has no weight adds nothing, nor does what is less than the last digit.
+                if *weight > 1e-18 && *weight > sum * LAST_DIGIT { sum + weight * normal_sf(z / inflation.sqrt()) } else { sum }
+            };
+            weights.iter().zip(inflation).fold(0.0, add)
         };
         self.readings.iter().map(of).fold(1.0, f64::min)
     }

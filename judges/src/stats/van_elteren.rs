@@ -14,8 +14,8 @@ pub struct Whole {
     pub theta: f64,
 }
 
-/// One interval: requests of the arm that is asked about, and of the other, in each bucket. Both have the same buckets.
-pub type Rows<'a> = (&'a [f64], &'a [f64]);
+/// One interval of an arm: requests in each bucket, and their sum.
+pub type Row<'a> = (&'a [f64], f64);
 
 /// `a / b`, and 0 where `b` is not above 0.
 fn over(a: f64, b: f64) -> f64 {
@@ -39,19 +39,20 @@ fn ridits(both: &[f64], ridits: &mut Vec<f64>) -> f64 {
 
 /// Compares arms whose intervals align, in the order of time; an interval in which an arm has no request carries no weight. `placebos` are
 /// the deviates of earlier windows of the same length in which nothing was released.
-pub fn aligned<'a>(rows: impl Iterator<Item = Rows<'a>>, placebos: &[f64]) -> Whole {
+///
+/// `rows` are those of the arm that is asked about and of the other, which have the same buckets.
+pub fn aligned<'a>(rows: impl Iterator<Item = (Row<'a>, Row<'a>)>, placebos: &[f64]) -> Whole {
     let mut scratch = Vec::new();
     let mut both = Vec::new();
     // Of each interval: the sum of the asked arm's ridits, its weight, and its variance.
     let strata: Vec<(f64, f64, f64)> = rows
-        .map(|(asked, other)| {
-            both.clear();
-            both.extend(asked.iter().zip(other).map(|(a, b)| a + b));
-            let squares = ridits(&both, &mut scratch);
-            let (m, others) = (asked.iter().sum::<f64>(), other.iter().sum::<f64>());
+        .map(|((asked, m), (other, others))| {
             if !(m > 0.0 && others > 0.0) {
                 return (0.0, 0.0, 0.0);
             }
+            both.clear();
+            both.extend(asked.iter().zip(other).map(|(a, b)| a + b));
+            let squares = ridits(&both, &mut scratch);
             let sum: f64 = asked.iter().zip(&scratch).map(|(count, ridit)| count * ridit).sum();
             let weight = over(m * others, m + others);
             (sum, weight, weight * over(squares, m + others - 1.0))
@@ -109,12 +110,14 @@ mod tests {
     #[test]
     fn one_stratum_is_the_mann_whitney_test_with_ties() {
         // R: wilcox.test(rep(1:3, c(2,3,5)), rep(1:3, c(5,3,2)), correct=FALSE, exact=FALSE): W = 69.5 of 100, z 1.5629642167551827 (SciPy: mannwhitneyu, asymptotic).
-        let (asked, other) = ([2.0, 3.0, 5.0], [5.0, 3.0, 2.0]);
-        let whole = aligned([(&asked[..], &other[..])].into_iter(), &[]);
+        static ARMS: [[f64; 3]; 2] = [[2.0, 3.0, 5.0], [5.0, 3.0, 2.0]];
+        let [asked, other] = &ARMS;
+        let row = |row: &'static [f64]| (row, row.iter().sum::<f64>());
+        let whole = aligned([(row(asked), row(other))].into_iter(), &[]);
         assert!((whole.theta - 0.695).abs() < 1e-12 && (whole.compared.z - 1.562_964_216_755_182_7).abs() < 1e-12, "{whole:?}");
-        let swapped = aligned([(&other[..], &asked[..])].into_iter(), &[]);
+        let swapped = aligned([(row(other), row(asked))].into_iter(), &[]);
         assert!((whole.compared.z + swapped.compared.z).abs() < 1e-12);
-        let pooled = unaligned(&[&asked], &[&other], &[]);
+        let pooled = unaligned(&[asked], &[other], &[]);
         assert!((pooled.compared.z - whole.compared.z).abs() < 1e-12 && (pooled.theta - whole.theta).abs() < 1e-12);
     }
 }

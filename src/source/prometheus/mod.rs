@@ -263,6 +263,10 @@ impl StoreReader for Prometheus {
         template::depends_on_range(text)
     }
 
+    fn is_pointwise(&self, text: &str) -> bool {
+        !template::depends_on_range(text)
+    }
+
     fn buckets(&self, query: &Query) -> Option<Buckets> {
         buckets::buckets(query)
     }

@@ -194,11 +194,15 @@ fn slices(points: &Points) -> (&[f64], &[f64]) {
     }
 }
 
-/// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have.
-pub(super) fn pairs_up(cleaned: &Cleaned, strata: &[Stratum]) -> bool {
-    let shared = strata.iter().filter(|one| one.total > 0.0 && one.other_total > 0.0).count();
-    let seen = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count();
-    cleaned.is_aligned() && shared * 2 >= seen(&|one| one.total).max(seen(&|one| one.other_total))
+/// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have;
+/// `totals` are those of the asked arm and of the other.
+pub(super) fn pairs_up(cleaned: &Cleaned, totals: impl Iterator<Item = (f64, f64)>) -> bool {
+    let count = |(shared, asked, other): (usize, usize, usize), (a, b): (f64, f64)| {
+        let (has_a, has_b) = (usize::from(a > 0.0), usize::from(b > 0.0));
+        (shared + has_a * has_b, asked + has_a, other + has_b)
+    };
+    let (shared, asked, other) = totals.fold((0, 0, 0), count);
+    cleaned.is_aligned() && shared * 2 >= asked.max(other)
 }
 
 /// Strata of both arms' intervals between two places, counted from the window's start.
@@ -259,7 +263,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         return finding.close();
     }
     let strata = strata_of(cleaned, reading, 0..n.0, 0..n.1);
-    let aligned = pairs_up(cleaned, &strata);
+    let aligned = pairs_up(cleaned, strata.iter().map(|one| (one.total, one.other_total)));
     let learnt = placebos(cleaned, reading, aligned);
     let m = Measured::of(&strata, reading, aligned, &learnt);
     let (p, p_independent) = (m.compared.p(), m.compared.p_independent());

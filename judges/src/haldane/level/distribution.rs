@@ -30,53 +30,83 @@ use crate::threshold;
 /// Most points of the curves that a scorecard shows.
 const MOST_CURVE_POINTS: usize = 60;
 
-/// Both arms' rows over some intervals. What is missing has no requests.
+/// One arm's rows over some intervals, with their sums. What is missing has no requests.
+struct ArmRows<'a> {
+    rows: Vec<&'a [f64]>,
+    totals: Vec<f64>,
+}
+
+/// Both arms' rows over some intervals.
 struct Rows<'a> {
-    baseline: Vec<&'a [f64]>,
-    canary: Vec<&'a [f64]>,
+    baseline: ArmRows<'a>,
+    canary: ArmRows<'a>,
     aligned: bool,
 }
 
 /// A row without requests, as long as any.
 static NOTHING: [f64; crate::buckets::MAX_BOUNDS + 1] = [0.0; crate::buckets::MAX_BOUNDS + 1];
 
-fn rows_of(buckets: &Buckets, range: Range<usize>) -> Vec<&[f64]> {
-    let nothing = NOTHING.get(..buckets.width()).unwrap_or(&NOTHING);
-    let of = |row: &'_ [f64]| row.first().is_some_and(|count| count.is_finite());
-    let range = range.start.min(buckets.len())..range.end.min(buckets.len());
-    let length = range.len();
-    buckets.rows().skip(range.start).take(length).map(|row| if of(row) { row } else { nothing }).collect()
+impl<'a> ArmRows<'a> {
+    fn of(buckets: &'a Buckets, range: Range<usize>) -> Self {
+        let nothing = NOTHING.get(..buckets.width()).unwrap_or(&NOTHING);
+        let range = range.start.min(buckets.len())..range.end.min(buckets.len());
+        let totals = &buckets.totals()[range.clone()];
+        let rows = buckets.rows().skip(range.start).zip(totals);
+        Self {
+            rows: rows.map(|(row, total)| if total.is_finite() { row } else { nothing }).collect(),
+            totals: totals.iter().map(|total| if total.is_finite() { *total } else { 0.0 }).collect(),
+        }
+    }
+
+    /// Requests of an interval slower than a bound, and all of it.
+    fn slower_of(&self, i: usize, bound: usize) -> (f64, f64) {
+        match (self.rows.get(i).and_then(|row| row.get(bound + 1..)), self.totals.get(i)) {
+            (Some(slower), Some(total)) => (slower.iter().sum(), *total),
+            _ => (0.0, 0.0),
+        }
+    }
+
+    /// Whether at least half of the intervals have requests.
+    fn is_busy(&self) -> bool {
+        self.totals.iter().filter(|total| **total > 0.0).count() * 2 >= self.totals.len()
+    }
 }
 
 impl<'a> Rows<'a> {
     fn of(baseline: (&'a Buckets, Range<usize>), canary: (&'a Buckets, Range<usize>), aligned: bool) -> Self {
-        Self { baseline: rows_of(baseline.0, baseline.1), canary: rows_of(canary.0, canary.1), aligned }
+        Self { baseline: ArmRows::of(baseline.0, baseline.1), canary: ArmRows::of(canary.0, canary.1), aligned }
     }
 
     /// The arm that is asked about and the other, where slower is worse or faster is.
-    fn turned(&self, slower_is_worse: bool) -> (&[&'a [f64]], &[&'a [f64]]) {
+    fn turned(&self, slower_is_worse: bool) -> (&ArmRows<'a>, &ArmRows<'a>) {
         if slower_is_worse { (&self.canary, &self.baseline) } else { (&self.baseline, &self.canary) }
     }
 
     /// Requests slower than a bound, interval by interval.
     fn strata(&self, bound: usize, slower_is_worse: bool) -> Vec<Stratum> {
         let (asked, other) = self.turned(slower_is_worse);
-        let at = |rows: &[&[f64]], i: usize| rows.get(i).map_or((0.0, 0.0), |row| (row.iter().skip(bound + 1).sum(), row.iter().sum()));
-        (0..asked.len().max(other.len()))
+        (0..asked.rows.len().max(other.rows.len()))
             .map(|i| {
-                let ((events, total), (other_events, other_total)) = (at(asked, i), at(other, i));
+                let ((events, total), (other_events, other_total)) = (asked.slower_of(i, bound), other.slower_of(i, bound));
                 Stratum { events, total, other_events, other_total }
             })
             .collect()
+    }
+
+    /// Requests of the canary and of the baseline, interval by interval.
+    fn totals(&self) -> impl Iterator<Item = (f64, f64)> {
+        let at = |arm: &ArmRows<'_>, i: usize| arm.totals.get(i).copied().unwrap_or(0.0);
+        (0..self.canary.totals.len().max(self.baseline.totals.len())).map(move |i| (at(&self.canary, i), at(&self.baseline, i)))
     }
 
     /// The whole distributions, with what is known of earlier windows.
     fn whole(&self, slower_is_worse: bool, placebos: &[f64]) -> van_elteren::Whole {
         let (asked, other) = self.turned(slower_is_worse);
         if self.aligned {
-            van_elteren::aligned(asked.iter().copied().zip(other.iter().copied()), placebos)
+            let of = |arm: &'_ ArmRows<'a>| arm.rows.iter().copied().zip(arm.totals.iter().copied()).collect::<Vec<_>>();
+            van_elteren::aligned(of(asked).into_iter().zip(of(other)), placebos)
         } else {
-            van_elteren::unaligned(asked, other, placebos)
+            van_elteren::unaligned(&asked.rows, &other.rows, placebos)
         }
     }
 
@@ -93,8 +123,7 @@ impl<'a> Rows<'a> {
 
     /// Whether both arms have requests in at least half of the intervals.
     fn seen(&self) -> bool {
-        let busy = |rows: &[&[f64]]| rows.iter().filter(|row| row.iter().sum::<f64>() > 0.0).count() * 2 >= rows.len();
-        busy(&self.baseline) && busy(&self.canary)
+        self.baseline.is_busy() && self.canary.is_busy()
     }
 }
 
@@ -128,7 +157,7 @@ impl Shapes {
             rows.iter().for_each(|row| add(&mut sums, row));
             sums
         };
-        let sums = (pooled(&rows.baseline), pooled(&rows.canary));
+        let sums = (pooled(&rows.baseline.rows), pooled(&rows.canary.rows));
         let totals = (sums.0.iter().sum::<f64>(), sums.1.iter().sum::<f64>());
         // Requests above each bound, added from the last bucket down, so that none is exactly 0.
         let above = |row: &[f64]| {
@@ -144,8 +173,8 @@ impl Shapes {
         let over = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let slower = if rows.aligned {
             let (mut b, mut c, mut weight) = (vec![0.0; width], vec![0.0; width], 0.0);
-            for (row_b, row_c) in rows.baseline.iter().zip(&rows.canary) {
-                let (mb, mc) = (row_b.iter().sum::<f64>(), row_c.iter().sum::<f64>());
+            let totals = rows.baseline.totals.iter().copied().zip(rows.canary.totals.iter().copied());
+            for ((row_b, row_c), (mb, mc)) in rows.baseline.rows.iter().zip(&rows.canary.rows).zip(totals) {
                 let q = over(mc, mb + mc);
                 weight += q * mb;
                 b.iter_mut().zip(*row_b).for_each(|(sum, count)| *sum += q * count);
@@ -188,7 +217,7 @@ pub(in crate::haldane) struct Question {
     evidence: Evidence,
     compared: Comparison,
     inflation: f64,
-    /// Requests of the asked arm slower than the bound, and its intervals with some.
+    /// Requests of the asked arm slower than the bound, and its intervals with some; 0 where evidence was not asked for.
     events: f64,
     intervals: usize,
     /// Value that must be excluded for a pass; how far from it what was seen is, as a share; and whether it may pass at all.
@@ -322,7 +351,6 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         let (bound, resolved) = (parting.unwrap_or(first), near || parting.is_some());
         // The whole distribution says little of a tail.
         let evidence = if i == 0 && tau <= 0.5 { Evidence::Whole } else { Evidence::Above(bound) };
-        let strata = rows.strata(bound, slower_is_worse);
         let shift = asked.0 - other.0;
         // What must be excluded: so much above the quantile of the other arm, or above the lower edge of a wide bucket that holds most.
         let held = |j: usize| {
@@ -361,8 +389,8 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
             evidence,
             inflation: 1.0,
             compared: Comparison::nothing(),
-            events: strata.iter().map(|one| one.events).sum(),
-            intervals: strata.iter().filter(|one| one.events > 0.0 && (!rows.aligned || one.other_total > 0.0)).count(),
+            events: 0.0,
+            intervals: 0,
             detectable,
             room: 1.0 - tau - share,
             may_pass: other.1 < last,
@@ -376,6 +404,9 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         if !is_wanted {
             return question;
         }
+        let strata = rows.strata(bound, slower_is_worse);
+        question.events = strata.iter().map(|one| one.events).sum();
+        question.intervals = strata.iter().filter(|one| one.events > 0.0 && (!rows.aligned || one.other_total > 0.0)).count();
         (question.compared, question.placebos) = match (&whole, evidence) {
             (Some((whole, placebos)), Evidence::Whole) if slower_is_worse => (whole.compared.clone(), placebos.clone()),
             (_, evidence) => {
@@ -520,8 +551,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     }
     let n = (baseline.len(), canary.len());
     let rows = Rows::of((baseline, 0..n.0), (canary, 0..n.1), true);
-    // Whatever the bound, the totals are the same.
-    let aligned = counts::pairs_up(cleaned, &rows.strata(0, true));
+    let aligned = counts::pairs_up(cleaned, rows.totals());
     let rows = Rows { aligned, ..rows };
     let layout = (baseline.bounds(), baseline.spacing());
     let m = measure(metric, layout, &rows, Depth::Whole, &|evidence, slower| placebos(cleaned, aligned, evidence, slower));

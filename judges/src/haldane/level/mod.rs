@@ -28,7 +28,7 @@ pub(super) fn judge(finding: Finding, subject: &Subject<'_>) -> MetricResult {
 /// What the limits decide of a metric whose points are values.
 fn by_limits(subject: &Subject<'_>) -> Decision {
     let (metric, cleaned) = (subject.metric, subject.cleaned);
-    let level = threshold::baseline_level(cleaned);
+    let level = subject.medians[0];
     let of = |values: Vec<f64>| threshold::decide_value(metric, &present(&values), level);
     threshold::unless_of_both(of(cleaned.canary.values()), || of(cleaned.baseline.values()))
 }

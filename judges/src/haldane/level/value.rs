@@ -5,18 +5,19 @@ use crate::config::Direction;
 use crate::explain;
 use crate::haldane::finding::Finding;
 use crate::haldane::ladder::{self, Claim, Rung, Size};
-use crate::haldane::past::{Learnt, Past, Usual, factor, window_sample};
+use crate::haldane::past::{Compared, Learnt, Pair, Past, Usual, factor, window_sample};
 use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
 use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
 use crate::remedy;
 use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, Paired, Reason, Status};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation, variance_inflation};
-use crate::stats::differences::{hodges_lehmann, shift_interval_90};
-use crate::stats::mann_whitney::{RankTest, mann_whitney};
-use crate::stats::paired::paired_rank_test;
+use crate::stats::differences::{hodges_lehmann, shift_with_interval_90};
+use crate::stats::mann_whitney::{RankTest, mann_whitney_of};
+use crate::stats::paired::{paired_rank_test, paired_rank_test_of};
+use crate::stats::ranks::Pooled;
 use crate::stats::student::{t4_isf, t4_sf};
-use crate::stats::{Sample, Z_95, median_of, median_of_sorted, normal_sf, pooled_scatter, pooled_scatter_in};
+use crate::stats::{Sample, Z_95, median_of_sorted, normal_sf, pooled_scatter, pooled_scatter_in, scatter};
 use crate::threshold::present;
 
 /// Asymptotic variance of a Hodges-Lehmann shift of normal samples, in those of a difference of means.
@@ -92,21 +93,33 @@ impl Measured {
 
 /// Measures two windows that have points; `None` where an arm has none.
 pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
-    Some(measured(arms, &Sample::of_present(arms.baseline).ok()?, &Sample::of_present(arms.canary).ok()?))
+    Some(measured(arms, &Sample::of_present(arms.baseline).ok()?, &Sample::of_present(arms.canary).ok()?).0)
 }
 
-/// The same of windows whose points were sorted before.
-fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> Measured {
+/// The same of windows whose points were sorted before, with their ranks, the canary's first.
+fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> (Measured, Pooled) {
     let rate = arms.rate;
-    let shift = location_shift(rate, c, b);
+    let rho = (lag1_autocorrelation(arms.baseline), lag1_autocorrelation(arms.canary));
+    // Dependence as the baseline has it, so that no move of the canary widens its own allowance; rates have no other.
+    let inflation = if rate { pooled_inflation(rho.1, c.len(), rho.0, b.len()) } else { variance_inflation(rho.0, b.len()) };
+    let (shift, (mut low, mut high)) = if rate {
+        let shift = location_shift(rate, c, b);
+        let error = (variance_of_mean(c) + variance_of_mean(b)).sqrt() * inflation.sqrt();
+        (shift, (shift - Z_95 * error, shift + Z_95 * error))
+    } else {
+        let (shift, interval) = shift_with_interval_90(c, b, inflation);
+        (shift, (interval.low, interval.high))
+    };
     let level = level_of(rate, b, &arms.past.baseline);
     let unit = if rate { 1.0 } else { level };
     let compare = |canary: &[f64], baseline: &[f64]| {
         let (c, b) = (window_sample(canary)?, window_sample(baseline)?);
-        Some((location_shift(rate, &c, &b), location(rate, &b).abs()))
+        let by_means = if rate { (0.0, 0.0) } else { (c.mean() - b.mean(), b.median().abs()) };
+        Some(Pair { by_location: (location_shift(rate, &c, &b), location(rate, &b).abs()), by_means })
     };
     let n = (arms.baseline.len(), arms.canary.len());
-    let learnt = Learnt::of(arms.past, n, arms.concurrent, rate, location(rate, b).abs(), &compare);
+    let compared = Compared::of(arms.past, n, arms.concurrent, !rate, &compare);
+    let learnt = Learnt::of(&compared, rate, location(rate, b).abs(), |pair| pair.by_location);
     // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone, and
     // the shift is as it is.
     let usual = learnt.usual();
@@ -117,9 +130,6 @@ fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> Measured {
     let effect = at_clock(raw);
 
     let scatter_within = pooled_scatter(c, b);
-    let rho = (lag1_autocorrelation(arms.baseline), lag1_autocorrelation(arms.canary));
-    // Dependence as the baseline has it, so that no move of the canary widens its own allowance; rates have no other.
-    let inflation = if rate { pooled_inflation(rho.1, c.len(), rho.0, b.len()) } else { variance_inflation(rho.0, b.len()) };
     let (mut drift, mut sampling, mut pods) = (0.0, 0.0, 0.0);
     if !rate && unit > 0.0 {
         let few = b.len().min(c.len());
@@ -133,21 +143,15 @@ fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> Measured {
     }
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
-    let means = (usual.is_enough() && !rate).then(|| means(arms, (b, c), level, inflation)).flatten();
-    let test = if sign < 0.0 { mann_whitney(&c.negated(), &b.negated()) } else { mann_whitney(c, b) };
-    let (mut low, mut high) = if rate {
-        let error = (variance_of_mean(c) + variance_of_mean(b)).sqrt() * inflation.sqrt();
-        (shift - Z_95 * error, shift + Z_95 * error)
-    } else {
-        let interval = shift_interval_90(c, b, inflation);
-        (interval.low, interval.high)
-    };
+    let means = (usual.is_enough() && !rate).then(|| means(&compared, (b, c), level, inflation)).flatten();
+    let ranks = Pooled::of(c, b);
+    let test = mann_whitney_of(&ranks, sign < 0.0);
     if usual.clock.is_some() && unit > 0.0 {
         let seen = |bound: f64| if bound.is_finite() { unit * at_clock(bound / unit) } else { bound };
         (low, high) = (seen(low), seen(high));
     }
     let interval = if sign < 0.0 { (-high, -low) } else { (low, high) };
-    Measured {
+    let measured = Measured {
         n: (b.len(), c.len()),
         sign,
         effect: sign * effect,
@@ -173,7 +177,8 @@ fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> Measured {
         rho,
         interval,
         rate,
-    }
+    };
+    (measured, ranks)
 }
 
 /// +1 where a rise is worse, -1 where a fall is; the sign of the effect where either is.
@@ -194,12 +199,6 @@ fn sign_of(direction: Direction, effect: f64) -> f64 {
 /// What a scatter of so few points understates.
 fn correction(n: usize) -> f64 {
     if n > 1 { n as f64 / (n as f64 - 1.0) } else { 1.0 }
-}
-
-/// 1.4826 times the median distance from the median.
-fn scatter(sample: &Sample) -> f64 {
-    let median = sample.median();
-    1.4826 * median_of(sample.sorted().iter().map(|v| (v - median).abs()).collect())
 }
 
 fn variance_of_mean(sample: &Sample) -> f64 {
@@ -241,16 +240,11 @@ fn level_of(rate: bool, b: &Sample, past: &[f64]) -> f64 {
 }
 
 /// The difference of means and its standard error, as fractions of the level: bursts inside a window move the mean, and not the ranks.
-fn means(arms: &Arms<'_>, (b, c): (&Sample, &Sample), level: f64, inflation: f64) -> Option<(f64, f64)> {
+fn means(compared: &Compared, (b, c): (&Sample, &Sample), level: f64, inflation: f64) -> Option<(f64, f64)> {
     if level <= 0.0 {
         return None;
     }
-    let compare = |canary: &[f64], baseline: &[f64]| {
-        let (c, b) = (window_sample(canary)?, window_sample(baseline)?);
-        Some((c.mean() - b.mean(), b.median().abs()))
-    };
-    let n = (arms.baseline.len(), arms.canary.len());
-    let learnt = Learnt::of(arms.past, n, arms.concurrent, false, b.median().abs(), &compare);
+    let learnt = Learnt::of(compared, false, b.median().abs(), |pair| pair.by_means);
     let usual = learnt.usual();
     if !usual.is_enough() {
         return None;
@@ -386,8 +380,7 @@ fn in_one_bucket(subject: &Subject<'_>) -> bool {
 /// That bucket, as it is bounded.
 fn bucket(subject: &Subject<'_>) -> Option<(f64, f64)> {
     let bounds = [&subject.cleaned.baseline.bounds, &subject.cleaned.canary.bounds].into_iter().find(|bounds| !bounds.is_empty())?;
-    let median = |values: Vec<f64>| Sample::of_present(&values).map(|sample| sample.median());
-    let (b, c) = (median(subject.cleaned.baseline.values()).ok()?, median(subject.cleaned.canary.values()).ok()?);
+    let [Some(b), Some(c)] = subject.medians else { return None };
     let place = |v: f64| bounds.partition_point(|bound| *bound < v);
     let at = place(b);
     (at == place(c) && at < bounds.len()).then(|| (if at > 0 { bounds[at - 1] } else { 0.0 }, bounds[at]))
@@ -416,9 +409,13 @@ pub(in crate::haldane) fn pod_variance(subject: &Subject<'_>) -> f64 {
     let k = instances.len();
     let (mut variance, mut degrees) = (0.0, 0.0);
     if k >= 2 {
-        let sums: Vec<(f64, f64)> = (0..length)
-            .map(|t| instances.iter().map(|one| one[t]).filter(|v| v.is_finite()).fold((0.0, 0.0), |(sum, n), v| (sum + v, n + 1.0)))
-            .collect();
+        let mut sums = vec![(0.0, 0.0); length];
+        for one in &instances {
+            for ((sum, n), v) in sums.iter_mut().zip(one).filter(|(_, v)| v.is_finite()) {
+                *sum += v;
+                *n += 1.0;
+            }
+        }
         let compared: Vec<(f64, f64)> = instances
             .iter()
             .take(rule::MOST_INSTANCES)
@@ -466,7 +463,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
         return finding.close();
     };
-    let m = measured(&whole(subject), &samples.baseline, &samples.canary);
+    let (m, ranks) = measured(&whole(subject), &samples.baseline, &samples.canary);
     let few = m.n.0.min(m.n.1);
     if few >= rule::FEWEST.max(metric.min_points as usize)
         && let Some(same) = sameness(subject)
@@ -478,13 +475,13 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let healed = [(Some(m.effect), false), (m.means.map(|(effect, _)| effect), true)].map(|(effect, means)| {
         effect.is_some_and(|effect| bar.size(&m, effect) == Size::Beyond) && crate::haldane::recent::has_healed(subject, &m, &bar, means)
     });
-    let (ranks, means) = claims(subject, &m, subject.chances(), healed);
-    let by_ranks = if m.unit > 0.0 { ladder::walk(&ranks) } else { ladder::walk(&from_nothing(subject, &m)) };
+    let (claim, means) = claims(subject, &m, subject.chances(), healed);
+    let by_ranks = if m.unit > 0.0 { ladder::walk(&claim) } else { ladder::walk(&from_nothing(subject, &m)) };
     let by_means = means.as_ref().map(ladder::walk).filter(|rung| *rung >= Rung::Suspect && *rung > by_ranks);
-    finding.result.numbers = Some(numbers(subject, &m));
-    finding.result.limit = Some(applied(&m, &bar, ranks.chances));
+    finding.result.numbers = Some(numbers(subject, &m, &ranks));
+    finding.result.limit = Some(applied(&m, &bar, claim.chances));
     finding.result.history = history_numbers(&m);
-    let said = Said { subject, m: &m, bar: &bar, claim: &ranks };
+    let said = Said { subject, m: &m, bar: &bar, claim: &claim };
     match by_means.unwrap_or(by_ranks) {
         rung @ (Rung::Regressed | Rung::Suspect) => {
             let status = if rung == Rung::Regressed { Status::Regressed } else { Status::Suspect };
@@ -553,7 +550,7 @@ fn locations(subject: &Subject<'_>, rate: bool) -> (f64, f64) {
     subject.samples.as_ref().map_or((0.0, 0.0), |samples| (at(&samples.baseline), at(&samples.canary)))
 }
 
-fn numbers(subject: &Subject<'_>, m: &Measured) -> Numbers {
+fn numbers(subject: &Subject<'_>, m: &Measured, ranks: &Pooled) -> Numbers {
     let (baseline, canary) = locations(subject, m.rate);
     let usual = t4_isf(rule::P_SUSPECT) * m.sigma;
     Numbers {
@@ -584,13 +581,19 @@ fn numbers(subject: &Subject<'_>, m: &Measured) -> Numbers {
         variance_inflation: m.inflation,
         rho_baseline: m.rho.0,
         rho_canary: m.rho.1,
-        paired: if subject.cleaned.is_aligned() { paired(subject, m.sign) } else { None },
+        paired: if subject.cleaned.is_aligned() { paired(subject, m.sign, ranks) } else { None },
     }
 }
 
-fn paired(subject: &Subject<'_>, sign: f64) -> Option<Paired> {
+fn paired(subject: &Subject<'_>, sign: f64, ranks: &Pooled) -> Option<Paired> {
+    let samples = subject.samples.as_ref()?;
+    let (canary, baseline) = ((&*subject.canary, &samples.canary), (&*subject.baseline, &samples.baseline));
+    if let Ok(test) = paired_rank_test_of(canary, baseline, ranks, sign < 0.0) {
+        return Some(Paired { pairs: subject.baseline.len(), effective: test.effective, p: test.p });
+    }
+    // An arm has gaps, so that the pairs are fewer than the points that were ranked.
     let both = |(b, c): &(&f64, &f64)| b.is_finite() && c.is_finite();
-    let pairs = subject.baseline.iter().zip(&subject.canary).filter(both);
+    let pairs = subject.baseline.iter().zip(subject.canary.iter()).filter(both);
     let (b, c): (Vec<f64>, Vec<f64>) = pairs.map(|(b, c)| (sign * b, sign * c)).unzip();
     let test = paired_rank_test(&c, &b).ok()?;
     Some(Paired { pairs: b.len(), effective: test.effective, p: test.p })
