@@ -16,14 +16,14 @@ use super::query::{Part, PlannedQuery};
 use crate::source::{Series, histogram};
 
 /// A query and what it came to.
-pub(super) type AnsweredQuery<'a> = (&'a PlannedQuery, &'a Answer);
+pub(crate) type AnsweredQuery<'a> = (&'a PlannedQuery, &'a Answer);
 
 fn failure(arm: Arm, reason: &str, message: String) -> FetchFailure {
     FetchFailure { arm, reason: reason.to_owned(), message }
 }
 
 /// One arm's points from the replies to its queries, with what is to be said of reading them.
-pub(super) fn arm_points(
+pub(crate) fn arm_points(
     arm: Arm,
     per_instance: Option<&str>,
     asked: &[AnsweredQuery<'_>],

@@ -20,7 +20,7 @@ pub(super) const HISTORY_PART: u32 = 3;
 
 /// What one query came to.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) reply: Result<Arc<Reply>, FetchError>,
     /// Points of each series that lie before the window.
     pub(super) history_points: usize,
@@ -29,6 +29,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// What a query over a window alone came to.
+    pub(crate) fn over_window(reply: Result<Arc<Reply>, SourceError>) -> Self {
+        Self { reply: reply.map_err(FetchError::Source), history_points: 0, without_history: None }
+    }
+
     /// The analysis ran out of time.
     pub(super) fn late() -> Self {
         Self { reply: Err(FetchError::Deadline(None)), history_points: 0, without_history: None }
@@ -86,7 +91,7 @@ pub(super) fn query_provenance(planned: &PlannedQuery, fetched: &Answer) -> Quer
 
 /// Why one query came to nothing.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum FetchError {
+pub(crate) enum FetchError {
     /// The store failed.
     Source(SourceError),
     /// The analysis ran out of time; what was waited for, where that is known.

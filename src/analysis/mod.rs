@@ -36,11 +36,13 @@ mod samples;
 mod scorecard;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
-pub(crate) use arms::histogram_points;
+pub(crate) use arms::{AnsweredQuery, arm_points, histogram_points};
 pub use assemble::name_of_series;
 pub use error::AnalysisError;
+pub(crate) use fetch::Answer;
 pub use limits::AnalysisLimits;
 pub use plan::Plan;
+pub(crate) use query::{Part, PlannedQuery, parts};
 pub use read::FetchProgress;
 pub use request::{ArmQueries, Request, Scope};
 pub use run::Analyst;

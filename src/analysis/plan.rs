@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Kind, Metric, MetricQuery};
+use haldane_judges::config::{BUILT_IN_VARIABLES, HistoryMode, Metric, MetricQuery};
 use haldane_judges::evidence::Arm;
 use haldane_judges::{CheckedConfig, JudgeName};
 
@@ -10,7 +10,7 @@ use super::align::resolution::{self, FEWEST_AT_LARGER_STEP};
 use super::align::tail;
 use super::error::{AnalysisError, invalid};
 use super::limits::AnalysisLimits;
-use super::query::{EARLIER_DAYS, Part, PlannedQuery, history_points};
+use super::query::{EARLIER_DAYS, Part, PlannedQuery, history_points, parts};
 use super::request::{ArmQueries, Request, Scope};
 use crate::source::cache::Source;
 use crate::source::sources::Sources;
@@ -243,13 +243,7 @@ fn plan_population(config: &CheckedConfig, source: &Source, arms: &[PlannedArm; 
     let planned = |(arm, variables, window): &PlannedArm| {
         let filled = fill(source, text, (*arm, variables, *window));
         let text = filled.map_err(|unfilled| unfilled.at(&format!("/config/population/queries/{kind}")))?;
-        Ok(PlannedQuery {
-            arm: *arm,
-            part: Part::Population,
-            query: Query { text, window: *window, buckets: false },
-            history_points: 0,
-            earlier: Vec::new(),
-        })
+        Ok(PlannedQuery::over_window(*arm, Part::Population, text, *window))
     };
     arms.iter().map(planned).collect()
 }
@@ -304,23 +298,12 @@ fn asks_the_same(queries: &[PlannedQuery]) -> bool {
 }
 
 fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[PlannedArm; 2]) -> Result<Vec<PlannedQuery>, UnfilledQuery> {
-    let texts = match query {
-        MetricQuery::Single(text) if metric.kind == Kind::Distribution => vec![(Part::Buckets, text)],
-        MetricQuery::Single(text) => vec![(Part::Value, text)],
-        MetricQuery::Buckets(query) => vec![(Part::Buckets, &query.buckets)],
-        MetricQuery::Counts(counts) => vec![(Part::Numerator, &counts.numerator), (Part::Denominator, &counts.denominator)],
-    };
+    let texts = parts(metric.kind, query);
     let mut queries = Vec::with_capacity(4);
     for (arm, variables, window) in arms {
-        for (part, text) in &texts {
+        for (part, _, text) in &texts {
             let text = fill(source, text, (*arm, variables, *window))?;
-            queries.push(PlannedQuery {
-                arm: *arm,
-                part: *part,
-                query: Query { text, window: *window, buckets: *part == Part::Buckets },
-                history_points: 0,
-                earlier: Vec::new(),
-            });
+            queries.push(PlannedQuery::over_window(*arm, *part, text, *window));
         }
     }
     Ok(queries)

@@ -1,12 +1,13 @@
 //! A planned query: what it gives of a metric, and over which windows it is asked.
 
+use haldane_judges::config::{Kind, MetricQuery};
 use haldane_judges::evidence::Arm;
 
 use crate::source::{Query, Window};
 
 /// What a query gives of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Value,
     Numerator,
     Denominator,
@@ -15,7 +16,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Value => "value",
             Self::Numerator => "numerator",
@@ -26,20 +27,37 @@ impl Part {
     }
 }
 
+/// The texts of a metric's query in a store's language: what each gives of the metric, where it stands below the query, and the text.
+pub(crate) fn parts(kind: Kind, query: &MetricQuery) -> Vec<(Part, &'static str, &str)> {
+    match query {
+        MetricQuery::Single(text) if kind == Kind::Distribution => vec![(Part::Buckets, "", text)],
+        MetricQuery::Single(text) => vec![(Part::Value, "", text)],
+        MetricQuery::Buckets(query) => vec![(Part::Buckets, "/buckets", &query.buckets)],
+        MetricQuery::Counts(counts) => {
+            vec![(Part::Numerator, "/numerator", &counts.numerator), (Part::Denominator, "/denominator", &counts.denominator)]
+        }
+    }
+}
+
 /// One query of one arm.
 #[derive(Debug)]
-pub(super) struct PlannedQuery {
-    pub(super) arm: Arm,
-    pub(super) part: Part,
+pub(crate) struct PlannedQuery {
+    pub(crate) arm: Arm,
+    pub(crate) part: Part,
     /// The query over the window alone.
-    pub(super) query: Query,
+    pub(crate) query: Query,
     /// Points before the window that are asked for with it.
-    pub(super) history_points: usize,
+    pub(crate) history_points: usize,
     /// How many days ago it is asked for too, at the same clock; each 1 or more.
-    pub(super) earlier: Vec<u32>,
+    pub(crate) earlier: Vec<u32>,
 }
 
 impl PlannedQuery {
+    /// A query over its window alone.
+    pub(crate) fn over_window(arm: Arm, part: Part, text: String, window: Window) -> Self {
+        Self { arm, part, query: Query { text, window, buckets: part == Part::Buckets }, history_points: 0, earlier: Vec::new() }
+    }
+
     /// The query over the window and the time before it.
     pub(super) fn with_history(&self) -> Query {
         Query { window: self.query.window.with_past(self.history_points), ..self.query.clone() }

@@ -5,56 +5,30 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use haldane_judges::CheckedConfig;
-use haldane_judges::config::{Kind, MetricQuery};
 use haldane_judges::evidence::Arm;
 use tokio::time::Instant;
 
 use super::Args;
 use super::finding::Finding;
-use crate::analysis::FetchProgress;
+use crate::analysis::{Answer, FetchProgress, Part, PlannedQuery, parts};
 use crate::cli::progress::Waiting;
 use crate::report::format::clean;
 use crate::source::cache::Source;
-use crate::source::{Advice, Query, Reply, SourceError, Template, Window};
+use crate::source::{Advice, Reply, SourceError, Template, Window};
 
 /// Queries in flight at a time.
 const CONCURRENT: usize = 8;
 /// Time for one query, with its retries.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a query is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// A metric's only one.
-    Value,
-    Numerator,
-    Denominator,
-    /// The requests in each bucket.
-    Buckets,
-    /// Who runs which version.
-    Population,
-}
-
-impl Role {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Value => "value",
-            Self::Numerator => "numerator",
-            Self::Denominator => "denominator",
-            Self::Buckets => "buckets",
-            Self::Population => "population",
-        }
-    }
-}
-
-/// One query of one arm.
+/// One query of one arm, and what it came to.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct TriedQuery<'a> {
     /// Where it stands in the config.
     pub(super) pointer: String,
     /// The metric's place in the config; `None` for the population's.
     pub(super) metric: Option<usize>,
-    pub(super) role: Role,
+    pub(super) part: Part,
     pub(super) arm: Arm,
     /// Its text before its variables are put in.
     pub(super) template: &'a str,
@@ -68,10 +42,16 @@ pub(super) struct Asked<'a> {
     pub(super) meant: Option<(String, String)>,
 }
 
-impl Asked<'_> {
+impl TriedQuery<'_> {
     /// Whether the store answered, and had nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|reply| reply.series.is_empty())
+    }
+
+    /// The query as a plan has it, and its answer.
+    pub(super) fn answered(&self, window: Window) -> (PlannedQuery, Answer) {
+        let text = self.text.clone().unwrap_or_default();
+        (PlannedQuery::over_window(self.arm, self.part, text, window), Answer::over_window(self.outcome.clone()))
     }
 
     /// Whether the store was not reached.
@@ -88,13 +68,13 @@ pub(super) async fn ask<'a>(
     source: &Source,
     window: Window,
     findings: &mut Vec<Finding>,
-) -> Vec<Asked<'a>> {
+) -> Vec<TriedQuery<'a>> {
     let kind = source.kind();
-    let mut wanted = Vec::new();
+    let mut wanted: Vec<(Option<usize>, Part, String, &'a str)> = Vec::new();
     if let Some(population) = &config.population {
         match population.queries.get(kind) {
             None => findings.push(Finding::error("/population/queries", format!("the population has no query for {kind}; add one"))),
-            Some(text) => wanted.push((None, Role::Population, format!("/population/queries/{kind}"), text)),
+            Some(text) => wanted.push((None, Part::Population, format!("/population/queries/{kind}"), text.as_str())),
         }
     }
     for (i, metric) in config.metrics.iter().enumerate() {
@@ -104,25 +84,22 @@ pub(super) async fn ask<'a>(
                 let message = format!("`{}` has no query for {kind}; add one", metric.name);
                 findings.push(Finding::error(&format!("/metrics/{i}/queries"), message).on(&metric.name));
             }
-            Some(MetricQuery::Single(text)) if metric.kind == Kind::Distribution => wanted.push((Some(i), Role::Buckets, at, text)),
-            Some(MetricQuery::Single(text)) => wanted.push((Some(i), Role::Value, at, text)),
-            Some(MetricQuery::Buckets(query)) => wanted.push((Some(i), Role::Buckets, format!("{at}/buckets"), &query.buckets)),
-            Some(MetricQuery::Counts(counts)) => {
-                wanted.push((Some(i), Role::Numerator, format!("{at}/numerator"), &counts.numerator));
-                wanted.push((Some(i), Role::Denominator, format!("{at}/denominator"), &counts.denominator));
+            Some(query) => {
+                let parts = parts(metric.kind, query).into_iter();
+                wanted.extend(parts.map(|(part, below, text)| (Some(i), part, format!("{at}{below}"), text)));
             }
         }
     }
-    let waiting = Waiting::start(format!("trying the queries on `{}`", clean(&source.name())));
+    let waiting = Waiting::start(format!("trying the queries on `{}`", clean(source.name())));
     let total = wanted.len() * 2;
     let of_both = wanted.into_iter().flat_map(|wanted| [(Arm::Baseline, wanted.clone()), (Arm::Canary, wanted)]);
-    let asked = of_both.map(|(arm, (metric, role, pointer, template))| async move {
+    let asked = of_both.map(|(arm, (metric, part, pointer, template))| async move {
         let began = Instant::now();
-        let (text, outcome, mut advice) = try_one(args, config, &source, window, arm, role, template).await;
+        let (text, outcome, mut advice) = try_one(args, config, source, window, arm, part, template).await;
         if let Some(metric) = metric.and_then(|i| config.metrics.get(i)) {
-            advice.retain(|advice| advice.concerns(metric) && (role != Role::Denominator || advice.concerns_totals()));
+            advice.retain(|advice| advice.concerns(metric) && (part != Part::Denominator || advice.concerns_totals()));
         }
-        Asked { pointer, metric, role, arm, template, text, outcome, advice, took: began.elapsed(), meant: None }
+        TriedQuery { pointer, metric, part, arm, template, text, outcome, advice, took: began.elapsed(), meant: None }
     });
     let mut asked = futures::stream::iter(asked.collect::<Vec<_>>()).buffered(CONCURRENT);
     let mut done = Vec::with_capacity(total);
@@ -139,7 +116,7 @@ async fn try_one(
     source: &Source,
     window: Window,
     arm: Arm,
-    role: Role,
+    part: Part,
     template: &str,
 ) -> (Option<String>, Result<Arc<Reply>, SourceError>, Vec<Advice>) {
     let scope = match arm {
@@ -153,7 +130,7 @@ async fn try_one(
     match source.resolve(&Template { text: template, variables: &variables, window }) {
         Err(error) => (None, Err(error), Vec::new()),
         Ok(text) => {
-            let query = Query { text, window, buckets: role == Role::Buckets };
+            let query = PlannedQuery::over_window(arm, part, text, window).query;
             if let Some(why) = source.without_buckets().filter(|_| query.buckets) {
                 return (Some(query.text), Err(SourceError::Refused(why.to_owned())), Vec::new());
             }
@@ -165,8 +142,8 @@ async fn try_one(
 }
 
 /// Compares the words of queries that found nothing with the names that the store has, where it tells them.
-pub(super) async fn look_up_names(source: &Source, asked: &mut [Asked<'_>]) {
-    if !asked.iter().any(Asked::is_empty) {
+pub(super) async fn look_up_names(source: &Source, asked: &mut [TriedQuery<'_>]) {
+    if !asked.iter().any(TriedQuery::is_empty) {
         return;
     }
     // Without the names there is no advice on them; why the store keeps them to itself is no finding.

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use haldane_judges::config::{Direction, HistoryMode, Kind, Limits, Metric};
-use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Evidence, FetchFailure, Instance, Observation, Points};
+use haldane_judges::evidence::{Arm, ArmPoints, Buckets, Evidence, FetchFailure, Observation, Points};
 use haldane_judges::scorecard::{Guard, MetricResult, Mode, Reason, Remedy};
 use haldane_judges::{CheckedConfig, JudgeName, units};
 use serde::Serialize;
 
-use super::ask::{Asked, Role};
+use super::ask::TriedQuery;
 use super::finding::{Finding, Severity};
 use super::histogram::Histogram;
 use super::profile::{Profile, Values, missing_at_end, missing_between};
-use crate::analysis::{histogram_points, least_common_multiple, repeats, stride};
+use crate::analysis::{AnsweredQuery, Part, arm_points, histogram_points, least_common_multiple, repeats, stride};
 use crate::report::format::{self, Unit, clean_query, seconds, truncate};
 use crate::source::{Reply, Series, Window};
 
@@ -119,12 +119,12 @@ pub(super) struct Inspection<'a> {
 
 impl Inspection<'_> {
     /// Looks at everything that came back, in the config's order.
-    pub(super) fn all(&self, asked: &[Asked<'_>], findings: &mut Vec<Finding>) -> Vec<MetricReport> {
+    pub(super) fn all(&self, asked: &[TriedQuery<'_>], findings: &mut Vec<Finding>) -> Vec<MetricReport> {
         if let Some(message) = all_unreachable(asked) {
             findings.push(Finding::error("", message));
             return Vec::new();
         }
-        let same_text = |one: &Asked<'_>, arm| one.metric.is_some() && one.arm == arm && one.text.is_some();
+        let same_text = |one: &TriedQuery<'_>, arm| one.metric.is_some() && one.arm == arm && one.text.is_some();
         let asked_of = |arm| asked.iter().filter(move |one| same_text(one, arm)).map(|one| &one.text);
         if self.scopes.0 == self.scopes.1 && asked_of(Arm::Baseline).eq(asked_of(Arm::Canary)) {
             let message = "both scopes are the same, so that the canary is compared with itself; give two with --baseline and --canary";
@@ -161,7 +161,7 @@ impl Inspection<'_> {
                     written: Unit::named(
                         metric.kind,
                         metric.unit.as_deref(),
-                        asked.iter().any(|one| matches!(one.role, Role::Numerator | Role::Buckets)),
+                        asked.iter().any(|one| matches!(one.part, Part::Numerator | Part::Buckets)),
                     ),
                 };
                 let mut found = Vec::new();
@@ -187,9 +187,9 @@ impl Inspection<'_> {
     }
 
     /// Whether no query of an arm found anything, which is then said once.
-    fn nothing_for(&self, arm: Arm, asked: &[Asked<'_>], findings: &mut Vec<Finding>) -> bool {
+    fn nothing_for(&self, arm: Arm, asked: &[TriedQuery<'_>], findings: &mut Vec<Finding>) -> bool {
         let of_arm = || asked.iter().filter(|one| one.arm == arm);
-        let nothing = of_arm().count() > 1 && of_arm().all(Asked::is_empty);
+        let nothing = of_arm().count() > 1 && of_arm().all(TriedQuery::is_empty);
         if nothing {
             let message = format!(
                 "not one query found a series: nothing is called `{}` there, or nothing in the last {}; check the scope and the variables",
@@ -202,7 +202,7 @@ impl Inspection<'_> {
     }
 
     /// What there is to say about the reply to one query of one arm.
-    fn query(&self, one: &Asked<'_>, metric: Option<&Metric>, asked: &[Asked<'_>], nothing: &[Arm], found: &mut Vec<Finding>) {
+    fn query(&self, one: &TriedQuery<'_>, metric: Option<&Metric>, asked: &[TriedQuery<'_>], nothing: &[Arm], found: &mut Vec<Finding>) {
         let at = one.pointer.as_str();
         let reply = match &one.outcome {
             Ok(reply) => reply,
@@ -215,13 +215,13 @@ impl Inspection<'_> {
             }
         };
         let mut labels = Vec::new();
-        match (one.role, metric.and_then(|metric| metric.per_instance.as_deref())) {
-            (Role::Population, _) => {
+        match (one.part, metric.and_then(|metric| metric.per_instance.as_deref())) {
+            (Part::Population, _) => {
                 let population = self.config.population.as_ref();
                 labels.extend(population.iter().flat_map(|population| [population.instance.as_str(), population.version.as_str()]));
             }
             // Its series are told apart by their buckets too, and looked at below.
-            (Role::Buckets, _) => {}
+            (Part::Buckets, _) => {}
             (_, label) => labels.extend(label),
         }
         let lacking = labels.iter().find(|label| reply.series.iter().any(|series| !series.labels.contains_key(**label)));
@@ -229,7 +229,7 @@ impl Inspection<'_> {
             if !nothing.contains(&one.arm) {
                 found.push(self.empty(one, metric, asked));
             }
-        } else if one.role == Role::Buckets {
+        } else if one.part == Part::Buckets {
             let read =
                 histogram_points(&reply.series, 0..self.window.len(), metric.and_then(|m| m.per_instance.as_deref()), &mut |warning| {
                     found.push(Finding::warning(at, warning));
@@ -248,7 +248,7 @@ impl Inspection<'_> {
                 listed(&names, reply.series.len())
             );
             found.push(Finding::error(at, message));
-        } else if let (Role::Value, [label]) = (one.role, labels.as_slice()) {
+        } else if let (Part::Value, [label]) = (one.part, labels.as_slice()) {
             let mut names = BTreeSet::new();
             let twice = reply.series.iter().filter_map(|series| series.labels.get(*label)).find(|name| !names.insert(*name));
             if let Some(name) = twice {
@@ -270,34 +270,34 @@ impl Inspection<'_> {
     }
 
     /// A query that found nothing.
-    fn empty(&self, one: &Asked<'_>, metric: Option<&Metric>, asked: &[Asked<'_>]) -> Finding {
+    fn empty(&self, one: &TriedQuery<'_>, metric: Option<&Metric>, asked: &[TriedQuery<'_>]) -> Finding {
         let at = one.pointer.as_str();
-        let found_something = |other: &&Asked<'_>| {
+        let found_something = |other: &&TriedQuery<'_>| {
             other.outcome.as_ref().is_ok_and(|reply| reply.series.iter().any(|s| s.values.iter().any(|v| v.is_finite())))
         };
         let of_metric = || asked.iter().filter(|other| other.metric == one.metric && other.metric.is_some());
-        let denominator = of_metric().filter(|other| other.role == Role::Denominator && other.arm == one.arm).find(found_something);
+        let denominator = of_metric().filter(|other| other.part == Part::Denominator && other.arm == one.arm).find(found_something);
         let zero = metric.is_some_and(|metric| metric.absent_means_zero);
         // Whatever absence may mean, it means nothing where the name is wrong.
         if let Some((word, name)) = &one.meant {
             return Finding::warning(at, format!("no series came back: the store has no `{word}`; did you mean `{name}`?"));
         }
-        match (one.role, denominator.is_some()) {
-            (Role::Numerator, true) if zero => {
+        match (one.part, denominator.is_some()) {
+            (Part::Numerator, true) if zero => {
                 Finding::note(at, "no series came back, while its denominator has points: counts as zero, as `absent_means_zero` says")
             }
-            (Role::Numerator, true) => {
+            (Part::Numerator, true) => {
                 let message = "no series came back, while its denominator has points; if that means none, set `absent_means_zero: true`, \
                                else check the labels";
                 Finding::warning(at, message)
             }
-            (Role::Value | Role::Buckets, _) if zero => {
+            (Part::Value | Part::Buckets, _) if zero => {
                 Finding::note(at, "no series came back: counts as zero, as `absent_means_zero` says")
             }
             _ => {
                 let optional = metric.is_some_and(|metric| metric.optional);
                 let severity = if optional { Severity::Note } else { Severity::Warning };
-                let other = of_metric().filter(|other| other.role == one.role && other.arm != one.arm).find(found_something);
+                let other = of_metric().filter(|other| other.part == one.part && other.arm != one.arm).find(found_something);
                 let message = match other {
                     Some(_) => format!("no series came back, while the other arm has one; check what `{}` selects", self.scope(one.arm)),
                     None if optional => "no series came back; the metric is optional, and left out".to_owned(),
@@ -309,37 +309,12 @@ impl Inspection<'_> {
     }
 
     /// One arm's points of a metric, as a judgement would take them; a failure has been reported with its query.
-    fn points(&self, arm: Arm, metric: &Metric, asked: &[&Asked<'_>]) -> Result<ArmPoints, FetchFailure> {
-        let failure = |reason: &str, message: String| FetchFailure { arm, reason: reason.to_owned(), message };
-        let part = |role: Role| asked.iter().find(|one| one.arm == arm && one.role == role);
-        let reply = |one: &Asked<'_>| one.outcome.clone().map_err(|error| failure(error.reason(), error.to_string()));
-        let one_series = |one: &Asked<'_>| match reply(one)?.series.as_slice() {
-            [] => Ok(vec![f64::NAN; self.window.len()]),
-            [series] => Ok(series.values.clone()),
-            many => Err(failure("many_series", format!("{} series came back where one is judged", many.len()))),
-        };
-        if let Some(one) = part(Role::Buckets) {
-            let per_instance = metric.per_instance.as_deref();
-            let read = histogram_points(&reply(one)?.series, 0..self.window.len(), per_instance, &mut |_| {});
-            return read.map(|(points, _)| points.in_unit(metric.bucket_factor())).map_err(|(reason, message)| failure(reason, message));
-        }
-        match (part(Role::Value), part(Role::Numerator), part(Role::Denominator), &metric.per_instance) {
-            (Some(value), _, _, Some(label)) => {
-                let instance = |series: &Series| {
-                    let name = series.labels.get(label).cloned();
-                    let name = name.ok_or_else(|| failure("many_series", format!("a series has no label `{label}`")))?;
-                    Ok(Instance { name, values: series.values.clone() })
-                };
-                let instances = reply(value)?.series.iter().map(instance).collect::<Result<Vec<_>, _>>()?;
-                if instances.is_empty() {
-                    return Ok(ArmPoints::values(vec![f64::NAN; self.window.len()]));
-                }
-                Ok(ArmPoints::from_instances(instances))
-            }
-            (Some(value), _, _, None) => Ok(ArmPoints::values(one_series(value)?)),
-            (None, Some(numerator), Some(denominator), _) => Ok(ArmPoints::counts(one_series(numerator)?, one_series(denominator)?)),
-            _ => Err(failure("no_query", "no query was asked for this arm".to_owned())),
-        }
+    fn points(&self, arm: Arm, metric: &Metric, asked: &[&TriedQuery<'_>]) -> Result<ArmPoints, FetchFailure> {
+        let answered: Vec<_> = asked.iter().map(|one| one.answered(self.window)).collect();
+        let answered: Vec<AnsweredQuery<'_>> = answered.iter().map(|(planned, answer)| (planned, answer)).collect();
+        let points = arm_points(arm, metric.per_instance.as_deref(), &answered, &mut Vec::new())?.in_unit(metric.bucket_factor());
+        // Where no instance reports, none of the window's points is there.
+        Ok(if points.points.is_empty() { ArmPoints::values(vec![f64::NAN; self.window.len()]) } else { points })
     }
 
     /// What the config's judge says of the window alone, of which lint takes what it lacked; a verdict is no business of lint's.
@@ -363,7 +338,7 @@ impl Inspection<'_> {
         haldane_judges::judge(judge, unlimited.as_ref().unwrap_or(self.config), &evidence).metrics
     }
 
-    fn arm(&self, arm: Arm, metric: &Metric, asked: &[&Asked<'_>], points: Option<&ArmPoints>) -> ArmReport {
+    fn arm(&self, arm: Arm, metric: &Metric, asked: &[&TriedQuery<'_>], points: Option<&ArmPoints>) -> ArmReport {
         let queries = asked.iter().filter(|one| one.arm == arm).map(|one| query_report(one)).collect();
         let (resolution_seconds, held_points) = (self.resolution_seconds(arm, metric, asked), held_points(arm, asked));
         let nothing = ArmReport { queries, profile: None, resolution_seconds, held_points, counts: None, points: Vec::new() };
@@ -390,7 +365,7 @@ impl Inspection<'_> {
         &self,
         at: &str,
         metric: &Metric,
-        asked: &[&Asked<'_>],
+        asked: &[&TriedQuery<'_>],
         report: &MetricReport,
         (baseline, canary): (&ArmPoints, &ArmPoints),
         result: &MetricResult,
@@ -457,7 +432,7 @@ impl Inspection<'_> {
     }
 
     /// Whether both arms are one and the same series.
-    fn compares_with_itself(&self, at: &str, asked: &[&Asked<'_>], arms: (&ArmPoints, &ArmPoints), found: &mut Vec<Finding>) -> bool {
+    fn compares_with_itself(&self, at: &str, asked: &[&TriedQuery<'_>], arms: (&ArmPoints, &ArmPoints), found: &mut Vec<Finding>) -> bool {
         let texts = |arm: Arm| asked.iter().filter(move |one| one.arm == arm).map(|one| one.text.as_deref()).collect::<Vec<_>>();
         let same_text = texts(Arm::Baseline) == texts(Arm::Canary);
         // What no query could tell apart has been said of the scopes.
@@ -476,10 +451,10 @@ impl Inspection<'_> {
     }
 
     /// How far apart the points are, in seconds, as a judgement tells it: what is made of two queries has a point where both have.
-    fn resolution_seconds(&self, arm: Arm, metric: &Metric, asked: &[&Asked<'_>]) -> Option<u64> {
+    fn resolution_seconds(&self, arm: Arm, metric: &Metric, asked: &[&TriedQuery<'_>]) -> Option<u64> {
         // Where there is a point only because something happened, the distance to the next one is chance.
-        let regular = |role: Role| role == Role::Denominator || !metric.absent_means_zero;
-        let of_arm = asked.iter().filter(|one| one.arm == arm && regular(one.role));
+        let regular = |part: Part| part == Part::Denominator || !metric.absent_means_zero;
+        let of_arm = asked.iter().filter(|one| one.arm == arm && regular(one.part));
         let strides = of_arm.filter_map(|one| stride(one.outcome.as_ref().ok()?.series.iter().map(|series| series.values.as_slice())));
         let stride = strides.map(|stride| stride as u64).reduce(least_common_multiple)?;
         Some(stride.saturating_mul(u64::from(self.window.step_seconds)))
@@ -643,8 +618,8 @@ fn counted<'a>(metric: &Metric, points: &'a Points) -> Cow<'a, Points> {
 }
 
 /// Why not one query reached the store; `None` where one did.
-fn all_unreachable(asked: &[Asked<'_>]) -> Option<String> {
-    let first = asked.first().filter(|_| asked.iter().all(Asked::is_unreachable))?;
+fn all_unreachable(asked: &[TriedQuery<'_>]) -> Option<String> {
+    let first = asked.first().filter(|_| asked.iter().all(TriedQuery::is_unreachable))?;
     first.outcome.as_ref().err().map(ToString::to_string)
 }
 
@@ -670,10 +645,10 @@ fn late(arms: [&[f64]; 2]) -> usize {
 }
 
 /// For how many points each value is repeated, as a judgement tells it; `None` where it is not.
-fn held_points(arm: Arm, asked: &[&Asked<'_>]) -> Option<usize> {
-    let held = |one: &&&Asked<'_>| one.outcome.as_ref().ok()?.series.iter().filter_map(|series| repeats(&series.values)).min();
+fn held_points(arm: Arm, asked: &[&TriedQuery<'_>]) -> Option<usize> {
+    let held = |one: &&&TriedQuery<'_>| one.outcome.as_ref().ok()?.series.iter().filter_map(|series| repeats(&series.values)).min();
     // Buckets of few requests stay the same by chance.
-    let of_arm = asked.iter().filter(|one| one.arm == arm && one.role != Role::Buckets);
+    let of_arm = asked.iter().filter(|one| one.arm == arm && one.part != Part::Buckets);
     of_arm.filter_map(|one| held(&one)).filter(|held| *held > 1).max()
 }
 
@@ -705,10 +680,10 @@ fn same_points(a: &Points, b: &Points) -> bool {
     }
 }
 
-fn query_report(one: &Asked<'_>) -> QueryReport {
+fn query_report(one: &TriedQuery<'_>) -> QueryReport {
     let (labels, names) = one.outcome.as_ref().map(|reply| told_apart(reply)).unwrap_or_default();
     QueryReport {
-        role: one.role.word(),
+        role: one.part.name(),
         text: one.text.clone(),
         series: one.outcome.as_ref().map_or(0, |reply| reply.series.len()),
         labels,
@@ -767,7 +742,7 @@ mod tests {
     /// What is said of a metric whose queries found these series, baseline and canary, one pair for each of its queries.
     struct Case {
         metric: &'static str,
-        replies: Vec<(Role, [Found; 2])>,
+        replies: Vec<(Part, [Found; 2])>,
         took: Duration,
         same_text: bool,
         scopes: (&'static str, &'static str),
@@ -779,7 +754,7 @@ mod tests {
         fn of(metric: &'static str, baseline: Vec<Series>, canary: Vec<Series>) -> Self {
             Self {
                 metric,
-                replies: vec![(Role::Value, [Ok(baseline), Ok(canary)])],
+                replies: vec![(Part::Value, [Ok(baseline), Ok(canary)])],
                 took: Duration::ZERO,
                 same_text: false,
                 scopes: ("a", "b"),
@@ -788,7 +763,7 @@ mod tests {
         }
 
         fn counts(metric: &'static str, numerators: [Vec<Series>; 2], denominators: [Vec<Series>; 2]) -> Self {
-            let replies = vec![(Role::Numerator, numerators.map(Ok)), (Role::Denominator, denominators.map(Ok))];
+            let replies = vec![(Part::Numerator, numerators.map(Ok)), (Part::Denominator, denominators.map(Ok))];
             Self { replies, ..Self::of(metric, Vec::new(), Vec::new()) }
         }
 
@@ -798,13 +773,13 @@ mod tests {
             let yaml = format!("{{name: x, metrics: [{{name: m, {history}, {}}}{other}]}}", self.metric);
             let config = CheckedConfig::from_yaml(&yaml).unwrap();
             let mut asked = Vec::new();
-            let beside = self.beside.then(|| (1, Role::Value, [1, 2].map(|seed| Ok(one(around(100.0, seed))))));
-            for (metric, role, replies) in self.replies.into_iter().map(|(role, replies)| (0, role, replies)).chain(beside) {
+            let beside = self.beside.then(|| (1, Part::Value, [1, 2].map(|seed| Ok(one(around(100.0, seed))))));
+            for (metric, part, replies) in self.replies.into_iter().map(|(part, replies)| (0, part, replies)).chain(beside) {
                 for (arm, reply) in ARMS.into_iter().zip(replies) {
-                    asked.push(Asked {
-                        pointer: format!("/metrics/{metric}/queries/any/{}", role.word()),
+                    asked.push(TriedQuery {
+                        pointer: format!("/metrics/{metric}/queries/any/{}", part.name()),
                         metric: Some(metric),
-                        role,
+                        part,
                         arm,
                         template: "q",
                         text: Some(if self.same_text { "q".to_owned() } else { format!("q {arm}") }),
@@ -858,7 +833,7 @@ mod tests {
     fn buckets_are_shown_for_both_arms_and_what_is_wrong_with_them_is_said() {
         const DISTRIBUTION: &str = "kind: distribution, unit: s, direction: increase, limits: {p99: {max: 9}}";
         let of = |baseline: &[(&str, f64)], canary: &[(&str, f64)]| {
-            let replies = vec![(Role::Buckets, [Ok(buckets(baseline, 1)), Ok(buckets(canary, 2))])];
+            let replies = vec![(Part::Buckets, [Ok(buckets(baseline, 1)), Ok(buckets(canary, 2))])];
             Case { replies, ..Case::of(DISTRIBUTION, Vec::new(), Vec::new()) }
         };
         let good = [("0.1", 200.0), ("0.5", 400.0), ("1", 480.0), ("5", 520.0), ("+Inf", 522.0)];
@@ -918,7 +893,7 @@ mod tests {
 
     #[test]
     fn two_scopes_that_are_the_same_are_said_once() {
-        let replies = || (Role::Value, [Ok(one(around(100.0, 1))), Ok(one(around(100.0, 1)))]);
+        let replies = || (Part::Value, [Ok(one(around(100.0, 1))), Ok(one(around(100.0, 1)))]);
         let case = Case { same_text: true, scopes: ("a", "a"), ..Case::of(LATENCY, Vec::new(), Vec::new()) };
         let said = Case { replies: vec![replies()], ..case }.said();
         assert_eq!(said.len(), 1, "{said:?}");
@@ -928,7 +903,7 @@ mod tests {
     #[test]
     fn a_store_that_nobody_reaches_is_one_finding() {
         let gone = || Err(SourceError::Unreachable("refused the connection".to_owned()));
-        let replies = vec![(Role::Numerator, [gone(), gone()]), (Role::Denominator, [gone(), gone()])];
+        let replies = vec![(Part::Numerator, [gone(), gone()]), (Part::Denominator, [gone(), gone()])];
         let (reports, findings) = Case { replies, ..Case::of(RATIO, Vec::new(), Vec::new()) }.inspect();
         assert!(reports.is_empty());
         assert_eq!(findings.len(), 1, "{findings:?}");
@@ -1114,7 +1089,7 @@ mod tests {
         let slow = Case { took: Duration::from_millis(7_300), ..Case::of(LATENCY, one(around(1.0, 1)), one(around(1.0, 2))) };
         slow.says(Severity::Warning, &[Arm::Baseline, Arm::Canary], "took 7.3 s; let the store compute it");
         let refused = |at: u32| Err(SourceError::Refused(format!("parse error at {at}")));
-        let case = Case { replies: vec![(Role::Value, [refused(4), refused(9)])], ..Case::of(LATENCY, Vec::new(), Vec::new()) };
+        let case = Case { replies: vec![(Part::Value, [refused(4), refused(9)])], ..Case::of(LATENCY, Vec::new(), Vec::new()) };
         case.says(Severity::Error, &[Arm::Baseline, Arm::Canary], "the metric store refused the query: parse error at 4; query `q`");
     }
 
