@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance example go-tool
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -125,6 +125,12 @@ conformance: tools go-tool ## drive Argo Rollouts' own metric providers against 
 	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
 	cd $(ARGO) && HALDANE_BIN='$(abspath $(or $(HALDANE_BIN),$(or $(CARGO_TARGET_DIR),target)/debug/haldane))' \
 	  $(GO) test -count=1 -timeout 60m ./...
+
+# CARGO_FEATURES: those of a build that is there already.
+types: tools ## hold every shape of reply to Deck's and Referee's TypeScript types (needs Node)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
+	tests/conformance/types/fetch.sh
+	$(CARGO) test --locked $(CARGO_FEATURES) --test it kayenta::types -- --ignored
 
 example: go-tool ## test the example service of examples/latency (needs Go)
 	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...

@@ -2,9 +2,9 @@
 #![no_main]
 
 use haldane::kayenta::convert::convert;
-use haldane::kayenta::model::CanaryConfig;
-use haldane::kayenta::query::build_query;
-use haldane::kayenta::request::CanaryScope;
+use haldane::kayenta::reading::model::CanaryConfig;
+use haldane::kayenta::reading::query::build_query;
+use haldane::kayenta::reading::request::CanaryScope;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haldane_judges::evidence::ABSENT;
+use haldane_judges::evidence::{ABSENT, is_absent};
 
 use crate::source::Series;
 
@@ -102,9 +102,11 @@ fn grouped<'a>(series: &'a [Series], by: &BTreeSet<&str>) -> BTreeMap<Labels, Ve
 
 fn mean(series: &[&Series], length: usize) -> Vec<f64> {
     let at = |i: usize| {
-        let present = || series.iter().filter_map(|one| one.values.get(i).copied()).filter(|value| !value.is_nan());
+        let points = || series.iter().filter_map(|one| one.values.get(i).copied());
+        let present = || points().filter(|value| !value.is_nan());
         let n = present().count();
-        if n == 0 { ABSENT } else { present().sum::<f64>() / n as f64 }
+        let none = if points().all(is_absent) { ABSENT } else { f64::NAN };
+        if n == 0 { none } else { present().sum::<f64>() / n as f64 }
     };
     (0..length).map(at).collect()
 }

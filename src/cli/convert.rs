@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, Outcome, output};
-use crate::kayenta::convert::{Converted, convert_with};
+use crate::kayenta::convert::{Conversion, convert_with};
 use crate::report::format::clean;
 
 /// Arguments of `haldane convert`.
@@ -36,10 +36,10 @@ pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
     let shown = clean(&args.file.display().to_string());
     let text = std::fs::read(&args.file).map_err(|error| Failure::usage(format!("cannot read `{shown}`: {error}")))?;
     let converted = convert_with(&text, args.scope_label.as_deref()).map_err(|refusal| {
-        let problems = if refusal.errors.is_empty() { refusal.message } else { refusal.errors.join("; ") };
+        let problems = if refusal.errors().is_empty() { refusal.message() } else { refusal.errors().join("; ") };
         Failure::usage(format!("{shown}: {problems}"))
     })?;
-    let Converted { yaml, notes, lost, .. } = converted;
+    let Conversion { yaml, notes, lost, .. } = converted;
     output::write(args.output.as_deref(), &yaml)?;
     for note in notes {
         output::say(&format!("{shown}: note: {}", clean(&note)));

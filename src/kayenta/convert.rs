@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haldane_judges::aca::Rules;
-use haldane_judges::config::{BUILT_IN_VARIABLES, MAX_CONFIG_BYTES, MetricQuery, Thresholds, Variable};
+use haldane_judges::aca::{Measure, NanStrategy, OutlierStrategy, Rules};
+use haldane_judges::config::{BUILT_IN_VARIABLES, Direction, MAX_CONFIG_BYTES, MetricQuery, Thresholds, Variable};
 use haldane_judges::{CheckedConfig, JudgeName, document};
 use promql_parser::parser::{Expr, LabelModifier};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::model::{CanaryConfig, EffectSizeConfig, MetricConfig, QueryConfig, ScoreThresholds};
-use super::native::{self, REMOTE_JUDGE, Surface, choose_judge, native_config};
-use super::prometheus::Place;
-use super::refusal::{Refusal, RefusalKind, segment, shown};
-use super::template::{Token, tokens};
-use super::{prometheus, query};
+use crate::kayenta::reading::model::{CanaryConfig, EffectSizeConfig, MetricConfig, QueryConfig, QueryKind, ScoreThresholds};
+use crate::kayenta::reading::native::{self, REMOTE_JUDGE, Surface, choose_judge, native_config};
+use crate::kayenta::reading::query::template::{Token, tokens};
+use crate::kayenta::reading::query::{expansion, prometheus};
+use crate::kayenta::wire::refusal::{Refusal, RefusalKind, segment, shown};
+use crate::source::prometheus::splice::{Lexis, Scanner};
 use crate::source::prometheus::variables_of;
 
 /// Longest line of a comment, in characters.
@@ -22,7 +22,7 @@ const COMMENT_WIDTH: usize = 110;
 
 /// A converted config.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Converted {
+pub struct Conversion {
     /// The native config.
     pub config: CheckedConfig,
     /// Its YAML, the notes in comments at its head.
@@ -37,7 +37,7 @@ pub struct Converted {
 ///
 /// # Errors
 /// [`Refusal`] for what is no config of Kayenta's, and for one that no judge here could use.
-pub fn convert(text: &[u8]) -> Result<Converted, Refusal> {
+pub fn convert(text: &[u8]) -> Result<Conversion, Refusal> {
     convert_with(text, None)
 }
 
@@ -45,7 +45,7 @@ pub fn convert(text: &[u8]) -> Result<Converted, Refusal> {
 ///
 /// # Errors
 /// As [`convert`].
-pub fn convert_with(text: &[u8], scope_label: Option<&str>) -> Result<Converted, Refusal> {
+pub fn convert_with(text: &[u8], scope_label: Option<&str>) -> Result<Conversion, Refusal> {
     let config = read(text)?;
     let mut notes = Notes::default();
     let judge = judge(&config, &mut notes)?;
@@ -68,13 +68,13 @@ pub fn convert_with(text: &[u8], scope_label: Option<&str>) -> Result<Converted,
                     );
                     notes.add(format!("{at}/query"), message);
                 }
-                if judge == JudgeName::HaldaneV1 && metric.query.kind == "prometheus" && text.contains("histogram_quantile") {
+                if judge == JudgeName::HaldaneV1 && metric.query.kind == QueryKind::Prometheus && text.contains("histogram_quantile") {
                     let message = "is a quantile of a histogram, one number a point; with `kind: distribution` and the buckets as its query, \
                                    `sum by (le) (increase(x_bucket{...}[${step}]))`, each request counts, so that far smaller shifts are found, \
                                    and one metric has all quantiles";
                     notes.add(format!("{at}/query"), message);
                 }
-                native.queries = BTreeMap::from([(metric.query.kind.clone(), MetricQuery::Single(text))]);
+                native.queries = BTreeMap::from([(metric.query.kind.to_string(), MetricQuery::Single(text))]);
             }
             None => {
                 notes.add(format!("{at}/query"), "the metric has no query now; add one to `queries`");
@@ -91,13 +91,13 @@ pub fn convert_with(text: &[u8], scope_label: Option<&str>) -> Result<Converted,
     if !CheckedConfig::from_yaml(&yaml).is_ok_and(|read| read == native) {
         return Err(Refusal::invalid("the config cannot be written as YAML that reads back the same"));
     }
-    Ok(Converted { config: native, yaml, notes: notes.0, lost })
+    Ok(Conversion { config: native, yaml, notes: notes.0, lost })
 }
 
 /// The labels by which a query gives several series, as far as its text tells.
 fn labels_of_series(metric: &MetricConfig, text: &str) -> Option<String> {
     // Labels that Kayenta's config names have a note of their own.
-    if metric.query.kind != "prometheus" || !metric.query.group_by_fields.is_empty() {
+    if metric.query.kind != QueryKind::Prometheus || !metric.query.group_by_fields.is_empty() {
         return None;
     }
     let mut expression = promql_parser::parser::parse(text).ok()?;
@@ -164,7 +164,7 @@ struct Notes(Vec<String>);
 
 impl Notes {
     fn add(&mut self, pointer: impl AsRef<str>, message: impl AsRef<str>) {
-        let note = Refusal::at(pointer, message).message;
+        let note = Refusal::at(pointer.as_ref(), message.as_ref()).message();
         if !self.0.contains(&note) {
             self.0.push(note);
         }
@@ -248,7 +248,7 @@ fn note_analysis(metric: &MetricConfig, at: &str, notes: &mut Notes) {
     let analysis = &metric.analysis_configurations.canary;
     let EffectSizeConfig { allowed_increase, allowed_decrease, critical_increase, critical_decrease, .. } = &analysis.effect_size;
     let effect = |name: &str| format!("{at}/effectSize/{name}");
-    if native::is_cles(&analysis.effect_size) {
+    if analysis.effect_size.measure == Measure::Cles {
         notes.add(effect("measure"), "cles has no equal under this judge; set `tolerance` to the smallest shift worth acting on");
     } else {
         for (name, limit, kept) in
@@ -273,10 +273,10 @@ fn note_analysis(metric: &MetricConfig, at: &str, notes: &mut Notes) {
             );
         }
     }
-    if analysis.outliers.strategy.as_deref() == Some("remove") {
+    if analysis.outliers.strategy == OutlierStrategy::Remove {
         notes.add(format!("{at}/outliers"), "has no equal under this judge, which compares ranks; it is left out");
     }
-    if native::replaces_nan(analysis) {
+    if analysis.nan_strategy == NanStrategy::Replace {
         notes.add(
             format!("{at}/nanStrategy"),
             "became `absent_means_zero`, which holds only while another metric shows that the target was up",
@@ -285,7 +285,7 @@ fn note_analysis(metric: &MetricConfig, at: &str, notes: &mut Notes) {
 }
 
 fn metric_is_either(metric: &MetricConfig) -> bool {
-    !matches!(metric.analysis_configurations.canary.direction.as_deref(), Some("increase" | "decrease"))
+    metric.analysis_configurations.canary.direction == Direction::Either
 }
 
 /// The variables that the queries use beside those that are built in.
@@ -339,23 +339,23 @@ fn native_query(
 ) -> Result<Option<String>, Refusal> {
     let query = &metric.query;
     let at = format!("{at}/query");
-    let template = query::template(config, metric).map_err(|refusal| Refusal::at(&at, refusal.message))?;
+    let template = expansion::template(config, metric).map_err(|refusal| refusal.or_at(&at))?;
     let mut declared = variables.clone();
     let text = template.map(|text| native_text(&text, query, &mut declared, &at, notes)).filter(|text| !text.is_empty());
-    let text = match (query.kind.as_str(), text) {
-        ("prometheus", Some(text)) if text.starts_with(prometheus::WHOLE_QUERY) => text.replacen(prometheus::WHOLE_QUERY, "", 1),
-        ("prometheus", filter) => {
+    let text = match (&query.kind, text) {
+        (QueryKind::Prometheus, Some(text)) if text.starts_with(prometheus::WHOLE_QUERY) => text.replacen(prometheus::WHOLE_QUERY, "", 1),
+        (QueryKind::Prometheus, filter) => {
             let Some(text) = native_selector(metric, filter.as_deref(), &at, notes) else { return Ok(None) };
             text
         }
-        ("datadog", Some(text)) => text,
-        ("datadog", None) if query.metric_name.is_empty() => {
+        (QueryKind::Datadog, Some(text)) => text,
+        (QueryKind::Datadog, None) if query.metric_name.is_empty() => {
             notes.add(&at, "has neither a metricName nor a template");
             return Ok(None);
         }
-        ("datadog", None) => format!("{}{{${{scope}}}}", literal(&query.metric_name)),
+        (QueryKind::Datadog, None) => format!("{}{{${{scope}}}}", literal(&query.metric_name)),
         (other, _) => {
-            notes.add(format!("{at}/type"), format!("`{}` is not converted; write the query for your metric store", shown(other)));
+            notes.add(format!("{at}/type"), format!("`{}` is not converted; write the query for your metric store", shown(other.as_str())));
             return Ok(None);
         }
     };
@@ -363,7 +363,7 @@ fn native_query(
         notes.add(&at, "the query is empty");
         return Ok(None);
     }
-    if query.kind == "prometheus" {
+    if query.kind == QueryKind::Prometheus {
         match variables_of(&text) {
             Err(error) => {
                 let remedy = if declared.scope_label.is_none() && names_scope_as_matchers(&text) {
@@ -388,7 +388,11 @@ fn native_query(
 
 /// Whether `${scope}` stands in the braces of a selector and outside of quotes.
 fn names_scope_as_matchers(text: &str) -> bool {
-    text.match_indices("${scope}").filter_map(|(at, _)| text.get(..at)).any(prometheus::in_braces_code)
+    text.match_indices("${scope}").filter_map(|(at, _)| text.get(..at)).any(|before| {
+        let mut scanner = Scanner::default();
+        scanner.read(before);
+        scanner.lexis() == Lexis::Code && scanner.in_braces()
+    })
 }
 
 /// Whether a variable stands in a regular expression.
@@ -404,30 +408,30 @@ fn matches_by_variable(text: &str) -> bool {
 /// A template's text with native variables. Where a variable cannot stand in PromQL, its default is written in.
 fn native_text(text: &str, query: &QueryConfig, variables: &mut Variables, at: &str, notes: &mut Notes) -> String {
     let mut native = String::new();
-    let mut place = Place::Code;
+    let mut scanner = Scanner::default();
     for token in tokens(text) {
         match token {
             Token::Fixed(fixed) => {
-                place = place.after_all(fixed);
+                scanner.read(fixed);
                 native.push_str(&literal(fixed));
             }
             Token::Variable { name, default } => {
                 let own = Some(query.resource_type.as_str()).filter(|own| name == "resourceType" && !own.is_empty());
                 match own.or(default) {
-                    Some(default) if query.kind == "prometheus" && place == Place::Code => {
+                    Some(default) if query.kind == QueryKind::Prometheus && scanner.lexis() == Lexis::Code => {
                         let message = format!(
                             "`${{{}}}` stands outside of quotes, where no variable may; `{}` is written in",
                             shown(name),
                             shown(default)
                         );
                         notes.add(at, message);
-                        place = place.after_all(default);
+                        scanner.read(default);
                         native.push_str(&literal(default));
                     }
                     None if name == "scope"
-                        && query.kind == "prometheus"
-                        && place == Place::Code
-                        && (!text.starts_with(prometheus::WHOLE_QUERY) || prometheus::in_braces(&native))
+                        && query.kind == QueryKind::Prometheus
+                        && scanner.lexis() == Lexis::Code
+                        && (!text.starts_with(prometheus::WHOLE_QUERY) || scanner.in_braces())
                         && variables.scope_label.is_some() =>
                     {
                         let label = variables.scope_label.clone().unwrap_or_default();
@@ -526,7 +530,7 @@ fn body(config: &CheckedConfig) -> Result<String, Refusal> {
         document[key] = value;
     }
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, compact_list_indent: false };
-    serde_saphyr::to_string_with_options(&Readable(&document), options).map_err(|error| unwritable(&error))
+    serde_saphyr::to_string_with_options(&ReadingOrder(&document), options).map_err(|error| unwritable(&error))
 }
 
 /// Takes out of an object what is the same in `usual`.
@@ -565,9 +569,9 @@ const ORDER: [&str; 24] = [
 ];
 
 /// A document in reading order, whole numbers without a fraction.
-struct Readable<'a>(&'a Value);
+struct ReadingOrder<'a>(&'a Value);
 
-impl Serialize for Readable<'_> {
+impl Serialize for ReadingOrder<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(fields) => {
@@ -575,14 +579,14 @@ impl Serialize for Readable<'_> {
                 fields.sort_by_key(|(key, _)| ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len()));
                 let mut map = serializer.serialize_map(Some(fields.len()))?;
                 for (key, value) in fields {
-                    map.serialize_entry(key, &Readable(value))?;
+                    map.serialize_entry(key, &ReadingOrder(value))?;
                 }
                 map.end()
             }
             Value::Array(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {
-                    list.serialize_element(&Readable(item))?;
+                    list.serialize_element(&ReadingOrder(item))?;
                 }
                 list.end()
             }

@@ -1,56 +1,43 @@
 //! Kayenta's API: its configs, requests and answers, and nothing else knows them.
 //!
 //! A client of Kayenta (Spinnaker's Orca, Gate and Deck, Argo Rollouts, Referee, a Kayenta with a remote judge) is pointed at Haldane and
-//! finds what it expects. What was sent is read leniently ([`model`], [`request`], [`standalone`]), becomes an
-//! [`analysis::Request`](crate::analysis::Request) ([`translate`](mod@translate)), and the scorecard is written as Kayenta writes results. An execution's
-//! id holds the request itself, so that any replica answers for it.
+//! finds what it expects. What was sent is read leniently, becomes an [`analysis::Request`](crate::analysis::Request), and the scorecard is
+//! written as Kayenta writes results. An execution's id holds the request itself, so that any replica answers for it.
+//!
+//! What stands on the right knows nothing of what stands on its left; within a folder, likewise in the order of a line:
+//!
+//! ```text
+//! routes ──▶ answering ──▶ reading ──▶ wire      convert ──▶ reading
+//!
+//! routes     a file for each resource; none knows another
+//! answering  execution ▶ archive, status ▶ prepare ▶ state ▶ configs, interval, reply, payload, word; result ▶ score
+//! reading    translate, standalone ▶ query ▶ request, native ▶ model; pairs
+//!   query    (build_query) ▶ prometheus, datadog ▶ expansion ▶ template
+//! wire       lenient ▶ values ▶ instant ▶ refusal
+//! ```
 //!
 //! Where Kayenta is wrong in a way that no client can depend on, this edge is not; `quirks.md`, beside this file, lists each case.
 
-mod analyses;
-mod archive;
-mod canary;
-mod catalog;
-mod configs;
+mod answering;
 pub mod convert;
-pub mod datadog;
-mod fetch;
-pub mod instant;
-mod lenient;
-pub mod model;
-pub mod native;
-mod pairs;
-mod payload;
-mod pipelines;
-mod prepare;
-pub mod prometheus;
-pub mod query;
-pub mod refusal;
-mod remote;
-mod reply;
-pub mod request;
-mod result;
-mod score;
-pub mod standalone;
-mod state;
-mod status;
-pub mod template;
-pub mod translate;
-mod wire;
+pub mod reading;
+mod routes;
+pub mod wire;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::http::{HeaderName, Method, Uri, header};
 use axum::response::IntoResponse as _;
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, get, post, put};
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use reply::Refused;
-pub use state::{Clock, Edge, SharedEdge};
+use answering::reply::ErrorReply;
+pub use answering::state::{Clock, Edge, SharedEdge};
+use routes::{analyses, archive, canary, catalog, configs, fetch, pairs, pipelines, remote};
 
 /// Requests that are answered at once for each analysis that may run: pollers are quick.
 const REQUESTS_PER_ANALYSIS: usize = 16;
@@ -60,7 +47,7 @@ pub fn router(edge: SharedEdge) -> Router {
     let most = edge.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
     let shed = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
-            Refused::unavailable("too many requests are open; ask again in a few seconds")
+            ErrorReply::unavailable("too many requests are open; ask again in a few seconds")
         }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(most));
@@ -70,48 +57,54 @@ pub fn router(edge: SharedEdge) -> Router {
         .allow_methods([Method::POST, Method::GET, Method::OPTIONS, Method::DELETE, Method::PUT, Method::PATCH])
         .allow_headers([HeaderName::from_static("x-requested-with"), header::CONTENT_TYPE])
         .max_age(std::time::Duration::from_secs(3600));
-    Router::new()
-        .route("/canary", post(canary::start_ad_hoc))
-        .route("/canary/executions", get(canary::list))
-        .route("/canary/{id}", get(canary::get).post(canary::start_stored))
-        .route("/standalone_canary_analysis", post(analyses::start_ad_hoc))
-        .route("/standalone_canary_analysis/{id}", get(analyses::get).post(analyses::start_stored))
-        .route("/pipelines/{id}/cancel", put(pipelines::cancel))
-        .route("/canaryConfig", get(configs::list).post(configs::create))
-        .route("/canaryConfig/{id}", get(configs::get).put(configs::update).delete(configs::delete))
-        .route("/metricSetPairList", get(pairs::list_pairs).post(pairs::create_pairs))
-        .route("/metricSetPairList/{id}", get(pairs::get).delete(pairs::delete_pairs))
-        .route("/metricSetPairList/{id}/{pair}", get(pairs::get_one))
-        .route("/metricSetList", get(pairs::list_sets).post(pairs::create_sets))
-        .route("/metricSetList/{id}", get(fetch::metric_sets).delete(pairs::delete_sets))
-        .route("/canaryResultArchive", get(archive::list).post(archive::create))
-        .route("/canaryResultArchive/{id}", get(archive::get).put(archive::update).delete(archive::delete))
-        .route("/judge", post(remote::judge))
-        .route("/judges", get(catalog::judges))
-        .route("/judges/judge", post(remote::rejudge))
-        .route("/credentials", get(catalog::credentials))
-        .route("/metricsServices", get(catalog::metrics_services))
-        .route("/metadata/metricsService", get(catalog::metadata))
-        .route("/fetch/prometheus/query", post(fetch::prometheus))
-        .route("/fetch/datadog/query", post(fetch::datadog))
-        .method_not_allowed_fallback(unknown_method)
-        .route_layer(shed)
-        // Not shed: a service with much to do is up.
-        .route("/health", get(catalog::health))
+    let routes: [(&str, MethodRouter<SharedEdge>); 23] = [
+        ("/canary", post(canary::start_ad_hoc)),
+        ("/canary/executions", get(canary::list)),
+        ("/canary/{id}", get(canary::get).post(canary::start_stored)),
+        ("/standalone_canary_analysis", post(analyses::start_ad_hoc)),
+        ("/standalone_canary_analysis/{id}", get(analyses::get).post(analyses::start_stored)),
+        ("/pipelines/{id}/cancel", put(pipelines::cancel)),
+        ("/canaryConfig", get(configs::list).post(configs::create)),
+        ("/canaryConfig/{id}", get(configs::get).put(configs::update).delete(configs::delete)),
+        ("/metricSetPairList", get(pairs::list_pairs).post(pairs::create_pairs)),
+        ("/metricSetPairList/{id}", get(pairs::get).delete(pairs::delete_pairs)),
+        ("/metricSetPairList/{id}/{pair}", get(pairs::get_one)),
+        ("/metricSetList", get(pairs::list_sets).post(pairs::create_sets)),
+        ("/metricSetList/{id}", get(fetch::metric_sets).delete(pairs::delete_sets)),
+        ("/canaryResultArchive", get(archive::list).post(archive::create)),
+        ("/canaryResultArchive/{id}", get(archive::get).put(archive::update).delete(archive::delete)),
+        ("/judge", post(remote::judge)),
+        ("/judges", get(catalog::judges)),
+        ("/judges/judge", post(remote::rejudge)),
+        ("/credentials", get(catalog::credentials)),
+        ("/metricsServices", get(catalog::metrics_services)),
+        ("/metadata/metricsService", get(catalog::metadata)),
+        ("/fetch/prometheus/query", post(fetch::prometheus)),
+        ("/fetch/datadog/query", post(fetch::datadog)),
+    ];
+    let router = routes.into_iter().fold(Router::new(), |router, (path, methods)| with_slash(router, path, methods));
+    let router = router.method_not_allowed_fallback(unknown_method).route_layer(shed);
+    // Not shed: a service with much to do is up.
+    with_slash(router, "/health", get(catalog::health))
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(cors)
         .with_state(edge)
 }
 
-fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
-    Refused::fault(&crate::pool::words_of(&*panic)).into_response()
+/// A route that is found with a slash behind it too, as the framework of Kayenta has it.
+fn with_slash(router: Router<SharedEdge>, path: &str, methods: MethodRouter<SharedEdge>) -> Router<SharedEdge> {
+    router.route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
-async fn unknown_method(method: Method, uri: Uri) -> Refused {
+fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+    ErrorReply::fault(&crate::pool::words_of(&*panic)).into_response()
+}
+
+async fn unknown_method(method: Method, uri: Uri) -> ErrorReply {
     let shown: String = uri.path().chars().take(100).collect();
     let method: String = method.as_str().chars().take(20).collect();
-    Refused::new(
+    ErrorReply::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         format!("`{shown}` does not answer to {method}; the header Allow names what it answers to"),
     )

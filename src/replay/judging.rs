@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use haldane_judges::config::{CheckedConfig, Direction, Kind};
+use haldane_judges::config::{CheckedConfig, DEFAULT_GROUP, Direction, Kind};
 use haldane_judges::evidence::{JudgeName, Looks};
 use haldane_judges::scorecard::{AppliedLimit, Judgement, MetricResult, Status, Verdict};
 use haldane_judges::stats::Sample;
@@ -107,6 +107,10 @@ impl Column {
         rule.judge().as_str().clone_into(&mut config.judge);
         // What a verdict is for does not change what it is.
         config.mode = haldane_judges::config::JudgingMode::Gate;
+        if rule == Rule::NetflixAca && config.metrics.iter().all(|metric| metric.groups.is_empty()) {
+            // Kayenta's judge scores groups alone. Without any, every canary would score 0.
+            config.metrics.iter_mut().for_each(|metric| metric.groups = vec![DEFAULT_GROUP.to_owned()]);
+        }
         let config = config.check().map_err(|invalid| format!("the config cannot be used with {rule}: {invalid}"))?;
         Ok(Self { rule, name, config: Some(config) })
     }

@@ -669,3 +669,19 @@ fn a_tables_window_leaves_what_is_before_it_as_history_and_bad_cells_are_named()
     let row: Value = serde_json::from_str(std::fs::read_to_string(output).unwrap().lines().next().unwrap()).unwrap();
     assert_eq!((row["points"].as_u64(), row["status"].as_str()), (Some(20), Some("pass")));
 }
+
+/// Kayenta's judge scores groups alone, and a native config need have none; then its metrics are one group, and each canary that is
+/// identical passes.
+#[test]
+fn kayentas_judge_passes_what_is_identical_by_a_config_without_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("c.yaml"), "name: c\nmetrics:\n- {name: p99, direction: increase}\n- {name: errors, direction: increase}\n")
+        .unwrap();
+    let values: Vec<f64> = (0..60).map(|i| 100.0 + f64::from(i * 7 % 11)).collect();
+    let arm = |name: &str| json!({ "name": name, "role": "other", "direction": "increase", "baseline": values, "canary": values });
+    let case = json!({ "id": "same", "label": "healthy", "step_seconds": 60, "metrics": [arm("p99"), arm("errors")] });
+    std::fs::write(path("cases.jsonl"), format!("{case}\n")).unwrap();
+    let summary = json_of(&[&path("cases.jsonl"), "--config", &path("c.yaml"), "--judge", "NetflixACAJudge-v1.0"]);
+    assert_eq!(counts(&summary["rates"], "healthy_failed", 0), (0, 1), "{summary}");
+}

@@ -213,6 +213,45 @@ fn every_canary_that_kayenta_scored_comes_out_the_same() {
     assert_eq!(cases.len(), 69);
 }
 
+/// The summary of groups by name, metrics that pass, metrics that are judged, and weight.
+fn of_groups(groups: &[(&str, usize, usize, f64)], pass: f64) -> aca::Summary {
+    let names: Vec<[String; 1]> = groups.iter().map(|(name, ..)| [(*name).to_owned()]).collect();
+    let metrics: Vec<Scored<'_>> = groups
+        .iter()
+        .zip(&names)
+        .flat_map(|((_, passed, judged, _), names)| {
+            let classification = |i: usize| if i < *passed { Classification::Pass } else { Classification::High };
+            (0..*judged).map(move |i| Scored { groups: names, classification: classification(i), critical: false, muted: false })
+        })
+        .collect();
+    let weights = groups.iter().map(|(name, _, _, weight)| ((*name).to_owned(), *weight)).collect();
+    aca::summary(&metrics, &weights, Thresholds { marginal: 55.0, pass })
+}
+
+#[test]
+fn groups_are_added_up_in_the_order_of_kayentas_map() {
+    let cases = cases("ties.jsonl");
+    let mut sensitive = 0;
+    for case in &cases {
+        let groups: Vec<(&str, usize, usize, f64)> = Deserialize::deserialize(&case["groups"]).unwrap();
+        let summary = of_groups(&groups, 95.0);
+        let order: Vec<&str> = summary.groups.iter().map(|group| group.name.as_str()).collect();
+        assert_eq!(json!(order), case["order"], "{case}");
+        assert_eq!(json!(summary.score), case["score"], "{case}");
+        sensitive += usize::from(case["order_sensitive"] == true);
+    }
+    assert_eq!((cases.len(), sensitive), (600, 450));
+}
+
+/// Recorded by running Kayenta: added up as the metrics name them, the groups would come to 74.99 and to 90.
+#[test]
+fn a_sum_on_half_a_hundredth_has_kayentas_last_digit_and_verdict() {
+    let passing = of_groups(&[("errors", 1, 1, 40.0), ("Group 3", 1, 2, 50.01), ("saturation", 1, 1, 9.99)], 75.0);
+    assert_eq!((passing.score, passing.verdict), (Number(75.0), Verdict::Pass));
+    let marginal = of_groups(&[("requests", 1, 2, 3.33), ("Group 1", 1, 1, 79.99), ("cpu", 1, 2, 16.68)], 90.0);
+    assert_eq!((marginal.score, marginal.verdict), (Number(89.99), Verdict::Marginal));
+}
+
 #[test]
 fn a_canary_without_metrics_scores_nothing_and_fails() {
     let judgement = judged(json!({ "metrics": [] }), Vec::new());

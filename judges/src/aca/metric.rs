@@ -264,12 +264,12 @@ mod tests {
     }
 
     /// Random noise, as Kayenta adds it, from a generator that is small enough to need no crate.
-    fn with_chance(values: &[f64], state: &mut u64) -> Vec<f64> {
+    fn with_chance(values: &[f64], state: &mut u64) -> Arm {
         let mut unit = || {
             *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((*state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
         };
-        values.iter().map(|value| value + normal_isf(unit()) * (values[0] * NOISE)).collect()
+        Arm::of(values.iter().map(|value| value + normal_isf(unit()) * (values[0] * NOISE)).collect())
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         for (a, b) in values.iter().flat_map(|a| values.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b) {
             for (n, m) in [1, 3, 20].into_iter().flat_map(|n| [1, 3, 20].map(|m| (n, m))) {
                 let (x, y) = (vec![a; n], vec![b; m]);
-                let mut run = || verdict(compare(&Arm::of(with_chance(&x, &mut state)), &Arm::of(with_chance(&y, &mut state)), &rules));
+                let mut run = || verdict(compare(&with_chance(&x, &mut state), &with_chance(&y, &mut state), &rules));
                 let first = run();
                 cases += 1;
                 if (1..50).all(|_| run() == first) {

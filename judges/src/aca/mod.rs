@@ -16,6 +16,7 @@
 
 mod answer;
 mod metric;
+mod order;
 mod outcome;
 mod rank;
 mod rules;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::order;
 use super::outcome::{Classification, Number};
 use crate::config::Thresholds;
 use crate::scorecard::Verdict;
@@ -35,7 +36,7 @@ pub struct Summary {
     pub verdict: Verdict,
     /// What set the score to 0 whatever the groups say.
     pub reason: SummaryReason,
-    /// The groups, in the order in which the metrics name them.
+    /// The groups, in the order in which Kayenta adds up their scores.
     pub groups: Vec<GroupOutcome>,
 }
 
@@ -80,7 +81,7 @@ impl Summary {
 
 /// Scores a canary. Weights are percentages; the verdict compares the score with the thresholds also where it was set to 0.
 ///
-/// Checked against: Kayenta's judge, `fixtures/reference/kayenta/scores.jsonl`.
+/// Checked against: Kayenta's judge, `fixtures/reference/kayenta/scores.jsonl`, and for its order of summation `ties.jsonl` there.
 #[must_use]
 pub fn summary(metrics: &[Scored<'_>], weights: &BTreeMap<String, f64>, thresholds: Thresholds) -> Summary {
     let counted = || metrics.iter().filter(|metric| !metric.muted);
@@ -130,8 +131,10 @@ fn group_outcomes<'a>(metrics: impl Iterator<Item = &'a Scored<'a>>, weights: &B
     let unlisted: BTreeSet<&str> = places.into_keys().filter(|group| !weights.contains_key(*group)).collect();
     let listed = weights.values().fold(0.0, |sum, weight| sum + weight);
     let share = (100.0 - listed) / unlisted.len() as f64;
-    counts
+    let names: Vec<&str> = counts.iter().map(|(name, ..)| *name).collect();
+    order::of_groups(&names)
         .into_iter()
+        .map(|place| counts[place])
         .map(|(name, passed, judged)| GroupOutcome {
             name: name.to_owned(),
             score: if judged == 0 { 0.0 } else { f64::from(passed) / f64::from(judged) * 100.0 },

@@ -10,11 +10,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use haldane_judges::evidence::ABSENT;
+use haldane_judges::evidence::{ABSENT, is_absent};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::source::grid::Grid;
+use crate::source::grid::{Grid, Place, place};
 use crate::source::http::{Answer, escaped};
 use crate::source::{MAX_SERIES, Reply, Series, Window};
 
@@ -126,12 +126,12 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Limited<T, N
     }
 }
 
-/// A value, NaN for `null`.
-struct Number(f64);
+/// A value; for `null` none.
+struct Number(Option<f64>);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::<f64>::deserialize(deserializer).map(|number| Self(number.unwrap_or(ABSENT)))
+        Option::deserialize(deserializer).map(Self)
     }
 }
 
@@ -267,7 +267,9 @@ pub(super) fn parse_v1(body: &[u8]) -> Result<Raw, WireError> {
         return Err(WireError::TooManySeries);
     }
     let raw = |one: One| {
-        let (times, values): (Vec<f64>, Vec<f64>) = one.pointlist.into_iter().map(|(time, value)| (time, value.0)).unzip();
+        // A point of `null` is one that has no number. In v2 the times are those of every series, and `null` is that there is no point.
+        let known = |value: Number| value.0.unwrap_or(f64::NAN);
+        let (times, values): (Vec<f64>, Vec<f64>) = one.pointlist.into_iter().map(|(time, value)| (time, known(value))).unzip();
         let interval = said_interval(one.interval);
         RawSeries { query: 0, labels: labels(one.tag_set.unwrap_or_default()), times: Arc::new(times), values, interval }
     };
@@ -350,7 +352,7 @@ pub(super) fn parse_v2(body: &[u8], formulas: usize) -> Result<Raw, WireError> {
             query,
             labels: labels(one.group_tags.unwrap_or_default()),
             times: Arc::clone(&times),
-            values: values.into_iter().map(|value| value.0).collect(),
+            values: values.into_iter().map(|value| value.0.unwrap_or(ABSENT)).collect(),
             interval: None,
         });
     }
@@ -467,7 +469,7 @@ impl Layout {
                 Some(values) => values,
                 None => self.grid.series(self.series.len()).ok_or(WireError::TooManySeries)?,
             };
-            for (time_ms, value) in one.times.iter().zip(&one.values).filter(|(_, value)| !value.is_nan()) {
+            for (time_ms, value) in one.times.iter().zip(&one.values).filter(|(_, value)| !is_absent(**value)) {
                 self.put(&mut values, *time_ms, *value, interval_ms, asked);
             }
             self.series.insert(key, values);
@@ -478,12 +480,24 @@ impl Layout {
     fn put(&mut self, values: &mut [f64], time_ms: f64, value: f64, interval_ms: u64, asked: Window) {
         let seconds = time_ms / 1000.0;
         let interval = interval_ms as f64 / 1000.0;
+        if value.is_nan() {
+            return self.put_null(values, seconds + interval);
+        }
         if seconds >= asked.start as f64 && seconds < asked.end as f64 {
             return self.grid.put(values, seconds + interval, value);
         }
         // The interval that begins with the end comes along, and belongs to the part that follows.
         if !(seconds >= self.window.start as f64 && seconds < self.window.end as f64 + interval) {
             self.grid.leave_out(seconds);
+        }
+    }
+
+    /// A point without a number: it takes the place of none, and nothing is to be said of one that lies elsewhere.
+    fn put_null(&self, values: &mut [f64], timestamp: f64) {
+        if let Place::At { index, .. } = place(self.window, timestamp)
+            && let Some(slot) = values.get_mut(index).filter(|slot| is_absent(**slot))
+        {
+            *slot = f64::NAN;
         }
     }
 
@@ -529,8 +543,22 @@ impl Layout {
         if self.grid.off_grid() > 0 && self.window.start.rem_euclid(i64::from(step.max(1))) != 0 {
             warnings.push(format!("the store's intervals begin at multiples of {step} s since 1970, and the window does not"));
         }
-        let series = self.series.into_iter().map(|((labels, _), values)| Series { labels, values }).collect();
-        Ok(Reply { series, warnings })
+        let interval = self.coarser_ms.map_or(1, |coarser| (coarser / (u64::from(step.max(1)) * 1000)).max(1));
+        let series = self.series.into_iter().map(|((labels, _), mut values)| {
+            fill_gaps(&mut values, usize::try_from(interval).unwrap_or(usize::MAX));
+            Series { labels, values }
+        });
+        Ok(Reply { series: series.collect(), warnings })
+    }
+}
+
+/// Marks the intervals, of so many points each, between a series' first point and its last that have none: Datadog leaves out what
+/// nothing was reported for, so a gap in a series that goes on is a value that is no number, where before and after there is no series.
+fn fill_gaps(values: &mut [f64], interval: usize) {
+    let is_there = |value: &f64| !is_absent(*value);
+    let (Some(first), Some(last)) = (values.iter().position(is_there), values.iter().rposition(is_there)) else { return };
+    for slot in values[first..=last].iter_mut().step_by(interval).filter(|slot| is_absent(**slot)) {
+        *slot = f64::NAN;
     }
 }
 

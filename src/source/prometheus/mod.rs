@@ -25,11 +25,12 @@ use super::{Advice, Buckets, MAX_SERIES, Query, Reply, SourceError, StoreReader,
 mod advice;
 mod buckets;
 mod shape;
+pub(crate) mod splice;
 mod template;
 mod wire;
 
 pub use shape::shape;
-pub use template::{push_escaped, sampled, variables_of};
+pub use template::{sampled, variables_of};
 
 /// Most points a series of one reply may have; Prometheus refuses more.
 pub const MAX_POINTS: usize = 11_000;

@@ -3,13 +3,14 @@
 //! A caller's value goes into a string and nowhere else, escaped for it: as a string, and before that as a regular expression
 //! where the string is the right side of `=~` or `!~`. `${step}` and `${window}` are lengths of time and go anywhere.
 //!
-//! Strings, escapes and comments are those of Prometheus' lexer (`promql/parser/lex.go`, `util/strutil/quote.go`), regular
-//! expressions those of RE2 as Go has them. Comments are copied as they are.
+//! Escapes are those of Prometheus (`util/strutil/quote.go`), regular expressions those of RE2 as Go has them. Comments are copied
+//! as they are.
 
 use std::collections::BTreeSet;
 
 use promql_parser::util::unquote_string;
 
+use super::splice::{Insert, Landing, Lexis, Role, Scanner, Splice, StringLiteral, StringPart, push_escaped};
 use crate::source::variables::{Piece, Pieces, Value, look_up};
 use crate::source::{SourceError, Template};
 
@@ -70,160 +71,108 @@ pub(super) fn depends_on_range(text: &str) -> bool {
     })
 }
 
-/// What a string is there for, which decides how values are escaped in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Right side of `=` or `!=`.
-    Text,
-    /// Right side of `=~` or `!~`.
-    Regex,
-    /// Argument of a function, such as `label_replace`.
-    Argument,
-    /// Anything else, such as a quoted metric name: no place for a caller's value.
-    Other,
+/// Why a template cannot be rendered, as far as its parts tell.
+enum Misfit {
+    /// A value would stand outside of strings; what was probably meant.
+    OutsideOfString(String),
+    /// A value would be the rest of an escape sequence.
+    CutEscape,
+    /// A string cannot take its values.
+    String(SourceError),
 }
 
-/// The code before the present place, as far as it tells what a string is there for.
-#[derive(Debug, Default)]
-struct Before {
-    in_braces: bool,
-    /// The last character that is not white space, and the one right before it.
-    last: Option<char>,
-    before_last: Option<char>,
-    /// Whether white space or a comment came after `last`.
-    apart: bool,
-}
-
-impl Before {
-    fn code(&mut self, c: char) {
-        if c.is_whitespace() {
-            self.apart = true;
-            return;
-        }
-        match c {
-            '{' => self.in_braces = true,
-            '}' => self.in_braces = false,
-            _ => {}
-        }
-        self.before_last = if self.apart { None } else { self.last };
-        self.last = Some(c);
-        self.apart = false;
-    }
-
-    fn role(&self) -> Role {
-        match (self.in_braces, self.before_last, self.last) {
-            (true, Some('=' | '!'), Some('~')) => Role::Regex,
-            (true, Some('='), Some('=')) => Role::Other,
-            (true, _, Some('=')) => Role::Text,
-            (false, _, Some('(' | ',')) => Role::Argument,
-            _ => Role::Other,
+impl Misfit {
+    /// The same in words, for the variable whose value does not fit. `position` is that of a character of the template.
+    fn at(self, name: &str, position: impl FnOnce() -> usize) -> SourceError {
+        match self {
+            Self::OutsideOfString(remedy) => SourceError::Template(format!(
+                "the variable `{name}` at character {} of the query stands outside of a string, where its value could change the query; {remedy}",
+                position()
+            )),
+            // The backslash is one character, right before it.
+            Self::CutEscape => cut_escape(position() - 1),
+            Self::String(error) => error,
         }
     }
 }
 
-/// A part of a string.
-enum Part<'a> {
-    /// As the template has it, escapes and all.
-    Fixed(String),
-    /// A caller's value.
-    Value { name: String, value: &'a str },
+/// Native templates take a caller's value in strings alone, where it stands for itself.
+struct Texts;
+
+impl Landing for Texts {
+    type Error = Misfit;
+
+    fn in_code(&self, insert: Insert<'_>, before: &Scanner) -> Result<String, Misfit> {
+        let name = insert.name;
+        Err(Misfit::OutsideOfString(match before.last() {
+            Some('[' | ':') if !before.in_braces() => "for a range of one step write `[${step}]`".to_owned(),
+            Some(quote @ ('“' | '”' | '„' | '‟' | '‘' | '’')) => {
+                format!("`{quote}` is a typographic quote, which opens no string: write `\"${{{name}}}\"`")
+            }
+            _ => format!("put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"),
+        }))
+    }
+
+    /// Comments are copied as they are, and no variable is looked for in them.
+    fn in_comment(&self, insert: Insert<'_>) -> Result<String, Misfit> {
+        Ok(format!("${{{}}}", insert.name))
+    }
+
+    fn in_string(&self, string: &StringLiteral<'_>) -> Result<String, Misfit> {
+        string_with(string).map_err(Misfit::String)
+    }
+
+    fn after_backslash(&self, _: Insert<'_>) -> Misfit {
+        Misfit::CutEscape
+    }
 }
 
-fn substitute<'a>(text: &str, mut value_of: impl FnMut(&str) -> Result<Value<'a>, SourceError>) -> Result<String, SourceError> {
-    let mut out = String::with_capacity(text.len());
+fn substitute<'a>(text: &'a str, mut value_of: impl FnMut(&str) -> Result<Value<'a>, SourceError>) -> Result<String, SourceError> {
+    let mut splice = Splice::new(Texts);
     let mut pieces = Pieces::new(text);
-    let mut before = Before::default();
+    let mut opened = 0;
     loop {
-        if pieces.rest().starts_with('#') {
+        let lexis = splice.scanner().lexis();
+        if lexis == Lexis::Comment {
             let rest = pieces.rest();
             let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
-            out.push_str(rest.get(..end).unwrap_or_default());
+            splice.text(rest.get(..end).unwrap_or_default()).map_err(|misfit| misfit.at("", || 0))?;
             pieces.skip(end);
-            before.apart = true;
-            continue;
         }
         let offset = pieces.offset();
+        let position = || pieces_position(text, offset);
+        let cut = |what: &str| if matches!(lexis, Lexis::String(_, true)) { Err(Misfit::CutEscape.at(what, position)) } else { Ok(()) };
         match pieces.next()? {
-            None => return Ok(out),
-            Some(Piece::Char(quote @ ('"' | '\'' | '`'))) => {
-                let parts = string_parts(&mut pieces, quote, offset, &mut value_of)?;
-                out.push_str(&string_with(&parts, quote, before.role())?);
-                before.code(quote);
+            None => {
+                return splice.finish().map_err(|quote| {
+                    let opened = pieces_position(text, opened);
+                    SourceError::Template(format!("the string that opens with {quote} at character {opened} of the query is not closed"))
+                });
             }
             Some(Piece::Char(c)) => {
-                out.push(c);
-                before.code(c);
+                splice.text(c.encode_utf8(&mut [0; 4])).map_err(|misfit| misfit.at("", position))?;
+                if lexis == Lexis::Code && splice.scanner().lexis() != Lexis::Code {
+                    opened = offset;
+                }
             }
             Some(Piece::Dollar) => {
-                out.push_str("${");
-                before.code('$');
-                before.code('{');
+                cut("")?;
+                splice.text("${").map_err(|misfit| misfit.at("", position))?;
             }
             Some(Piece::Variable(name)) => match value_of(name)? {
                 Value::Window(value) => {
-                    value.chars().for_each(|c| before.code(c));
-                    out.push_str(&value);
+                    cut(name)?;
+                    splice.text(&value).map_err(|misfit| misfit.at(name, position))?;
                 }
-                Value::Caller(_) => {
-                    let position = pieces.position_of(offset);
-                    let remedy = match before.last {
-                        Some('[' | ':') if !before.in_braces => "for a range of one step write `[${step}]`".to_owned(),
-                        Some(quote @ ('“' | '”' | '„' | '‟' | '‘' | '’')) => {
-                            format!("`{quote}` is a typographic quote, which opens no string: write `\"${{{name}}}\"`")
-                        }
-                        _ => format!("put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"),
-                    };
-                    return Err(SourceError::Template(format!(
-                        "the variable `{name}` at character {position} of the query stands outside of a string, where its value could change the \
-                         query; {remedy}"
-                    )));
-                }
+                Value::Caller(value) => splice.value(Insert { name, value }).map_err(|misfit| misfit.at(name, position))?,
             },
         }
     }
 }
 
-/// The parts of a string whose opening quote has been read; reads the closing one.
-fn string_parts<'a>(
-    pieces: &mut Pieces<'_>,
-    quote: char,
-    opened: usize,
-    value_of: &mut impl FnMut(&str) -> Result<Value<'a>, SourceError>,
-) -> Result<Vec<Part<'a>>, SourceError> {
-    let mut parts = Vec::new();
-    let mut fixed = String::new();
-    loop {
-        let offset = pieces.offset();
-        match pieces.next()? {
-            None => {
-                let opened = pieces.position_of(opened);
-                return Err(SourceError::Template(format!(
-                    "the string that opens with {quote} at character {opened} of the query is not closed"
-                )));
-            }
-            Some(Piece::Char(c)) if c == quote => {
-                parts.push(Part::Fixed(fixed));
-                return Ok(parts);
-            }
-            Some(Piece::Char('\\')) if quote != '`' => {
-                fixed.push('\\');
-                match pieces.next()? {
-                    Some(Piece::Char(c)) => fixed.push(c),
-                    // The value's first character would be taken for the rest of the escape sequence.
-                    _ => return Err(cut_escape(pieces.position_of(offset))),
-                }
-            }
-            Some(Piece::Char(c)) => fixed.push(c),
-            Some(Piece::Dollar) => fixed.push_str("${"),
-            Some(Piece::Variable(name)) => match value_of(name)? {
-                Value::Window(value) => fixed.push_str(&value),
-                Value::Caller(value) => {
-                    parts.push(Part::Fixed(std::mem::take(&mut fixed)));
-                    parts.push(Part::Value { name: name.to_owned(), value });
-                }
-            },
-        }
-    }
+/// Where a byte of a text is, in characters from 1.
+fn pieces_position(text: &str, offset: usize) -> usize {
+    text.get(..offset).map_or(0, |before| before.chars().count()) + 1
 }
 
 fn cut_escape(position: usize) -> SourceError {
@@ -233,10 +182,10 @@ fn cut_escape(position: usize) -> SourceError {
 }
 
 /// The string with its values put in. A raw string with a value becomes a double-quoted one, which can hold any text.
-fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, SourceError> {
-    let has_value = parts.iter().any(|part| matches!(part, Part::Value { .. }));
-    let rewritten = has_value && quote == '`';
-    let shown_quote = if rewritten { '"' } else { quote };
+fn string_with(string: &StringLiteral<'_>) -> Result<String, SourceError> {
+    let StringLiteral { quote, role, parts } = string;
+    let rewritten = *quote == '`';
+    let shown_quote = if rewritten { '"' } else { *quote };
     if matches!(role, Role::Text | Role::Regex) {
         refuse_emptied(parts)?;
     }
@@ -244,19 +193,17 @@ fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, So
     let mut pattern = Pattern::default();
     for (n, part) in parts.iter().enumerate() {
         match part {
-            Part::Fixed(text) => {
-                if has_value {
-                    pattern.read(&meaning(text, quote)?);
-                }
+            StringPart::Fixed(text) => {
+                pattern.read(&meaning(text, *quote)?);
                 if rewritten { push_escaped(&mut out, text, shown_quote) } else { out.push_str(text) }
             }
-            Part::Value { name, .. } if role == Role::Other => {
+            StringPart::Value(Insert { name, .. }) if *role == Role::Other => {
                 return Err(SourceError::Template(format!(
                     "the variable `{name}` stands in a string that is neither the right side of a label matcher nor a function's argument; \
                      put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"
                 )));
             }
-            Part::Value { name, value } if role == Role::Regex => {
+            StringPart::Value(Insert { name, value }) if *role == Role::Regex => {
                 if let Some(inside) = pattern.inside() {
                     return Err(SourceError::Template(format!(
                         "the variable `{name}` stands in {inside} of a regular expression, where its value cannot be escaped; \
@@ -265,12 +212,12 @@ fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, So
                 }
                 let escaped = regex_escaped(value);
                 let next = parts.get(n + 1);
-                let repeated = matches!(next, Some(Part::Fixed(next)) if next.starts_with(['*', '+', '?', '{']));
+                let repeated = matches!(next, Some(StringPart::Fixed(next)) if next.starts_with(['*', '+', '?', '{']));
                 // What follows repeats the whole value, not its last character.
                 let escaped = if repeated { format!("(?:{escaped})") } else { escaped };
                 push_escaped(&mut out, &escaped, shown_quote);
             }
-            Part::Value { value, .. } => push_escaped(&mut out, value, shown_quote),
+            StringPart::Value(Insert { value, .. }) => push_escaped(&mut out, value, shown_quote),
         }
     }
     out.push(shown_quote);
@@ -278,14 +225,14 @@ fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, So
 }
 
 /// A matcher that only its values fill selects, without them, every series that lacks the label: perhaps the whole fleet.
-fn refuse_emptied(parts: &[Part<'_>]) -> Result<(), SourceError> {
-    let is_empty = |part: &Part<'_>| match part {
-        Part::Fixed(text) => text.is_empty(),
-        Part::Value { value, .. } => value.is_empty(),
+fn refuse_emptied(parts: &[StringPart<'_>]) -> Result<(), SourceError> {
+    let is_empty = |part: &StringPart<'_>| match part {
+        StringPart::Fixed(text) => text.is_empty(),
+        StringPart::Value(insert) => insert.value.is_empty(),
     };
     let name = parts.iter().find_map(|part| match part {
-        Part::Value { name, .. } => Some(name),
-        Part::Fixed(_) => None,
+        StringPart::Value(insert) => Some(insert.name),
+        StringPart::Fixed(_) => None,
     });
     match name {
         Some(name) if parts.iter().all(is_empty) => Err(SourceError::Template(format!(
@@ -307,23 +254,6 @@ fn meaning(text: &str, quote: char) -> Result<String, SourceError> {
             crate::source::http::escaped(text, 80)
         ))
     })
-}
-
-/// Writes a text so that it stands for itself in a PromQL string in `quote`, which is `"` or `'`.
-pub fn push_escaped(out: &mut String, text: &str, quote: char) {
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c => {
-                if c == '\\' || c == quote {
-                    out.push('\\');
-                }
-                out.push(c);
-            }
-        }
-    }
 }
 
 /// Escapes a text for RE2, as Go's `regexp.QuoteMeta` does.

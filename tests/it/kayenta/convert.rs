@@ -3,9 +3,9 @@
 use std::process::{Command, Output, Stdio};
 
 use haldane::kayenta::convert::{convert, convert_with};
-use haldane::kayenta::model::CanaryConfig;
-use haldane::kayenta::request::ExecutionRequest;
-use haldane::kayenta::translate::translate;
+use haldane::kayenta::reading::model::CanaryConfig;
+use haldane::kayenta::reading::request::ExecutionRequest;
+use haldane::kayenta::reading::translate::translate;
 use haldane::source::prometheus::variables_of;
 use haldane_judges::config::MetricQuery;
 use haldane_judges::evidence::{ArmPoints, Comparison, Observation};
@@ -181,6 +181,19 @@ fn yaml_and_a_byte_order_mark_are_read_as_json_is() {
 }
 
 /// Kayenta's users write `${scope}` for whole matchers, which the scope of each request then is.
+/// As `kayentactl` writes it: a document marker, comments, block texts and unquoted words, and the whole request around the config.
+#[test]
+fn yaml_as_people_and_tools_write_it_is_converted() {
+    let yaml = "---\n# the golden signals\ncanaryConfig:\n  name: golden\n  applications: [shop]\n  judge: {name: NetflixACAJudge-v1.0, judgeConfigurations: {}}\n  \
+                metrics:\n  - name: errors\n    query:\n      type: prometheus\n      customInlineTemplate: >-\n        PromQL:sum(rate(errors_total{app=\"${scope}\"}[1m]))\n    \
+                groups: [errors]\n    analysisConfigurations:\n      canary: {direction: increase, critical: true}\n    scopeName: default\n  \
+                classifier:\n    groupWeights: {errors: 100}\nexecutionRequest:\n  thresholds: {pass: 95, marginal: 75}\n";
+    let converted = haldane::kayenta::convert::convert(yaml.as_bytes()).unwrap();
+    let metric = &converted.config.metrics[0];
+    assert_eq!((metric.name.as_str(), metric.critical, converted.lost.len()), ("errors", true, 0), "{}", converted.yaml);
+    assert!(converted.yaml.contains("sum(rate(errors_total{app=\"${scope}\"}[1m]))"), "{}", converted.yaml);
+}
+
 #[test]
 fn a_scope_of_label_matchers_becomes_the_value_of_the_label_that_is_named() {
     let document = |query: Value| {
@@ -192,7 +205,7 @@ fn a_scope_of_label_matchers_becomes_the_value_of_the_label_that_is_named() {
         })
         .to_string()
     };
-    let query = |converted: &haldane::kayenta::convert::Converted| match converted.config.metrics[0].queries.get("prometheus") {
+    let query = |converted: &haldane::kayenta::convert::Conversion| match converted.config.metrics[0].queries.get("prometheus") {
         Some(MetricQuery::Single(text)) => text.clone(),
         other => panic!("{other:?}"),
     };

@@ -158,7 +158,8 @@ async fn a_config_comes_back_as_the_editor_wrote_it() {
     written["judge"]["judgeConfigurations"] = json!({ "anything": { "goes": [1, "two"] } });
     written["metrics"][0]["query"]["queryType"] = json!("PROMQL");
     written["metrics"][0]["analysisConfigurations"]["other"] = json!({ "kept": 1.5 });
-    written["classifier"]["scoreThresholds"] = json!({ "pass": 95, "marginal": 75 });
+    // Kayenta reads these as numbers with a point, and to a page they are the same.
+    written["classifier"]["scoreThresholds"] = json!({ "pass": 95.0, "marginal": 75.0 });
     written["unknown"] = json!({ "deep": [{ "kept": true }] });
     let id = success(service.post("/canaryConfig?configurationAccountName=haldane", &written).await, 200).await["canaryConfigId"]
         .as_str()

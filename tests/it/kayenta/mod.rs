@@ -1,17 +1,23 @@
 //! Kayenta's API as its clients find it, and its configs and requests as they send them.
 
 mod convert;
+mod datadog;
 mod deck;
 mod history;
+mod leniency;
 mod orca;
+mod quirks;
 mod referee;
 mod refusals;
+mod rejudged;
 mod remote;
 mod replicas;
 pub(crate) mod service;
+mod shapes;
 mod standalone;
 mod store;
 mod translate;
+mod types;
 
 use serde_json::{Value, json};
 

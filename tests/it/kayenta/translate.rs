@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use haldane::analysis::Request;
-use haldane::kayenta::model::CanaryConfig;
-use haldane::kayenta::native::{Surface, choose_judge};
-use haldane::kayenta::query::build_query;
-use haldane::kayenta::refusal::{Refusal, RefusalKind};
-use haldane::kayenta::request::ExecutionRequest;
-use haldane::kayenta::translate::translate;
+use haldane::kayenta::reading::model::CanaryConfig;
+use haldane::kayenta::reading::native::{Surface, choose_judge};
+use haldane::kayenta::reading::query::build_query;
+use haldane::kayenta::reading::request::ExecutionRequest;
+use haldane::kayenta::reading::translate::translate;
+use haldane::kayenta::wire::refusal::{Refusal, RefusalKind};
 use haldane::source::Window;
 use haldane_judges::JudgeName;
 use haldane_judges::aca::{Measure, NanStrategy, OutlierStrategy};
@@ -222,8 +222,8 @@ fn the_judge_is_the_one_that_is_named() {
 #[test]
 fn what_cannot_run_is_refused_by_its_pointer() {
     let refusal = |config: Value, request: Value| run(config, request).unwrap_err();
-    let golden = |pointer: &str, value: Value| refusal(with(config("golden-signals"), &[(pointer, value)]), request()).message;
-    let asked = |pointer: &str, value: Value| refusal(config("golden-signals"), with(request(), &[(pointer, value)])).message;
+    let golden = |pointer: &str, value: Value| refusal(with(config("golden-signals"), &[(pointer, value)]), request()).message();
+    let asked = |pointer: &str, value: Value| refusal(config("golden-signals"), with(request(), &[(pointer, value)])).message();
     for (message, start) in [
         (golden("/metrics", json!([])), "/canaryConfig/metrics:"),
         (golden("/classifier", json!(null)), "/canaryConfig/classifier:"),
@@ -256,7 +256,7 @@ fn what_cannot_run_is_refused_by_its_pointer() {
     ] {
         assert!(message.starts_with(start), "{message}\nshould start with {start}");
     }
-    let haldane = |pointer: &str, value: Value| refusal(with(config("selectors"), &[(pointer, value)]), request()).message;
+    let haldane = |pointer: &str, value: Value| refusal(with(config("selectors"), &[(pointer, value)]), request()).message();
     let options = "/judge/judgeConfigurations/haldane";
     for (message, start) in [
         (haldane(options, json!(3)), "/canaryConfig/judge/judgeConfigurations/haldane:"),
@@ -279,15 +279,16 @@ fn what_cannot_run_is_refused_by_its_pointer() {
     ] {
         assert!(message.starts_with(start), "{message}\nshould start with {start}");
     }
-    let message = refusal(config("selectors"), with(request(), &[("/thresholds/marginal", json!(96))])).message;
+    let message = refusal(config("selectors"), with(request(), &[("/thresholds/marginal", json!(96))])).message();
     assert!(message.starts_with("/executionRequest/thresholds/marginal:"), "{message}");
     let unknown = refusal(with(config("selectors"), &[("/judge/name", json!("dredd-v1.0"))]), request());
     assert_eq!(unknown.kind, RefusalKind::UnknownJudge);
+    assert!(unknown.message().contains("write NetflixACAJudge-v1.0 instead"), "{unknown}");
 }
 
 #[test]
 fn the_account_is_the_one_named_or_the_first_that_speaks_the_queries() {
-    let account = |config: Value, named| run_with(config, request(), named).map(|request| request.source.unwrap()).map_err(|r| r.message);
+    let account = |config: Value, named| run_with(config, request(), named).map(|request| request.source.unwrap()).map_err(|r| r.message());
     assert_eq!(account(config("selectors"), None).as_deref(), Ok("prom"));
     assert_eq!(account(config("selectors"), Some("")).as_deref(), Ok("prom"));
     assert!(account(config("selectors"), Some("nobody")).unwrap_err().contains("`nobody` is not an account"));
@@ -304,12 +305,15 @@ fn storing_checks_what_kayenta_checks_in_its_order() {
         (json!({ "name": "" , "applications": ["a"] }), "/name:"),
         (json!({ "name": "not plain" }), "/applications:"),
         (json!({ "name": "not plain", "applications": ["a"], "metrics": [{}] }), "/name:"),
+        (json!({ "name": "a,b", "applications": ["a"] }), ""),
+        (json!({ "metrics": [{ "query": { "type": "Prometheus" } }] }), "/metrics/0/query/type: `Prometheus` is no type of query"),
+        (json!({ "metrics": [{ "query": { "type": "atlas" } }, { "query": {} }] }), "/metrics/1/query/type: is missing"),
         (json!({ "name": "c", "applications": ["a"], "metrics": [{}] }), "/metrics/0/name:"),
         (json!({ "name": "c", "applications": ["a"], "metrics": [metric, metric] }), "/metrics/1/name:"),
         (json!({ "name": "c_-9", "applications": ["a"], "metrics": [] }), ""),
         (json!({ "name": "c", "applications": ["a"], "metrics": [{ "name": "m", "query": { "type": "atlas", "q": "x" } }] }), ""),
     ] {
-        let message = CanaryConfig::from_value(document.clone()).unwrap().check_for_storage().err().map(|refusal| refusal.message);
+        let message = CanaryConfig::from_value(document.clone()).unwrap().check_for_storage().err().map(|refusal| refusal.message());
         assert!(
             message.as_deref().unwrap_or_default().starts_with(expected) && message.is_some() != expected.is_empty(),
             "{document}: {message:?}"
@@ -329,7 +333,7 @@ fn what_is_too_large_or_no_config_is_refused_at_once() {
         (json!({ "metrics": [{ "query": { "metricName": "x".repeat(20_000) } }] }).to_string(), "/metrics/0/query/metricName: 20000 bytes"),
         (json!({ "metrics": [7] }).to_string(), "/metrics/0: invalid type"),
     ] {
-        let message = CanaryConfig::from_json(text.as_bytes()).unwrap_err().message;
+        let message = CanaryConfig::from_json(text.as_bytes()).unwrap_err().message();
         assert!(message.starts_with(expected) && message.len() < 400, "{message}");
     }
 }
@@ -390,7 +394,7 @@ proptest! {
             let _ = config.check_for_storage();
             prop_assert!(!config.shown_with_execution().to_string().contains(":null"));
             for metric in &config.metrics {
-                let _ = build_query(&config, metric, &haldane::kayenta::request::CanaryScope::default());
+                let _ = build_query(&config, metric, &haldane::kayenta::reading::request::CanaryScope::default());
             }
         }
     }
