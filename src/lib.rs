@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod api;
 pub mod archive;
 pub mod cli;
+mod hex;
 mod json;
 pub mod judgements;
 pub mod kayenta;

@@ -1,8 +1,6 @@
 //! Settings of the service: a file, environment variables and flags, in rising precedence, read once at the start.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,9 +20,13 @@ use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::source::sources::Sources;
 
 mod configs;
+mod error;
+mod file;
 
 pub(crate) use configs::is_kayentas;
 pub use configs::{ConfigEntry, ConfigStore, KayentaFile, Origin};
+pub use error::InvalidSettings;
+pub(crate) use file::read_bounded;
 
 /// Source that `--prometheus` makes.
 pub const PROMETHEUS_ACCOUNT: &str = "prometheus";
@@ -244,38 +246,6 @@ impl Default for Settings {
     }
 }
 
-/// Settings that cannot be used: where, what, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidSettings {
-    /// File or flag that says it.
-    pub place: String,
-    /// What is wrong with it.
-    pub problem: ConfigProblem,
-}
-
-impl std::error::Error for InvalidSettings {}
-
-impl fmt::Display for InvalidSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigProblem { pointer, message } = &self.problem;
-        match pointer.as_str() {
-            "" => write!(f, "{}: {message}", self.place),
-            pointer => write!(f, "{}: {pointer}: {message}", self.place),
-        }
-    }
-}
-
-impl InvalidSettings {
-    /// Of a file in the folder of configs.
-    pub(crate) fn of_config(file: &Path, message: impl Into<String>) -> Self {
-        Self::at(format!("config {}", file.display()), message)
-    }
-
-    fn at(place: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self { place: place.to_string(), problem: ConfigProblem::new("", message) }
-    }
-}
-
 impl Settings {
     /// Reads the settings file, if one is named, and lays environment and flags over it.
     ///
@@ -398,16 +368,6 @@ fn check_level(directives: &str) -> Result<(), InvalidSettings> {
     }
 }
 
-/// Reads a text file of at most a config's length, and no further.
-pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let most = haldane_judges::config::MAX_CONFIG_BYTES as u64;
-    if std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)? as u64 > most {
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it is longer than the {most} bytes that are read")));
-    }
-    Ok(text)
-}
-
 fn read_settings(path: &Path) -> Result<SettingsFile, InvalidSettings> {
     let invalid = |problem| InvalidSettings { place: path.display().to_string(), problem };
     let text = read_bounded(path).map_err(|error| invalid(ConfigProblem::new("", format!("cannot be read: {error}"))))?;
@@ -464,7 +424,7 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Cli {
+    struct ServeCommandLine {
         #[command(flatten)]
         args: ServeArgs,
     }
@@ -476,7 +436,7 @@ mod tests {
         std::fs::write(folder.path().join("key"), "k".repeat(40)).unwrap();
         let path = path.to_str().unwrap();
         let flags = ["haldane", "--settings", path].into_iter().chain(flags.iter().copied());
-        let args = Cli::try_parse_from(flags).map_err(|error| error.to_string())?.args;
+        let args = ServeCommandLine::try_parse_from(flags).map_err(|error| error.to_string())?.args;
         Settings::load(args).map_err(|error| error.to_string())
     }
 

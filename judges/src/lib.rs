@@ -24,14 +24,16 @@ mod advice;
 mod explain;
 mod haldane;
 mod population;
+mod problem;
 mod quality;
 mod remedy;
 mod score;
 mod threshold;
 
-pub use config::{CanaryConfig, CheckedConfig, ConfigProblem, InvalidConfig};
+pub use config::{CanaryConfig, CheckedConfig};
 pub use evidence::{Evidence, JudgeName, UnknownJudge};
 pub use period::Period;
+pub use problem::{ConfigProblem, InvalidConfig};
 pub use scorecard::{Judgement, Verdict};
 
 /// Judges a canary.

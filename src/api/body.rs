@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use crate::analysis::{BucketSamples, InlineArm, InlineEarlier, InlineSamples, Request, Scope};
+use crate::json::pointer_segment;
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
 use crate::source::cache::Source;
@@ -600,13 +601,13 @@ fn read_samples(
     let mut left = limits.max_inline_points;
     let mut samples = BTreeMap::new();
     for (name, body) in bodies {
-        let pointer = format!("/samples/{}", escaped(&name));
+        let pointer = format!("/samples/{}", pointer_segment(&name));
         if !config.metrics.iter().any(|metric| metric.name == name) {
             let known = config.metrics.iter().map(|metric| format!("`{}`", metric.name)).take(20).collect::<Vec<_>>().join(", ");
             let shown: String = name.chars().take(60).collect();
             return Err(Problem::invalid(pointer, format!("the config `{}` has no metric `{shown}`; it has {known}", config.name)));
         }
-        let mut arm = |field: &str, value: Value| Points { limits, left: &mut left }.arm(&format!("{pointer}/{field}"), value);
+        let mut arm = |field: &str, value: Value| InlinePoints { limits, left: &mut left }.arm(&format!("{pointer}/{field}"), value);
         let (baseline, canary) = (arm("baseline", body.baseline)?, arm("canary", body.canary)?);
         let baseline_history = body.baseline_history.map(|value| arm("baseline_history", value)).transpose()?;
         let canary_history = body.canary_history.map(|value| arm("canary_history", value)).transpose()?;
@@ -622,13 +623,8 @@ fn read_samples(
     Ok(samples)
 }
 
-/// A name as a JSON pointer writes it.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 /// Reads inline points and counts them.
-struct Points<'a> {
+struct InlinePoints<'a> {
     limits: &'a BodyLimits,
     left: &'a mut usize,
 }
@@ -636,14 +632,14 @@ struct Points<'a> {
 const ARM_SHAPES: &str = "give an array of numbers, {\"events\": [...], \"totals\": [...]}, {\"bounds\": [...], \"counts\": [[...], ...]} \
                           or {\"instances\": {\"pod-1\": [...]}}";
 
-impl Points<'_> {
+impl InlinePoints<'_> {
     fn arm(&mut self, pointer: &str, value: Value) -> Result<InlineArm, Problem> {
         match value {
             values @ Value::Array(_) => Ok(InlineArm::Values(self.points(pointer, values)?)),
             Value::Object(mut fields) => {
                 if let Some(Value::Object(instances)) = only(&mut fields, "instances") {
                     let read = |(name, values): (String, Value)| {
-                        let points = self.points(&format!("{pointer}/instances/{}", escaped(&name)), values)?;
+                        let points = self.points(&format!("{pointer}/instances/{}", pointer_segment(&name)), values)?;
                         Ok((name, points))
                     };
                     return Ok(InlineArm::Instances(instances.into_iter().map(read).collect::<Result<_, Problem>>()?));

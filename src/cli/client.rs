@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::Failure;
 use crate::api::Problem;
 
+/// How long samples may take where nothing is said.
+pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(50);
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than it was told to wait a server may take.
@@ -65,7 +67,7 @@ impl Server {
     /// [`Failure::Unreachable`] when no server answered or it could not reach its metric store, [`Failure::Usage`] when it refused.
     pub(super) async fn judge(&self, body: &Value, wait: Option<Duration>, verbose: bool) -> Result<Value, Failure> {
         let url = self.judgements(wait, verbose)?;
-        let patience = wait.unwrap_or(super::judge::DEFAULT_WAIT) + GRACE;
+        let patience = wait.unwrap_or(DEFAULT_WAIT) + GRACE;
         let mut request = self.client.post(url).header(ACCEPT, "application/json, application/problem+json").timeout(patience).json(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

@@ -68,5 +68,5 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A JSON pointer's segment.
 pub(super) fn segment(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
+    crate::json::pointer_segment(name)
 }

@@ -12,8 +12,8 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::escaped;
-use crate::source::SourceError;
+use crate::source::error::SourceError;
+use crate::source::text::escaped;
 
 /// Longest secret file; a token is far shorter, and a wrong path should not be read whole.
 const MAX_SECRET_BYTES: usize = 64 << 10;

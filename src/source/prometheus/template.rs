@@ -72,7 +72,7 @@ pub(super) fn depends_on_range(text: &str) -> bool {
 
 /// What a string is there for, which decides how values are escaped in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum TokenRole {
     /// Right side of `=` or `!=`.
     Text,
     /// Right side of `=~` or `!~`.
@@ -110,19 +110,19 @@ impl Before {
         self.apart = false;
     }
 
-    fn role(&self) -> Role {
+    fn role(&self) -> TokenRole {
         match (self.in_braces, self.before_last, self.last) {
-            (true, Some('=' | '!'), Some('~')) => Role::Regex,
-            (true, Some('='), Some('=')) => Role::Other,
-            (true, _, Some('=')) => Role::Text,
-            (false, _, Some('(' | ',')) => Role::Argument,
-            _ => Role::Other,
+            (true, Some('=' | '!'), Some('~')) => TokenRole::Regex,
+            (true, Some('='), Some('=')) => TokenRole::Other,
+            (true, _, Some('=')) => TokenRole::Text,
+            (false, _, Some('(' | ',')) => TokenRole::Argument,
+            _ => TokenRole::Other,
         }
     }
 }
 
 /// A part of a string.
-enum Part<'a> {
+enum TemplatePart<'a> {
     /// As the template has it, escapes and all.
     Fixed(String),
     /// A caller's value.
@@ -189,7 +189,7 @@ fn string_parts<'a>(
     quote: char,
     opened: usize,
     value_of: &mut impl FnMut(&str) -> Result<Value<'a>, SourceError>,
-) -> Result<Vec<Part<'a>>, SourceError> {
+) -> Result<Vec<TemplatePart<'a>>, SourceError> {
     let mut parts = Vec::new();
     let mut fixed = String::new();
     loop {
@@ -202,7 +202,7 @@ fn string_parts<'a>(
                 )));
             }
             Some(Piece::Char(c)) if c == quote => {
-                parts.push(Part::Fixed(fixed));
+                parts.push(TemplatePart::Fixed(fixed));
                 return Ok(parts);
             }
             Some(Piece::Char('\\')) if quote != '`' => {
@@ -218,8 +218,8 @@ fn string_parts<'a>(
             Some(Piece::Variable(name)) => match value_of(name)? {
                 Value::Window(value) => fixed.push_str(&value),
                 Value::Caller(value) => {
-                    parts.push(Part::Fixed(std::mem::take(&mut fixed)));
-                    parts.push(Part::Value { name: name.to_owned(), value });
+                    parts.push(TemplatePart::Fixed(std::mem::take(&mut fixed)));
+                    parts.push(TemplatePart::Value { name: name.to_owned(), value });
                 }
             },
         }
@@ -233,30 +233,30 @@ fn cut_escape(position: usize) -> SourceError {
 }
 
 /// The string with its values put in. A raw string with a value becomes a double-quoted one, which can hold any text.
-fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, SourceError> {
-    let has_value = parts.iter().any(|part| matches!(part, Part::Value { .. }));
+fn string_with(parts: &[TemplatePart<'_>], quote: char, role: TokenRole) -> Result<String, SourceError> {
+    let has_value = parts.iter().any(|part| matches!(part, TemplatePart::Value { .. }));
     let rewritten = has_value && quote == '`';
     let shown_quote = if rewritten { '"' } else { quote };
-    if matches!(role, Role::Text | Role::Regex) {
+    if matches!(role, TokenRole::Text | TokenRole::Regex) {
         refuse_emptied(parts)?;
     }
     let mut out = String::from(shown_quote);
     let mut pattern = Pattern::default();
     for (n, part) in parts.iter().enumerate() {
         match part {
-            Part::Fixed(text) => {
+            TemplatePart::Fixed(text) => {
                 if has_value {
                     pattern.read(&meaning(text, quote)?);
                 }
                 if rewritten { push_escaped(&mut out, text, shown_quote) } else { out.push_str(text) }
             }
-            Part::Value { name, .. } if role == Role::Other => {
+            TemplatePart::Value { name, .. } if role == TokenRole::Other => {
                 return Err(SourceError::Template(format!(
                     "the variable `{name}` stands in a string that is neither the right side of a label matcher nor a function's argument; \
                      put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"
                 )));
             }
-            Part::Value { name, value } if role == Role::Regex => {
+            TemplatePart::Value { name, value } if role == TokenRole::Regex => {
                 if let Some(inside) = pattern.inside() {
                     return Err(SourceError::Template(format!(
                         "the variable `{name}` stands in {inside} of a regular expression, where its value cannot be escaped; \
@@ -265,12 +265,12 @@ fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, So
                 }
                 let escaped = regex_escaped(value);
                 let next = parts.get(n + 1);
-                let repeated = matches!(next, Some(Part::Fixed(next)) if next.starts_with(['*', '+', '?', '{']));
+                let repeated = matches!(next, Some(TemplatePart::Fixed(next)) if next.starts_with(['*', '+', '?', '{']));
                 // What follows repeats the whole value, not its last character.
                 let escaped = if repeated { format!("(?:{escaped})") } else { escaped };
                 push_escaped(&mut out, &escaped, shown_quote);
             }
-            Part::Value { value, .. } => push_escaped(&mut out, value, shown_quote),
+            TemplatePart::Value { value, .. } => push_escaped(&mut out, value, shown_quote),
         }
     }
     out.push(shown_quote);
@@ -278,14 +278,14 @@ fn string_with(parts: &[Part<'_>], quote: char, role: Role) -> Result<String, So
 }
 
 /// A matcher that only its values fill selects, without them, every series that lacks the label: perhaps the whole fleet.
-fn refuse_emptied(parts: &[Part<'_>]) -> Result<(), SourceError> {
-    let is_empty = |part: &Part<'_>| match part {
-        Part::Fixed(text) => text.is_empty(),
-        Part::Value { value, .. } => value.is_empty(),
+fn refuse_emptied(parts: &[TemplatePart<'_>]) -> Result<(), SourceError> {
+    let is_empty = |part: &TemplatePart<'_>| match part {
+        TemplatePart::Fixed(text) => text.is_empty(),
+        TemplatePart::Value { value, .. } => value.is_empty(),
     };
     let name = parts.iter().find_map(|part| match part {
-        Part::Value { name, .. } => Some(name),
-        Part::Fixed(_) => None,
+        TemplatePart::Value { name, .. } => Some(name),
+        TemplatePart::Fixed(_) => None,
     });
     match name {
         Some(name) if parts.iter().all(is_empty) => Err(SourceError::Template(format!(
@@ -304,7 +304,7 @@ fn meaning(text: &str, quote: char) -> Result<String, SourceError> {
     unquote_string(&format!("{quote}{text}{quote}")).map_err(|_| {
         SourceError::Template(format!(
             "the string part `{}` beside a variable holds a line break or an escape sequence that PromQL does not know; write `\\\\` for a backslash",
-            crate::source::http::escaped(text, 80)
+            crate::source::text::escaped(text, 80)
         ))
     })
 }
@@ -604,12 +604,12 @@ mod tests {
 
     /// Blanks every place that a value may change, and keeps what stood there.
     #[derive(Default)]
-    struct Blank {
+    struct BlankQuery {
         regexes: Vec<String>,
         texts: Vec<String>,
     }
 
-    impl Blank {
+    impl BlankQuery {
         fn matchers(&mut self, matchers: &mut [Matcher]) {
             let empty = regex::Regex::new("").unwrap();
             for matcher in matchers {
@@ -625,7 +625,7 @@ mod tests {
         }
     }
 
-    impl ExprVisitorMut for Blank {
+    impl ExprVisitorMut for BlankQuery {
         type Error = ();
 
         fn pre_visit(&mut self, expr: &mut Expr) -> Result<bool, ()> {
@@ -639,9 +639,9 @@ mod tests {
         }
     }
 
-    fn blanked(query: &str) -> (Expr, Blank) {
+    fn blanked(query: &str) -> (Expr, BlankQuery) {
         let mut expr = parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
-        let mut blank = Blank::default();
+        let mut blank = BlankQuery::default();
         walk_expr_mut(&mut blank, &mut expr).unwrap();
         (expr, blank)
     }
