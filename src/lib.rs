@@ -14,3 +14,4 @@ pub mod replay;
 pub mod report;
 pub mod settings;
 pub mod source;
+mod tls;

@@ -40,7 +40,7 @@ pub struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:8090]. Use 0.0.0.0:8090 to be reached from other machines.
     #[arg(long, env = "HALDANE_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
-    /// Base URL of a Prometheus, or of what speaks its query API (Thanos, Mimir, VictoriaMetrics). Makes the account `prometheus`;
+    /// Base URL of a Prometheus, or of what speaks its query API (Thanos, Mimir, VictoriaMetrics). Makes the source `prometheus`;
     /// stores with credentials, or several of them, go under `sources` in the settings file.
     #[arg(long = "prometheus", env = "HALDANE_PROMETHEUS_URL", value_name = "URL")]
     pub prometheus: Option<String>,
@@ -122,7 +122,7 @@ pub struct SettingsFile {
     shutdown_delay: Option<Period>,
     /// Bounds.
     limits: LimitsSection,
-    /// Metric stores, by the account name that requests use.
+    /// Metric stores, by the source name that requests use.
     #[schemars(with = "BTreeMap<String, SourceSettings>")]
     sources: BTreeMap<String, Value>,
     /// Logging.
@@ -191,7 +191,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Bounds of the executions.
     pub executions: Options,
-    /// Metric stores, by account.
+    /// Metric stores, by source.
     pub sources: BTreeMap<String, SourceSettings>,
     /// Most memory, in bytes, that replies are kept in.
     pub cache_bytes: u64,
@@ -349,7 +349,7 @@ impl Settings {
     /// Makes the metric stores ready.
     ///
     /// # Errors
-    /// [`InvalidSettings`] for the first account whose settings do not work.
+    /// [`InvalidSettings`] for the first source whose settings do not work.
     pub fn open_sources(&self) -> Result<Sources, InvalidSettings> {
         Sources::open(&self.sources, ReplyCache::new(self.cache_bytes)).map_err(|error| InvalidSettings::at("sources", error.to_string()))
     }
@@ -385,13 +385,13 @@ fn read_sources(
     place: &str,
 ) -> Result<BTreeMap<String, SourceSettings>, InvalidSettings> {
     if let Some(url) = prometheus {
-        // Credentials that the file gives for the account stay; only the address is overridden.
+        // Credentials that the file gives for the source stay; only the address is overridden.
         match sources.get_mut(PROMETHEUS_ACCOUNT) {
-            Some(Value::Object(account)) if account.get("kind") == Some(&json!("prometheus")) => {
-                account.insert("url".to_owned(), json!(url));
+            Some(Value::Object(source)) if source.get("kind") == Some(&json!("prometheus")) => {
+                source.insert("url".to_owned(), json!(url));
             }
             Some(_) => {
-                let message = "the settings file has an account `prometheus` of another kind; rename it, or leave the flag out";
+                let message = "the settings file has a source `prometheus` of another kind; rename it, or leave the flag out";
                 return Err(InvalidSettings::at("--prometheus", message));
             }
             None => {
@@ -401,10 +401,10 @@ fn read_sources(
     }
     sources
         .into_iter()
-        .map(|(account, value)| {
+        .map(|(source, value)| {
             let place_of = |problem: ConfigProblem| InvalidSettings {
                 place: if place.is_empty() { "--prometheus".to_owned() } else { place.to_owned() },
-                problem: problem.below(&format!("/sources/{account}")),
+                problem: problem.below(&format!("/sources/{source}")),
             };
             // The kind exists, only not in this program.
             if cfg!(not(feature = "datasets")) && value.get("kind") == Some(&json!("dataset")) {
@@ -412,7 +412,7 @@ fn read_sources(
                 return Err(place_of(ConfigProblem::new("/kind", message)));
             }
             let settings = SourceSettings::read(value).map_err(place_of)?;
-            Ok((account, settings))
+            Ok((source, settings))
         })
         .collect()
 }

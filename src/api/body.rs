@@ -132,13 +132,13 @@ struct CanaryBody {
 }
 
 /// The time to judge: `start` and `end`, or a `duration` that ends at `end`. Without an `end` the window ends as late as its samples have
-/// arrived: `settle` of the account ago, 60 s unless its settings say otherwise.
+/// arrived: `settle` of the source ago, 60 s unless its settings say otherwise.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WindowBody {
     /// Start (RFC 3339); rounded up to a multiple of the step.
     start: Option<Time>,
-    /// End (RFC 3339); rounded down to a multiple of the step. Default: `settle` of the account ago, so that every sample has arrived. One
+    /// End (RFC 3339); rounded down to a multiple of the step. Default: `settle` of the source ago, so that every sample has arrived. One
     /// that is younger is judged as it is, with a warning which points may still come or change. A canary that is judged from its `start` on
     /// can therefore first pass at `start` + `min_observation` + `settle` + one step.
     end: Option<Time>,
@@ -261,7 +261,7 @@ impl JsonSchema for Time {
 ///
 /// # Errors
 /// A [`Problem`] that points at the offending field.
-pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accounts: &Sources, now: Timestamp) -> Result<Request, Problem> {
+pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, sources: &Sources, now: Timestamp) -> Result<Request, Problem> {
     if !body.is_object() {
         return Err(Problem::invalid("", "the body is a JSON object with at least `config`; see /openapi.json for an example"));
     }
@@ -313,9 +313,9 @@ pub fn translate(body: Value, configs: &ConfigStore, limits: &BodyLimits, accoun
         };
         (None, u32::try_from(step).map_err(|_| Problem::invalid("/window/step", "is too long; give at most `1d`"))?)
     } else {
-        // Samples that are given need no time to arrive, and an account that does not exist is refused later.
-        let account = accounts.choose(body.source.as_deref()).ok().filter(|_| !all_inline);
-        let settle = account.map_or(0, Source::settle_seconds);
+        // Samples that are given need no time to arrive, and a source that does not exist is refused later.
+        let source = sources.choose(body.source.as_deref()).ok().filter(|_| !all_inline);
+        let settle = source.map_or(0, Source::settle_seconds);
         settling = if window_body.ends_by_itself() { settle } else { 0 };
         waiting_for = waiting(&window_body, settle);
         let window = align(&window_body, config.step, limits.max_points, settle, now)?;
@@ -799,13 +799,13 @@ mod tests {
         assert_eq!(window.len(), 30, "as long as it says, whatever the time is");
     }
 
-    /// Read where one account settles after a minute, and another after ten.
+    /// Read where one source settles after a minute, and another after ten.
     fn settled(body: Value) -> Result<Request, Problem> {
-        let account =
+        let source =
             |settle: &str| serde_json::from_value(json!({ "kind": "prometheus", "url": "http://127.0.0.1:1", "settle": settle })).unwrap();
-        let settings = BTreeMap::from([("main".to_owned(), account("60s")), ("slow".to_owned(), account("10m"))]);
-        let accounts = Sources::open(&settings, ReplyCache::default()).unwrap();
-        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &accounts, now())
+        let settings = BTreeMap::from([("main".to_owned(), source("60s")), ("slow".to_owned(), source("10m"))]);
+        let sources = Sources::open(&settings, ReplyCache::default()).unwrap();
+        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &sources, now())
     }
 
     fn ends(window: Value, source: Value) -> String {
@@ -820,7 +820,7 @@ mod tests {
         assert_eq!(ends(json!({ "start": "2026-11-21T11:00:00Z" }), json!("main")), "2026-11-21T11:59:00Z");
         assert_eq!(ends(json!({ "duration": "30m", "step": "15s" }), json!("main")), "2026-11-21T11:59:30Z");
         assert_eq!(ends(json!({ "duration": "30m" }), json!("slow")), "2026-11-21T11:50:00Z");
-        assert_eq!(ends(json!({ "duration": "30m" }), json!(null)), "2026-11-21T12:00:00Z", "which account is asked is not known");
+        assert_eq!(ends(json!({ "duration": "30m" }), json!(null)), "2026-11-21T12:00:00Z", "which source is asked is not known");
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidArchive> {
         store.map(|store| Box::new(store) as Box<dyn ObjectStore>)
     }
 
+    crate::tls::install_provider();
     // Callers wait meanwhile, so only a short outage is ridden out.
     let retry = || RetryConfig { max_retries: 3, retry_timeout: PATIENCE, ..RetryConfig::default() };
     let (opened, variables) = match url.scheme() {

@@ -39,8 +39,7 @@ impl Server {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Failure::usage(format!("`{address}` is not a server's URL; write it like http://haldane:8090")))?;
-        // Fails only where a provider is installed already, which does as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::install_provider();
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("haldane/", env!("CARGO_PKG_VERSION"))).build();
         let client = client.map_err(|error| Failure::usage(format!("cannot set up HTTP: {}", chain(&error))))?;
         Ok(Self { client, base, token })

@@ -295,8 +295,8 @@ impl ScorecardReply {
 
 /// Judges here, with the metric stores that the arguments name.
 async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
-    let (accounts, configs) = store::open(&args.whence.store)?;
-    let analyst = Analyst::new(accounts, Limits::default());
+    let (sources, configs) = store::open(&args.whence.store)?;
+    let analyst = Analyst::new(sources, Limits::default());
     let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
         .map_err(|problem| client::refusal(&problem))?;
     let waiting = Spinner::start("fetching");

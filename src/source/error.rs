@@ -34,7 +34,7 @@ pub enum SourceError {
     /// The store gave up on the query, for its time or its length: a shorter one may do, and the same one will not.
     #[error("the metric store gave up on the query: {0}")]
     GaveUp(String),
-    /// The store has had more requests than it, or the account's settings, allow.
+    /// The store has had more requests than it, or the source's settings, allow.
     #[error("the metric store's rate limit: {0}")]
     RateLimited(String),
     /// There was no time left: to wait for a rate limit, where it is `limited`, or else to try a store once more that had failed.

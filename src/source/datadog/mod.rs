@@ -137,11 +137,11 @@ struct Store {
 }
 
 impl Datadog {
-    /// Makes an account ready: reads the secrets and the certificates. Nothing is asked yet.
+    /// Makes a source ready: reads the secrets and the certificates. Nothing is asked yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(account: &str, settings: &DatadogSettings) -> Result<Self, String> {
+    pub fn open(source: &str, settings: &DatadogSettings) -> Result<Self, String> {
         let url = match (&settings.site, &settings.url) {
             (Some(_), Some(_)) => return Err("site and url are both given; keep one of them, `url` being for a relay".to_owned()),
             (_, Some(url)) => url.clone(),
@@ -152,7 +152,7 @@ impl Datadog {
             (APP_KEY_HEADER.to_owned(), header(&settings.app_key)),
         ]);
         let client = Client::open(
-            account,
+            source,
             "datadog",
             &url,
             &ClientSettings {
@@ -187,7 +187,7 @@ impl Datadog {
         self.settle
     }
 
-    /// How the account's requests went.
+    /// How the source's requests went.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.store.client.traffic()

@@ -1,6 +1,6 @@
-//! What an account may ask of its store: how much at once, how often, and how often again.
+//! What a source may ask of its store: how much at once, how often, and how often again.
 //!
-//! Everything is shared by all analyses that read from the account. What the store itself says of its limit
+//! Everything is shared by all analyses that read from the source. What the store itself says of its limit
 //! (`X-RateLimit-*`, `Retry-After`) holds for all of them as soon as one of them is told.
 
 use std::collections::BTreeMap;
@@ -16,13 +16,13 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 
 use crate::source::error::{SourceError, TOO_LATE};
 
-/// Retries beyond this share of an account's requests are not made: they would keep down a store that is down.
+/// Retries beyond this share of a source's requests are not made: they would keep down a store that is down.
 const RETRY_SHARE: f32 = 0.2;
 /// Retries a second that are made in any case.
 const RETRIES_PER_SECOND: u32 = 10;
 /// Time over which requests and their retries are weighed.
 const RETRY_PERIOD: Duration = Duration::from_secs(10);
-/// Longest time that a reply can make an account wait.
+/// Longest time that a reply can make a source wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What a reply said of the store's limit.
@@ -40,14 +40,14 @@ pub struct RateLimit {
     pub name: Option<String>,
 }
 
-/// How an account's requests went, since the start.
+/// How a source's requests went, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Requests that were sent, each try counted.
     pub requests: u64,
     /// Those among them that were tries after the first.
     pub retries: u64,
-    /// Requests that had to wait for the store's or the account's rate limit.
+    /// Requests that had to wait for the store's or the source's rate limit.
     pub throttled: u64,
     /// Requests that are under way now.
     pub under_way: u64,
@@ -68,7 +68,7 @@ struct EndpointLimit {
     line: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The limits of one account.
+/// The limits of one source.
 pub(super) struct RequestLimits {
     places: Semaphore,
     max_concurrent: u32,
@@ -149,7 +149,7 @@ impl RequestLimits {
             None => SourceError::TimedOut {
                 after: began.elapsed(),
                 stage: format!(
-                    "the account's {} concurrent requests were all taken; ask for less at once, or raise `max_concurrent`",
+                    "the source's {} concurrent requests were all taken; ask for less at once, or raise `max_concurrent`",
                     self.max_concurrent
                 ),
             },
@@ -179,7 +179,7 @@ impl RequestLimits {
         {
             waited = true;
             if timeout_at(deadline, rate.until_ready()).await.is_err() {
-                let said = "the account's `connection.requests_per_second` asks to wait";
+                let said = "the source's `connection.requests_per_second` asks to wait";
                 return Err(SourceError::NoTime { limited: true, said: format!("{said}, {TOO_LATE}") });
             }
         }

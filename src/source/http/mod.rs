@@ -6,7 +6,6 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::sync::Once;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -20,6 +19,7 @@ use tracing::{Instrument as _, Span, field, info_span};
 use super::error::SourceError;
 use super::query::Reply;
 use super::text::escaped;
+use crate::tls::install_provider;
 
 mod limits;
 mod room;
@@ -36,7 +36,7 @@ use settings::{Authorization, Secret, base_url, ca_certificates, open_authorizat
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest reply that is read, after decompression, where settings give none.
 pub const DEFAULT_MAX_REPLY_BYTES: u64 = 16 << 20;
-/// Requests to one account at the same time, where settings give none.
+/// Requests to one source at the same time, where settings give none.
 pub const DEFAULT_MAX_CONCURRENT: u32 = 16;
 
 /// A host that does not answer a SYN is not worth the whole request's time.
@@ -59,10 +59,10 @@ const MAX_EXCERPT: usize = 120;
 /// How far a store's clock may differ from ours before it is worth a word.
 const CLOCK_TOLERANCE_SECONDS: i64 = 30;
 
-/// A client for one account.
+/// A client for one source.
 #[derive(Debug)]
 pub struct Client {
-    account: String,
+    source: String,
     store: &'static str,
     http: reqwest::Client,
     base: Url,
@@ -192,7 +192,7 @@ impl TryOutcome {
 struct FailedTry {
     error: SourceError,
     retry_after: Option<Duration>,
-    /// The account's turn never came, so nothing was sent.
+    /// The source's turn never came, so nothing was sent.
     unsent: bool,
 }
 
@@ -277,23 +277,14 @@ pub enum FailureCause {
     Other,
 }
 
-/// rustls wants one provider of cryptography for the process; `main` and every test come through here.
-fn install_crypto() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // An error means that somebody installed one already, which does as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
 impl Client {
-    /// A client of `account` for the `store` (its kind, such as `prometheus`) at `url`. Reads the secrets and the certificates; asks
+    /// A client of `source` for the `store` (its kind, such as `prometheus`) at `url`. Reads the secrets and the certificates; asks
     /// nothing yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(account: &str, store: &'static str, url: &str, settings: &ClientSettings) -> Result<Self, String> {
-        install_crypto();
+    pub fn open(source: &str, store: &'static str, url: &str, settings: &ClientSettings) -> Result<Self, String> {
+        install_provider();
         let base = base_url(url)?;
         let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
         if timeout.is_zero() {
@@ -340,7 +331,7 @@ impl Client {
             }
         })?;
         Ok(Self {
-            account: account.to_owned(),
+            source: source.to_owned(),
             store,
             http,
             headers: open_headers(settings)?,
@@ -372,7 +363,7 @@ impl Client {
         url
     }
 
-    /// How the account's requests went.
+    /// How the source's requests went.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.limits.traffic()
@@ -392,7 +383,7 @@ impl Client {
     ) -> Result<T, SourceError> {
         let span = info_span!(
             "upstream",
-            account = self.account,
+            account = self.source,
             store = self.store,
             status = field::Empty,
             tries = field::Empty,
@@ -440,7 +431,7 @@ impl Client {
                 tracing::info!(duration_ms = millis(began.elapsed()), reason = failed.error.reason(), "not read");
                 tracing::debug!(error = %failed.error, "not read");
                 let error = failed.error.after_tries(tries, began.elapsed(), again && too_late, failed.retry_after);
-                return Err(if spent { error.with("; too many of the account's requests fail for more tries") } else { error });
+                return Err(if spent { error.with("; too many of the source's requests fail for more tries") } else { error });
             }
             tracing::debug!(error = %failed.error, pause_ms = millis(pause), "asking again");
             sleep(pause).await;
@@ -456,7 +447,7 @@ impl Client {
         (pause, Instant::now().checked_add(pause).is_none_or(|at| at >= deadline))
     }
 
-    /// One try, once the account has a place for it.
+    /// One try, once the source has a place for it.
     async fn attempt<T: ReplyContent>(
         &self,
         request: &HttpRequest<'_>,

@@ -124,11 +124,11 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Makes an account ready: reads the secrets and the certificates. Nothing is asked yet.
+    /// Makes a source ready: reads the secrets and the certificates. Nothing is asked yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(account: &str, settings: &PrometheusSettings) -> Result<Self, String> {
+    pub fn open(source: &str, settings: &PrometheusSettings) -> Result<Self, String> {
         let mut headers = settings.headers.clone();
         if let Some(tenant) = &settings.tenant {
             if headers.keys().any(|name| name.eq_ignore_ascii_case(TENANT_HEADER)) {
@@ -140,7 +140,7 @@ impl Prometheus {
             headers.insert(TENANT_HEADER.to_owned(), HeaderSettings::Value(tenant.clone()));
         }
         let client = Client::open(
-            account,
+            source,
             "prometheus",
             &settings.url,
             &ClientSettings {
@@ -172,7 +172,7 @@ impl Prometheus {
         self.settle
     }
 
-    /// How the account's requests went.
+    /// How the source's requests went.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.client.traffic()
