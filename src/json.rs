@@ -33,6 +33,11 @@ pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
+/// A name as a segment of a JSON pointer (RFC 6901, 3).
+pub(crate) fn pointer_segment(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 struct Strict<'a> {
     left: &'a mut usize,
 }
@@ -138,6 +143,11 @@ mod tests {
         for wrong in [&b"\xef\xbb\xbf\xef\xbb\xbf{}"[..], b" \xef\xbb\xbf{}", b"{}\xef\xbb\xbf", b"\xef\xbb{}", b"\xef\xbb\xbf"] {
             assert!(parse(wrong, 10).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_name_in_a_pointer_keeps_its_slashes_and_tildes() {
+        assert_eq!(pointer_segment("a/b~1"), "a~1b~01");
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Settings of the service: a file, environment variables and flags, in rising precedence, read once at the start.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,9 +20,13 @@ use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::source::sources::Sources;
 
 mod configs;
+mod error;
+mod file;
 
 pub(crate) use configs::is_kayentas;
 pub use configs::{ConfigEntry, ConfigStore, KayentaFile, Origin};
+pub use error::InvalidSettings;
+pub(crate) use file::read_bounded;
 
 /// Source that `--prometheus` makes.
 pub const PROMETHEUS_ACCOUNT: &str = "prometheus";
@@ -38,7 +40,7 @@ pub struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:8090]. Use 0.0.0.0:8090 to be reached from other machines.
     #[arg(long, env = "HALDANE_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
-    /// Base URL of a Prometheus, or of what speaks its query API (Thanos, Mimir, VictoriaMetrics). Makes the account `prometheus`;
+    /// Base URL of a Prometheus, or of what speaks its query API (Thanos, Mimir, VictoriaMetrics). Makes the source `prometheus`;
     /// stores with credentials, or several of them, go under `sources` in the settings file.
     #[arg(long = "prometheus", env = "HALDANE_PROMETHEUS_URL", value_name = "URL")]
     pub prometheus: Option<String>,
@@ -120,7 +122,7 @@ pub struct SettingsFile {
     shutdown_delay: Option<Period>,
     /// Bounds.
     limits: LimitsSection,
-    /// Metric stores, by the account name that requests use.
+    /// Metric stores, by the source name that requests use.
     #[schemars(with = "BTreeMap<String, SourceSettings>")]
     sources: BTreeMap<String, Value>,
     /// Logging.
@@ -189,7 +191,7 @@ pub struct Settings {
     pub limits: AnalysisLimits,
     /// Bounds of the executions.
     pub executions: Options,
-    /// Metric stores, by account.
+    /// Metric stores, by source.
     pub sources: BTreeMap<String, SourceSettings>,
     /// Most memory, in bytes, that replies are kept in.
     pub cache_bytes: u64,
@@ -241,38 +243,6 @@ impl Default for Settings {
             store: None,
             store_url: None,
         }
-    }
-}
-
-/// Settings that cannot be used: where, what, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidSettings {
-    /// File or flag that says it.
-    pub place: String,
-    /// What is wrong with it.
-    pub problem: ConfigProblem,
-}
-
-impl std::error::Error for InvalidSettings {}
-
-impl fmt::Display for InvalidSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigProblem { pointer, message } = &self.problem;
-        match pointer.as_str() {
-            "" => write!(f, "{}: {message}", self.place),
-            pointer => write!(f, "{}: {pointer}: {message}", self.place),
-        }
-    }
-}
-
-impl InvalidSettings {
-    /// Of a file in the folder of configs.
-    pub(crate) fn of_config(file: &Path, message: impl Into<String>) -> Self {
-        Self::at(format!("config {}", file.display()), message)
-    }
-
-    fn at(place: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self { place: place.to_string(), problem: ConfigProblem::new("", message) }
     }
 }
 
@@ -379,7 +349,7 @@ impl Settings {
     /// Makes the metric stores ready.
     ///
     /// # Errors
-    /// [`InvalidSettings`] for the first account whose settings do not work.
+    /// [`InvalidSettings`] for the first source whose settings do not work.
     pub fn open_sources(&self) -> Result<Sources, InvalidSettings> {
         Sources::open(&self.sources, ReplyCache::new(self.cache_bytes)).map_err(|error| InvalidSettings::at("sources", error.to_string()))
     }
@@ -396,16 +366,6 @@ fn check_level(directives: &str) -> Result<(), InvalidSettings> {
         Some(word) => Err(InvalidSettings::at("log level", format!("`{word}` is not a level; give one of {}", levels.join(", ")))),
         None => Ok(()),
     }
-}
-
-/// Reads a text file of at most a config's length, and no further.
-pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let most = haldane_judges::config::MAX_CONFIG_BYTES as u64;
-    if std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)? as u64 > most {
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("it is longer than the {most} bytes that are read")));
-    }
-    Ok(text)
 }
 
 fn read_settings(path: &Path) -> Result<SettingsFile, InvalidSettings> {
@@ -425,13 +385,13 @@ fn read_sources(
     place: &str,
 ) -> Result<BTreeMap<String, SourceSettings>, InvalidSettings> {
     if let Some(url) = prometheus {
-        // Credentials that the file gives for the account stay; only the address is overridden.
+        // Credentials that the file gives for the source stay; only the address is overridden.
         match sources.get_mut(PROMETHEUS_ACCOUNT) {
-            Some(Value::Object(account)) if account.get("kind") == Some(&json!("prometheus")) => {
-                account.insert("url".to_owned(), json!(url));
+            Some(Value::Object(source)) if source.get("kind") == Some(&json!("prometheus")) => {
+                source.insert("url".to_owned(), json!(url));
             }
             Some(_) => {
-                let message = "the settings file has an account `prometheus` of another kind; rename it, or leave the flag out";
+                let message = "the settings file has a source `prometheus` of another kind; rename it, or leave the flag out";
                 return Err(InvalidSettings::at("--prometheus", message));
             }
             None => {
@@ -441,10 +401,10 @@ fn read_sources(
     }
     sources
         .into_iter()
-        .map(|(account, value)| {
+        .map(|(source, value)| {
             let place_of = |problem: ConfigProblem| InvalidSettings {
                 place: if place.is_empty() { "--prometheus".to_owned() } else { place.to_owned() },
-                problem: problem.below(&format!("/sources/{account}")),
+                problem: problem.below(&format!("/sources/{source}")),
             };
             // The kind exists, only not in this program.
             if cfg!(not(feature = "datasets")) && value.get("kind") == Some(&json!("dataset")) {
@@ -452,7 +412,7 @@ fn read_sources(
                 return Err(place_of(ConfigProblem::new("/kind", message)));
             }
             let settings = SourceSettings::read(value).map_err(place_of)?;
-            Ok((account, settings))
+            Ok((source, settings))
         })
         .collect()
 }
@@ -464,7 +424,7 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Cli {
+    struct ServeCommandLine {
         #[command(flatten)]
         args: ServeArgs,
     }
@@ -476,7 +436,7 @@ mod tests {
         std::fs::write(folder.path().join("key"), "k".repeat(40)).unwrap();
         let path = path.to_str().unwrap();
         let flags = ["haldane", "--settings", path].into_iter().chain(flags.iter().copied());
-        let args = Cli::try_parse_from(flags).map_err(|error| error.to_string())?.args;
+        let args = ServeCommandLine::try_parse_from(flags).map_err(|error| error.to_string())?.args;
         Settings::load(args).map_err(|error| error.to_string())
     }
 

@@ -4,7 +4,7 @@ use crate::config::CheckedConfig;
 
 /// A shipped config.
 #[derive(Debug, Clone, Copy)]
-pub struct Shipped {
+pub struct ShippedConfig {
     /// Its name.
     pub name: &'static str,
     /// Its YAML.
@@ -12,13 +12,13 @@ pub struct Shipped {
 }
 
 /// Every shipped config, by name.
-pub const SHIPPED: &[Shipped] = &[
-    Shipped { name: "business-conversion", yaml: include_str!("../configs/business-conversion.yaml") },
-    Shipped { name: "http-golden-signals", yaml: include_str!("../configs/http-golden-signals.yaml") },
-    Shipped { name: "http-low-traffic", yaml: include_str!("../configs/http-low-traffic.yaml") },
-    Shipped { name: "istio-golden-signals", yaml: include_str!("../configs/istio-golden-signals.yaml") },
-    Shipped { name: "nginx-ingress-golden-signals", yaml: include_str!("../configs/nginx-ingress-golden-signals.yaml") },
-    Shipped { name: "schema-contract-gate", yaml: include_str!("../configs/schema-contract-gate.yaml") },
+pub const SHIPPED: &[ShippedConfig] = &[
+    ShippedConfig { name: "business-conversion", yaml: include_str!("../configs/business-conversion.yaml") },
+    ShippedConfig { name: "http-golden-signals", yaml: include_str!("../configs/http-golden-signals.yaml") },
+    ShippedConfig { name: "http-low-traffic", yaml: include_str!("../configs/http-low-traffic.yaml") },
+    ShippedConfig { name: "istio-golden-signals", yaml: include_str!("../configs/istio-golden-signals.yaml") },
+    ShippedConfig { name: "nginx-ingress-golden-signals", yaml: include_str!("../configs/nginx-ingress-golden-signals.yaml") },
+    ShippedConfig { name: "schema-contract-gate", yaml: include_str!("../configs/schema-contract-gate.yaml") },
 ];
 
 /// The shipped config of that name.

@@ -4,7 +4,6 @@
 //! [`CheckedConfig`] once every rule between its fields holds. Judges take only checked ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::ops::Deref;
 
 use schemars::JsonSchema;
@@ -14,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::aca;
 use crate::evidence::JudgeName;
 pub use crate::period::Period;
+pub use crate::problem::{ConfigProblem, InvalidConfig};
 
 /// Longest config text that is read, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -684,69 +684,6 @@ fn default_min_requests() -> u64 {
 }
 fn default_detectable() -> f64 {
     1.0
-}
-
-/// One thing wrong with a config: where, what, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// JSON pointer to the offending field; empty for the document itself.
-    pub pointer: String,
-    /// The value and the remedy, lower case.
-    pub message: String,
-}
-
-impl ConfigProblem {
-    /// A problem at a JSON pointer.
-    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
-    }
-
-    /// The same problem of a field that lies below `prefix`.
-    #[must_use]
-    pub fn below(mut self, prefix: &str) -> Self {
-        self.pointer.insert_str(0, prefix);
-        self
-    }
-}
-
-impl fmt::Display for ConfigProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = if self.pointer.is_empty() { "(document)" } else { &self.pointer };
-        write!(f, "{pointer}: {}", self.message)
-    }
-}
-
-/// A config that cannot be used, with every problem that was found.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidConfig {
-    /// At least one problem; a document that cannot be read at all has exactly one.
-    pub problems: Vec<ConfigProblem>,
-}
-
-impl InvalidConfig {
-    /// The same problems of a config that lies below `prefix`.
-    #[must_use]
-    pub fn below(self, prefix: &str) -> Self {
-        Self { problems: self.problems.into_iter().map(|problem| problem.below(prefix)).collect() }
-    }
-}
-
-impl fmt::Display for InvalidConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.problems.iter().enumerate() {
-            if i > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl From<ConfigProblem> for InvalidConfig {
-    fn from(problem: ConfigProblem) -> Self {
-        Self { problems: vec![problem] }
-    }
 }
 
 /// A config in which every rule between the fields holds.

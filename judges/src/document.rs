@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::config::ConfigProblem;
+use crate::problem::ConfigProblem;
 
 /// Reads `document` as a `T`.
 ///

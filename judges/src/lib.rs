@@ -26,15 +26,17 @@ mod explain;
 mod haldane;
 mod judging;
 mod population;
+mod problem;
 mod quality;
 mod remedy;
 mod score;
 mod threshold;
 
-pub use config::{CanaryConfig, CheckedConfig, ConfigProblem, InvalidConfig};
+pub use config::{CanaryConfig, CheckedConfig};
 pub use evidence::{Evidence, JudgeName, UnknownJudge};
 pub use judging::Judging;
 pub use period::Period;
+pub use problem::{ConfigProblem, InvalidConfig};
 pub use scorecard::{Judgement, Verdict};
 
 /// Judges a canary: every metric in turn, as [`Judging`] does it piece by piece.

@@ -17,7 +17,7 @@ use super::fetch::{Answer, HISTORY_PART};
 use super::query::{Part, PlannedQuery};
 use super::scorecard::{AlsoRead, span};
 use crate::source::cache::Source;
-use crate::source::{Buckets, Query, Reply, Series, Window};
+use crate::source::{BoundsQuery, Query, Reply, Series, Window};
 
 /// What was read beside one metric's window and past.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ struct EarlierRead {
 /// The buckets of the baseline's query.
 #[derive(Debug)]
 struct BucketsRead {
-    buckets: Buckets,
+    buckets: BoundsQuery,
     reply: Option<Arc<Reply>>,
 }
 

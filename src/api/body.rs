@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use crate::analysis::{ArmSamples, BucketSamples, EarlierSamples, MetricSamples, Request, Scope};
+use crate::json::pointer_segment;
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
 use crate::source::cache::Source;
@@ -131,13 +132,13 @@ struct CanaryBody {
 }
 
 /// The time to judge: `start` and `end`, or a `duration` that ends at `end`. Without an `end` the window ends as late as its samples have
-/// arrived: `settle` of the account ago, 60 s unless its settings say otherwise.
+/// arrived: `settle` of the source ago, 60 s unless its settings say otherwise.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct WindowBody {
     /// Start (RFC 3339); rounded up to a multiple of the step.
     start: Option<Time>,
-    /// End (RFC 3339); rounded down to a multiple of the step. Default: `settle` of the account ago, so that every sample has arrived. One
+    /// End (RFC 3339); rounded down to a multiple of the step. Default: `settle` of the source ago, so that every sample has arrived. One
     /// that is younger is judged as it is, with a warning which points may still come or change. A canary that is judged from its `start` on
     /// can therefore first pass at `start` + `min_observation` + `settle` + one step.
     end: Option<Time>,
@@ -610,13 +611,13 @@ fn read_samples(
     let mut left = limits.max_inline_points;
     let mut samples = BTreeMap::new();
     for (name, body) in bodies {
-        let pointer = format!("/samples/{}", escaped(&name));
+        let pointer = format!("/samples/{}", pointer_segment(&name));
         if !config.metrics.iter().any(|metric| metric.name == name) {
             let known = config.metrics.iter().map(|metric| format!("`{}`", metric.name)).take(20).collect::<Vec<_>>().join(", ");
             let shown: String = name.chars().take(60).collect();
             return Err(Problem::invalid(pointer, format!("the config `{}` has no metric `{shown}`; it has {known}", config.name)));
         }
-        let mut arm = |field: &str, value: Value| Points { limits, left: &mut left }.arm(&format!("{pointer}/{field}"), value);
+        let mut arm = |field: &str, value: Value| InlinePoints { limits, left: &mut left }.arm(&format!("{pointer}/{field}"), value);
         let (baseline, canary) = (arm("baseline", body.baseline)?, arm("canary", body.canary)?);
         let baseline_history = body.baseline_history.map(|value| arm("baseline_history", value)).transpose()?;
         let canary_history = body.canary_history.map(|value| arm("canary_history", value)).transpose()?;
@@ -632,13 +633,8 @@ fn read_samples(
     Ok(samples)
 }
 
-/// A name as a JSON pointer writes it.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 /// Reads inline points and counts them.
-struct Points<'a> {
+struct InlinePoints<'a> {
     limits: &'a BodyLimits,
     left: &'a mut usize,
 }
@@ -646,14 +642,14 @@ struct Points<'a> {
 const ARM_SHAPES: &str = "give an array of numbers, {\"events\": [...], \"totals\": [...]}, {\"bounds\": [...], \"counts\": [[...], ...]} \
                           or {\"instances\": {\"pod-1\": [...]}}";
 
-impl Points<'_> {
+impl InlinePoints<'_> {
     fn arm(&mut self, pointer: &str, value: Value) -> Result<ArmSamples, Problem> {
         match value {
             values @ Value::Array(_) => Ok(ArmSamples::Values(self.points(pointer, values)?)),
             Value::Object(mut fields) => {
                 if let Some(Value::Object(instances)) = only(&mut fields, "instances") {
                     let read = |(name, values): (String, Value)| {
-                        let points = self.points(&format!("{pointer}/instances/{}", escaped(&name)), values)?;
+                        let points = self.points(&format!("{pointer}/instances/{}", pointer_segment(&name)), values)?;
                         Ok((name, points))
                     };
                     return Ok(ArmSamples::Instances(instances.into_iter().map(read).collect::<Result<_, Problem>>()?));
@@ -814,13 +810,13 @@ mod tests {
         assert_eq!(window.len(), 30, "as long as it says, whatever the time is");
     }
 
-    /// Read where one account settles after a minute, and another after ten.
+    /// Read where one source settles after a minute, and another after ten.
     fn settled(body: Value) -> Result<Request, Problem> {
-        let account =
+        let source =
             |settle: &str| serde_json::from_value(json!({ "kind": "prometheus", "url": "http://127.0.0.1:1", "settle": settle })).unwrap();
-        let settings = BTreeMap::from([("main".to_owned(), account("60s")), ("slow".to_owned(), account("10m"))]);
-        let accounts = Sources::open(&settings, ReplyCache::default()).unwrap();
-        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &accounts, now())
+        let settings = BTreeMap::from([("main".to_owned(), source("60s")), ("slow".to_owned(), source("10m"))]);
+        let sources = Sources::open(&settings, ReplyCache::default()).unwrap();
+        translate(body, &ConfigStore::shipped(), &BodyLimits::default(), &sources, now())
     }
 
     fn ends(window: Value, source: Value) -> String {
@@ -835,7 +831,7 @@ mod tests {
         assert_eq!(ends(json!({ "start": "2026-11-21T11:00:00Z" }), json!("main")), "2026-11-21T11:59:00Z");
         assert_eq!(ends(json!({ "duration": "30m", "step": "15s" }), json!("main")), "2026-11-21T11:59:30Z");
         assert_eq!(ends(json!({ "duration": "30m" }), json!("slow")), "2026-11-21T11:50:00Z");
-        assert_eq!(ends(json!({ "duration": "30m" }), json!(null)), "2026-11-21T12:00:00Z", "which account is asked is not known");
+        assert_eq!(ends(json!({ "duration": "30m" }), json!(null)), "2026-11-21T12:00:00Z", "which source is asked is not known");
     }
 
     #[test]

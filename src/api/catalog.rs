@@ -5,12 +5,11 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use haldane_judges::JudgeName;
+use haldane_judges::{CanaryConfig, JudgeName};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::openapi;
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::settings::Origin;
@@ -116,6 +115,6 @@ pub(crate) async fn list_judges() -> Json<JudgeList> {
     responses((status = 200, description = "The schema", body = Object, content_type = "application/schema+json"))
 )]
 pub(crate) async fn config_schema() -> Response {
-    let schema: Value = openapi::canary_config_schema();
+    let schema: Value = schemars::schema_for!(CanaryConfig).to_value();
     ([(header::CONTENT_TYPE, "application/schema+json")], Json(schema)).into_response()
 }

@@ -146,10 +146,10 @@ impl Metrics {
             self.findings.get_or_create(&StatusLabel { status }).inc_by(n as u64);
         }
         // Sources are configured, so there are few.
-        if let Some(account) = &scorecard.data.source {
+        if let Some(source) = &scorecard.data.source {
             for query in scorecard.data.metrics.iter().flat_map(|metric| &metric.queries) {
                 let outcome = if query.series.is_some() { "ok" } else { "failed" };
-                self.queries.get_or_create(&QueryLabels { account: account.clone(), outcome }).inc();
+                self.queries.get_or_create(&QueryLabels { account: source.clone(), outcome }).inc();
             }
         }
     }
@@ -164,37 +164,37 @@ impl Metrics {
         self.lookups.get_or_create(&FoundLabel { answered }).inc();
     }
 
-    /// The metrics as text, with those that the accounts keep themselves.
-    pub(crate) fn exposition(&self, unfinished: usize, accounts: &Sources) -> Result<String, std::fmt::Error> {
+    /// The metrics as text, with those that the sources keep themselves.
+    pub(crate) fn exposition(&self, unfinished: usize, sources: &Sources) -> Result<String, std::fmt::Error> {
         self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
-        text::encode_registry(&mut out, &of_accounts(accounts))?;
+        text::encode_registry(&mut out, &of_sources(sources))?;
         text::encode_eof(&mut out)?;
         Ok(out)
     }
 }
 
-/// What the accounts count: the cache's work, and the requests to each store.
-fn of_accounts(accounts: &Sources) -> Registry {
+/// What the sources count: the cache's work, and the requests to each store.
+fn of_sources(sources: &Sources) -> Registry {
     let mut registry = Registry::with_prefix("haldane");
     let counted = || Family::<AccountLabel, Counter>::default();
     let (hits, misses, requests, retries, throttled) = (counted(), counted(), counted(), counted(), counted());
     let under_way = Family::<AccountLabel, Gauge>::default();
     let cached = Gauge::<i64>::default();
     let level = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    for account in accounts.iter() {
-        let label = AccountLabel { account: account.name().to_owned() };
-        let counts = account.counts();
+    for source in sources.iter() {
+        let label = AccountLabel { account: source.name().to_owned() };
+        let counts = source.counts();
         hits.get_or_create(&label).inc_by(counts.hits);
         misses.get_or_create(&label).inc_by(counts.misses);
-        let Some(traffic) = account.traffic() else { continue };
+        let Some(traffic) = source.traffic() else { continue };
         requests.get_or_create(&label).inc_by(traffic.requests);
         retries.get_or_create(&label).inc_by(traffic.retries);
         throttled.get_or_create(&label).inc_by(traffic.throttled);
         under_way.get_or_create(&label).set(level(traffic.under_way));
     }
-    cached.set(level(accounts.cache().bytes()));
+    cached.set(level(sources.cache().bytes()));
     registry.register("cache_hits", "Queries answered by a kept reply, or by a request of another judgement", hits);
     registry.register("cache_misses", "Queries that became a request to a metric store", misses);
     registry.register("cache_bytes", "Memory that kept replies take, about", cached);

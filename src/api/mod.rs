@@ -25,8 +25,6 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub use body::{JudgementBody, translate};
 pub use openapi::openapi_document;
@@ -35,26 +33,6 @@ pub use state::{AppState, SharedState};
 
 /// Requests below `/v1` that are answered at once for each analysis that may run; most of them wait for one.
 const REQUESTS_PER_ANALYSIS: usize = 8;
-
-/// The routes below `/v1`, with their documentation.
-fn v1() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new()
-        .routes(routes!(judgements::create))
-        .routes(routes!(judgements::get))
-        .routes(routes!(catalog::list_configs))
-        .routes(routes!(catalog::get_config))
-        .routes(routes!(catalog::list_judges))
-        .routes(routes!(catalog::config_schema))
-}
-
-/// The routes that tell how the service is.
-fn operations() -> OpenApiRouter<SharedState> {
-    OpenApiRouter::new()
-        .routes(routes!(operations::live))
-        .routes(routes!(operations::ready))
-        .routes(routes!(operations::metrics))
-        .routes(routes!(operations::openapi))
-}
 
 /// The service over HTTP.
 pub fn router(state: SharedState) -> Router {
@@ -70,8 +48,8 @@ pub fn router_with(state: SharedState, others: Router) -> Router {
         }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(most));
-    let v1: Router<SharedState> = v1().split_for_parts().0.route_layer(shed);
-    let operations: Router<SharedState> = operations().split_for_parts().0;
+    let v1: Router<SharedState> = openapi::v1().split_for_parts().0.route_layer(shed);
+    let operations: Router<SharedState> = openapi::operations().split_for_parts().0;
     let others: Router<SharedState> = others.with_state(());
     v1.merge(operations)
         .merge(others)

@@ -1,17 +1,22 @@
-//! The OpenAPI document: paths by utoipa from the handlers, schemas by schemars from the types, so that neither is written twice.
+//! The routes with their documentation, and the OpenAPI document that follows from them: paths by utoipa from the handlers, schemas by schemars from the types, so that neither is written twice.
 
 use std::sync::LazyLock;
 
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
 use haldane_judges::CanaryConfig;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::JudgementBody;
-use super::catalog::{ConfigList, JudgeList};
-use super::judgements::Running;
-use super::operations::Health;
+use super::catalog::{self, ConfigList, JudgeList};
+use super::judgements::{self, Running};
+use super::operations::{self, Health};
 use super::problem::Problem;
+use super::state::SharedState;
 use crate::analysis::Scorecard;
 
 #[derive(OpenApi)]
@@ -39,7 +44,36 @@ use crate::analysis::Scorecard;
         (name = "operations", description = "How the service is"),
     ),
 )]
-struct Document;
+struct ApiDocument;
+
+/// The routes below `/v1`, with their documentation.
+pub(super) fn v1() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(judgements::create))
+        .routes(routes!(judgements::get))
+        .routes(routes!(catalog::list_configs))
+        .routes(routes!(catalog::get_config))
+        .routes(routes!(catalog::list_judges))
+        .routes(routes!(catalog::config_schema))
+}
+
+/// The routes that tell how the service is.
+pub(super) fn operations() -> OpenApiRouter<SharedState> {
+    OpenApiRouter::new()
+        .routes(routes!(operations::live))
+        .routes(routes!(operations::ready))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(document))
+}
+
+/// This document
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations", operation_id = "openapi",
+    responses((status = 200, description = "The OpenAPI document", body = Object, content_type = "application/json"))
+)]
+pub(crate) async fn document() -> Response {
+    Json(openapi_document()).into_response()
+}
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
 
@@ -50,8 +84,8 @@ pub fn openapi_document() -> Value {
 }
 
 fn build() -> Value {
-    let mut document = Document::openapi();
-    document.merge(super::v1().merge(super::operations()).into_openapi());
+    let mut document = ApiDocument::openapi();
+    document.merge(v1().merge(operations()).into_openapi());
     // A tree of maps and strings; null would fail the test that compares it with the recorded document.
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let schemas = schemas();
@@ -81,10 +115,4 @@ fn schemas() -> Map<String, Value> {
     // A config is written by people, who may leave defaults out, also where the service shows it.
     schemas.extend(requests.take_definitions(true));
     schemas
-}
-
-/// The JSON Schema of a canary config, for editors.
-#[must_use]
-pub(crate) fn canary_config_schema() -> Value {
-    schemars::schema_for!(CanaryConfig).to_value()
 }

@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::openapi;
 use super::problem::Problem;
 use super::state::SharedState;
 
@@ -57,13 +56,4 @@ pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response
         Problem::fault()
     })?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
-}
-
-/// This document
-#[utoipa::path(
-    get, path = "/openapi.json", tag = "operations", operation_id = "openapi",
-    responses((status = 200, description = "The OpenAPI document", body = Object, content_type = "application/json"))
-)]
-pub(crate) async fn openapi() -> Response {
-    Json(openapi::openapi_document()).into_response()
 }

@@ -158,16 +158,20 @@ impl From<&AnalysisError> for Problem {
             AnalysisError::Broken(_) => Self::fault(),
             AnalysisError::UnknownSource { .. } => Self::unprocessable("unknown-source", "There is no such source", "/source", error),
             AnalysisError::NothingFetched { error: cause, .. } => match cause {
-                SourceError::Template(_) | SourceError::Refused(_) | SourceError::TooManySeries(_) => {
+                SourceError::Template(_)
+                | SourceError::UnknownVariable { .. }
+                | SourceError::Syntax(_)
+                | SourceError::Refused(_)
+                | SourceError::TooManySeries(_) => {
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, "query-refused", "The metric store refused every query", error)
                 }
                 SourceError::GaveUp(_) | SourceError::TimedOut { .. } => {
                     Self::new(StatusCode::GATEWAY_TIMEOUT, "source-timeout", "The metric store did not answer in time", error)
                 }
-                SourceError::RateLimited(_) => {
+                SourceError::RateLimited(_) | SourceError::NoTime { limited: true, .. } => {
                     Self::new(StatusCode::BAD_GATEWAY, "source-rate-limited", "The metric store allows no more requests now", error)
                 }
-                SourceError::Unreachable(_) => {
+                SourceError::Unreachable(_) | SourceError::NoTime { limited: false, .. } => {
                     Self::new(StatusCode::BAD_GATEWAY, "source-unreachable", "The metric store cannot be reached", error)
                 }
                 SourceError::Account(_) => {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::ArchiveError;
+use super::error::ArchiveError;
 
 /// Longest id, in bytes as a key has it: file systems take names of 255, and some keys have a time before the id.
 pub const MAX_ID_LENGTH: usize = 200;

@@ -9,11 +9,12 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use url::Url;
 
-use super::{Inner, InvalidArchive, MAX_MEMORY_BYTES, PATIENCE, Room};
+use super::backend::{Backend, MAX_MEMORY_BYTES, MemoryBound, PATIENCE};
+use super::error::{InvalidArchive, reason};
 
 const SCHEMES: &str = "`memory:`, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`";
 
-pub(super) fn open(text: &str) -> Result<Inner, InvalidArchive> {
+pub(super) fn open(text: &str) -> Result<Backend, InvalidArchive> {
     // The URL itself is never repeated: somebody may have written a secret into it.
     let Ok(url) = Url::parse(text) else {
         return Err(invalid(format!("is no URL; give {SCHEMES}")));
@@ -39,21 +40,21 @@ fn shown(scheme: &str) -> String {
     scheme.chars().take(20).collect()
 }
 
-fn memory(url: &Url) -> Result<Inner, InvalidArchive> {
+fn memory(url: &Url) -> Result<Backend, InvalidArchive> {
     if url.has_host() || !matches!(url.path(), "" | "/") {
         return Err(invalid("of scheme `memory` names a place, and memory has none; give `memory:`"));
     }
-    Ok(Inner {
+    Ok(Backend {
         objects: Box::new(InMemory::new()),
         prefix: Path::default(),
         place: "memory:".to_owned(),
         ordered: true,
-        room: Some(Room { most: MAX_MEMORY_BYTES, written: AtomicU64::new(0) }),
+        room: Some(MemoryBound { most: MAX_MEMORY_BYTES, written: AtomicU64::new(0) }),
         patience: PATIENCE,
     })
 }
 
-fn folder(text: &str, url: &Url) -> Result<Inner, InvalidArchive> {
+fn folder(text: &str, url: &Url) -> Result<Backend, InvalidArchive> {
     // `file:data` and `file://data` are read as `/data` and as the machine `data`; neither is what was meant.
     let absolute = text.get(5..).is_some_and(|rest| rest.starts_with("///") || rest.starts_with('/') && !rest.starts_with("//"));
     let path = url.to_file_path().ok().filter(|path| absolute && path.parent().is_some());
@@ -64,7 +65,7 @@ fn folder(text: &str, url: &Url) -> Result<Inner, InvalidArchive> {
     std::fs::create_dir_all(&path).map_err(|error| unusable("made", &error))?;
     writable(&path).map_err(|error| unusable("written to", &error))?;
     let objects = LocalFileSystem::new_with_prefix(&path).map_err(|error| unusable("opened", &error))?;
-    Ok(Inner {
+    Ok(Backend {
         objects: Box::new(objects),
         prefix: Path::default(),
         place: url.to_string(),
@@ -81,7 +82,7 @@ fn writable(folder: &FilePath) -> std::io::Result<()> {
     std::fs::remove_file(&probe)
 }
 
-fn bucket(url: &Url) -> Result<Inner, InvalidArchive> {
+fn bucket(url: &Url) -> Result<Backend, InvalidArchive> {
     // For Azure, `abfs://container@account.host/` is a form of the place; elsewhere a name before `@` would be a key.
     let azure = !matches!(url.scheme(), "s3" | "s3a" | "gs");
     if url.host_str().is_none_or(str::is_empty) || (!azure && !url.username().is_empty()) {
@@ -93,7 +94,7 @@ fn bucket(url: &Url) -> Result<Inner, InvalidArchive> {
     })?;
     // "Directory buckets" of S3 list keys in no order.
     let ordered = !url.host_str().is_some_and(|bucket| bucket.ends_with("--x-s3"));
-    Ok(Inner { objects: cloud(url)?, prefix, place: url.to_string(), ordered, room: None, patience: PATIENCE })
+    Ok(Backend { objects: cloud(url)?, prefix, place: url.to_string(), ordered, room: None, patience: PATIENCE })
 }
 
 #[cfg(feature = "cloud-stores")]
@@ -107,6 +108,7 @@ fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidArchive> {
         store.map(|store| Box::new(store) as Box<dyn ObjectStore>)
     }
 
+    crate::tls::install_provider();
     // Callers wait meanwhile, so only a short outage is ridden out.
     let retry = || RetryConfig { max_retries: 3, retry_timeout: PATIENCE, ..RetryConfig::default() };
     let (opened, variables) = match url.scheme() {
@@ -115,7 +117,7 @@ fn cloud(url: &Url) -> Result<Box<dyn ObjectStore>, InvalidArchive> {
         _ => (boxed(MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry()).build()), "AZURE_..."),
     };
     opened.map_err(|fault| {
-        let reason = super::reason(&fault);
+        let reason = reason(&fault);
         invalid(format!("of scheme `{}` cannot be used: {reason}; check it and the environment variables {variables}", url.scheme()))
     })
 }

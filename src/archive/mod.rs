@@ -4,14 +4,15 @@
 //! metric sets can be written through the API. Nothing here knows what the documents mean, and nothing is ever thrown away: how long
 //! they are kept is for the bucket's lifecycle rules, or whoever owns the folder.
 
+mod backend;
+mod error;
 mod key;
 mod location;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
@@ -20,20 +21,14 @@ use object_store::{Error as Fault, ObjectMeta, ObjectStore, ObjectStoreExt as _,
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use error::{ArchiveError, InvalidArchive, MAX_DOCUMENT_BYTES, MAX_OFFSET};
 pub use key::{MAX_ID_LENGTH, is_short_id, short_id};
 
-/// Largest document, in bytes of JSON.
-pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
+use backend::{Backend, MemoryBound};
+use error::reason;
+
 /// Most entries of one page of a listing.
 pub const MAX_PAGE: usize = 1000;
-/// Most of the newest executions that can be skipped to reach a page.
-pub const MAX_OFFSET: usize = 10_000;
-/// Most bytes that `memory:` holds; it is for trying things out.
-const MAX_MEMORY_BYTES: u64 = 256 << 20;
-/// How long the store may take for one operation.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest reason that is repeated from the store, in characters.
-const MAX_REASON: usize = 400;
 
 /// What a document is; each kind has a folder of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,82 +81,9 @@ pub struct Entry {
     pub updated: Timestamp,
 }
 
-/// A URL that opens no store.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidArchive(String);
-
-/// Why the store did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ArchiveError {
-    /// Text that is no id here.
-    #[error("`{shown}` cannot be kept in the store: {reason}")]
-    InvalidId {
-        /// The beginning of the text.
-        shown: String,
-        /// Why not.
-        reason: String,
-    },
-    /// There is one already.
-    #[error("the store has a document `{key}` already; choose another id")]
-    Exists {
-        /// Its key.
-        key: String,
-    },
-    /// More than is kept, or read.
-    #[error("document `{key}` has {bytes} bytes, and the store keeps at most {MAX_DOCUMENT_BYTES}")]
-    TooLarge {
-        /// Its key.
-        key: String,
-        /// Its length.
-        bytes: u64,
-    },
-    /// What is there is not what was written.
-    #[error("document `{key}` in the store cannot be read: {reason}; restore it, or delete it")]
-    Corrupt {
-        /// Its key.
-        key: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The documents in memory are too many.
-    #[error("the store in memory is full; use `--store file:///path` or a bucket")]
-    Full,
-    /// A page that is not given.
-    #[error("offset {0} is beyond the {MAX_OFFSET} newest that can be listed")]
-    TooFar(usize),
-    /// It answers, but does not let us.
-    #[error("the store does not allow this: {0}; check its permissions, and that the bucket exists and takes conditional writes")]
-    Refused(String),
-    /// It does not answer.
-    #[error("the store does not answer: {0}")]
-    Unavailable(String),
-}
-
 /// A store that is open. Copies share it.
 #[derive(Clone)]
-pub struct Archive(Arc<Inner>);
-
-struct Inner {
-    objects: Box<dyn ObjectStore>,
-    /// What every key begins with.
-    prefix: Path,
-    /// Where it is, without credentials.
-    place: String,
-    /// Whether it lists keys in their order, so that a page can be had without reading the rest.
-    ordered: bool,
-    /// The bound on what it holds, where there is one.
-    room: Option<Room>,
-    /// How long one operation may take.
-    patience: Duration,
-}
-
-/// A bound on the bytes that a store holds.
-struct Room {
-    most: u64,
-    /// Bytes written since they were last counted.
-    written: AtomicU64,
-}
+pub struct Archive(Arc<Backend>);
 
 impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -327,7 +249,7 @@ impl Archive {
 
     /// Counts what is written where there is a bound, and when it is reached, what is really there.
     async fn make_room(&self, bytes: u64) -> Result<(), ArchiveError> {
-        let Some(Room { most, written }) = &self.0.room else { return Ok(()) };
+        let Some(MemoryBound { most, written }) = &self.0.room else { return Ok(()) };
         if written.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= *most {
             return Ok(());
         }
@@ -384,16 +306,6 @@ impl Archive {
             _ => ArchiveError::Unavailable(reason(fault)),
         }
     }
-}
-
-/// The fault as people read it, without the queries of addresses, which may hold signatures, and not at any length.
-fn reason(fault: &Fault) -> String {
-    let text = fault.to_string();
-    let words = text.split_whitespace().map(|word| match word.split_once('?') {
-        Some((address, _)) if address.contains("://") => address,
-        _ => word,
-    });
-    words.collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
 }
 
 /// The key of a name that is escaped already; as plain text it would be escaped once more.

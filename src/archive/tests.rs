@@ -1,10 +1,13 @@
 //! Every operation, over memory and over a folder.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::backend::{MemoryBound, PATIENCE};
 use super::*;
 
 /// One store of each kind that needs no network, and the folder of the second.
@@ -185,9 +188,9 @@ async fn a_document_beyond_the_bound_is_neither_written_nor_read() {
 
 #[tokio::test]
 async fn memory_does_not_grow_without_bound_and_deleting_makes_room() {
-    let (objects, room) = (Box::new(object_store::memory::InMemory::new()), Room { most: 40, written: AtomicU64::new(0) });
+    let (objects, room) = (Box::new(object_store::memory::InMemory::new()), MemoryBound { most: 40, written: AtomicU64::new(0) });
     let (prefix, place) = (Path::default(), String::new());
-    let store = Archive(Arc::new(Inner { objects, prefix, place, ordered: true, room: Some(room), patience: PATIENCE }));
+    let store = Archive(Arc::new(Backend { objects, prefix, place, ordered: true, room: Some(room), patience: PATIENCE }));
     // Ten bytes each. What is written over counts once.
     let document = json!("eightlet");
     for id in ["a", "b", "c", "a", "b", "c", "d"] {
@@ -307,7 +310,7 @@ async fn a_store_that_is_silent_is_unavailable() {
     let slow = ThrottleConfig { wait_get_per_call: Duration::from_secs(3600), ..ThrottleConfig::default() };
     let objects = Box::new(ThrottledStore::new(object_store::memory::InMemory::new(), slow));
     let patience = Duration::from_millis(20);
-    let inner = Inner { objects, prefix: Path::default(), place: String::new(), ordered: true, room: None, patience };
+    let inner = Backend { objects, prefix: Path::default(), place: String::new(), ordered: true, room: None, patience };
     let error = Archive(Arc::new(inner)).get::<Value>(Kind::Execution, "x").await.unwrap_err();
     assert_eq!(error.to_string(), "the store does not answer: it took more than 20ms");
 }
@@ -318,6 +321,7 @@ mod buckets {
     use wiremock::matchers::{header, method, path, query_param};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
+    use super::backend::PATIENCE;
     use super::*;
 
     async fn bucket(server: &MockServer) -> Archive {
@@ -335,7 +339,7 @@ mod buckets {
             .build()
             .unwrap();
         let (prefix, place) = (Path::from("team"), "s3://bucket/team".to_owned());
-        Archive(Arc::new(Inner { objects: Box::new(opened), prefix, place, ordered: true, room: None, patience: PATIENCE }))
+        Archive(Arc::new(Backend { objects: Box::new(opened), prefix, place, ordered: true, room: None, patience: PATIENCE }))
     }
 
     #[tokio::test]

@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::Failure;
 use crate::api::Problem;
 
+/// How long samples may take where nothing is said.
+pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(50);
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than it was told to wait a server may take.
@@ -37,8 +39,7 @@ impl Server {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| Failure::usage(format!("`{address}` is not a server's URL; write it like http://haldane:8090")))?;
-        // Fails only where a provider is installed already, which does as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::install_provider();
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("haldane/", env!("CARGO_PKG_VERSION"))).build();
         let client = client.map_err(|error| Failure::usage(format!("cannot set up HTTP: {}", chain(&error))))?;
         Ok(Self { client, base, token })
@@ -65,7 +66,7 @@ impl Server {
     /// [`Failure::Unreachable`] when no server answered or it could not reach its metric store, [`Failure::Usage`] when it refused.
     pub(super) async fn judge(&self, body: &Value, wait: Option<Duration>, verbose: bool) -> Result<Value, Failure> {
         let url = self.judgements(wait, verbose)?;
-        let patience = wait.unwrap_or(super::judge::DEFAULT_WAIT) + GRACE;
+        let patience = wait.unwrap_or(DEFAULT_WAIT) + GRACE;
         let mut request = self.client.post(url).header(ACCEPT, "application/json, application/problem+json").timeout(patience).json(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

@@ -11,7 +11,7 @@ use crate::report::format::clean;
 #[command(
     after_help = "Example: haldane convert checkout.json --output checkout.yaml\n\nKayenta's API takes Kayenta's configs as they are; convert one to go on with it natively. The notes are comments at the head of the YAML, and go to standard error too. Check the result with `haldane lint`.\n\nExits with 0, or with 2 for a file that is no config of Kayenta's, or with 3 where the config was written and a critical metric has no query in it, so that no canary would pass."
 )]
-pub(super) struct Args {
+pub(super) struct ConvertArgs {
     /// The config: Kayenta's JSON, or YAML of the same fields, or a request that holds one as `canaryConfig`.
     file: PathBuf,
     /// Write the YAML to this file instead of standard output.
@@ -32,7 +32,7 @@ fn label(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// [`Failure::Usage`] for a file that cannot be read or written, or is no config of Kayenta's.
-pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn command(args: &ConvertArgs) -> Result<Outcome, Failure> {
     let shown = clean(&args.file.display().to_string());
     let text = std::fs::read(&args.file).map_err(|error| Failure::usage(format!("cannot read `{shown}`: {error}")))?;
     let converted = convert_with(&text, args.scope_label.as_deref()).map_err(|refusal| {

@@ -16,34 +16,34 @@ use crate::settings::Settings;
 
 /// Arguments of `haldane demo`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct DemoArgs {
     /// Stop after the three scorecards; without it the service keeps running, to be tried with curl.
     #[arg(long)]
     once: bool,
 }
 
 /// A canary of the demo.
-struct Case {
+struct DemoCase {
     title: &'static str,
     config: &'static str,
     step: &'static str,
     samples: &'static str,
 }
 
-const CASES: [Case; 3] = [
-    Case {
+const CASES: [DemoCase; 3] = [
+    DemoCase {
         title: "A bad canary: three times as many slow requests, and 2 % of requests fail instead of 0.5 %",
         config: "http-golden-signals",
         step: "1m",
         samples: include_str!("../../fixtures/demo/regressed.json"),
     },
-    Case {
+    DemoCase {
         title: "A healthy canary: as noisy as the other, and no different from its baseline",
         config: "http-golden-signals",
         step: "1m",
         samples: include_str!("../../fixtures/demo/healthy.json"),
     },
-    Case {
+    DemoCase {
         title: "A canary with little traffic: some 25 requests an hour, too few for statistics",
         config: "http-low-traffic",
         step: "5m",
@@ -51,7 +51,7 @@ const CASES: [Case; 3] = [
     },
 ];
 
-impl Case {
+impl DemoCase {
     fn body(&self) -> Result<Value, Failure> {
         let samples = serde_json::from_str::<Value>(self.samples);
         let samples = samples.map_err(|error| Failure::usage(format!("the built-in samples are damaged: {error}")))?;
@@ -66,13 +66,13 @@ impl Case {
 }
 
 /// The service, in this process and on a free port.
-struct Service {
+struct DemoService {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
-impl Service {
+impl DemoService {
     async fn start() -> Result<Self, Failure> {
         let cannot = |error: std::io::Error| Failure::usage(format!("cannot listen on {}: {error}", Ipv4Addr::LOCALHOST));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(cannot)?;
@@ -97,8 +97,8 @@ impl Service {
 ///
 /// # Errors
 /// [`Failure`] when the service cannot be started or does not answer.
-pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
-    let service = Service::start().await?;
+pub(super) async fn command(args: DemoArgs) -> Result<Outcome, Failure> {
+    let service = DemoService::start().await?;
     let address = format!("http://{}", service.address);
     let server = Server::at(&address, None)?;
     let url = server.judgements(None, false)?;

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::client::{self, Server};
-use super::progress::Waiting;
+use super::client::{self, DEFAULT_WAIT, Server};
+use super::progress::Spinner;
 use super::store::{self, StoreArgs};
 use super::{Failure, Outcome, output};
 use crate::analysis::{AnalysisError, AnalysisLimits, Analyst, Scorecard};
@@ -21,8 +21,6 @@ use crate::api::Problem;
 use crate::report;
 use crate::settings::BodyLimits;
 
-/// How long samples may take where nothing is said.
-pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(50);
 /// Longest request or samples file that is read.
 const MAX_INPUT_BYTES: u64 = 64 << 20;
 /// Most values that such a file may hold.
@@ -34,7 +32,7 @@ const MAX_INPUT_VALUES: usize = 4_000_000;
     group(ArgGroup::new("body").args(["request", "config"]).required(true)),
     after_help = "The exit code is the verdict: 0 pass, 1 fail, 3 marginal; 2 for a request that cannot be judged, 4 when nobody could be reached."
 )]
-pub(super) struct Args {
+pub(super) struct JudgeArgs {
     #[command(flatten)]
     what: What,
     #[command(flatten)]
@@ -147,8 +145,8 @@ struct Whence {
 #[command(next_help_heading = "What comes out")]
 struct OutcomeArgs {
     /// How the scorecard is written.
-    #[arg(long, short, value_enum, default_value_t = Format::Text)]
-    output: Format,
+    #[arg(long, short, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
     /// Write it to this file instead of standard output; one line with the verdict goes to standard error.
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
@@ -159,7 +157,7 @@ struct OutcomeArgs {
 
 /// A rendering of a scorecard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum OutputFormat {
     /// For people on a terminal.
     Text,
     /// As the API gives it.
@@ -222,7 +220,7 @@ fn percent(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// [`Failure`] when there is no verdict, or it could not be written.
-pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
+pub(super) async fn command(args: JudgeArgs) -> Result<Outcome, Failure> {
     let wait = args.whence.wait.map(Period::duration);
     if wait.is_some_and(|wait| wait.is_zero()) {
         return Err(Failure::usage("--wait 0s leaves no time to fetch anything; give at least 1s"));
@@ -231,18 +229,18 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
     let server = args.whence.server.clone().or_else(from_environment).filter(|server| !server.trim().is_empty());
     let body = body(&args)?;
     // The page draws both arms.
-    let with_samples = args.outcome.verbose || args.outcome.output == Format::Html;
+    let with_samples = args.outcome.verbose || args.outcome.output == OutputFormat::Html;
     let reply = match server {
         Some(address) => {
             let address = address.trim();
             let token = client::token(args.whence.token_file.as_deref(), std::env::var("HALDANE_TOKEN").ok())?;
             let server = Server::at(address, token)?;
-            let _waiting = Waiting::start("waiting for the server's judgement");
-            Reply::Received(server.judge(&body, wait, with_samples).await?)
+            let _waiting = Spinner::start("waiting for the server's judgement");
+            ScorecardReply::Received(server.judge(&body, wait, with_samples).await?)
         }
         None => {
             let scorecard = in_process(&args, body, wait.unwrap_or(DEFAULT_WAIT)).await?;
-            Reply::Made(Box::new(if with_samples { scorecard.with_samples() } else { scorecard }))
+            ScorecardReply::Made(Box::new(if with_samples { scorecard.with_samples() } else { scorecard }))
         }
     };
     let verdict = reply.verdict()?;
@@ -255,12 +253,12 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
 }
 
 /// A scorecard: a server's own words, which JSON output passes on untouched, or one made here.
-enum Reply {
+enum ScorecardReply {
     Received(Value),
     Made(Box<Scorecard>),
 }
 
-impl Reply {
+impl ScorecardReply {
     fn verdict(&self) -> Result<Verdict, Failure> {
         match self {
             Self::Made(card) => Ok(card.judgement.verdict),
@@ -271,34 +269,34 @@ impl Reply {
         }
     }
 
-    fn render(self, format: Format, to_terminal: bool) -> Result<String, Failure> {
+    fn render(self, format: OutputFormat, to_terminal: bool) -> Result<String, Failure> {
         let card = match (self, format) {
-            (Self::Received(document), Format::Json) => return super::pretty(&document),
+            (Self::Received(document), OutputFormat::Json) => return output::pretty(&document),
             (Self::Received(document), _) => serde_json::from_value(document).map_err(|error| {
                 Failure::usage(format!("the server's scorecard cannot be read: {error}; it may be of another version: use --output json"))
             })?,
             (Self::Made(card), _) => *card,
         };
         Ok(match format {
-            Format::Text => {
+            OutputFormat::Text => {
                 let terminal = if to_terminal { output::terminal() } else { report::Terminal::default() };
                 report::terminal(&card, terminal)
             }
-            Format::Json => super::pretty(&card)?,
-            Format::Markdown => report::markdown(&card),
-            Format::Junit => report::junit(&card).map_err(|error| Failure::usage(error.to_string()))?,
-            Format::Html => report::html(&card),
+            OutputFormat::Json => output::pretty(&card)?,
+            OutputFormat::Markdown => report::markdown(&card),
+            OutputFormat::Junit => report::junit(&card).map_err(|error| Failure::usage(error.to_string()))?,
+            OutputFormat::Html => report::html(&card),
         })
     }
 }
 
 /// Judges here, with the metric stores that the arguments name.
-async fn in_process(args: &Args, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
-    let (accounts, configs) = store::open(&args.whence.store)?;
-    let analyst = Analyst::new(accounts, AnalysisLimits::default());
+async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
+    let (sources, configs) = store::open(&args.whence.store)?;
+    let analyst = Analyst::new(sources, AnalysisLimits::default());
     let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
         .map_err(|problem| client::refusal(&problem))?;
-    let waiting = Waiting::start("fetching");
+    let waiting = Spinner::start("fetching");
     let judging = async { analyst.run(&analyst.plan(request)?, Instant::now() + wait, &|progress| waiting.fetched(progress)).await };
     judging.await.map_err(|error| match error {
         AnalysisError::UnknownSource { .. } => Failure::usage(format!("{error}; give --prometheus URL, --settings FILE or --server URL")),
@@ -308,7 +306,7 @@ async fn in_process(args: &Args, body: Value, wait: Duration) -> Result<Scorecar
 }
 
 /// The JSON body of `POST /v1/judgements`.
-fn body(args: &Args) -> Result<Value, Failure> {
+fn body(args: &JudgeArgs) -> Result<Value, Failure> {
     if let Some(file) = &args.what.request {
         return read_json(file, "request");
     }

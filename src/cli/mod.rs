@@ -9,6 +9,7 @@ use crate::settings::{ServeArgs, Settings};
 mod client;
 mod convert;
 mod demo;
+mod failure;
 mod judge;
 mod lint;
 mod output;
@@ -16,6 +17,8 @@ mod progress;
 mod replay;
 pub mod serve;
 mod store;
+
+pub(crate) use failure::{Failure, Outcome};
 
 /// A statistical canary-analysis service: is this canary worse than this baseline?
 ///
@@ -56,15 +59,15 @@ enum Command {
     /// Run the HTTP service.
     Serve(Box<ServeArgs>),
     /// Judge one canary, in this process or by a server, and exit with the verdict.
-    Judge(Box<judge::Args>),
+    Judge(Box<judge::JudgeArgs>),
     /// Judge a bad, a healthy and a low-traffic canary from built-in samples, through the real HTTP service.
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     /// Check canary configs, and with a metric store their queries.
     Lint(lint::Args),
     /// Turn a canary config of Kayenta's into a native one, with a note for each thing that has no equal.
-    Convert(convert::Args),
+    Convert(convert::ConvertArgs),
     /// Judge recorded canaries again: how often is each judge right, and what would another config have done?
-    Replay(Box<replay::Args>),
+    Replay(Box<replay::ReplayArgs>),
     /// Measure the judges on the labelled corpus.
     #[command(hide = true)]
     Evaluate(replay::EvaluateArgs),
@@ -77,48 +80,6 @@ enum Command {
         /// The shell to complete in.
         shell: clap_complete::Shell,
     },
-}
-
-/// Why a command could not do what it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// What was asked for cannot be done as it was asked.
-    #[error("{0}")]
-    Usage(String),
-    /// Nobody answered who could have.
-    #[error("{0}")]
-    Unreachable(String),
-}
-
-impl Failure {
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::Usage(message.into())
-    }
-
-    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
-        Self::Unreachable(message.into())
-    }
-}
-
-/// How a command ended; the numbers are part of the command line's contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Done = 0,
-    Fail = 1,
-    Usage = 2,
-    Marginal = 3,
-    Unreachable = 4,
-}
-
-impl From<haldane_judges::Verdict> for Outcome {
-    fn from(verdict: haldane_judges::Verdict) -> Self {
-        use haldane_judges::Verdict;
-        match verdict {
-            Verdict::Pass => Self::Done,
-            Verdict::Marginal => Self::Marginal,
-            Verdict::Fail => Self::Fail,
-        }
-    }
 }
 
 /// Reads the arguments, runs the command and says how it ended.
@@ -149,8 +110,8 @@ async fn execute(command: Command) -> Result<Outcome, Failure> {
         Command::Convert(args) => return convert::command(&args),
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
-        Command::Openapi => output::print(&pretty(&crate::api::openapi_document())?)?,
-        Command::Schema => output::print(&pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
+        Command::Openapi => output::print(&output::pretty(&crate::api::openapi_document())?)?,
+        Command::Schema => output::print(&output::pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "haldane", &mut script);
@@ -158,11 +119,6 @@ async fn execute(command: Command) -> Result<Outcome, Failure> {
         }
     }
     Ok(Outcome::Done)
-}
-
-fn pretty(document: &impl serde::Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(document);
-    text.map(|text| text + "\n").map_err(|error| Failure::usage(format!("the document cannot be written as JSON: {error}")))
 }
 
 #[cfg(test)]

@@ -37,6 +37,15 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// A document as JSON that people can read.
+///
+/// # Errors
+/// [`Failure::Usage`] for one that JSON has no form for.
+pub(super) fn pretty(document: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(document);
+    text.map(|text| text + "\n").map_err(|error| Failure::usage(format!("the document cannot be written as JSON: {error}")))
+}
+
 /// What standard output can show.
 pub(super) fn terminal() -> Terminal {
     if !io::stdout().is_terminal() {

@@ -8,9 +8,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::analysis::FetchProgress;
 
 /// A line that is drawn over and over, and gone when it is dropped.
-pub(super) struct Waiting(ProgressBar);
+pub(super) struct Spinner(ProgressBar);
 
-impl Waiting {
+impl Spinner {
     /// Starts to draw. Indicatif draws nothing where standard error is no terminal.
     pub(super) fn start(message: impl Into<Cow<'static, str>>) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -32,7 +32,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Spinner {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

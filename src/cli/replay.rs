@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::judge::named_or_read;
 use super::{Failure, Outcome, output};
 use crate::replay::{
-    Assumptions, Calibration, Case, Column, Fault, Filter, Format, Injection, Options, Progress, Rule, Summary, Target, default_threads,
-    evaluate, run, verdicts,
+    Assumptions, Calibration, Case, Column, Fault, Filter, Injection, ReplayOptions, ReplayProgress, ReportFormat, Rule, Summary, Target,
+    default_threads, evaluate, run, verdicts,
 };
 use crate::report::format::clean;
 use crate::settings::ConfigStore;
@@ -56,7 +56,7 @@ Exits with 0, or with 2 where nothing could be read (with --strict, where any ca
 /// Arguments of `haldane replay`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(super) struct ReplayArgs {
     /// Files of recorded canaries, or folders of them: JSON lines (.jsonl, .jsonl.gz), or tables (.csv, .parquet, .ndjson) in a build with datasets.
     #[arg(required_unless_present = "schema", value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -101,7 +101,7 @@ pub(super) struct Args {
     strict: bool,
     /// How the rates are written.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: ReportFormat,
     /// Print the JSON Schema of a recorded canary, one line of a .jsonl file, and do nothing else.
     #[arg(long)]
     schema: bool,
@@ -157,9 +157,9 @@ pub(super) struct EvaluateArgs {
 ///
 /// # Errors
 /// [`Failure::Usage`] for files, configs and outputs that cannot be used.
-pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn command(args: &ReplayArgs) -> Result<Outcome, Failure> {
     if args.schema {
-        output::print(&super::pretty(&schemars::schema_for!(Case))?)?;
+        output::print(&output::pretty(&schemars::schema_for!(Case))?)?;
         return Ok(Outcome::Done);
     }
     let (columns, pairs) = columns(args)?;
@@ -176,7 +176,7 @@ pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
     let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions, &args.faults);
     let mut summary = Summary::new(names, &pairs, args.looks.is_some(), defect_rate, &args.faults);
     let target = args.inject_into.clone().map_or(Target::Any, Target::Named);
-    let options = Options {
+    let options = ReplayOptions {
         paths: args.paths.clone(),
         columns,
         injection: (!args.faults.is_empty()).then(|| Injection { faults: args.faults.clone(), target }),
@@ -188,7 +188,7 @@ pub(super) fn command(args: &Args) -> Result<Outcome, Failure> {
         resume: args.resume,
         threads: args.threads.unwrap_or_else(default_threads),
     };
-    let bar = Bar::new();
+    let bar = ReplayBar::new();
     let counted = run(
         &options,
         &mut |case| {
@@ -233,7 +233,7 @@ fn report_of(path: &Path) -> Result<(&Path, WriteReport), Failure> {
 /// The judges with their configs, and which of them differ in the config alone, by their places.
 type Columns = (Vec<Column>, Vec<(usize, usize)>);
 
-fn columns(args: &Args) -> Result<Columns, Failure> {
+fn columns(args: &ReplayArgs) -> Result<Columns, Failure> {
     let mut rules = Vec::new();
     for rule in &args.judges {
         if rules.contains(rule) {
@@ -285,7 +285,7 @@ fn read_config(config: &str) -> Result<CheckedConfig, Failure> {
 /// # Errors
 /// [`Failure::Usage`] where the corpus or the bounds cannot be read.
 pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
-    let bar = Bar::new();
+    let bar = ReplayBar::new();
     let threads = args.threads.unwrap_or_else(default_threads);
     let of = evaluate::Measurement {
         folder: args.folder.clone(),
@@ -309,9 +309,9 @@ pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
 }
 
 /// How far a replay is, on standard error and only on a terminal.
-struct Bar(ProgressBar);
+struct ReplayBar(ProgressBar);
 
-impl Bar {
+impl ReplayBar {
     fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:32}] {bytes} of {total_bytes}, {msg}, {eta} left") {
@@ -321,7 +321,7 @@ impl Bar {
         Self(bar)
     }
 
-    fn show(&self, progress: Progress) {
+    fn show(&self, progress: ReplayProgress) {
         self.0.set_length(progress.total_bytes);
         self.0.set_position(progress.bytes);
         // A message is made anew for every case otherwise, seen or not.
@@ -331,7 +331,7 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for ReplayBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
         // Nothing is left to do where standard error is closed.

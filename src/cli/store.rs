@@ -16,7 +16,7 @@ pub(super) struct StoreArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) settings: Option<PathBuf>,
     /// The metric store to read from, by its name in the settings. Not needed where there is one.
-    #[arg(long, value_name = "ACCOUNT")]
+    #[arg(long, value_name = "SOURCE")]
     pub(super) source: Option<String>,
 }
 

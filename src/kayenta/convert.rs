@@ -13,7 +13,7 @@ use crate::kayenta::reading::model::{CanaryConfig, EffectSizeConfig, MetricConfi
 use crate::kayenta::reading::native::{self, REMOTE_JUDGE, Surface, choose_judge, native_config};
 use crate::kayenta::reading::query::template::{Token, tokens};
 use crate::kayenta::reading::query::{expansion, prometheus};
-use crate::kayenta::wire::refusal::{Refusal, RefusalKind, segment, shown};
+use crate::kayenta::wire::refusal::{Refusal, RefusalKind, shown};
 use crate::source::prometheus::splice::{Lexis, Scanner};
 use crate::source::prometheus::variables_of;
 
@@ -219,7 +219,7 @@ const CARRIED_OF_METRIC: [&str; 6] = ["name", "query", "groups", "analysisConfig
 fn note_lost(config: &CanaryConfig, notes: &mut Notes) {
     for key in config.document().as_object().into_iter().flat_map(Map::keys).filter(|key| !CARRIED.contains(&key.as_str())) {
         let why = if key == "applications" { "a native config belongs to no application" } else { "has no equal" };
-        notes.add(format!("/{}", segment(key)), format!("{why}; it is left out"));
+        notes.add(format!("/{}", crate::json::pointer_segment(key)), format!("{why}; it is left out"));
     }
     if native::native_name(&config.name) != config.name {
         notes.add(
@@ -228,11 +228,11 @@ fn note_lost(config: &CanaryConfig, notes: &mut Notes) {
         );
     }
     for key in config.judge.judge_configurations.keys().filter(|key| !matches!(key.as_str(), "haldane" | "judge")) {
-        notes.add(format!("/judge/judgeConfigurations/{}", segment(key)), "has no equal; it is left out");
+        notes.add(format!("/judge/judgeConfigurations/{}", crate::json::pointer_segment(key)), "has no equal; it is left out");
     }
     for (i, metric) in config.document()["metrics"].as_array().into_iter().flatten().enumerate() {
         for key in metric.as_object().into_iter().flat_map(Map::keys).filter(|key| !CARRIED_OF_METRIC.contains(&key.as_str())) {
-            notes.add(format!("/metrics/{i}/{}", segment(key)), "has no equal; it is left out");
+            notes.add(format!("/metrics/{i}/{}", crate::json::pointer_segment(key)), "has no equal; it is left out");
         }
     }
     let scopes: BTreeSet<&str> = config.metrics.iter().map(|metric| metric.scope_name.as_str()).collect();

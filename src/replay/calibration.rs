@@ -12,10 +12,11 @@ use haldane_judges::stats::quantile_of_sorted;
 use super::case::Label;
 use super::faults::Fault;
 use super::injection::{INJECTED_NOTE, InjectedRates};
-use super::judging::{CaseResult, FOUND_WITHIN_MINUTES, Found};
-use super::page;
+use super::layout::{FOUND_WITHIN_NOTE, ReportFormat, Table, one_decimal, short_words, words};
+use super::page::{self, CalibrationView, Section};
 use super::rates::{Rate, Tally};
-use super::summary::{FOUND_WITHIN_NOTE, Format, Table, one_decimal, short_words, words, worst_affected};
+use super::result::{CaseResult, Detection, FOUND_WITHIN_MINUTES};
+use super::summary::worst_affected;
 use super::worth::{Verdicts, heading};
 use crate::report::format::{clean, number, percent};
 
@@ -55,7 +56,7 @@ impl Assumptions {
 
 /// One metric under way.
 #[derive(Debug, Clone, Default)]
-struct Learnt {
+struct MetricHistory {
     canaries: u64,
     windows: Vec<f64>,
     noise: Shifts,
@@ -89,7 +90,7 @@ impl Shifts {
 pub struct Calibration {
     judge: String,
     assumptions: Assumptions,
-    metrics: BTreeMap<String, Learnt>,
+    metrics: BTreeMap<String, MetricHistory>,
     healthy_failed: Tally,
     healthy_not_passed: Tally,
     unlabelled_failed: Tally,
@@ -102,26 +103,6 @@ pub struct Calibration {
     injected: InjectedRates,
     /// Metrics of the config that cases do not have.
     not_recorded: u64,
-}
-
-/// The report as it is shown.
-pub(super) struct View {
-    pub(super) summary: String,
-    pub(super) head: Vec<String>,
-    pub(super) rows: Vec<Vec<String>>,
-    pub(super) notes: Vec<String>,
-    /// What was measured beside the metrics.
-    pub(super) sections: Vec<Section>,
-    /// Name, value, and the formula with its numbers.
-    pub(super) worth: Vec<[String; 3]>,
-}
-
-/// A table with what it is of.
-pub(super) struct Section {
-    pub(super) title: String,
-    pub(super) head: Vec<String>,
-    pub(super) rows: Vec<Vec<String>>,
-    pub(super) notes: Vec<String>,
 }
 
 const HEAD: [&str; 8] = [
@@ -178,8 +159,8 @@ impl Calibration {
                 }
                 for ([failed, flagged], within) in self.found_within.iter_mut().zip(judged.found_within) {
                     if let Some(within) = within {
-                        failed.one(&group, within == Found::Failed);
-                        flagged.one(&group, within <= Found::IdContent);
+                        failed.one(&group, within == Detection::Failed);
+                        flagged.one(&group, within <= Detection::Held);
                     }
                 }
             }
@@ -223,9 +204,9 @@ impl Calibration {
         }
     }
 
-    fn view(&self) -> View {
+    fn view(&self) -> CalibrationView {
         let monthly = |rate: &Rate| number(rate.rate * self.assumptions.releases_per_day * DAYS_PER_MONTH);
-        let row = |(name, learnt): (&String, &Learnt)| {
+        let row = |(name, learnt): (&String, &MetricHistory)| {
             let alarms = learnt.healthy.rate().map(|rate| (rate, "")).or(learnt.unlabelled.rate().map(|rate| (rate, " *")));
             vec![
                 clean(name),
@@ -261,7 +242,7 @@ impl Calibration {
                 "* of unlabelled canaries: real regressions are among them, so this is the most that false alarms can be.".to_owned(),
             );
         }
-        View {
+        CalibrationView {
             summary,
             head: HEAD.map(str::to_owned).to_vec(),
             rows: self.metrics.iter().map(row).collect(),
@@ -295,7 +276,7 @@ impl Calibration {
         }
         if !self.injected.is_empty() {
             let (head, rows) = self.injected.table(0).into_parts();
-            sections.push(Section { title: "Injected faults".to_owned(), head, rows, notes: texts(&[INJECTED_NOTE]) });
+            sections.push(Section { title: "FaultResult faults".to_owned(), head, rows, notes: texts(&[INJECTED_NOTE]) });
         }
         sections
     }
@@ -369,7 +350,7 @@ impl Calibration {
         for row in &view.rows {
             table.push(format!("`{}`", row.first().map_or("", String::as_str)), row.get(1..).unwrap_or_default().to_vec());
         }
-        table.write(&mut out, Format::Markdown);
+        table.write(&mut out, ReportFormat::Markdown);
         out.push('\n');
         for note in &view.notes {
             let _ = writeln!(out, "- {}", note.replace("* of", "\\* of"));
@@ -380,7 +361,7 @@ impl Calibration {
             for row in &section.rows {
                 table.push(row.first().cloned().unwrap_or_default(), row.get(1..).unwrap_or_default().to_vec());
             }
-            table.write(&mut out, Format::Markdown);
+            table.write(&mut out, ReportFormat::Markdown);
             out.push('\n');
             for note in &section.notes {
                 let _ = writeln!(out, "- {note}");
@@ -391,7 +372,7 @@ impl Calibration {
         for [name, value, formula] in &view.worth {
             table.push(name.clone(), vec![value.clone(), formula.clone()]);
         }
-        table.write(&mut out, Format::Markdown);
+        table.write(&mut out, ReportFormat::Markdown);
         out
     }
 

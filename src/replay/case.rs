@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Rule;
+use super::rule::Rule;
 use crate::analysis::BucketSamples;
 
 /// Longest line of a file of recorded canaries, in bytes.

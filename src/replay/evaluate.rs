@@ -16,14 +16,20 @@ use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 use serde::Deserialize;
 
+use super::case::Label;
+use super::error::ReplayError;
 use super::faults::Fault;
 use super::injection::{Injection, Target, rank};
-use super::judging::{CaseResult, Column, FOUND_WITHIN_MINUTES, Found, Judged, Rule};
+use super::judging::Column;
+use super::layout::{FOUND_WITHIN_NOTE, ReportFormat, Table, one_decimal, short_words};
+use super::options::{Filter, ReplayOptions};
 use super::rates::{Rate, Tally};
-use super::summary::{FOUND_WITHIN_NOTE, Format, Table, one_decimal, short_words, worst_affected};
+use super::result::{CaseJudgement, CaseResult, Detection, FOUND_WITHIN_MINUTES};
+use super::rule::Rule;
+use super::run::{ReplayProgress, run};
+use super::summary::worst_affected;
 use super::verdicts::CaseVerdicts;
 use super::worth::Verdicts;
-use super::{Filter, Label, Options, Progress, ReplayError, run};
 
 /// Growing windows that are judged, and the fewest points of a canary that is judged so.
 const LOOKS: u32 = 12;
@@ -122,11 +128,11 @@ struct ReferenceKayenta {
     metrics: BTreeMap<String, String>,
 }
 
-/// Rows of the table, in its order.
+/// RateRows of the table, in its order.
 #[derive(Default)]
-struct Rows(Vec<(String, Vec<Tally>)>);
+struct RateRows(Vec<(String, Vec<Tally>)>);
 
-impl Rows {
+impl RateRows {
     fn count(&mut self, row: &str, column: usize, group: &str, hits: usize, trials: usize) {
         if !self.0.iter().any(|(name, _)| name == row) {
             self.0.push((row.to_owned(), vec![Tally::default(); COLUMNS.len()]));
@@ -207,7 +213,7 @@ pub struct Measurement {
 ///
 /// # Errors
 /// [`ReplayError`] where the corpus or the floors cannot be read.
-pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluation, ReplayError> {
+pub fn evaluate(of: &Measurement, progress: &dyn Fn(ReplayProgress)) -> Result<Evaluation, ReplayError> {
     let Measurement { folder, floors, against, defect_rate, threads } = of;
     if !(0.0..=1.0).contains(defect_rate) {
         return Err(ReplayError::Input(format!("--defect-rate: {defect_rate} is no share; give 0 to 1")));
@@ -218,11 +224,11 @@ pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluat
     let text = std::fs::read_to_string(floors).map_err(|error| unreadable(floors, error.to_string()))?;
     let limits: Floors = serde_saphyr::from_str(&text).map_err(|error| unreadable(floors, error.to_string()))?;
     let references = references(&folder.join("reference-verdicts.jsonl.gz"))?;
-    let mut rows = Rows::default();
+    let mut rows = RateRows::default();
     for row in FIRST_ROWS {
         rows.0.push((row.to_owned(), vec![Tally::default(); COLUMNS.len()]));
     }
-    let options = Options {
+    let options = ReplayOptions {
         paths: vec![folder.join("cases.jsonl.gz")],
         columns: COLUMNS.into_iter().map(Column::derived).collect(),
         injection: None,
@@ -252,7 +258,8 @@ pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluat
         match case.id.strip_suffix("+leak10") {
             Some(before) => ramps.push((before.to_owned(), case.group.clone())),
             None => {
-                let status = |judged: &Judged| judged.metrics.iter().find(|metric| metric.name == "memory_pct").map(|metric| metric.status);
+                let status =
+                    |judged: &CaseJudgement| judged.metrics.iter().find(|metric| metric.name == "memory_pct").map(|metric| metric.status);
                 memory.insert(case.id.clone(), case.columns.iter().map(status).collect());
             }
         }
@@ -269,7 +276,7 @@ pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluat
     let columns = [Rule::HaldaneV1NoHistory, Rule::HaldaneV1];
     let faults: Result<Vec<Fault>, String> = FAULTS.into_iter().map(str::parse).collect();
     let faults = faults.map_err(ReplayError::Input)?;
-    let options = Options {
+    let options = ReplayOptions {
         columns: columns.into_iter().map(Column::derived).collect(),
         injection: Some(Injection { faults, target: Target::Listed(pool.drawn()) }),
         ..options
@@ -289,7 +296,7 @@ pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluat
 
     // Growing windows, for the judge that plans for them.
     let healthy: Filter = "label=healthy".parse().map_err(ReplayError::Input)?;
-    let options = Options { injection: None, looks: Some(LOOKS), filters: vec![healthy], min_points: LOOKS_MIN_POINTS, ..options };
+    let options = ReplayOptions { injection: None, looks: Some(LOOKS), filters: vec![healthy], min_points: LOOKS_MIN_POINTS, ..options };
     let mut take = |case: &CaseResult| {
         for (column, judged) in case.columns.iter().enumerate() {
             let single = usize::from(judged.verdict == Verdict::Fail);
@@ -313,16 +320,16 @@ pub fn evaluate(of: &Measurement, progress: &dyn Fn(Progress)) -> Result<Evaluat
         let cells = tallies.iter().map(|tally| tally.rate().map_or_else(|| "-".to_owned(), |rate| short_words(&rate)));
         table.push(format!("{row} ({trials})"), cells.collect());
     }
-    table.write(&mut text, Format::Text);
+    table.write(&mut text, ReportFormat::Text);
     let _ = writeln!(
         text,
-        "\nIn brackets: 95 % intervals that resample whole groups. {FOUND_WITHIN_NOTE} Injected: into one metric of {} healthy canaries of {} points that passes, at most {POOL_MOST} of a source and pairing.",
+        "\nIn brackets: 95 % intervals that resample whole groups. {FOUND_WITHIN_NOTE} FaultResult: into one metric of {} healthy canaries of {} points that passes, at most {POOL_MOST} of a source and pairing.",
         faulted.judged,
         POOL_POINTS.map(|points| points.to_string()).join(" or ")
     );
     if let Some(table) = super::worth::table(&names, &worth, *defect_rate) {
         let _ = writeln!(text, "\n{}; faulty: without JumpStarter\n", super::worth::heading(*defect_rate));
-        table.write(&mut text, Format::Text);
+        table.write(&mut text, ReportFormat::Text);
     }
     if let Some(before) = before {
         super::verdicts::write_changes(&before, &verdicts, &mut text);
@@ -365,7 +372,7 @@ const INJECTED: [(&str, &str); 7] = [
     ("+err1pp", "errors +1 pp"),
 ];
 
-fn count(rows: &mut Rows, case: &CaseResult) {
+fn count(rows: &mut RateRows, case: &CaseResult) {
     let injected = INJECTED.iter().find(|(suffix, _)| case.id.ends_with(suffix)).map(|(_, row)| *row);
     let is_semi = case.id.contains('+')
         && case.id.rsplit('+').next().is_some_and(|how| ["lat", "err", "leak"].iter().any(|kind| how.starts_with(kind)));
@@ -393,8 +400,8 @@ fn count(rows: &mut Rows, case: &CaseResult) {
             say("faulty canaries passed, without JumpStarter", passed, 1);
             for (minutes, within) in FOUND_WITHIN_MINUTES.iter().zip(judged.found_within) {
                 let Some(within) = within else { continue };
-                say(&format!("found within {minutes} minutes"), usize::from(within == Found::Failed), 1);
-                say(&format!("found or held within {minutes} minutes"), usize::from(within <= Found::IdContent), 1);
+                say(&format!("found within {minutes} minutes"), usize::from(within == Detection::Failed), 1);
+                say(&format!("found or held within {minutes} minutes"), usize::from(within <= Detection::Held), 1);
             }
         }
         if let Some(row) = injected {
@@ -425,11 +432,11 @@ fn count(rows: &mut Rows, case: &CaseResult) {
 #[derive(Default)]
 struct Pool {
     /// By source and pairing, and by the rank of the case.
-    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, Offered>>,
+    offered: BTreeMap<(String, Option<String>), BTreeMap<u64, Candidate>>,
 }
 
 /// A case with those of its metrics that may carry the faults.
-type Offered = (String, BTreeSet<String>);
+type Candidate = (String, BTreeSet<String>);
 
 impl Pool {
     fn offer(&mut self, case: &CaseResult) {
@@ -502,7 +509,7 @@ impl Agreement {
 }
 
 /// What differs from Kayenta's verdict, if anything; the reference's scores are rounded to two digits.
-fn kayenta_difference(judged: &Judged, reference: &ReferenceKayenta) -> Option<String> {
+fn kayenta_difference(judged: &CaseJudgement, reference: &ReferenceKayenta) -> Option<String> {
     let verdict = judged.verdict.to_string();
     let score = judged.score.unwrap_or(f64::NAN);
     let mut all = Vec::new();
@@ -521,7 +528,7 @@ fn kayenta_difference(judged: &Judged, reference: &ReferenceKayenta) -> Option<S
 }
 
 /// Holds a row against its floor. A row `a / b` is the ratio of two rows.
-fn hold(floor: &Floor, rows: &Rows, text: &mut String, broken: &mut Vec<String>) {
+fn hold(floor: &Floor, rows: &RateRows, text: &mut String, broken: &mut Vec<String>) {
     let value = |judge: &String| match floor.row.split_once(" / ") {
         Some((part, whole)) => {
             let (part, whole) = (rows.rate(part, judge)?.rate, rows.rate(whole, judge)?.rate);

@@ -39,7 +39,7 @@ const MAX_FACTOR: f64 = 1e6;
 
 /// What happens in a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Shape {
+enum FaultShape {
     Shift,
     Step,
     Drift,
@@ -52,7 +52,7 @@ enum Shape {
     None,
 }
 
-impl Shape {
+impl FaultShape {
     const ALL: [Self; 10] =
         [Self::Shift, Self::Step, Self::Drift, Self::Healed, Self::Minor, Self::Block, Self::Spread, Self::Silent, Self::Zero, Self::None];
 
@@ -93,7 +93,7 @@ impl Shape {
 /// A fault, such as `step/20/2`: the last 20 % of the window at twice their level, or at half where a fall is worse.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
-    shape: Shape,
+    shape: FaultShape,
     /// Of the window's points, 0 to 100.
     percent: f64,
     /// Above 1 wherever values move.
@@ -115,8 +115,8 @@ impl FromStr for Fault {
         let (Some(kind), Some(percent), Some(factor), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
             return Err(format!("`{shown}` is no fault; write KIND/PERCENT/FACTOR, such as step/20/2"));
         };
-        let shape = Shape::ALL.into_iter().find(|shape| shape.as_str() == kind).ok_or_else(|| {
-            let known = Shape::ALL.map(Shape::as_str).join(", ");
+        let shape = FaultShape::ALL.into_iter().find(|shape| shape.as_str() == kind).ok_or_else(|| {
+            let known = FaultShape::ALL.map(FaultShape::as_str).join(", ");
             format!("`{shown}`: `{}` is no kind of fault; use {known}", kind.chars().take(60).collect::<String>())
         })?;
         let number = |what: &str, text: &str| {
@@ -165,24 +165,24 @@ impl Fault {
         if n == 0 {
             return None;
         }
-        if self.shape == Shape::None {
+        if self.shape == FaultShape::None {
             return Some(recorded.clone());
         }
-        if self.shape == Shape::Zero && judged.direction == Direction::Increase {
+        if self.shape == FaultShape::Zero && judged.direction == Direction::Increase {
             return None;
         }
-        if self.shape != Shape::Silent && recorded.canary.iter().flatten().any(|value| *value < 0.0) {
+        if self.shape != FaultShape::Silent && recorded.canary.iter().flatten().any(|value| *value < 0.0) {
             return None;
         }
         let span = self.span(n);
-        if self.shape == Shape::Silent {
+        if self.shape == FaultShape::Silent {
             let known = recorded.baseline.iter().rev().take(self.span(recorded.baseline.len())).any(Option::is_some);
             if judged.may_be_absent || !known {
                 return None;
             }
         }
         let mut faulty = recorded.clone();
-        if self.shape == Shape::Spread {
+        if self.shape == FaultShape::Spread {
             faulty.canary = match &recorded.canary_totals {
                 Some(totals) => spread_counts(&recorded.canary, totals, self.factor, random),
                 None => spread(&recorded.canary, self.factor),
@@ -201,7 +201,7 @@ impl Fault {
             for points in faulty.canary_instances.iter_mut().flat_map(super::Instances::all_mut) {
                 points.iter_mut().zip(&edits).for_each(|(point, edit)| *point = edited(*point, *edit));
             }
-            if let (Shape::Silent, Some(totals)) = (self.shape, &mut faulty.canary_totals) {
+            if let (FaultShape::Silent, Some(totals)) = (self.shape, &mut faulty.canary_totals) {
                 totals.iter_mut().zip(&edits).for_each(|(total, edit)| *total = edited(*total, *edit));
             }
         }
@@ -220,14 +220,14 @@ impl Fault {
         random: &mut StdRng,
     ) -> Option<CaseMetric> {
         let n = canary.counts.len();
-        if self.shape == Shape::None {
+        if self.shape == FaultShape::None {
             return Some(recorded.clone());
         }
         let below_zero = canary.bounds.first().is_some_and(|bound| *bound < 0.0);
-        if n == 0 || matches!(self.shape, Shape::Spread | Shape::Zero) || below_zero && self.shape != Shape::Silent {
+        if n == 0 || matches!(self.shape, FaultShape::Spread | FaultShape::Zero) || below_zero && self.shape != FaultShape::Silent {
             return None;
         }
-        if self.shape == Shape::Silent {
+        if self.shape == FaultShape::Silent {
             let known = baseline.counts.iter().rev().take(self.span(baseline.counts.len())).any(Option::is_some);
             if judged.may_be_absent || !known {
                 return None;
@@ -260,16 +260,16 @@ impl Fault {
         let late = n - span;
         let last = |edit: Edit| (0..n).map(|i| if i < late { Edit::Keep } else { edit }).collect();
         match self.shape {
-            Shape::None | Shape::Spread => vec![Edit::Keep; n],
-            Shape::Shift | Shape::Step => last(Edit::Times(worse)),
-            Shape::Silent => last(Edit::Absent),
-            Shape::Zero => last(Edit::Zero),
-            Shape::Drift => {
+            FaultShape::None | FaultShape::Spread => vec![Edit::Keep; n],
+            FaultShape::Shift | FaultShape::Step => last(Edit::Times(worse)),
+            FaultShape::Silent => last(Edit::Absent),
+            FaultShape::Zero => last(Edit::Zero),
+            FaultShape::Drift => {
                 let grown = |i: usize| Edit::Times(1.0 + (worse - 1.0) * ((i + 1 - late) as f64 / span as f64));
                 (0..n).map(|i| if i < late { Edit::Keep } else { grown(i) }).collect()
             }
-            Shape::Healed => (0..n).map(|i| if i < span { Edit::Times(worse) } else { Edit::Keep }).collect(),
-            Shape::Minor => {
+            FaultShape::Healed => (0..n).map(|i| if i < span { Edit::Times(worse) } else { Edit::Keep }).collect(),
+            FaultShape::Minor => {
                 let mut places: Vec<usize> = (0..n).collect();
                 places.shuffle(random);
                 let mut edits = vec![Edit::Keep; n];
@@ -280,7 +280,7 @@ impl Fault {
                 }
                 edits
             }
-            Shape::Block => {
+            FaultShape::Block => {
                 let room = n.saturating_sub(span + n.div_ceil(3));
                 let start = random.random_range(0..=room);
                 (0..n).map(|i| if (start..start + span).contains(&i) { Edit::Times(worse) } else { Edit::Keep }).collect()

@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use super::case::{Case, CaseMetric};
 use super::faults::{Fault, random_of, seed_of};
-use super::judging::{self, CaseResult, Column};
+use super::judging::{self, Column};
+use super::layout::{Table, short_words};
 use super::rates::{Rate, Tally};
-use super::summary::{Table, short_words};
+use super::result::{CaseResult, FaultResult};
 
 /// What every choice follows from, beside the names that it is about.
 const SEED: &str = "20261128";
@@ -39,17 +40,6 @@ pub enum Target {
     Listed(BTreeMap<String, BTreeSet<String>>),
 }
 
-/// What the judges find once a fault is in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Injected {
-    /// The fault.
-    pub fault: Fault,
-    /// The metric that carries it.
-    pub metric: String,
-    /// For each column, the metric's status and the canary's verdict.
-    pub columns: Vec<(Status, Verdict)>,
-}
-
 /// A number that puts metrics of a case in an order that has nothing to do with what they are.
 pub(super) fn rank(case: &str, metric: &str) -> u64 {
     seed_of(&[SEED, case, metric])
@@ -65,7 +55,7 @@ impl Injection {
     ///
     /// # Errors
     /// When a judge refuses the case.
-    pub(super) fn judge(&self, case: &Case, columns: &[Column]) -> Result<Vec<Injected>, String> {
+    pub(super) fn judge(&self, case: &Case, columns: &[Column]) -> Result<Vec<FaultResult>, String> {
         let derived: Result<Vec<Option<CheckedConfig>>, String> = columns
             .iter()
             .map(|column| if column.config.is_some() { Ok(None) } else { case.derived_config(column.rule).map(Some) })
@@ -87,7 +77,7 @@ impl Injection {
                 Ok((status.unwrap_or(Status::NoData), judged.verdict))
             });
             let judged: Result<Vec<(Status, Verdict)>, String> = judged.collect();
-            all.push(Injected { fault: *fault, metric, columns: judged? });
+            all.push(FaultResult { fault: *fault, metric, columns: judged? });
         }
         Ok(all)
     }

@@ -1,84 +1,19 @@
 //! One recorded canary under one judge and config: the small result that everything printed afterwards follows from.
 
-use std::fmt;
-use std::str::FromStr;
-
 use haldane_judges::config::{CheckedConfig, DEFAULT_GROUP, Direction, Kind};
-use haldane_judges::evidence::{JudgeName, Looks};
+use haldane_judges::evidence::Looks;
 use haldane_judges::scorecard::{AppliedLimit, Judgement, MetricResult, Status, Verdict};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::mann_whitney::mann_whitney;
-use serde::{Deserialize, Serialize};
 
 use super::case::{Case, CaseMetric, Label, numbers};
+use super::result::{CaseJudgement, Detection, FOUND_WITHIN_MINUTES, JudgedMetric};
+use super::rule::Rule;
 
 /// Largest exceedance that is told from others; what is worse counts as this.
 const WORST: f64 = 1e6;
 /// Two-sided level of the plain test, as in Kayenta's default.
 const PLAIN_LEVEL: f64 = 0.02;
-
-/// What can be replayed: the judges, one of them without its memory, and a plain test to compare with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
-    /// The judge `haldane-v1`, with history and instances.
-    HaldaneV1,
-    /// The same without either.
-    HaldaneV1NoHistory,
-    /// Kayenta's judge.
-    NetflixAca,
-    /// The declared limits alone.
-    ThresholdV1,
-    /// A Mann-Whitney test at two-sided 2 % in the worse direction, for comparison only; not a judge that the service has.
-    MannWhitney,
-}
-
-impl Rule {
-    /// Everything that can be replayed.
-    pub const ALL: [Self; 5] = [Self::HaldaneV1, Self::HaldaneV1NoHistory, Self::NetflixAca, Self::ThresholdV1, Self::MannWhitney];
-
-    /// Its name on the command line and in the output.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::HaldaneV1 => "haldane-v1",
-            Self::HaldaneV1NoHistory => "haldane-v1/no-history",
-            Self::NetflixAca => "NetflixACAJudge-v1.0",
-            Self::ThresholdV1 => "threshold-v1",
-            Self::MannWhitney => "mann-whitney",
-        }
-    }
-
-    /// The judge whose config it reads.
-    pub(super) const fn judge(self) -> JudgeName {
-        match self {
-            Self::HaldaneV1 | Self::HaldaneV1NoHistory | Self::MannWhitney => JudgeName::HaldaneV1,
-            Self::NetflixAca => JudgeName::NetflixAca,
-            Self::ThresholdV1 => JudgeName::ThresholdV1,
-        }
-    }
-
-    /// Whether it is given history and instances.
-    const fn is_full(self) -> bool {
-        !matches!(self, Self::HaldaneV1NoHistory)
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Rule {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|rule| rule.as_str() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::as_str).join(", ");
-            format!("`{}` cannot be replayed; use {known}", name.chars().take(60).collect::<String>())
-        })
-    }
-}
 
 /// A judge with the config that it judges by; without one, that which follows from each case's roles.
 #[derive(Debug, Clone)]
@@ -116,134 +51,11 @@ impl Column {
     }
 }
 
-/// One case under every column.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaseResult {
-    /// The case's id.
-    pub id: String,
-    /// Where it is from.
-    pub source: String,
-    /// Its group.
-    pub group: String,
-    /// What it was in truth.
-    pub label: Option<Label>,
-    /// How the arms lie in time, as the recording says.
-    pub pairing: Option<String>,
-    /// Points of the canary.
-    pub points: usize,
-    /// What was found of faults that were put in, in their order; those that none of its metrics can show are left out.
-    pub injected: Vec<super::Injected>,
-    /// One for each column, in their order.
-    pub columns: Vec<Judged>,
-}
-
-/// Windows after which faulty canaries are judged too, in minutes.
-pub const FOUND_WITHIN_MINUTES: [u32; 3] = [10, 20, 60];
 /// Fewest points of such a window: with fewer no judge decides anything.
 const FOUND_WITHIN_MIN_POINTS: usize = 3;
 
-/// Whether a canary that is worse was found to be: by its affected metrics, or by its verdict where it is unknown which those are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Found {
-    /// An affected metric regressed, or the canary failed.
-    Failed,
-    /// An affected metric suspect, or the canary marginal.
-    IdContent,
-    /// Neither.
-    Missed,
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Failed => "failed",
-            Self::IdContent => "held",
-            Self::Missed => "missed",
-        })
-    }
-}
-
-impl Found {
-    fn of(judged: &Judged) -> Self {
-        let is_known = judged.counted().any(|metric| metric.affected.is_some());
-        let worst = judged.counted().filter(|metric| metric.affected == Some(true)).map(|metric| metric.status).min();
-        match (is_known, worst, judged.verdict) {
-            (true, Some(Status::Regressed), _) | (false, _, Verdict::Fail) => Self::Failed,
-            (true, Some(Status::Suspect), _) | (false, _, Verdict::Marginal) => Self::IdContent,
-            _ => Self::Missed,
-        }
-    }
-}
-
-/// What one judge said of one case.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
-    /// The verdict over the whole window.
-    pub verdict: Verdict,
-    /// The score over the whole window.
-    pub score: Option<f64>,
-    /// The first look that failed, where growing windows were judged.
-    pub first_failed_look: Option<u32>,
-    /// How a canary that is known to be worse would have been found after each of [`FOUND_WITHIN_MINUTES`]; `None` where it has fewer
-    /// points than that, or too few in it.
-    pub found_within: [Option<Found>; 3],
-    /// The metrics, in the config's order.
-    pub metrics: Vec<JudgedMetric>,
-}
-
-impl Judged {
-    /// The metrics that count towards rates: those that were recorded and are not muted.
-    pub fn counted(&self) -> impl Iterator<Item = &JudgedMetric> {
-        self.metrics.iter().filter(|metric| metric.recorded && !metric.muted)
-    }
-
-    /// How far beyond its limit the worst metric that counts is; 1 is at the limit.
-    #[must_use]
-    pub fn exceedance(&self) -> f64 {
-        self.counted().map(|metric| metric.exceedance).fold(0.0, f64::max)
-    }
-}
-
-/// What one judge said of one metric.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JudgedMetric {
-    /// The metric's name.
-    pub name: String,
-    /// Whether the case has it; one of a config that was not recorded is not judged.
-    pub recorded: bool,
-    /// Whether it is judged, but does not count.
-    pub muted: bool,
-    /// Whether the fault touches it, where that is known.
-    pub affected: Option<bool>,
-    /// Its status.
-    pub status: Status,
-    /// Why, in a word.
-    pub reason: String,
-    /// Relative shift in the worse direction.
-    pub shift: Option<f64>,
-    /// Relative shift from which it is regressed.
-    pub limit: Option<f64>,
-    /// Shift of a ratio from which it is regressed, in percentage points: the larger of its limits.
-    pub limit_points: Option<f64>,
-    /// Shift as a multiple of the limit, 0 or more; for judges without such a limit, of what they flag by.
-    pub exceedance: f64,
-    /// p-value that decided.
-    pub p: Option<f64>,
-    /// Shift in units of noise.
-    pub shift_in_noise: Option<f64>,
-    /// Placebo windows.
-    pub history_windows: Option<usize>,
-    /// Quantile of their shifts, as a fraction of the level; absent for ratios.
-    pub history_spread: Option<f64>,
-    /// The same for ratios, in percentage points.
-    pub history_points: Option<f64>,
-    /// The finding in a sentence.
-    pub sentence: String,
-}
-
 /// Judges a case under a column.
-pub(super) fn judge(case: &Case, column: &Column, looks: Option<u32>) -> Result<Judged, String> {
+pub(super) fn judge(case: &Case, column: &Column, looks: Option<u32>) -> Result<CaseJudgement, String> {
     let config = match &column.config {
         Some(config) => config,
         None => &case.derived_config(column.rule)?,
@@ -260,7 +72,7 @@ pub(super) fn judge(case: &Case, column: &Column, looks: Option<u32>) -> Result<
                 return None;
             }
             let seen = case.first(points as f64 / all as f64)?;
-            Some(Found::of(&once(&seen, column.rule, config, None)))
+            Some(Detection::of(&once(&seen, column.rule, config, None)))
         });
     }
     if let Some(looks) = looks {
@@ -275,7 +87,7 @@ pub(super) fn judge(case: &Case, column: &Column, looks: Option<u32>) -> Result<
     Ok(judged)
 }
 
-fn once(case: &Case, rule: Rule, config: &CheckedConfig, looks: Option<Looks>) -> Judged {
+fn once(case: &Case, rule: Rule, config: &CheckedConfig, looks: Option<Looks>) -> CaseJudgement {
     if rule == Rule::MannWhitney {
         return plain_test(case, config);
     }
@@ -283,7 +95,7 @@ fn once(case: &Case, rule: Rule, config: &CheckedConfig, looks: Option<Looks>) -
     evidence.looks = looks;
     let Judgement { verdict, would_be, score, metrics, .. } = haldane_judges::judge(rule.judge(), config, &evidence);
     let metrics = metrics.into_iter().map(|metric| judged_metric(case, metric)).collect();
-    Judged { verdict: would_be.unwrap_or(verdict), score, first_failed_look: None, found_within: [None; 3], metrics }
+    CaseJudgement { verdict: would_be.unwrap_or(verdict), score, first_failed_look: None, found_within: [None; 3], metrics }
 }
 
 fn affected(case: &Case, name: &str) -> Option<bool> {
@@ -394,7 +206,7 @@ fn multiple_of(limit: &AppliedLimit, shift: f64, relative: Option<f64>) -> f64 {
 }
 
 /// The plain test on each metric that is not muted; any that is significant in the worse direction fails the canary.
-fn plain_test(case: &Case, config: &CheckedConfig) -> Judged {
+fn plain_test(case: &Case, config: &CheckedConfig) -> CaseJudgement {
     let metric = |metric: &haldane_judges::config::Metric| {
         let recorded = case.metrics.iter().find(|recorded| recorded.name == metric.name);
         let arms = recorded.and_then(|recorded| samples(recorded).ok());
@@ -430,7 +242,7 @@ fn plain_test(case: &Case, config: &CheckedConfig) -> Judged {
     let metrics: Vec<JudgedMetric> = config.metrics.iter().map(metric).collect();
     let failed = metrics.iter().any(|metric| !metric.muted && metric.status == Status::Regressed);
     let verdict = if failed { Verdict::Fail } else { Verdict::Pass };
-    Judged { verdict, score: None, first_failed_look: None, found_within: [None; 3], metrics }
+    CaseJudgement { verdict, score: None, first_failed_look: None, found_within: [None; 3], metrics }
 }
 
 fn arms_are_missing(status: Status) -> bool {

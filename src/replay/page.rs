@@ -2,10 +2,28 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::calibration::View;
+/// The report as it is shown.
+pub(super) struct CalibrationView {
+    pub(super) summary: String,
+    pub(super) head: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) notes: Vec<String>,
+    /// What was measured beside the metrics.
+    pub(super) sections: Vec<Section>,
+    /// Name, value, and the formula with its numbers.
+    pub(super) worth: Vec<[String; 3]>,
+}
+
+/// A table with what it is of.
+pub(super) struct Section {
+    pub(super) title: String,
+    pub(super) head: Vec<String>,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) notes: Vec<String>,
+}
 
 /// Renders the page. Everything but the style sheet is escaped by the template.
-pub(super) fn html(view: &View) -> String {
+pub(super) fn html(view: &CalibrationView) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {

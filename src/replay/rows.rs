@@ -5,84 +5,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use haldane_judges::scorecard::{Status, Verdict};
-use serde::{Deserialize, Serialize};
-
-use super::ReplayError;
-use super::case::Label;
-use super::judging::{CaseResult, Found, Judged, JudgedMetric};
-
-/// One metric of one case under one judge. What speaks of the case or the judge is the same in all of its rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// The case's id.
-    pub case: String,
-    /// Where it is from.
-    pub source: String,
-    /// Its group.
-    pub group: String,
-    /// `healthy` or `regressed`, where that is known.
-    pub label: Option<Label>,
-    /// How the arms lie in time, as the recording says.
-    pub pairing: Option<String>,
-    /// Points of the canary.
-    pub points: usize,
-    /// The judge, with its config where two are compared.
-    pub judge: String,
-    /// The judge's verdict on the case.
-    pub verdict: Verdict,
-    /// Its score.
-    pub score: Option<f64>,
-    /// The first of the looks that failed.
-    pub first_failed_look: Option<u32>,
-    /// Whether a canary that is known to be worse would have been found after 10 minutes; absent where it has fewer points than that.
-    pub found_within_10: Option<Found>,
-    /// After 20 minutes.
-    pub found_within_20: Option<Found>,
-    /// After 60 minutes.
-    pub found_within_60: Option<Found>,
-    /// The metric.
-    pub metric: String,
-    /// Whether the case has it; one of a config that was not recorded is not judged.
-    pub recorded: bool,
-    /// Whether it is judged, but does not count.
-    pub muted: bool,
-    /// Whether the fault touches it, where that is known.
-    pub affected: Option<bool>,
-    /// Its status.
-    pub status: Status,
-    /// Why, in a word.
-    pub reason: String,
-    /// Relative shift, above 0 is worse.
-    pub shift: Option<f64>,
-    /// Relative shift from which it is regressed.
-    pub limit: Option<f64>,
-    /// Shift of a ratio from which it is regressed, in percentage points: the larger of its limits.
-    pub limit_points: Option<f64>,
-    /// How far beyond its limit it is: above 1 where regressed.
-    pub exceedance: f64,
-    /// p-value that decided.
-    pub p: Option<f64>,
-    /// Shift in units of noise.
-    pub shift_in_noise: Option<f64>,
-    /// Placebo windows.
-    pub history_windows: Option<usize>,
-    /// Quantile of their shifts, as a fraction of the level; absent for ratios.
-    pub history_spread: Option<f64>,
-    /// The same for ratios, in percentage points.
-    pub history_points: Option<f64>,
-    /// The finding in a sentence.
-    pub sentence: String,
-    /// Rows of the case, by which a torn one is known.
-    pub rows: usize,
-    /// What the replay was asked for, in short; a replay goes on only where that is the same.
-    pub run: String,
-}
+use super::error::ReplayError;
+use super::result::{CaseJudgement, CaseResult, JudgedMetric};
+use super::row::ReplayRow;
 
 /// The rows of a case.
-pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec<Row> {
+pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec<ReplayRow> {
     let rows = result.columns.iter().map(|column| column.metrics.len()).sum();
-    let row = |name: &String, judged: &Judged, metric: &JudgedMetric| Row {
+    let row = |name: &String, judged: &CaseJudgement, metric: &JudgedMetric| ReplayRow {
         case: result.id.clone(),
         source: result.source.clone(),
         group: result.group.clone(),
@@ -123,12 +53,12 @@ pub(super) fn rows_of(result: &CaseResult, columns: &[String], run: &str) -> Vec
 }
 
 /// The case of these rows; `None` where some are missing.
-fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
+fn case_of(rows: Vec<ReplayRow>, columns: &[String]) -> Option<CaseResult> {
     let first = rows.first()?.clone();
     if first.rows != rows.len() {
         return None;
     }
-    let mut judged: Vec<Judged> = Vec::new();
+    let mut judged: Vec<CaseJudgement> = Vec::new();
     let mut rows = rows.into_iter().peekable();
     for column in columns {
         let (verdict, score, first_failed_look) = rows.peek().map(|row| (row.verdict, row.score, row.first_failed_look))?;
@@ -157,9 +87,9 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
         if metrics.is_empty() {
             return None;
         }
-        judged.push(Judged { verdict, score, first_failed_look, found_within, metrics });
+        judged.push(CaseJudgement { verdict, score, first_failed_look, found_within, metrics });
     }
-    let Row { case: id, source, group, label, pairing, points, .. } = first;
+    let ReplayRow { case: id, source, group, label, pairing, points, .. } = first;
     let injected = Vec::new();
     rows.next().is_none().then_some(CaseResult { id, source, group, label, pairing, points, injected, columns: judged })
 }
@@ -168,14 +98,14 @@ fn case_of(rows: Vec<Row>, columns: &[String]) -> Option<CaseResult> {
 const MAX_RECORD_BYTES: u64 = 1 << 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum RowsFormat {
     Lines,
     Csv,
     #[cfg(feature = "datasets")]
     Parquet,
 }
 
-impl Format {
+impl RowsFormat {
     fn of(path: &Path) -> Result<Self, ReplayError> {
         let shown = path.display();
         match path.extension().and_then(|ending| ending.to_str()) {
@@ -195,7 +125,7 @@ impl Format {
 /// Where the rows go.
 pub(super) struct Output {
     path: PathBuf,
-    format: Format,
+    format: RowsFormat,
     file: File,
     columns: Vec<String>,
     run: String,
@@ -213,14 +143,14 @@ impl Output {
         resume: bool,
         known: &mut dyn FnMut(CaseResult) -> Result<(), ReplayError>,
     ) -> Result<Self, ReplayError> {
-        let format = Format::of(path)?;
+        let format = RowsFormat::of(path)?;
         let exists = path.exists();
         if exists && !resume {
             let message = format!("`{}` exists; go on with it by --resume, or remove it", path.display());
             return Err(ReplayError::Output(message));
         }
         #[cfg(feature = "datasets")]
-        if format == Format::Parquet && resume {
+        if format == RowsFormat::Parquet && resume {
             let message = "a Parquet file cannot be appended to; write .jsonl or .csv to be able to resume".to_owned();
             return Err(ReplayError::Output(message));
         }
@@ -236,13 +166,13 @@ impl Output {
             parquet: None,
         };
         #[cfg(feature = "datasets")]
-        if format == Format::Parquet {
+        if format == RowsFormat::Parquet {
             output.parquet = Some(super::table::RowsWriter::create(path).map_err(ReplayError::Output)?);
             return Ok(output);
         }
         let end = output.read_back(known)?;
         output.file.set_len(end).and_then(|()| output.file.seek(SeekFrom::End(0))).map_err(failed)?;
-        if end == 0 && format == Format::Csv {
+        if end == 0 && format == RowsFormat::Csv {
             output.append(&csv_header()?)?;
         }
         Ok(output)
@@ -253,7 +183,7 @@ impl Output {
         let shown = self.path.display().to_string();
         let failed = |error: std::io::Error| ReplayError::Output(format!("`{shown}` cannot be read: {error}"));
         let (mut end, mut at, mut number) = (0, 0, 0_u64);
-        let mut case: Vec<Row> = Vec::new();
+        let mut case: Vec<ReplayRow> = Vec::new();
         let mut reader = BufReader::new(&self.file);
         loop {
             let mut line = Vec::new();
@@ -272,7 +202,7 @@ impl Output {
             };
             number += lines;
             at += line.len() as u64;
-            if self.format == Format::Csv && number == 1 {
+            if self.format == RowsFormat::Csv && number == 1 {
                 if line != csv_header()? {
                     return Err(ReplayError::Output(format!("`{shown}` is no output of a replay: its columns differ; name another file")));
                 }
@@ -305,7 +235,7 @@ impl Output {
 
     /// Whether a torn first line may be of a replay: what is not is left alone.
     fn begins_like_ours(&self, line: &[u8]) -> Result<bool, ReplayError> {
-        let ours = if self.format == Format::Csv { csv_header()? } else { b"{\"case\":".to_vec() };
+        let ours = if self.format == RowsFormat::Csv { csv_header()? } else { b"{\"case\":".to_vec() };
         Ok(ours.iter().zip(line).all(|(ours, theirs)| ours == theirs))
     }
 
@@ -322,19 +252,19 @@ impl Output {
             lines += 1;
             // A quote within a field is written twice, so that each field has an even number of them.
             let quotes = row.iter().skip(start).filter(|byte| **byte == b'"').count();
-            in_quotes ^= self.format == Format::Csv && quotes % 2 == 1;
+            in_quotes ^= self.format == RowsFormat::Csv && quotes % 2 == 1;
             if !in_quotes {
                 return Ok(Some(lines));
             }
         }
     }
 
-    fn read_row(&self, line: &[u8]) -> Result<Row, String> {
-        if self.format == Format::Lines {
+    fn read_row(&self, line: &[u8]) -> Result<ReplayRow, String> {
+        if self.format == RowsFormat::Lines {
             return serde_json::from_slice(line).map_err(|error| error.to_string());
         }
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
-        let row = reader.deserialize::<Row>().next();
+        let row = reader.deserialize::<ReplayRow>().next();
         row.ok_or_else(|| "is empty".to_owned())?.map_err(|error| error.to_string())
     }
 
@@ -344,13 +274,13 @@ impl Output {
         let failed = |error: String| ReplayError::Output(format!("a row cannot be written: {error}"));
         let mut bytes = Vec::new();
         match self.format {
-            Format::Lines => {
+            RowsFormat::Lines => {
                 for row in &rows {
                     serde_json::to_writer(&mut bytes, row).map_err(|error| failed(error.to_string()))?;
                     bytes.push(b'\n');
                 }
             }
-            Format::Csv => {
+            RowsFormat::Csv => {
                 let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(&mut bytes);
                 for row in &rows {
                     writer.serialize(row).map_err(|error| failed(error.to_string()))?;
@@ -358,7 +288,7 @@ impl Output {
                 writer.flush().map_err(|error| failed(error.to_string()))?;
             }
             #[cfg(feature = "datasets")]
-            Format::Parquet => {
+            RowsFormat::Parquet => {
                 return self.parquet.as_mut().map_or(Ok(()), |writer| writer.write(rows)).map_err(ReplayError::Output);
             }
         }
@@ -424,9 +354,9 @@ fn csv_header() -> Result<Vec<u8>, ReplayError> {
 
 /// Cases seen so far, to refuse a second one of the same name.
 #[derive(Default)]
-pub(super) struct Seen(BTreeSet<String>);
+pub(super) struct CaseIds(BTreeSet<String>);
 
-impl Seen {
+impl CaseIds {
     pub(super) fn is_new(&mut self, id: &str) -> bool {
         self.0.insert(id.to_owned())
     }

@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
 
-use super::Counted;
 use super::case::Label;
 use super::faults::Fault;
 use super::injection::{INJECTED_NOTE, InjectedRates};
-use super::judging::{CaseResult, FOUND_WITHIN_MINUTES, Found, Judged};
+use super::layout::{FOUND_WITHIN_NOTE, ReportFormat, Table, one_decimal, span, words};
 use super::rates::{Ranking, Rate, Roc, Tally};
+use super::result::{CaseJudgement, CaseResult, Detection, FOUND_WITHIN_MINUTES};
+use super::run::ReplayCounts;
 use super::worth::{self, Verdicts};
 use crate::report::format::{clean, percent};
 
@@ -22,22 +22,10 @@ const MAX_CHANGES: usize = 1000;
 /// Most changed verdicts that a person is shown.
 const SHOWN_CHANGES: usize = 50;
 
-/// How a summary is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// For a terminal.
-    #[default]
-    Text,
-    /// For a ticket or a chat.
-    Markdown,
-    /// For programs.
-    Json,
-}
-
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Measure {
+enum SummaryMeasure {
     /// Healthy canaries that failed.
     HealthyFailed,
     /// Healthy canaries that failed at any of the looks.
@@ -83,13 +71,13 @@ enum Measure {
 }
 
 /// What is counted after each of [`FOUND_WITHIN_MINUTES`].
-const WITHIN: [[Measure; 2]; FOUND_WITHIN_MINUTES.len()] = [
-    [Measure::FoundWithin10, Measure::HeldWithin10],
-    [Measure::FoundWithin20, Measure::HeldWithin20],
-    [Measure::FoundWithin60, Measure::HeldWithin60],
+const WITHIN: [[SummaryMeasure; 2]; FOUND_WITHIN_MINUTES.len()] = [
+    [SummaryMeasure::FoundWithin10, SummaryMeasure::HeldWithin10],
+    [SummaryMeasure::FoundWithin20, SummaryMeasure::HeldWithin20],
+    [SummaryMeasure::FoundWithin60, SummaryMeasure::HeldWithin60],
 ];
 
-impl Measure {
+impl SummaryMeasure {
     const fn words(self) -> &'static str {
         match self {
             Self::HealthyFailed => "healthy canaries failed",
@@ -119,7 +107,7 @@ impl Measure {
 pub struct Summary {
     columns: Vec<String>,
     /// By source, none for all together; measure; column.
-    tallies: BTreeMap<(Option<String>, Measure), Vec<Tally>>,
+    tallies: BTreeMap<(Option<String>, SummaryMeasure), Vec<Tally>>,
     rankings: Vec<Ranking>,
     /// By column.
     verdicts: Vec<Verdicts>,
@@ -127,14 +115,14 @@ pub struct Summary {
     injected: InjectedRates,
     sources: BTreeSet<String>,
     labels: [u64; 3],
-    pairs: Vec<Pair>,
+    pairs: Vec<ColumnPair>,
     /// Whether growing windows were judged too.
     looks: bool,
 }
 
 /// Two columns that differ in their config alone.
 #[derive(Debug, Clone)]
-struct Pair {
+struct ColumnPair {
     columns: (usize, usize),
     counts: BTreeMap<(Verdict, Verdict), u64>,
     changes: Vec<Change>,
@@ -158,17 +146,17 @@ struct Change {
 
 /// One measure, for each judge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Line {
-    measure: Measure,
+struct SummaryLine {
+    measure: SummaryMeasure,
     words: &'static str,
     rates: Vec<Option<Rate>>,
 }
 
-impl Line {
+impl SummaryLine {
     fn push_to(&self, table: &mut Table) {
         // How many were not recorded follows from the config; it is no estimate of anything.
         let cell = |rate: &Rate| match self.measure {
-            Measure::NotRecorded => format!("{} of {}", rate.hits, rate.trials),
+            SummaryMeasure::NotRecorded => format!("{} of {}", rate.hits, rate.trials),
             _ => words(rate),
         };
         let cells = self.rates.iter().map(|rate| rate.as_ref().map_or_else(|| "-".to_owned(), cell));
@@ -181,7 +169,7 @@ impl Summary {
     /// growing windows were judged too. `defect_rate` is the share of releases that are bad, 0 to 1; `faults` were put into canaries.
     #[must_use]
     pub fn new(columns: Vec<String>, pairs: &[(usize, usize)], looks: bool, defect_rate: f64, faults: &[Fault]) -> Self {
-        let pair = |columns: &(usize, usize)| Pair { columns: *columns, counts: BTreeMap::new(), changes: Vec::new(), changed: 0 };
+        let pair = |columns: &(usize, usize)| ColumnPair { columns: *columns, counts: BTreeMap::new(), changes: Vec::new(), changed: 0 };
         Self {
             tallies: BTreeMap::new(),
             rankings: vec![Ranking::default(); columns.len()],
@@ -214,7 +202,7 @@ impl Summary {
             if let (Some(verdicts), Some(label)) = (self.verdicts.get_mut(column), case.label) {
                 verdicts.add(&group, label, judged.verdict);
             }
-            let mut count = |measure: Measure, hits: usize, trials: usize| {
+            let mut count = |measure: SummaryMeasure, hits: usize, trials: usize| {
                 for source in [None, Some(case.source.clone())] {
                     let tallies = self.tallies.entry((source, measure)).or_insert_with(|| vec![Tally::default(); self.columns.len()]);
                     if let Some(tally) = tallies.get_mut(column) {
@@ -229,36 +217,36 @@ impl Summary {
             let ever = usize::from(judged.first_failed_look.is_some());
             match case.label {
                 Some(Label::Healthy) => {
-                    count(Measure::HealthyFailed, failed, 1);
-                    count(Measure::HealthyNotPassed, not_passed, 1);
-                    count(Measure::FalseAlarms, with(&[Status::Regressed]), counted);
+                    count(SummaryMeasure::HealthyFailed, failed, 1);
+                    count(SummaryMeasure::HealthyNotPassed, not_passed, 1);
+                    count(SummaryMeasure::FalseAlarms, with(&[Status::Regressed]), counted);
                     if self.looks {
-                        count(Measure::HealthyEverFailed, ever, 1);
+                        count(SummaryMeasure::HealthyEverFailed, ever, 1);
                     }
                 }
                 Some(Label::Regressed) => {
-                    count(Measure::RegressedFailed, failed, 1);
+                    count(SummaryMeasure::RegressedFailed, failed, 1);
                     if self.looks {
-                        count(Measure::RegressedEverFailed, ever, 1);
+                        count(SummaryMeasure::RegressedEverFailed, ever, 1);
                     }
                     if let Some(worst) = worst_affected(judged) {
-                        count(Measure::AffectedRegressed, usize::from(worst == Status::Regressed), 1);
-                        count(Measure::AffectedFlagged, usize::from(worst <= Status::Suspect), 1);
+                        count(SummaryMeasure::AffectedRegressed, usize::from(worst == Status::Regressed), 1);
+                        count(SummaryMeasure::AffectedFlagged, usize::from(worst <= Status::Suspect), 1);
                     }
                     for ([found, held], within) in WITHIN.into_iter().zip(judged.found_within) {
                         let Some(within) = within else { continue };
-                        count(found, usize::from(within == Found::Failed), 1);
-                        count(held, usize::from(within <= Found::IdContent), 1);
+                        count(found, usize::from(within == Detection::Failed), 1);
+                        count(held, usize::from(within <= Detection::Held), 1);
                     }
                 }
                 None => {
-                    count(Measure::UnlabelledFailed, failed, 1);
-                    count(Measure::UnlabelledNotPassed, not_passed, 1);
+                    count(SummaryMeasure::UnlabelledFailed, failed, 1);
+                    count(SummaryMeasure::UnlabelledNotPassed, not_passed, 1);
                 }
             }
-            count(Measure::Inconclusive, with(&[Status::Inconclusive, Status::NoData]), counted);
+            count(SummaryMeasure::Inconclusive, with(&[Status::Inconclusive, Status::NoData]), counted);
             let missing = judged.metrics.iter().filter(|metric| !metric.recorded).count();
-            count(Measure::NotRecorded, missing, judged.metrics.len());
+            count(SummaryMeasure::NotRecorded, missing, judged.metrics.len());
             if let (Some(ranking), Some(label)) = (self.rankings.get_mut(column), case.label) {
                 ranking.add(&group, judged.exceedance(), label == Label::Regressed);
             }
@@ -280,10 +268,10 @@ impl Summary {
         self.labels.iter().sum()
     }
 
-    fn lines(&self, source: Option<&str>) -> Vec<Line> {
-        let of_source = |(key, tallies): (&(Option<String>, Measure), &Vec<Tally>)| {
-            let is_told = key.1 != Measure::NotRecorded || tallies.iter().any(|tally| tally.hits() > 0);
-            (key.0.as_deref() == source && is_told).then(|| Line {
+    fn lines(&self, source: Option<&str>) -> Vec<SummaryLine> {
+        let of_source = |(key, tallies): (&(Option<String>, SummaryMeasure), &Vec<Tally>)| {
+            let is_told = key.1 != SummaryMeasure::NotRecorded || tallies.iter().any(|tally| tally.hits() > 0);
+            (key.0.as_deref() == source && is_told).then(|| SummaryLine {
                 measure: key.1,
                 words: key.1.words(),
                 rates: tallies.iter().map(Tally::rate).collect(),
@@ -296,22 +284,22 @@ impl Summary {
     ///
     /// # Errors
     /// When the JSON cannot be written.
-    pub fn render(&self, counted: &Counted, format: Format) -> Result<String, String> {
+    pub fn render(&self, counted: &ReplayCounts, format: ReportFormat) -> Result<String, String> {
         let rocs: Vec<Option<Roc>> = self.rankings.iter().map(Ranking::roc).collect();
-        if format == Format::Json {
+        if format == ReportFormat::Json {
             return self.json(counted, &rocs);
         }
         let mut out = String::new();
         let [healthy, regressed, unlabelled] = self.labels;
         let canaries = self.canaries();
-        let heading = if format == Format::Markdown { "# Replay\n\n" } else { "" };
+        let heading = if format == ReportFormat::Markdown { "# Replay\n\n" } else { "" };
         let _ = writeln!(
             out,
             "{heading}{canaries} canaries: {healthy} healthy, {regressed} regressed, {unlabelled} unlabelled{}",
             about(counted)
         );
         for problem in &counted.problems {
-            let _ = writeln!(out, "{}skipped: {problem}", if format == Format::Markdown { "- " } else { "  " });
+            let _ = writeln!(out, "{}skipped: {problem}", if format == ReportFormat::Markdown { "- " } else { "  " });
         }
         let mut table = Table::new("", &self.columns);
         for line in self.lines(None) {
@@ -338,14 +326,14 @@ impl Summary {
         if WITHIN.iter().flatten().any(|measure| self.tallies.contains_key(&(None, *measure))) {
             let _ = writeln!(out, "{FOUND_WITHIN_NOTE}");
         }
-        let markdown = format == Format::Markdown;
+        let markdown = format == ReportFormat::Markdown;
         if let Some(table) = worth::table(&self.columns, &self.verdicts, self.defect_rate) {
             let _ = writeln!(out, "\n{}{}\n", if markdown { "## " } else { "" }, worth::heading(self.defect_rate));
             table.write(&mut out, format);
         }
         if !self.injected.is_empty() {
             for (i, column) in self.columns.iter().enumerate() {
-                let _ = writeln!(out, "\n{}Injected faults, judged by {column}\n", if markdown { "## " } else { "" });
+                let _ = writeln!(out, "\n{}FaultResult faults, judged by {column}\n", if markdown { "## " } else { "" });
                 self.injected.table(i).write(&mut out, format);
             }
             let _ = writeln!(out, "\n{INJECTED_NOTE}");
@@ -353,7 +341,7 @@ impl Summary {
         if self.sources.len() > 1 {
             for source in &self.sources {
                 let shown = if source.is_empty() { "no source".to_owned() } else { clean(source) };
-                let _ = writeln!(out, "\n{}{shown}\n", if format == Format::Markdown { "## " } else { "" });
+                let _ = writeln!(out, "\n{}{shown}\n", if format == ReportFormat::Markdown { "## " } else { "" });
                 let mut table = Table::new("", &self.columns);
                 for line in self.lines(Some(source)) {
                     line.push_to(&mut table);
@@ -367,8 +355,9 @@ impl Summary {
         Ok(out)
     }
 
-    fn json(&self, counted: &Counted, rocs: &[Option<Roc>]) -> Result<String, String> {
-        let sources: BTreeMap<&str, Vec<Line>> = self.sources.iter().map(|source| (source.as_str(), self.lines(Some(source)))).collect();
+    fn json(&self, counted: &ReplayCounts, rocs: &[Option<Roc>]) -> Result<String, String> {
+        let sources: BTreeMap<&str, Vec<SummaryLine>> =
+            self.sources.iter().map(|source| (source.as_str(), self.lines(Some(source)))).collect();
         let pairs: Vec<serde_json::Value> = self.pairs.iter().map(|pair| pair.json(&self.columns)).collect();
         let [healthy, regressed, unlabelled] = self.labels;
         let document = serde_json::json!({
@@ -387,11 +376,11 @@ impl Summary {
 }
 
 /// The gravest status among the affected metrics that count; of all metrics, where it is not known which are affected.
-pub(super) fn worst_affected(judged: &Judged) -> Option<Status> {
+pub(super) fn worst_affected(judged: &CaseJudgement) -> Option<Status> {
     judged.counted().filter(|metric| metric.affected.unwrap_or(true)).map(|metric| metric.status).min()
 }
 
-impl Pair {
+impl ColumnPair {
     fn add(&mut self, case: &CaseResult) {
         let (Some(first), Some(second)) = (case.columns.get(self.columns.0), case.columns.get(self.columns.1)) else { return };
         *self.counts.entry((first.verdict, second.verdict)).or_default() += 1;
@@ -402,7 +391,8 @@ impl Pair {
         if self.changes.len() >= MAX_CHANGES {
             return;
         }
-        let status = |judged: &Judged, name: &str| judged.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.status);
+        let status =
+            |judged: &CaseJudgement, name: &str| judged.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.status);
         let names: BTreeSet<&str> = first.metrics.iter().chain(&second.metrics).map(|metric| metric.name.as_str()).collect();
         let shown = |status: Option<Status>| status.map_or_else(|| "not judged".to_owned(), |status| status.to_string());
         let metrics = names.into_iter().filter_map(|name| {
@@ -418,9 +408,9 @@ impl Pair {
         (name(self.columns.0), name(self.columns.1))
     }
 
-    fn write(&self, columns: &[String], format: Format, out: &mut String) {
+    fn write(&self, columns: &[String], format: ReportFormat, out: &mut String) {
         let (before, after) = self.names(columns);
-        let markdown = format == Format::Markdown;
+        let markdown = format == ReportFormat::Markdown;
         let _ = writeln!(
             out,
             "\n{}{before} -> {after}: {} of {} verdicts change\n",
@@ -457,9 +447,7 @@ impl Pair {
 }
 
 /// What the rows of found canaries are of.
-pub(super) const FOUND_WITHIN_NOTE: &str = "Found within: regressed canaries judged as if they had ended by then, those with at least three points in it. Found: an affected metric regressed (where they are unknown: the canary failed); held: suspect (marginal).";
-
-fn about(counted: &Counted) -> String {
+fn about(counted: &ReplayCounts) -> String {
     let mut out = String::new();
     for (n, what) in [(counted.resumed, "from the output"), (counted.filtered, "filtered out"), (counted.skipped, "skipped")] {
         if n > 0 {
@@ -467,63 +455,4 @@ fn about(counted: &Counted) -> String {
         }
     }
     out
-}
-
-/// A share in per cent with one decimal, so that columns line up.
-pub(super) fn one_decimal(fraction: f64) -> String {
-    format!("{:.1} %", fraction * 100.0)
-}
-
-pub(super) fn span(interval: Option<[f64; 2]>, scale: f64, decimals: usize) -> String {
-    interval.map_or_else(String::new, |[low, high]| format!(" [{:.decimals$}, {:.decimals$}]", low * scale, high * scale))
-}
-
-/// A rate as people read it: `2.2 % [1.4, 3.1] of 1362`.
-pub(super) fn words(rate: &Rate) -> String {
-    format!("{}{} of {}", one_decimal(rate.rate), span(rate.interval, 100.0, 1), rate.trials)
-}
-
-/// A rate without its number of trials.
-pub(super) fn short_words(rate: &Rate) -> String {
-    format!("{}{}", one_decimal(rate.rate), span(rate.interval, 100.0, 1))
-}
-
-/// A table of text.
-pub(super) struct Table {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    pub(super) fn new(corner: &str, columns: &[String]) -> Self {
-        Self { head: std::iter::once(corner.to_owned()).chain(columns.iter().cloned()).collect(), rows: Vec::new() }
-    }
-
-    pub(super) fn push(&mut self, label: String, cells: Vec<String>) {
-        self.rows.push(std::iter::once(label).chain(cells).collect());
-    }
-
-    /// The head with the corner, and the rows with their labels.
-    pub(super) fn into_parts(self) -> (Vec<String>, Vec<Vec<String>>) {
-        (self.head, self.rows)
-    }
-
-    pub(super) fn write(&self, out: &mut String, format: Format) {
-        if format == Format::Markdown {
-            let cell = |cell: &String| cell.replace('|', "\\|");
-            let line = |cells: &Vec<String>| format!("| {} |", cells.iter().map(cell).collect::<Vec<_>>().join(" | "));
-            let rule = format!("|{}", " --- |".repeat(self.head.len()));
-            for line in [line(&self.head), rule].into_iter().chain(self.rows.iter().map(line)) {
-                let _ = writeln!(out, "{line}");
-            }
-            return;
-        }
-        let all = || std::iter::once(&self.head).chain(&self.rows);
-        let widths: Vec<usize> =
-            (0..self.head.len()).map(|i| all().filter_map(|row| row.get(i)).map(|cell| cell.width()).max().unwrap_or(0)).collect();
-        for row in all() {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width()))));
-            let _ = writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-        }
-    }
 }

@@ -24,7 +24,7 @@ use polars::prelude::{
 use serde_json::json;
 
 use super::case::Case;
-use super::rows::Row;
+use super::row::ReplayRow;
 
 /// Rows that are read at a time, unless a single case has more.
 const BATCH_ROWS: u64 = 1_000_000;
@@ -72,8 +72,8 @@ pub(super) fn read(path: &Path, window: Option<f64>, take: &mut dyn FnMut(Result
     for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
         let wanted = DataFrame::new_infer_height(vec![PolarsColumn::new("case".into(), &batch)]).map_err(broken)?;
         let found = frame.clone().select(texts()).inner_join(wanted.lazy(), col("case"), col("case")).collect().map_err(broken)?;
-        let mut cases: BTreeMap<String, Recorded> = BTreeMap::new();
-        let all: PolarsResult<Vec<(&str, Texts)>> = columns.iter().map(|column| Ok((*column, strings(&found, column)?))).collect();
+        let mut cases: BTreeMap<String, CaseRows> = BTreeMap::new();
+        let all: PolarsResult<Vec<(&str, TextColumn)>> = columns.iter().map(|column| Ok((*column, strings(&found, column)?))).collect();
         let all = all.map_err(broken)?;
         for i in 0..found.height() {
             let cell = |name: &str| all.iter().find(|(column, _)| *column == name).and_then(|(_, cells)| cells.get(i)?.as_deref());
@@ -107,30 +107,30 @@ fn strings(frame: &DataFrame, column: &str) -> PolarsResult<Vec<Option<String>>>
 }
 
 /// A column of texts.
-type Texts = Vec<Option<String>>;
+type TextColumn = Vec<Option<String>>;
 /// Seconds and value.
-type Point = (f64, Option<f64>);
+type TimedValue = (f64, Option<f64>);
 /// An instance's name, where the table names instances.
-type Instance = Option<String>;
+type InstanceName = Option<String>;
 
 /// A case under way.
 #[derive(Default)]
-struct Recorded {
+struct CaseRows {
     about: BTreeMap<&'static str, String>,
-    metrics: BTreeMap<String, Metric>,
+    metrics: BTreeMap<String, MetricRows>,
     problem: Option<String>,
 }
 
 #[derive(Default)]
-struct Metric {
+struct MetricRows {
     about: BTreeMap<&'static str, String>,
     /// Points of each arm and instance.
-    arms: BTreeMap<(&'static str, Instance), Vec<Point>>,
+    arms: BTreeMap<(&'static str, InstanceName), Vec<TimedValue>>,
 }
 
 const ARMS: [&str; 4] = ["baseline", "canary", "baseline_history", "canary_history"];
 
-impl Recorded {
+impl CaseRows {
     fn add<'a>(&mut self, cell: &impl Fn(&str) -> Option<&'a str>) {
         if let Err(problem) = self.try_add(cell) {
             self.problem.get_or_insert(problem);
@@ -228,7 +228,7 @@ fn shown(text: &str) -> String {
     crate::report::format::clean(&text.chars().take(60).collect::<String>())
 }
 
-impl Metric {
+impl MetricRows {
     /// Moves what lies before the last `window` seconds of an arm to its history.
     fn split(&mut self, window: f64) {
         for (arm, past) in [("baseline", "baseline_history"), ("canary", "canary_history")] {
@@ -261,7 +261,7 @@ impl Metric {
             out.insert((*field).to_owned(), json!(text));
         }
         for arm in ARMS {
-            let series: Vec<(&Instance, &Vec<Point>)> =
+            let series: Vec<(&InstanceName, &Vec<TimedValue>)> =
                 self.arms.iter().filter(|((of, _), _)| *of == arm).map(|((_, instance), points)| (instance, points)).collect();
             let is_past = arm.ends_with("_history");
             if series.is_empty() && is_past {
@@ -297,7 +297,7 @@ impl Metric {
 }
 
 /// The points on a grid; several that fall on one place are averaged, and what lies beside the grid is left out.
-fn grid(points: &[Point], start: f64, step: f64, n: usize) -> Vec<Option<f64>> {
+fn grid(points: &[TimedValue], start: f64, step: f64, n: usize) -> Vec<Option<f64>> {
     let mut cells = vec![(0.0, 0_u32); n];
     for (time, value) in points {
         let place = ((time - start) / step).round();
@@ -335,7 +335,7 @@ fn seconds(text: &str) -> Option<f64> {
 /// Writes rows as Parquet, in groups.
 pub(super) struct RowsWriter {
     writer: polars::io::parquet::write::BatchedWriter<File>,
-    waiting: Vec<Row>,
+    waiting: Vec<ReplayRow>,
 }
 
 /// Rows of a group.
@@ -349,7 +349,7 @@ impl RowsWriter {
         Ok(Self { writer, waiting: Vec::new() })
     }
 
-    pub(super) fn write(&mut self, rows: Vec<Row>) -> Result<(), String> {
+    pub(super) fn write(&mut self, rows: Vec<ReplayRow>) -> Result<(), String> {
         self.waiting.extend(rows);
         if self.waiting.len() >= GROUP_ROWS { self.flush() } else { Ok(()) }
     }
@@ -368,20 +368,20 @@ impl RowsWriter {
     }
 }
 
-fn frame(rows: &[Row]) -> PolarsResult<DataFrame> {
-    let text = |name: &str, of: &dyn Fn(&Row) -> Option<String>| -> PolarsColumn {
+fn frame(rows: &[ReplayRow]) -> PolarsResult<DataFrame> {
+    let text = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<String>| -> PolarsColumn {
         Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<String>>>()).into()
     };
-    let number = |name: &str, of: &dyn Fn(&Row) -> Option<f64>| -> PolarsColumn {
+    let number = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<f64>| -> PolarsColumn {
         Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<f64>>>()).into()
     };
-    let whole = |name: &str, of: &dyn Fn(&Row) -> Option<u64>| -> PolarsColumn {
+    let whole = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<u64>| -> PolarsColumn {
         Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<u64>>>()).into()
     };
-    let flag = |name: &str, of: &dyn Fn(&Row) -> Option<bool>| -> PolarsColumn {
+    let flag = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<bool>| -> PolarsColumn {
         Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<bool>>>()).into()
     };
-    let label = |row: &Row| row.label.map(|label| if label == super::Label::Healthy { "healthy" } else { "regressed" }.to_owned());
+    let label = |row: &ReplayRow| row.label.map(|label| if label == super::Label::Healthy { "healthy" } else { "regressed" }.to_owned());
     DataFrame::new_infer_height(vec![
         text("case", &|row| Some(row.case.clone())),
         text("source", &|row| Some(row.source.clone())),

@@ -7,9 +7,9 @@ use std::path::Path;
 use haldane_judges::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::ReplayError;
 use super::case::Label;
-use super::summary::{Format, Table};
+use super::error::ReplayError;
+use super::layout::{ReportFormat, Table};
 
 /// What `haldane-v1` said of one case; one line of a file of verdicts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -77,7 +77,7 @@ pub(super) fn write_changes(before: &[CaseVerdicts], now: &[(Label, CaseVerdicts
         table.push(format!("{old} -> {new}"), cells.map(|cell| cell.to_string()).to_vec());
     }
     table.push("changed".to_owned(), changed.map(|cell| cell.to_string()).to_vec());
-    table.write(out, Format::Markdown);
+    table.write(out, ReportFormat::Markdown);
 }
 
 #[cfg(test)]

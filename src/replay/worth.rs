@@ -7,8 +7,8 @@ use haldane_judges::Verdict;
 use serde::Serialize;
 
 use super::case::Label;
+use super::layout::{Table, one_decimal, span};
 use super::rates::{Rate, Tally, interval_of_two};
-use super::summary::{Table, one_decimal, span};
 use crate::report::format::{number, percent};
 
 /// Releases that counts are told of.

@@ -6,7 +6,7 @@ use haldane_judges::Verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::format::truncate;
-use super::view::{Drawn, Row, View};
+use super::view::{MetricRow, Sparkline, View};
 use crate::analysis::Scorecard;
 
 /// Renders an HTML page. Everything but the style sheet and the sparklines' numbers is escaped by the template.
@@ -65,7 +65,7 @@ fn head(view: &View) -> Markup {
     }
 }
 
-fn table(rows: &[Row]) -> Markup {
+fn table(rows: &[MetricRow]) -> Markup {
     html! {
         h2 { "Metrics" }
         div.scroll {
@@ -104,7 +104,7 @@ fn table(rows: &[Row]) -> Markup {
     }
 }
 
-fn metric(i: usize, row: &Row) -> Markup {
+fn metric(i: usize, row: &MetricRow) -> Markup {
     html! {
         details id={ "metric-" (i) } open[!row.is_plain_pass()] {
             summary {
@@ -158,7 +158,7 @@ fn prose(text: &str) -> Markup {
     }
 }
 
-fn class(row: &Row) -> &'static str {
+fn class(row: &MetricRow) -> &'static str {
     use haldane_judges::scorecard::Status;
     match row.status {
         Status::Pass => "status good",
@@ -173,7 +173,7 @@ const HEIGHT: f64 = 24.0;
 const DRAWN: usize = 120;
 
 /// Both arms on one scale; a gap in the data is a gap in the line.
-fn sparkline(points: &Drawn) -> Markup {
+fn sparkline(points: &Sparkline) -> Markup {
     let arms = [thinned(&points.baseline), thinned(&points.canary)];
     let finite = || arms.iter().flatten().flatten().copied();
     let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));

@@ -8,7 +8,7 @@ use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::view::{Row, View};
+use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
 
 /// The XML could not be written.
@@ -63,7 +63,7 @@ fn verdict(view: &View) -> TestCase {
     case
 }
 
-fn metric(view: &View, row: &Row) -> TestCase {
+fn metric(view: &View, row: &MetricRow) -> TestCase {
     // A verdict that only advises leaves the report green, as a muted metric does.
     let is_muted = row.flags.contains(&"muted") || view.banner.is_some();
     let mut status = match row.status {

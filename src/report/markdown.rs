@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 
-use super::view::{Row, View};
+use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
 
 /// Renders GitHub-flavoured Markdown.
 #[must_use]
 pub fn markdown(card: &Scorecard) -> String {
     let view = View::new(card);
-    let mut page = Page::default();
+    let mut page = MarkdownPage::default();
     let mark = match view.verdict {
         Verdict::Pass => "✅",
         Verdict::Marginal => "⚠️",
@@ -53,7 +53,7 @@ pub fn markdown(card: &Scorecard) -> String {
     page.0
 }
 
-fn table(page: &mut Page, rows: &[Row]) {
+fn table(page: &mut MarkdownPage, rows: &[MetricRow]) {
     if rows.is_empty() {
         return;
     }
@@ -67,7 +67,7 @@ fn table(page: &mut Page, rows: &[Row]) {
     page.blank();
 }
 
-fn metric(page: &mut Page, row: &Row) {
+fn metric(page: &mut MarkdownPage, row: &MetricRow) {
     let flags = if row.flags.is_empty() { String::new() } else { format!(" ({})", row.flags.join(", ")) };
     page.line(format!("### {} {}: {}{flags}", mark(row.status), escape(&row.name), escape(&row.status_word)));
     page.blank();
@@ -103,9 +103,9 @@ fn mark(status: Status) -> &'static str {
 }
 
 #[derive(Default)]
-struct Page(String);
+struct MarkdownPage(String);
 
-impl Page {
+impl MarkdownPage {
     fn line(&mut self, text: impl AsRef<str>) {
         self.0.push_str(text.as_ref().trim_end());
         self.0.push('\n');

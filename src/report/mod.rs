@@ -15,5 +15,6 @@ pub use html::html;
 pub use junit::{UnwritableReport, junit};
 pub use markdown::markdown;
 pub(crate) use page::Page;
-pub use terminal::{Terminal, terminal};
-pub use view::{Drawn, Row, View};
+pub use page::Terminal;
+pub use terminal::terminal;
+pub use view::{MetricRow, Sparkline, View};

@@ -7,7 +7,20 @@ use anstyle::Style;
 use textwrap::{Options, WordSplitter};
 use unicode_width::UnicodeWidthStr;
 
-use super::Terminal;
+/// What the terminal can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// TableColumns.
+    pub width: usize,
+    /// Whether colours may be used. Every status is a word too, so nothing is lost without them.
+    pub colour: bool,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self { width: 80, colour: false }
+    }
+}
 
 /// What was written so far, and what its lines may be like.
 pub(crate) struct Page {

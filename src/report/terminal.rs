@@ -7,24 +7,9 @@ use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
 use super::format::truncate;
-use super::page::Page;
-use super::view::{Row, View};
+use super::page::{Page, Terminal};
+use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
-
-/// What the terminal can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terminal {
-    /// Columns.
-    pub width: usize,
-    /// Whether colours may be used. Every status is a word too, so nothing is lost without them.
-    pub colour: bool,
-}
-
-impl Default for Terminal {
-    fn default() -> Self {
-        Self { width: 80, colour: false }
-    }
-}
 
 /// Narrowest layout; a narrower terminal wraps the lines itself.
 const NARROWEST: usize = 40;
@@ -90,12 +75,12 @@ impl Page {
         }
     }
 
-    fn table(&mut self, rows: &[Row]) {
+    fn table(&mut self, rows: &[MetricRow]) {
         if rows.is_empty() {
             return;
         }
         self.heading("Metrics");
-        let columns = Columns::fit(rows, self.width - 2);
+        let columns = TableColumns::fit(rows, self.width - 2);
         let header = columns.line(|column| truncate(column.title, column.width));
         let header = self.paint(Style::new().dimmed(), header.trim_end());
         self.line(&format!("  {header}"));
@@ -108,7 +93,7 @@ impl Page {
         }
     }
 
-    fn metric(&mut self, row: &Row) {
+    fn metric(&mut self, row: &MetricRow) {
         let flags = if row.flags.is_empty() { String::new() } else { format!(" ({})", row.flags.join(", ")) };
         let rest = format!("{GAP}{}, reason {}{flags}", row.name, row.reason);
         let rest = truncate(&rest, self.width.saturating_sub(row.status_word.width()));
@@ -152,27 +137,27 @@ fn style(status: Status) -> Style {
     Style::new().fg_color(Some(colour.into()))
 }
 
-struct Column {
+struct TableColumn {
     title: &'static str,
-    text: fn(&Row) -> &str,
+    text: fn(&MetricRow) -> &str,
     right: bool,
     width: usize,
 }
 
-impl Column {
-    fn cell(&self, row: &Row) -> String {
+impl TableColumn {
+    fn cell(&self, row: &MetricRow) -> String {
         truncate((self.text)(row), self.width)
     }
 }
 
 /// The table's columns, fitted to the terminal.
-struct Columns(Vec<Column>);
+struct TableColumns(Vec<TableColumn>);
 
-impl Columns {
+impl TableColumns {
     /// In a narrow terminal the limit loses its smaller print, long names are cut, and the last columns are left out: `n` first, then
     /// the limit and the mode. The sections below the table repeat what a reader of a metric that did not pass needs.
-    fn fit(rows: &[Row], available: usize) -> Self {
-        let column = |title, text, right| Column { title, text, right, width: 0 };
+    fn fit(rows: &[MetricRow], available: usize) -> Self {
+        let column = |title, text, right| TableColumn { title, text, right, width: 0 };
         let mut columns = vec![
             column("STATUS", |row| &row.status_word, false),
             column("METRIC", |row| &row.name, false),
@@ -182,11 +167,11 @@ impl Columns {
             column("LIMIT", |row| &row.limit, false),
             column("N", |row| &row.n, false),
         ];
-        let widest = |column: &Column| rows.iter().map(|row| (column.text)(row).width()).max().unwrap_or(0).max(column.title.width());
+        let widest = |column: &TableColumn| rows.iter().map(|row| (column.text)(row).width()).max().unwrap_or(0).max(column.title.width());
         for column in &mut columns {
             column.width = widest(column);
         }
-        let total = |columns: &[Column]| columns.iter().map(|column| column.width).sum::<usize>() + GAP.len() * (columns.len() - 1);
+        let total = |columns: &[TableColumn]| columns.iter().map(|column| column.width).sum::<usize>() + GAP.len() * (columns.len() - 1);
         if total(&columns) > available {
             columns[5].text = |row| &row.limit_short;
             columns[5].width = widest(&columns[5]);
@@ -205,7 +190,7 @@ impl Columns {
         Self(columns)
     }
 
-    fn line(&self, cell: impl Fn(&Column) -> String) -> String {
+    fn line(&self, cell: impl Fn(&TableColumn) -> String) -> String {
         let cells = self.0.iter().map(|column| {
             let text = cell(column);
             let padding = " ".repeat(column.width.saturating_sub(text.width()));

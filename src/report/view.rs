@@ -37,7 +37,7 @@ pub struct View {
     /// What a person should know about the canary as a whole.
     pub warnings: Vec<String>,
     /// The metrics.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MetricRow>,
     /// Score groups: name, score, share of the score.
     pub groups: Vec<(String, String, String)>,
     /// Where it all came from: a label and a value.
@@ -46,7 +46,7 @@ pub struct View {
 
 /// Both arms' points, to be drawn; `None` is a missing one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Drawn {
+pub struct Sparkline {
     /// The baseline's.
     pub baseline: Vec<Option<f64>>,
     /// The canary's.
@@ -55,7 +55,7 @@ pub struct Drawn {
 
 /// One metric, ready to be laid out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct MetricRow {
     /// The metric's name.
     pub name: String,
     /// What the evidence supports.
@@ -91,10 +91,10 @@ pub struct Row {
     /// The queries: what each is, and its text.
     pub queries: Vec<(String, String)>,
     /// Both arms' points for a drawing, where the scorecard carries them.
-    pub points: Option<Drawn>,
+    pub points: Option<Sparkline>,
 }
 
-impl Row {
+impl MetricRow {
     /// Whether there is nothing to say beyond the table: a pass without warning.
     #[must_use]
     pub fn is_plain_pass(&self) -> bool {
@@ -205,7 +205,7 @@ fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
+fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRow {
     let unit = Unit::of(metric);
     let turn = turn(metric);
     // Kayenta's judge compares means and has no other levels, and neither have events.
@@ -243,7 +243,7 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
         (None, None) => format!("{}/{}", metric.baseline_coverage.present, metric.canary_coverage.present),
     };
     let flags = [(metric.critical, "critical"), (metric.muted, "muted"), (metric.optional, "optional")];
-    Row {
+    MetricRow {
         name: clean(&metric.name),
         status: metric.status,
         status_word: metric.status.to_string(),
@@ -267,7 +267,7 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> Row {
         remedies: metric.remedies.iter().map(|remedy| clean(remedy.sentence())).collect(),
         warnings: metric.warnings.iter().map(|warning| clean(warning)).collect(),
         queries: provenance.map(queries).unwrap_or_default(),
-        points: provenance.and_then(|p| p.samples.as_ref()).map(|s| Drawn { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
+        points: provenance.and_then(|p| p.samples.as_ref()).map(|s| Sparkline { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
     }
 }
 

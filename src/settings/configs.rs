@@ -8,7 +8,8 @@ use haldane_judges::config::MAX_CONFIG_BYTES;
 use haldane_judges::{CheckedConfig, ConfigProblem, catalog};
 use serde::Serialize;
 
-use super::{InvalidSettings, read_bounded};
+use super::error::InvalidSettings;
+use super::file::read_bounded;
 
 /// How deep below the folder configs are looked for.
 const MAX_DEPTH: usize = 4;
@@ -76,7 +77,7 @@ impl ConfigStore {
     /// The configs that ship with Haldane.
     #[must_use]
     pub fn shipped() -> Self {
-        let entry = |shipped: &catalog::Shipped| {
+        let entry = |shipped: &catalog::ShippedConfig| {
             let config = catalog::shipped(shipped.name)?;
             let entry = ConfigEntry { origin: Origin::Shipped, config, text: shipped.yaml.to_owned(), file: None };
             Some((shipped.name.to_owned(), Arc::new(entry)))

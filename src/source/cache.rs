@@ -13,12 +13,10 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::spans::{Span, Spans};
-use super::{Advice, Buckets, MetricStore, Query, Reply, SourceError, StoreReader, Template, Window};
+use super::{Advice, BoundsQuery, MetricStore, Query, Reply, SourceError, StoreReader, Template, Window};
 
 /// Bytes of replies that are kept, where settings give none.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
-/// A window that ended so long ago is complete, where settings do not say: scrapes and remote writes have arrived.
-pub const DEFAULT_SETTLE: Duration = Duration::from_secs(60);
 /// How long the reply for a complete window is kept.
 const KEEP_SETTLED: Duration = Duration::from_secs(600);
 /// How long the reply for a window that may still gain samples is kept: enough for one analysis and its repeats.
@@ -278,7 +276,7 @@ impl<S: StoreReader + 'static> Source<S> {
 
     /// See [`StoreReader::buckets`].
     #[must_use]
-    pub fn buckets(&self, query: &Query) -> Option<Buckets> {
+    pub fn buckets(&self, query: &Query) -> Option<BoundsQuery> {
         self.store.buckets(query)
     }
 
@@ -373,7 +371,7 @@ impl<S: StoreReader + 'static> Source<S> {
                 Err(_) => return Err(late(began)),
             };
             // Who began it had so much less time that it is worth another request.
-            let short = matches!(joined.error, SourceError::TimedOut { .. } | SourceError::RateLimited(_));
+            let short = joined.error.lacked_time() || matches!(joined.error, SourceError::RateLimited(_));
             if !short || joined.deadline + WORTHWHILE > deadline || Instant::now() + WORTHWHILE > deadline {
                 return Err(joined.error.clone());
             }
@@ -408,6 +406,7 @@ mod tests {
 
     use tokio::sync::Semaphore;
 
+    use super::super::query::DEFAULT_SETTLE;
     use super::*;
     use crate::source::Series;
 

@@ -9,7 +9,7 @@ const TOLERATED: f64 = 0.01;
 
 /// Where a point lies on a window's grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Place {
+pub(super) enum GridPlace {
     /// Nearest to this point of the window.
     At {
         /// Index of the window's point.
@@ -22,16 +22,16 @@ pub(super) enum Place {
 }
 
 /// The point of `window` that is nearest to `timestamp` (Unix seconds).
-pub(super) fn place(window: Window, timestamp: f64) -> Place {
+pub(super) fn place(window: Window, timestamp: f64) -> GridPlace {
     let step = f64::from(window.step_seconds);
     let steps = (timestamp - window.first_point() as f64) / step;
     let nearest = steps.round();
     // NaN fails the comparison too; -0.4 rounds to -0, which is the first point.
     if !(nearest >= 0.0 && nearest < window.len() as f64) {
-        return Place::Outside;
+        return GridPlace::Outside;
     }
     let off = (steps - nearest).abs();
-    Place::At { index: nearest as usize, off_seconds: (off > TOLERATED).then_some(off * step) }
+    GridPlace::At { index: nearest as usize, off_seconds: (off > TOLERATED).then_some(off * step) }
 }
 
 /// Points of each series outside of a window that rounding its ends explains, and the share of all points that a mistake does.
@@ -66,7 +66,7 @@ impl Grid {
 
     /// Puts a value at the point that is nearest to `timestamp` (Unix seconds); the last one at a place stays.
     pub(super) fn put(&mut self, values: &mut [f64], timestamp: f64, value: f64) {
-        let Place::At { index, off_seconds } = place(self.window, timestamp) else { return self.leave_out(timestamp) };
+        let GridPlace::At { index, off_seconds } = place(self.window, timestamp) else { return self.leave_out(timestamp) };
         self.points += 1;
         if let Some(off) = off_seconds {
             self.off_grid += 1;
@@ -135,19 +135,19 @@ mod tests {
 
     #[test]
     fn points_go_to_the_nearest_place_and_strays_are_named() {
-        let on = |index| Place::At { index, off_seconds: None };
+        let on = |index| GridPlace::At { index, off_seconds: None };
         assert_eq!(place(WINDOW, 660.0), on(0));
         assert_eq!(place(WINDOW, 900.0), on(4));
         assert_eq!(place(WINDOW, 720.5), on(1));
-        assert!(matches!(place(WINDOW, 731.0), Place::At { index: 1, off_seconds: Some(off) } if (off - 11.0).abs() < 1e-9));
-        assert!(matches!(place(WINDOW, 640.0), Place::At { index: 0, off_seconds: Some(_) }));
+        assert!(matches!(place(WINDOW, 731.0), GridPlace::At { index: 1, off_seconds: Some(off) } if (off - 11.0).abs() < 1e-9));
+        assert!(matches!(place(WINDOW, 640.0), GridPlace::At { index: 0, off_seconds: Some(_) }));
     }
 
     #[test]
     fn the_start_belongs_to_the_step_before_and_is_outside() {
         for outside in [600.0, 0.0, 961.0, -1e300, 1e300, f64::NAN, f64::INFINITY] {
-            assert_eq!(place(WINDOW, outside), Place::Outside, "{outside}");
+            assert_eq!(place(WINDOW, outside), GridPlace::Outside, "{outside}");
         }
-        assert_eq!(place(Window { step_seconds: 0, ..WINDOW }, 660.0), Place::Outside);
+        assert_eq!(place(Window { step_seconds: 0, ..WINDOW }, 660.0), GridPlace::Outside);
     }
 }

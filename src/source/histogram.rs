@@ -19,7 +19,7 @@ use haldane_judges::buckets::MAX_BOUNDS;
 use haldane_judges::evidence::{Buckets, Spacing};
 
 use super::Series;
-use super::http::escaped;
+use super::text::escaped;
 
 /// The label of a native histogram's buckets.
 pub(super) const NATIVE: &str = "__native_bucket__";
@@ -73,7 +73,7 @@ enum Role {
 }
 
 /// A series within the places that are read.
-struct Part<'a> {
+struct BucketSeries<'a> {
     role: Role,
     values: &'a [f64],
 }
@@ -93,7 +93,7 @@ pub(crate) fn read(series: &[Series], places: Range<usize>) -> Result<Histograms
             Some((one, _)) => Err(format!("a series is no bucket of a histogram: {}; {REMEDY}", shown(&one.labels))),
         };
     };
-    let mut groups: BTreeMap<BTreeMap<String, String>, Vec<Part<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<BTreeMap<String, String>, Vec<BucketSeries<'_>>> = BTreeMap::new();
     let (mut others, mut found) = (0_usize, Histograms::default());
     for (one, values) in reporting() {
         let mut labels = one.labels.clone();
@@ -106,7 +106,7 @@ pub(crate) fn read(series: &[Series], places: Range<usize>) -> Result<Histograms
             continue;
         };
         let role = role(label, &text)?;
-        groups.entry(labels).or_default().push(Part { role, values });
+        groups.entry(labels).or_default().push(BucketSeries { role, values });
     }
     if others > 0 {
         let taken = match label {
@@ -148,7 +148,7 @@ fn role(label: &str, text: &str) -> Result<Role, String> {
 }
 
 /// The buckets of cumulative counts.
-fn classic(parts: &[Part<'_>], warnings: &mut Vec<String>) -> Result<Buckets, String> {
+fn classic(parts: &[BucketSeries<'_>], warnings: &mut Vec<String>) -> Result<Buckets, String> {
     let length = parts.first().map_or(0, |part| part.values.len());
     // Two texts of one number, such as `1` and `1.0`, are one bound: some instances write the one and some the other.
     let mut cumulative: Vec<(f64, Vec<f64>)> = Vec::new();
@@ -255,7 +255,7 @@ fn check_number(bounds: usize) -> Result<(), String> {
 }
 
 /// The buckets of counts between two ends each.
-fn ranged(parts: &[Part<'_>], is_native: bool) -> Result<Buckets, String> {
+fn ranged(parts: &[BucketSeries<'_>], is_native: bool) -> Result<Buckets, String> {
     let length = parts.first().map_or(0, |part| part.values.len());
     let between = || {
         parts.iter().filter_map(|part| match part.role {

@@ -1,7 +1,7 @@
 //! What the templates of other tools leave in a query that was copied from them: `{{args.version}}`, `$__rate_interval`, `[[env]]`, “typographic
 //! quotes”. Here they are text, which a store refuses or, worse, takes for what a label is to be.
 
-use super::http::escaped;
+use super::text::escaped;
 
 /// Longest placeholder that is looked for, in bytes.
 const LONGEST: usize = 100;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::http::escaped;
+use super::text::escaped;
 use super::{SourceError, Template, Window};
 
 /// Longest value a variable may have, in bytes.
@@ -112,13 +112,13 @@ fn from_window(name: &str, window: Window) -> Option<String> {
 /// Looks a variable up.
 ///
 /// # Errors
-/// [`SourceError::Template`] for an unknown one, with the nearest known one, and for a value that no query should hold.
+/// [`SourceError::UnknownVariable`], with the nearest known one, and [`SourceError::Template`] for a value that no query should hold.
 pub(super) fn look_up<'a>(template: &Template<'a>, name: &str) -> Result<Value<'a>, SourceError> {
     if let Some(value) = from_window(name, template.window) {
         return Ok(Value::Window(value));
     }
     let Some(value) = template.variables.get(name) else {
-        return Err(SourceError::Template(unknown(name, template.variables)));
+        return Err(SourceError::UnknownVariable { name: name.to_owned(), said: unknown(name, template.variables) });
     };
     if value.len() > MAX_VALUE_BYTES {
         return Err(SourceError::Template(format!(

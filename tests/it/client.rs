@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use haldane::source::SourceError;
 use haldane::source::http::{
-    Answer, BasicSettings, CertificateSettings, Client, ClientSettings, ConnectionSettings, Content, HttpReply, ProxySettings, Request,
-    SecretSettings,
+    BasicSettings, CertificateSettings, Client, ClientSettings, ConnectionSettings, Content, HttpReply, HttpRequest, ProxySettings,
+    ReplyContent, SecretSettings,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::Method;
@@ -30,7 +30,7 @@ use crate::support::process::Server;
 /// The text of a reply that went well.
 struct Text(String);
 
-impl Answer for Text {
+impl ReplyContent for Text {
     fn points(&self) -> usize {
         self.0.len()
     }
@@ -55,7 +55,7 @@ fn settings() -> ClientSettings {
 
 async fn ask(client: &Client, deadline: Duration) -> Result<String, SourceError> {
     let url = client.endpoint(&["query"]);
-    let request = Request { method: Method::GET, url: &url, content: Content::Query(&[("query", "secret_metric")]), splits: false };
+    let request = HttpRequest { method: Method::GET, url: &url, content: Content::Query(&[("query", "secret_metric")]), splits: false };
     client.ask(&request, Instant::now() + deadline, read).await.map(|text| text.0)
 }
 
@@ -130,7 +130,7 @@ async fn a_store_that_quotes_the_request_gives_no_secret_away() {
     ] {
         let client = Client::open("main", "store", &echo.uri(), &settings).unwrap();
         let url = client.endpoint(&["query"]);
-        let request = Request { method: Method::GET, url: &url, content: Content::Query(&[]), splits: false };
+        let request = HttpRequest { method: Method::GET, url: &url, content: Content::Query(&[]), splits: false };
         let error = client.ask(&request, Instant::now() + Duration::from_secs(30), quoting).await.err().unwrap().to_string();
         assert!(error.contains(part) && !error.contains("hunter2") && !error.contains("am9lOmh1bnRlcjI="), "{error}");
     }

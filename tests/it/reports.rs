@@ -576,7 +576,7 @@ fn the_past_of_a_ratio_is_told_in_percentage_points_and_that_of_a_value_in_perce
     let counted = MetricResult { history: Some(history(1.3)), ..error_ratio() };
     let value = MetricResult { history: Some(history(0.08)), ..metric("latency") };
     let card = card(Verdict::Pass, None, vec![rate("percent", 0.08), rate("ratio", 0.000_8), counted, value]);
-    let told = |row: &haldane::report::Row| row.evidence.iter().find(|line| line.starts_with("history")).cloned().unwrap();
+    let told = |row: &haldane::report::MetricRow| row.evidence.iter().find(|line| line.starts_with("history")).cloned().unwrap();
     let lines: Vec<String> = haldane::report::View::new(&card).rows.iter().map(told).collect();
     for line in &lines[..2] {
         assert!(line.ends_with("their shifts have a standard deviation of 0.08 pp"), "{line}");

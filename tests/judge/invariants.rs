@@ -351,7 +351,7 @@ fn what_one_look_flags_is_at_least_suspect_under_any_plan() {
                 return Outcome::Broken(kind, format!("{looks:?}, confirm {confirm}, n {n}: {}", change(&alone, after)));
             }
         }
-        Outcome::IdContent
+        Outcome::Held
     });
 }
 

@@ -727,14 +727,14 @@ pub(crate) fn any_plan(draw: &mut Draw) -> Looks {
 pub(crate) enum Outcome {
     /// It does not speak of this case.
     Silent,
-    IdContent,
+    Held,
     /// Of which kind the case was, and what was seen.
     Broken(String, String),
 }
 
 /// Broken where `holds` is not so.
 pub(crate) fn expect(holds: bool, kind: &str, says: impl FnOnce() -> String) -> Outcome {
-    if holds { Outcome::IdContent } else { Outcome::Broken(kind.to_owned(), says()) }
+    if holds { Outcome::Held } else { Outcome::Broken(kind.to_owned(), says()) }
 }
 
 /// Prints the seed if the judge panics.
@@ -766,7 +766,7 @@ pub(crate) fn hold(rule: &str, cases: u64, tolerated: f64, check: impl Fn(&mut D
         let _named = Named(rule, seed);
         match check(&mut Draw::new(seed)) {
             Outcome::Silent => {}
-            Outcome::IdContent => spoken += 1,
+            Outcome::Held => spoken += 1,
             Outcome::Broken(kind, says) => {
                 (spoken, broken) = (spoken + 1, broken + 1);
                 let (times, shown) = kinds.entry(kind).or_default();

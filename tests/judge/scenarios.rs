@@ -1,7 +1,8 @@
 //! Whole-judge behaviour as data: each file in `fixtures/scenarios` states a claim, the samples, and what must come out.
 //!
 //! Samples are compact: `100 x7, 1 x3` is seven times 100 and three times 1; `-` is a missing point, `inf` an infinite one.
-//! Where more than one answer is right, `verdict_in` and `status_in` list them.
+//! Where more than one answer is right, `verdict_in` and `status_in` list them. `HALDANE_SCENARIO=text` checks those alone whose claim has
+//! the text in it.
 
 use std::collections::BTreeMap;
 
@@ -308,7 +309,9 @@ fn check(scenario: &Scenario) {
 #[test]
 fn every_scenario_holds() {
     let (mut scenarios, mut broken) = (0, Vec::new());
+    let wanted = std::env::var("HALDANE_SCENARIO").unwrap_or_default();
     for (file, read) in files() {
+        let read: Vec<Scenario> = read.into_iter().filter(|scenario| scenario.claim.contains(&wanted)).collect();
         scenarios += read.len();
         // All that break, so that one run shows them.
         for scenario in &read {
@@ -320,5 +323,5 @@ fn every_scenario_holds() {
     }
     let first: Vec<&str> = broken.iter().map(|words| words.lines().next().unwrap_or_default()).collect();
     assert!(broken.is_empty(), "{} of {scenarios} scenarios:\n  {}", broken.len(), first.join("\n  "));
-    assert!(scenarios >= 30, "{scenarios} scenarios");
+    assert!(scenarios >= if wanted.is_empty() { 30 } else { 1 }, "{scenarios} scenarios");
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Args;
 use super::finding::Finding;
 use crate::analysis::{Answer, FetchProgress, Part, PlannedQuery, parts};
-use crate::cli::progress::Waiting;
+use crate::cli::progress::Spinner;
 use crate::report::format::clean;
 use crate::source::cache::Source;
 use crate::source::{Advice, Reply, SourceError, Template, Window};
@@ -56,7 +56,7 @@ impl TriedQuery<'_> {
 
     /// Whether the store was not reached.
     pub(super) fn is_unreachable(&self) -> bool {
-        matches!(self.outcome, Err(SourceError::Unreachable(_) | SourceError::RateLimited(_) | SourceError::TimedOut { .. }))
+        self.outcome.as_ref().is_err_and(SourceError::is_transient)
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn ask<'a>(
             }
         }
     }
-    let waiting = Waiting::start(format!("trying the queries on `{}`", clean(source.name())));
+    let waiting = Spinner::start(format!("trying the queries on `{}`", clean(source.name())));
     let total = wanted.len() * 2;
     let of_both = wanted.into_iter().flat_map(|wanted| [(Arm::Baseline, wanted.clone()), (Arm::Canary, wanted)]);
     let asked = of_both.map(|(arm, (metric, part, pointer, template))| async move {

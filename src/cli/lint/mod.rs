@@ -135,7 +135,7 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
     let report = Report { errors: count(Severity::Error), warnings: count(Severity::Warning), files };
     output::print(&match args.output {
         Format::Text => text::render(&report, output::terminal()),
-        Format::Json => super::pretty(&report)?,
+        Format::Json => output::pretty(&report)?,
     })?;
     let tried = || report.files.iter().filter_map(|file| file.tried.as_ref());
     let queries: usize = tried().map(|tried| tried.queries).sum();

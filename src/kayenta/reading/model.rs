@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::kayenta::wire::lenient;
-use crate::kayenta::wire::refusal::{Refusal, segment, shown};
+use crate::kayenta::wire::refusal::{Refusal, shown};
 use crate::kayenta::wire::values::{number as number_text, read_number, without_nulls};
 
 /// The types of queries that Kayenta knows; a config with another cannot be stored there.
@@ -450,7 +450,7 @@ impl CanaryConfig {
 impl ConfigFields {
     /// Every text that may become a query, with its pointer.
     fn templates(&self) -> impl Iterator<Item = (String, &str)> {
-        let named = self.templates.iter().map(|(name, text)| (format!("/templates/{}", segment(name)), text.as_str()));
+        let named = self.templates.iter().map(|(name, text)| (format!("/templates/{}", crate::json::pointer_segment(name)), text.as_str()));
         let inline = self.metrics.iter().enumerate().flat_map(|(i, metric)| {
             let at = move |field: &str| format!("/metrics/{i}/query/{field}");
             let query = &metric.query;

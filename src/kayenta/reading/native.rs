@@ -8,7 +8,7 @@ use haldane_judges::{CheckedConfig, ConfigProblem, JudgeName, document};
 use serde_json::{Value, json};
 
 use super::model::{Analysis, CanaryConfig, EffectSizeConfig, ScoreThresholds};
-use crate::kayenta::wire::refusal::{Refusal, RefusalKind, segment, shown};
+use crate::kayenta::wire::refusal::{Refusal, RefusalKind, shown};
 
 /// The judge that a config names to have another service decide; here it names the judge in its own options.
 pub const REMOTE_JUDGE: &str = "RemoteJudge-v1.0";
@@ -189,7 +189,7 @@ fn with_options(config: &CanaryConfig, mut document: Value, options: &Value) -> 
     for (key, value) in options {
         if !SETTABLE.contains(&key.as_str()) {
             let message = format!("is not an option; the options are {}", SETTABLE.join(", "));
-            return Err(Refusal::at(format!("{OPTIONS}/{}", segment(key)), message));
+            return Err(Refusal::at(format!("{OPTIONS}/{}", crate::json::pointer_segment(key)), message));
         }
         if key != "metrics" {
             document[key.as_str()] = value.clone();
@@ -199,7 +199,7 @@ fn with_options(config: &CanaryConfig, mut document: Value, options: &Value) -> 
             return Err(Refusal::at(format!("{OPTIONS}/metrics"), "is an object of metric names"));
         };
         for (name, fields) in metrics {
-            let pointer = format!("{OPTIONS}/metrics/{}", segment(name));
+            let pointer = format!("{OPTIONS}/metrics/{}", crate::json::pointer_segment(name));
             let Some(i) = config.metrics.iter().position(|metric| metric.name == *name) else {
                 return Err(Refusal::at(pointer, "names no metric of this config"));
             };
@@ -217,7 +217,7 @@ fn with_options(config: &CanaryConfig, mut document: Value, options: &Value) -> 
     let below_options = |pointer: &str| {
         let rest = pointer.strip_prefix("/metrics/").map(|rest| rest.split_once('/').unwrap_or((rest, "")));
         match rest.and_then(|(i, field)| Some((config.metrics.get(i.parse::<usize>().ok()?)?, field))) {
-            Some((metric, field)) => format!("{OPTIONS}/metrics/{}/{field}", segment(&metric.name)),
+            Some((metric, field)) => format!("{OPTIONS}/metrics/{}/{field}", crate::json::pointer_segment(&metric.name)),
             None => format!("{OPTIONS}{pointer}"),
         }
     };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::model::{QueryKind, ScoreThresholds};
 use crate::kayenta::wire::instant::Instant;
 use crate::kayenta::wire::lenient;
-use crate::kayenta::wire::refusal::{Refusal, segment};
+use crate::kayenta::wire::refusal::Refusal;
 use crate::source::Window;
 
 /// Distance between points where a scope gives none, in seconds.
@@ -99,7 +99,7 @@ impl ExecutionRequest {
     /// # Errors
     /// [`Refusal`] where the scope, or one of its arms, is missing.
     pub fn pair(&self, name: &str) -> Result<(&CanaryScope, &CanaryScope), Refusal> {
-        let pointer = format!("/scopes/{}", segment(name));
+        let pointer = format!("/scopes/{}", crate::json::pointer_segment(name));
         let Some(pair) = self.scopes.get(name) else {
             let known: Vec<&str> = self.scopes.keys().map(String::as_str).take(20).collect();
             let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };

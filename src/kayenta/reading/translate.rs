@@ -7,7 +7,7 @@ use super::native::{Surface, choose_judge, native_config};
 use super::query::{build_query, pair_by};
 use super::request::{CanaryScope, ExecutionRequest};
 use crate::analysis::{ArmQueries, Request, Scope};
-use crate::kayenta::wire::refusal::{Refusal, segment, shown};
+use crate::kayenta::wire::refusal::{Refusal, shown};
 use crate::source::{Query, Window};
 
 /// The analysis that answers a request.
@@ -31,7 +31,7 @@ pub fn translate(
     let mut first = None;
     for metric in &config.metrics {
         let (control, experiment) = request.pair(&metric.scope_name)?;
-        let pointer = |arm: &str| format!("/executionRequest/scopes/{}/{arm}", segment(&metric.scope_name));
+        let pointer = |arm: &str| format!("/executionRequest/scopes/{}/{arm}", crate::json::pointer_segment(&metric.scope_name));
         let ask = |scope: &CanaryScope, arm: &str| {
             let window = scope.window_of(&metric.query.kind).map_err(|refusal| refusal.below(&pointer(arm)))?;
             let text = build_query(config, metric, scope).map_err(|refusal| refusal.below("/canaryConfig"))?;
@@ -96,7 +96,7 @@ fn check_metric(i: usize, metric: &MetricConfig, request: &ExecutionRequest) -> 
     }
     let (control, experiment) = request.pair(&metric.scope_name).map_err(|refusal| refusal.below("/executionRequest"))?;
     for (arm, scope) in [("controlScope", control), ("experimentScope", experiment)] {
-        let pointer = format!("/executionRequest/scopes/{}/{arm}", segment(&metric.scope_name));
+        let pointer = format!("/executionRequest/scopes/{}/{arm}", crate::json::pointer_segment(&metric.scope_name));
         scope.window().map_err(|refusal| refusal.below(&pointer))?;
     }
     Ok(())

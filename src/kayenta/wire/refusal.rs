@@ -139,8 +139,3 @@ pub(crate) fn shown(text: &str) -> String {
     let start: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().nth(60).is_some() { format!("{start}...") } else { start }
 }
-
-/// A JSON pointer's segment.
-pub(crate) fn segment(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}

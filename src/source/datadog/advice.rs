@@ -2,8 +2,8 @@
 //!
 //! Sources: <https://docs.datadoghq.com/metrics/custom_metrics/type_modifiers/>, <https://docs.datadoghq.com/dashboards/functions/>.
 
-use super::query::{Expression, Metric};
-use crate::source::{Advice, Declared};
+use super::query::{Expression, MetricExpression};
+use crate::source::{Advice, Declaration};
 
 /// Functions whose points depend on the whole range; the rest of their names varies.
 ///
@@ -61,8 +61,9 @@ pub(super) fn depends_on_range(expression: &Expression<'_>) -> bool {
 /// Whether points depend on those before, and so are different where a request begins.
 pub(super) fn looks_back(expression: &Expression<'_>) -> bool {
     // A gap is filled from the points before it.
-    let fills =
-        |metric: &Metric<'_>| metric.modifiers.iter().any(|modifier| modifier.name == "fill" && !modifier.arguments.contains("null"));
+    let fills = |metric: &MetricExpression<'_>| {
+        metric.modifiers.iter().any(|modifier| modifier.name == "fill" && !modifier.arguments.contains("null"))
+    };
     expression.functions().any(|name| named(name, &LOOKS_BACK)) || expression.metrics().any(fills)
 }
 
@@ -72,7 +73,7 @@ pub(super) fn advise(text: &str) -> Vec<Advice> {
     let mut say =
         |about_shifts, unless, sentence: &str| advice.push(Advice { sentence: sentence.to_owned(), about_shifts, unless, only: None });
     let functions: Vec<&str> = expression.functions().collect();
-    let any = |holds: fn(&Metric<'_>) -> bool| expression.metrics().any(holds);
+    let any = |holds: fn(&MetricExpression<'_>) -> bool| expression.metrics().any(holds);
     let fills = functions.contains(&"default_zero");
     if fills {
         say(
@@ -85,7 +86,7 @@ pub(super) fn advise(text: &str) -> Vec<Advice> {
     if !fills && any(|metric| metric.has("as_count") && !metric.has("fill")) {
         say(
             true,
-            Some(Declared::AbsentMeansZero),
+            Some(Declaration::AbsentMeansZero),
             "as_count has no point where nothing happened, so means are of the busy times alone; say `absent_means_zero` if that means 0",
         );
     }
@@ -110,7 +111,7 @@ pub(super) fn advise(text: &str) -> Vec<Advice> {
     if any(|metric| metric.by.is_some_and(|tags| !tags.trim().is_empty())) && !functions.iter().any(|name| is_space(name)) {
         say(
             true,
-            Some(Declared::PerInstance),
+            Some(Declaration::PerInstance),
             "`by {...}` gives a series for each value of the tag; name the tag in `per_instance`, or leave it out",
         );
     }

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_millis(25);
 
 /// What one caller asks.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct BatchQuery {
     pub(super) formula: Formula,
     /// Length of the intervals that it asks for, in seconds.
     pub(super) interval_seconds: u32,
@@ -39,41 +39,41 @@ pub(super) trait AskTogether: Send + Sync + 'static {
     /// The answers in order, or why there is none at all. `splits` says that a failure is answered by asking for fewer at once.
     fn ask_together(
         &self,
-        asked: &[Asked],
+        asked: &[BatchQuery],
         deadline: Instant,
         splits: bool,
-    ) -> impl Future<Output = Result<Vec<Answer>, SourceError>> + Send;
+    ) -> impl Future<Output = Result<Vec<BatchAnswer>, SourceError>> + Send;
 }
 
 /// What a request gives for one of its formulas.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum BatchAnswer {
     /// A reply, or an error of this formula's own.
     Own(Result<Reply, SourceError>),
     /// An error that may be another's, which makes what came of it doubtful.
     Unclear,
 }
 
-struct Waiting {
-    asked: Asked,
+struct BatchCaller {
+    asked: BatchQuery,
     answer: oneshot::Sender<Result<Reply, SourceError>>,
 }
 
 /// What goes into one request: one window, one `interval`, and callers who wait about as long as each other, by doublings. One with much
 /// less time would else be told of the time, where it should be told what the others wait for.
-type Key = (Window, u32, u32);
+type BatchKey = (Window, u32, u32);
 
 #[derive(Debug)]
 struct Open {
     number: u64,
     queries: usize,
-    join: mpsc::UnboundedSender<Waiting>,
+    join: mpsc::UnboundedSender<BatchCaller>,
 }
 
 /// The requests that still take queries.
 #[derive(Debug)]
 pub(super) struct Batches {
-    open: Mutex<(u64, HashMap<Key, Open>)>,
+    open: Mutex<(u64, HashMap<BatchKey, Open>)>,
     /// Most queries of one request: fewer for a while after one that was too much for the store or for us.
     most: AtomicUsize,
 }
@@ -86,10 +86,10 @@ impl Default for Batches {
 
 impl Batches {
     /// Asks together with others, and waits for the answer until the deadline.
-    pub(super) async fn ask<S: AskTogether>(self: &Arc<Self>, store: &Arc<S>, asked: Asked) -> Result<Reply, SourceError> {
+    pub(super) async fn ask<S: AskTogether>(self: &Arc<Self>, store: &Arc<S>, asked: BatchQuery) -> Result<Reply, SourceError> {
         let (deadline, began) = (asked.deadline, Instant::now());
         let (answer, answered) = oneshot::channel();
-        self.join(store, Waiting { asked, answer });
+        self.join(store, BatchCaller { asked, answer });
         match timeout_at(deadline + GRACE, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(SourceError::Unreachable("the request ended without an answer".to_owned())),
@@ -98,7 +98,7 @@ impl Batches {
     }
 
     /// Joins the request that is open for the window, or opens one.
-    fn join<S: AskTogether>(self: &Arc<Self>, store: &Arc<S>, waiting: Waiting) {
+    fn join<S: AskTogether>(self: &Arc<Self>, store: &Arc<S>, waiting: BatchCaller) {
         let patience = waiting.asked.deadline.saturating_duration_since(Instant::now()).as_secs();
         let key = (waiting.asked.window, waiting.asked.interval_seconds, patience.checked_ilog2().unwrap_or(0));
         let queries = waiting.asked.formula.queries.len();
@@ -121,7 +121,7 @@ impl Batches {
     }
 
     /// Asks the queries that come, and tells each caller its answer.
-    async fn answer_all<S: AskTogether>(&self, store: &S, key: Key, number: u64, joined: mpsc::UnboundedReceiver<Waiting>) {
+    async fn answer_all<S: AskTogether>(&self, store: &S, key: BatchKey, number: u64, joined: mpsc::UnboundedReceiver<BatchCaller>) {
         let mut waiting = self.collect(key, number, joined).await;
         waiting.retain(|waiting| !waiting.answer.is_closed());
         let answers = ask(store, &waiting).await;
@@ -130,7 +130,7 @@ impl Batches {
     }
 
     /// Halves what later requests ask for after one of so many queries that was too much, and adds one after each that was not.
-    fn learn(&self, queries: usize, answers: &Result<Vec<Answer>, SourceError>) {
+    fn learn(&self, queries: usize, answers: &Result<Vec<BatchAnswer>, SourceError>) {
         let most = self.most.load(Ordering::Relaxed);
         let learnt = match answers {
             Err(SourceError::TooLarge(_) | SourceError::TooManySeries(_) | SourceError::GaveUp(_)) => most.min(queries / 2).max(1),
@@ -141,7 +141,7 @@ impl Batches {
     }
 
     /// The queries that come while a request is open.
-    async fn collect(&self, key: Key, number: u64, mut joined: mpsc::UnboundedReceiver<Waiting>) -> Vec<Waiting> {
+    async fn collect(&self, key: BatchKey, number: u64, mut joined: mpsc::UnboundedReceiver<BatchCaller>) -> Vec<BatchCaller> {
         let mut all = Vec::new();
         let end = sleep(COLLECT);
         tokio::pin!(end);
@@ -167,28 +167,35 @@ impl Batches {
 
 /// Whether a request of fewer queries may not have failed so: one of them may be bad, too much, or what brings the store down.
 fn may_be_anothers(error: &SourceError) -> bool {
-    !matches!(error, SourceError::Account(_) | SourceError::RateLimited(_) | SourceError::Template(_))
+    !matches!(
+        error,
+        SourceError::Account(_)
+            | SourceError::RateLimited(_)
+            | SourceError::NoTime { limited: true, .. }
+            | SourceError::Template(_)
+            | SourceError::UnknownVariable { .. }
+    )
 }
 
 /// Whether it is the store that fails: both halves of a request failing so are no two bad queries.
-fn is_trouble(answers: &Result<Vec<Answer>, SourceError>) -> bool {
-    matches!(answers, Err(SourceError::Unreachable(_) | SourceError::TimedOut { .. }))
+fn is_trouble(answers: &Result<Vec<BatchAnswer>, SourceError>) -> bool {
+    matches!(answers, Err(SourceError::Unreachable(_) | SourceError::NoTime { limited: false, .. } | SourceError::TimedOut { .. }))
 }
 
 /// Asks for several at once, or with all patience for one alone.
-async fn ask<S: AskTogether>(store: &S, waiting: &[Waiting]) -> Result<Vec<Answer>, SourceError> {
+async fn ask<S: AskTogether>(store: &S, waiting: &[BatchCaller]) -> Result<Vec<BatchAnswer>, SourceError> {
     ask_so(store, waiting, waiting.len() > 1).await
 }
 
-async fn ask_so<S: AskTogether>(store: &S, waiting: &[Waiting], splits: bool) -> Result<Vec<Answer>, SourceError> {
+async fn ask_so<S: AskTogether>(store: &S, waiting: &[BatchCaller], splits: bool) -> Result<Vec<BatchAnswer>, SourceError> {
     let Some(deadline) = waiting.iter().map(|waiting| waiting.asked.deadline).max() else { return Ok(Vec::new()) };
-    let asked: Vec<Asked> = waiting.iter().map(|waiting| waiting.asked.clone()).collect();
+    let asked: Vec<BatchQuery> = waiting.iter().map(|waiting| waiting.asked.clone()).collect();
     store.ask_together(&asked, deadline, splits).await
 }
 
 /// Tells each caller its answer. Those whose failure may be another's fault are asked again in halves, until the bad one is alone, or
 /// the store itself is seen to fail: then all together once more, with the retries that were left out so far.
-fn tell<S: AskTogether>(store: &S, waiting: Vec<Waiting>, answers: Result<Vec<Answer>, SourceError>) -> BoxFuture<'_, ()> {
+fn tell<S: AskTogether>(store: &S, waiting: Vec<BatchCaller>, answers: Result<Vec<BatchAnswer>, SourceError>) -> BoxFuture<'_, ()> {
     async move {
         let several = waiting.len() > 1;
         let (mut again, error) = match answers {
@@ -197,8 +204,8 @@ fn tell<S: AskTogether>(store: &S, waiting: Vec<Waiting>, answers: Result<Vec<An
                 for (waiting, answer) in waiting.into_iter().zip(answers) {
                     match answer {
                         // Who has gone away wants no answer.
-                        Answer::Own(answer) => drop(waiting.answer.send(answer)),
-                        Answer::Unclear => unclear.push(waiting),
+                        BatchAnswer::Own(answer) => drop(waiting.answer.send(answer)),
+                        BatchAnswer::Unclear => unclear.push(waiting),
                     }
                 }
                 (unclear, SourceError::Unreadable("it has no answer to the query".to_owned()))
@@ -223,8 +230,8 @@ fn tell<S: AskTogether>(store: &S, waiting: Vec<Waiting>, answers: Result<Vec<An
             let answers = answers.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat_with(|| None));
             for (waiting, answer) in again.into_iter().zip(answers) {
                 drop(waiting.answer.send(match answer {
-                    Some(Answer::Own(answer)) => answer,
-                    Some(Answer::Unclear) | None => Err(error.clone()),
+                    Some(BatchAnswer::Own(answer)) => answer,
+                    Some(BatchAnswer::Unclear) | None => Err(error.clone()),
                 }));
             }
             return;
@@ -258,7 +265,7 @@ mod tests {
     }
 
     impl AskTogether for Fussy {
-        async fn ask_together(&self, asked: &[Asked], _: Instant, _: bool) -> Result<Vec<Answer>, SourceError> {
+        async fn ask_together(&self, asked: &[BatchQuery], _: Instant, _: bool) -> Result<Vec<BatchAnswer>, SourceError> {
             self.requests.fetch_add(1, Ordering::Relaxed);
             self.formulas.fetch_add(asked.len(), Ordering::Relaxed);
             if asked.iter().flat_map(|asked| &asked.formula.queries).any(|query| query.contains("bad")) {
@@ -270,13 +277,16 @@ mod tests {
             if asked.len() > self.room.load(Ordering::Relaxed) {
                 return Err(SourceError::TooLarge(1));
             }
-            Ok(asked.iter().map(|asked| Answer::Own(Ok(Reply { series: Vec::new(), warnings: asked.formula.queries.clone() }))).collect())
+            Ok(asked
+                .iter()
+                .map(|asked| BatchAnswer::Own(Ok(Reply { series: Vec::new(), warnings: asked.formula.queries.clone() })))
+                .collect())
         }
     }
 
-    fn asked(text: &str) -> Asked {
+    fn asked(text: &str) -> BatchQuery {
         let formula = Formula::of(&Expression::parse(text).unwrap());
-        Asked { formula, interval_seconds: 60, window: WINDOW, deadline: Instant::now() + Duration::from_secs(60) }
+        BatchQuery { formula, interval_seconds: 60, window: WINDOW, deadline: Instant::now() + Duration::from_secs(60) }
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +335,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_has_little_time_is_told_what_the_store_said() {
         let (store, batches) = (Arc::new(Fussy::default()), Arc::new(Batches::default()));
-        let short = Asked { deadline: Instant::now() + Duration::from_secs(5), ..asked("a{*}") };
+        let short = BatchQuery { deadline: Instant::now() + Duration::from_secs(5), ..asked("a{*}") };
         let (first, second) = join(batches.ask(&store, short), batches.ask(&store, asked("b{*}"))).await;
         assert!(first.is_ok() && second.is_ok());
         assert_eq!(store.requests.load(Ordering::Relaxed), 2, "they do not wait for each other");

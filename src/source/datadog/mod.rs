@@ -18,10 +18,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::cache::DEFAULT_SETTLE;
 use super::http::{
-    Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic, escaped,
+    Client, ClientSettings, ConnectionSettings, Content, FailureCause, FailureReport, HeaderSettings, HttpReply, HttpRequest,
+    SecretSettings, Traffic,
 };
+use super::query::DEFAULT_SETTLE;
+use super::text::escaped;
 use super::{Advice, MAX_SERIES, MAX_VALUES, Query, Reply, SourceError, StoreReader, Template, Window};
 
 mod advice;
@@ -30,11 +32,11 @@ mod query;
 mod template;
 mod wire;
 
-pub use template::{Place, shape};
+pub use template::{TemplatePlace, shape};
 
-use batch::{Answer, AskTogether, Asked, Batches};
-use query::{Expression, Formula, Written};
-use wire::{Layout, Names, WireError};
+use batch::{AskTogether, BatchAnswer, BatchQuery, Batches};
+use query::{Expression, Formula, RollupForm, name};
+use wire::{Layout, MetricNames, WireError};
 
 /// Most points of a series that one request asks for; beyond 1,500 Datadog makes them coarser
 /// (<https://docs.datadoghq.com/dashboards/functions/rollup/>).
@@ -135,11 +137,11 @@ struct Store {
 }
 
 impl Datadog {
-    /// Makes an account ready: reads the secrets and the certificates. Nothing is asked yet.
+    /// Makes a source ready: reads the secrets and the certificates. Nothing is asked yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(account: &str, settings: &DatadogSettings) -> Result<Self, String> {
+    pub fn open(source: &str, settings: &DatadogSettings) -> Result<Self, String> {
         let url = match (&settings.site, &settings.url) {
             (Some(_), Some(_)) => return Err("site and url are both given; keep one of them, `url` being for a relay".to_owned()),
             (_, Some(url)) => url.clone(),
@@ -150,7 +152,7 @@ impl Datadog {
             (APP_KEY_HEADER.to_owned(), header(&settings.app_key)),
         ]);
         let client = Client::open(
-            account,
+            source,
             "datadog",
             &url,
             &ClientSettings {
@@ -185,7 +187,7 @@ impl Datadog {
         self.settle
     }
 
-    /// How the account's requests went.
+    /// How the source's requests went.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.store.client.traffic()
@@ -245,7 +247,7 @@ impl StoreReader for Datadog {
         }
         // A query that came through `resolve` has its rollups; one that an edge wrote gets them here.
         let expression = Expression::parse(&query.text).map_err(SourceError::Template)?;
-        let text = expression.at_step(window.step_seconds, Written::Multiple).map_err(SourceError::Template)?;
+        let text = expression.at_step(window.step_seconds, RollupForm::Multiple).map_err(SourceError::Template)?;
         let expression = Expression::parse(&text).map_err(SourceError::Template)?;
         let interval_seconds = expression.longest_rollup().unwrap_or(window.step_seconds).max(window.step_seconds);
         let parts = parts(window, interval_seconds).len();
@@ -262,7 +264,7 @@ impl StoreReader for Datadog {
                  shorter window"
             )));
         }
-        let asked = Asked { formula: Formula::of(&expression), interval_seconds, window, deadline };
+        let asked = BatchQuery { formula: Formula::of(&expression), interval_seconds, window, deadline };
         let mut reply = match self.store.api {
             ApiVersion::V2 => self.batches.ask(&self.store, asked).await?,
             ApiVersion::V1 => self.store.ask_v1(&text, &asked).await?,
@@ -313,7 +315,7 @@ fn parts(window: Window, interval_seconds: u32) -> Vec<Window> {
 
 impl Store {
     /// Asks for one query.
-    async fn ask_v1(&self, text: &str, asked: &Asked) -> Result<Reply, SourceError> {
+    async fn ask_v1(&self, text: &str, asked: &BatchQuery) -> Result<Reply, SourceError> {
         let parts = parts(asked.window, asked.interval_seconds);
         // A loop and not a closure, which would borrow for one lifetime.
         let mut requests = Vec::new();
@@ -321,7 +323,7 @@ impl Store {
             requests.push(async move {
                 let (from, to) = (part.start.to_string(), part.end.to_string());
                 let parameters = [("from", from.as_str()), ("to", &to), ("query", text)];
-                let request = Request { method: Method::GET, url: &self.query, content: Content::Query(&parameters), splits: false };
+                let request = HttpRequest { method: Method::GET, url: &self.query, content: Content::Query(&parameters), splits: false };
                 self.client.ask(&request, asked.deadline, |reply| read(reply, wire::parse_v1)).await.map(|raw| (raw, part))
             });
         }
@@ -334,8 +336,8 @@ impl Store {
         layout.finish(self.accept_partial).map_err(refused)
     }
 
-    async fn page(&self, parameters: &[(&str, &str)], deadline: Instant) -> Result<Names, SourceError> {
-        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(parameters), splits: false };
+    async fn page(&self, parameters: &[(&str, &str)], deadline: Instant) -> Result<MetricNames, SourceError> {
+        let request = HttpRequest { method: Method::GET, url: &self.names, content: Content::Query(parameters), splits: false };
         let parse = match self.api {
             ApiVersion::V2 => wire::parse_names_v2,
             ApiVersion::V1 => wire::parse_names_v1,
@@ -345,14 +347,14 @@ impl Store {
 }
 
 impl AskTogether for Store {
-    async fn ask_together(&self, asked: &[Asked], deadline: Instant, splits: bool) -> Result<Vec<Answer>, SourceError> {
+    async fn ask_together(&self, asked: &[BatchQuery], deadline: Instant, splits: bool) -> Result<Vec<BatchAnswer>, SourceError> {
         let Some(first) = asked.first() else { return Ok(Vec::new()) };
         let parts = parts(first.window, first.interval_seconds);
         let mut requests = Vec::new();
         for part in parts {
             requests.push(async move {
                 let document = document(asked, part, first.interval_seconds);
-                let request = Request { method: Method::POST, url: &self.query, content: Content::Json(&document), splits };
+                let request = HttpRequest { method: Method::POST, url: &self.query, content: Content::Json(&document), splits };
                 let read = |reply: &HttpReply| read(reply, |body| wire::parse_v2(body, asked.len()));
                 self.client.ask(&request, deadline, read).await.map(|raw| (raw, part))
             });
@@ -375,15 +377,15 @@ impl AskTogether for Store {
         }
         // The errors do not say whose they are: a query that asks alone is told its own.
         let answer = |layout: Layout| match failed && asked.len() > 1 && (layout.is_empty() || !self.accept_partial) {
-            true => Answer::Unclear,
-            false => Answer::Own(layout.finish(self.accept_partial).map_err(refused)),
+            true => BatchAnswer::Unclear,
+            false => BatchAnswer::Own(layout.finish(self.accept_partial).map_err(refused)),
         };
         Ok(layouts.into_iter().map(answer).collect())
     }
 }
 
 /// The body of a request of v2.
-fn document(asked: &[Asked], part: Window, interval_seconds: u32) -> Value {
+fn document(asked: &[BatchQuery], part: Window, interval_seconds: u32) -> Value {
     let mut known: Vec<&str> = Vec::new();
     let mut formulas = Vec::new();
     for asked in asked {
@@ -416,14 +418,6 @@ fn document(asked: &[Asked], part: Window, interval_seconds: u32) -> Value {
     })
 }
 
-/// What names of a request's queries begin with; nothing else in an expression may, or it would mean another metric's query.
-const NAME: &str = "haldane_";
-
-/// The name of a request's query.
-fn name(i: usize) -> String {
-    format!("{NAME}{}", i + 1)
-}
-
 /// Makes an answer or an error of a reply.
 fn read<T>(reply: &HttpReply, parse: impl Fn(&[u8]) -> Result<T, WireError>) -> Result<T, SourceError> {
     if reply.status != StatusCode::OK {
@@ -437,8 +431,11 @@ fn read<T>(reply: &HttpReply, parse: impl Fn(&[u8]) -> Result<T, WireError>) -> 
 
 fn refused(error: WireError) -> SourceError {
     match error {
-        WireError::Failed(said) if ["timed out", "timeout"].iter().any(|word| said.contains(word)) => SourceError::GaveUp(said),
-        WireError::Failed(said) => SourceError::Refused(said),
+        WireError::Failed(said) => match cause(&said) {
+            FailureCause::Timeout => SourceError::GaveUp(said),
+            FailureCause::Syntax => SourceError::Syntax(said),
+            FailureCause::Other => SourceError::Refused(said),
+        },
         WireError::Partial(said) => SourceError::partial(&said),
         WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
         WireError::Shape(message) => SourceError::Unreadable(message),
@@ -446,22 +443,32 @@ fn refused(error: WireError) -> SourceError {
     }
 }
 
+/// What a failure's words say is the cause; Datadog has no codes for it.
+fn cause(words: &str) -> FailureCause {
+    if ["timed out", "timeout"].iter().any(|word| words.contains(word)) {
+        FailureCause::Timeout
+    } else if words.to_ascii_lowercase().contains("pars") {
+        // "Error parsing query", "unable to parse".
+        FailureCause::Syntax
+    } else {
+        FailureCause::Other
+    }
+}
+
 /// Makes an error of a reply whose status is not 200.
 fn failed(reply: &HttpReply) -> SourceError {
     let failure = wire::failure(&reply.body);
-    let is_datadogs = failure.is_some();
-    let text = reply.words(failure);
-    let status = reply.status;
-    match status.as_u16() {
-        400 | 413 | 422 if is_datadogs => SourceError::Refused(text),
-        401 => SourceError::Account(format!("{status}: check `api_key` and `app_key`, and that `site` is theirs; it says {text}")),
-        403 => SourceError::Account(format!(
-            "{status}: check `api_key` and `app_key`, that `site` is theirs, and that the application key may query time series \
-             (timeseries_query); it says {text}"
-        )),
-        404 => SourceError::Account(format!("{status}: no such API at this address; check the account's `site` or `url`; it says {text}")),
-        _ => reply.failure(&text, "`site` or `url`"),
-    }
+    // Its own words about an address that it does not have say nothing of the query, and a time-out in words alone is asked for again.
+    let cause = failure.as_deref().filter(|_| reply.status != StatusCode::NOT_FOUND).map(|words| match cause(words) {
+        FailureCause::Timeout => FailureCause::Other,
+        known => known,
+    });
+    reply.failure(&FailureReport {
+        text: &reply.words(failure),
+        cause,
+        credentials: "`api_key` and `app_key`, that `site` is theirs, and that the application key may query time series (timeseries_query)",
+        address: "`site` or `url`",
+    })
 }
 
 /// Reads bytes as every kind of reply, lays them on a window, and takes them apart as a query: for fuzzing.
@@ -469,7 +476,7 @@ fn failed(reply: &HttpReply) -> SourceError {
 pub fn read_any(bytes: &[u8], window: Window) {
     wire::read_any(bytes, window);
     if let Ok(expression) = Expression::parse(&String::from_utf8_lossy(bytes)) {
-        let _ = expression.at_step(window.step_seconds, Written::Step);
+        let _ = expression.at_step(window.step_seconds, RollupForm::Step);
         let _ = Formula::of(&expression).text(name);
     }
 }

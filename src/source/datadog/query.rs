@@ -4,26 +4,34 @@
 //! everything else is left as it is. Grammar: <https://docs.datadoghq.com/metrics/advanced-filtering/>,
 //! <https://docs.datadoghq.com/dashboards/functions/>.
 
-use crate::source::http::escaped;
+use crate::source::text::escaped;
+
+/// What names of a request's queries begin with; nothing else in an expression may, or it would mean another metric's query.
+const NAME: &str = "haldane_";
+
+/// The name of a request's query.
+pub(super) fn name(i: usize) -> String {
+    format!("{NAME}{}", i + 1)
+}
 
 /// An expression taken apart.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expression<'a> {
-    pub(super) parts: Vec<Part<'a>>,
+    pub(super) parts: Vec<ExpressionPart<'a>>,
 }
 
 /// A piece of an expression.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Part<'a> {
+pub(super) enum ExpressionPart<'a> {
     /// Arithmetic and functions.
     Text(&'a str),
     /// What is asked of one metric.
-    Metric(Metric<'a>),
+    MetricExpression(MetricExpression<'a>),
 }
 
 /// What is asked of one metric.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Metric<'a> {
+pub(super) struct MetricExpression<'a> {
     /// How series are taken together, such as `sum` or `p95`; empty where it is not written.
     pub(super) aggregator: &'a str,
     /// Tags that select, as they are written between the braces.
@@ -46,14 +54,14 @@ pub(super) struct Modifier<'a> {
 
 /// Which written intervals of `.rollup()` are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum RollupForm {
     /// The step alone.
     Step,
     /// Multiples of the step, whose points lie on its grid with gaps between them.
     Multiple,
 }
 
-impl Metric<'_> {
+impl MetricExpression<'_> {
     /// Whether it is a percentile, whose rollup has no aggregator:
     /// <https://docs.datadoghq.com/metrics/faq/rollup-for-distributions-with-percentiles/>.
     pub(super) fn is_percentile(&self) -> bool {
@@ -80,7 +88,7 @@ impl Metric<'_> {
     }
 
     /// The query with an explicit rollup.
-    fn at_step(&self, step_seconds: u32, written: Written) -> Result<String, String> {
+    fn at_step(&self, step_seconds: u32, written: RollupForm) -> Result<String, String> {
         let mut text = self.head.to_owned();
         for modifier in &self.modifiers {
             if modifier.name == "rollup" {
@@ -112,22 +120,22 @@ fn rollup_arguments<'a>(modifier: &Modifier<'a>) -> (Option<&'a str>, Option<&'a
 }
 
 /// A written rollup, with the step where it names no interval.
-fn rollup(modifier: &Modifier<'_>, default: Option<&str>, step_seconds: u32, written: Written) -> Result<String, String> {
+fn rollup(modifier: &Modifier<'_>, default: Option<&str>, step_seconds: u32, written: RollupForm) -> Result<String, String> {
     let (aggregator, interval) = rollup_arguments(modifier);
     let Some(interval) = interval else {
         return Ok(rollup_of(aggregator.or(default), step_seconds));
     };
     let kept = match (interval.parse::<u32>(), written) {
-        (Ok(seconds), Written::Step) => seconds == step_seconds,
-        (Ok(seconds), Written::Multiple) => seconds > 0 && step_seconds > 0 && seconds.is_multiple_of(step_seconds),
+        (Ok(seconds), RollupForm::Step) => seconds == step_seconds,
+        (Ok(seconds), RollupForm::Multiple) => seconds > 0 && step_seconds > 0 && seconds.is_multiple_of(step_seconds),
         (Err(_), _) => false,
     };
     if kept {
         return Ok(modifier.text.to_owned());
     }
     let what = match written {
-        Written::Step => "is not the step",
-        Written::Multiple => "is not a multiple of the step",
+        RollupForm::Step => "is not the step",
+        RollupForm::Multiple => "is not a multiple of the step",
     };
     Err(format!(
         "`{}` asks for an interval of `{}`, which {what} of {step_seconds} s; both arms need one resolution: leave the interval out, or set \
@@ -153,7 +161,7 @@ impl<'a> Expression<'a> {
                     match metric(text, at, at + name)? {
                         Some((metric, end)) => {
                             push_text(&mut parts, text, begun, at);
-                            parts.push(Part::Metric(metric));
+                            parts.push(ExpressionPart::MetricExpression(metric));
                             begun = end;
                             end - at
                         }
@@ -168,8 +176,8 @@ impl<'a> Expression<'a> {
         push_text(&mut parts, text, begun, text.len());
         let expression = Self { parts };
         for between in expression.texts() {
-            if between.to_ascii_lowercase().contains(super::NAME) {
-                return Err(format!("names that begin with `{}` are those of the queries that are made here; leave it out", super::NAME));
+            if between.to_ascii_lowercase().contains(NAME) {
+                return Err(format!("names that begin with `{}` are those of the queries that are made here; leave it out", NAME));
             }
             if between.contains("(last_") {
                 return Err("it is a monitor's query; leave out what goes before the metric, such as `avg(last_5m):`, and the comparison"
@@ -184,18 +192,18 @@ impl<'a> Expression<'a> {
         Ok(expression)
     }
 
-    pub(super) fn metrics(&self) -> impl Iterator<Item = &Metric<'a>> {
+    pub(super) fn metrics(&self) -> impl Iterator<Item = &MetricExpression<'a>> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Metric(metric) => Some(metric),
-            Part::Text(_) => None,
+            ExpressionPart::MetricExpression(metric) => Some(metric),
+            ExpressionPart::Text(_) => None,
         })
     }
 
     /// Everything but the metrics.
     fn texts(&self) -> impl Iterator<Item = &'a str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Text(text) => Some(*text),
-            Part::Metric(_) => None,
+            ExpressionPart::Text(text) => Some(*text),
+            ExpressionPart::MetricExpression(_) => None,
         })
     }
 
@@ -205,12 +213,12 @@ impl<'a> Expression<'a> {
     }
 
     /// The expression with a rollup to the step in each query.
-    pub(super) fn at_step(&self, step_seconds: u32, written: Written) -> Result<String, String> {
+    pub(super) fn at_step(&self, step_seconds: u32, written: RollupForm) -> Result<String, String> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Metric(metric) => out.push_str(&metric.at_step(step_seconds, written)?),
+                ExpressionPart::Text(text) => out.push_str(text),
+                ExpressionPart::MetricExpression(metric) => out.push_str(&metric.at_step(step_seconds, written)?),
             }
         }
         Ok(out)
@@ -223,9 +231,9 @@ impl<'a> Expression<'a> {
     }
 }
 
-fn push_text<'a>(parts: &mut Vec<Part<'a>>, text: &'a str, from: usize, to: usize) {
+fn push_text<'a>(parts: &mut Vec<ExpressionPart<'a>>, text: &'a str, from: usize, to: usize) {
     if let Some(between) = text.get(from..to).filter(|between| !between.is_empty()) {
-        parts.push(Part::Text(between));
+        parts.push(ExpressionPart::Text(between));
     }
 }
 
@@ -264,7 +272,7 @@ fn character(text: &str, at: usize) -> usize {
 }
 
 /// The query that begins with a name from `start` to `end`, and where it ends; `None` where the name is another thing.
-fn metric(text: &str, start: usize, end: usize) -> Result<Option<(Metric<'_>, usize)>, String> {
+fn metric(text: &str, start: usize, end: usize) -> Result<Option<(MetricExpression<'_>, usize)>, String> {
     let name = &text[start..end];
     // `by {host}` behind a parenthesis is no metric.
     if name.eq_ignore_ascii_case("by") {
@@ -286,7 +294,7 @@ fn metric(text: &str, start: usize, end: usize) -> Result<Option<(Metric<'_>, us
         end = closed;
     }
     let aggregator = name.split_once(':').map_or("", |(aggregator, _)| aggregator);
-    Ok(Some((Metric { aggregator, filter, by, head, modifiers }, end)))
+    Ok(Some((MetricExpression { aggregator, filter, by, head, modifiers }, end)))
 }
 
 /// The modifier that begins at `start`, white space before it included, and where it ends.
@@ -323,11 +331,11 @@ fn modifier(text: &str, start: usize) -> Result<Option<(Modifier<'_>, usize)>, S
 pub(super) struct Formula {
     /// The queries, each once.
     pub(super) queries: Vec<String>,
-    pieces: Vec<Piece>,
+    pieces: Vec<FormulaPiece>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Piece {
+enum FormulaPiece {
     Text(String),
     Query(usize),
 }
@@ -338,11 +346,11 @@ impl Formula {
         let mut pieces = Vec::new();
         for part in &expression.parts {
             match part {
-                Part::Text(text) => pieces.push(Piece::Text((*text).to_owned())),
-                Part::Metric(metric) => {
+                ExpressionPart::Text(text) => pieces.push(FormulaPiece::Text((*text).to_owned())),
+                ExpressionPart::MetricExpression(metric) => {
                     let text: String = std::iter::once(metric.head).chain(metric.modifiers.iter().map(|modifier| modifier.text)).collect();
                     let known = queries.iter().position(|query| *query == text);
-                    pieces.push(Piece::Query(known.unwrap_or(queries.len())));
+                    pieces.push(FormulaPiece::Query(known.unwrap_or(queries.len())));
                     if known.is_none() {
                         queries.push(text);
                     }
@@ -355,8 +363,8 @@ impl Formula {
     /// The formula, with names for the queries.
     pub(super) fn text(&self, name: impl Fn(usize) -> String) -> String {
         let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Query(i) => name(*i),
+            FormulaPiece::Text(text) => text.clone(),
+            FormulaPiece::Query(i) => name(*i),
         });
         pieces.collect::<String>().trim().to_owned()
     }
@@ -367,7 +375,7 @@ mod tests {
     use super::*;
 
     fn at_60(text: &str) -> Result<String, String> {
-        Expression::parse(text)?.at_step(60, Written::Step)
+        Expression::parse(text)?.at_step(60, RollupForm::Step)
     }
 
     #[test]
@@ -423,7 +431,7 @@ mod tests {
             let error = at_60(text).unwrap_err();
             assert!(error.contains("60 s") && error.contains("leave the interval out"), "{error}");
         }
-        let lenient = |text: &str| Expression::parse(text).unwrap().at_step(60, Written::Multiple);
+        let lenient = |text: &str| Expression::parse(text).unwrap().at_step(60, RollupForm::Multiple);
         assert_eq!(lenient("avg:m{*}.rollup(sum, 300)").as_deref(), Ok("avg:m{*}.rollup(sum, 300)"));
         assert!(lenient("avg:m{*}.rollup(sum, 20)").unwrap_err().contains("multiple"));
     }

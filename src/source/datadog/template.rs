@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::query::{Expression, Part, Written};
-use crate::source::http::escaped;
+use super::query::{Expression, ExpressionPart, RollupForm};
 use crate::source::leftovers::leftovers;
+use crate::source::text::escaped;
 use crate::source::variables::{Piece, Pieces, Value, look_up};
 use crate::source::{Shape, SourceError, Template, Window};
 
@@ -28,7 +28,7 @@ enum Bit<'a> {
 pub(super) fn render(template: &Template<'_>) -> Result<String, SourceError> {
     let text = substitute(template)?;
     let expression = parsed(&text, template.text)?;
-    expression.at_step(template.window.step_seconds, Written::Step).map_err(SourceError::Template)
+    expression.at_step(template.window.step_seconds, RollupForm::Step).map_err(SourceError::Template)
 }
 
 /// The expression of a query whose variables have been put in, where `written` is what it was before.
@@ -64,13 +64,15 @@ pub fn shape(text: &str, step_seconds: Option<u32>) -> Result<Shape, SourceError
     let sampled = substitute(&Template { text, variables: &variables, window })?;
     let expression = parsed(&sampled, text)?;
     if let Some(step_seconds) = step_seconds {
-        expression.at_step(step_seconds, Written::Step).map_err(SourceError::Template)?;
+        expression.at_step(step_seconds, RollupForm::Step).map_err(SourceError::Template)?;
     }
     let (mut sums, mut divided) = (true, false);
     for part in &expression.parts {
         match part {
-            Part::Metric(metric) => sums &= metric.aggregator == "sum" && (metric.has("as_count") || metric.has("as_rate")),
-            Part::Text(text) => divided |= text.contains('/'),
+            ExpressionPart::MetricExpression(metric) => {
+                sums &= metric.aggregator == "sum" && (metric.has("as_count") || metric.has("as_rate"))
+            }
+            ExpressionPart::Text(text) => divided |= text.contains('/'),
         }
     }
     let as_rate = expression.metrics().any(|metric| metric.has("as_rate")).then_some(".as_rate()");
@@ -90,7 +92,7 @@ fn substitute(template: &Template<'_>) -> Result<String, SourceError> {
                     Some(Bit::Fixed(next)) => next,
                     _ => "",
                 };
-                Place::of(&text, next).check(value).map_err(|fits| {
+                TemplatePlace::of(&text, next).check(value).map_err(|fits| {
                     SourceError::Template(format!(
                         "the variable `{name}` is `{}`, and where it stands it may only be {fits}",
                         escaped(value, 100)
@@ -130,7 +132,7 @@ fn parts<'a>(template: &Template<'a>) -> Result<Vec<Bit<'a>>, SourceError> {
 
 /// Where in a query a value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum TemplatePlace {
     /// It fills a pair of braces.
     Filter,
     /// In braces, beside other text.
@@ -139,7 +141,7 @@ pub enum Place {
     Outside,
 }
 
-impl Place {
+impl TemplatePlace {
     /// The place between what comes before, values already put in included, and what comes next.
     #[must_use]
     pub fn of(before: &str, next: &str) -> Self {
@@ -269,8 +271,8 @@ mod tests {
     fn outline(text: &str) -> Vec<String> {
         let expression = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let shown = expression.parts.iter().map(|part| match part {
-            super::super::query::Part::Text(text) => (*text).to_owned(),
-            super::super::query::Part::Metric(metric) => {
+            super::super::query::ExpressionPart::Text(text) => (*text).to_owned(),
+            super::super::query::ExpressionPart::MetricExpression(metric) => {
                 let modifiers: Vec<_> = metric.modifiers.iter().map(|modifier| modifier.name).collect();
                 format!("{} {:?} {modifiers:?}", metric.aggregator, metric.by.is_some())
             }

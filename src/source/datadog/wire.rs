@@ -14,8 +14,9 @@ use haldane_judges::evidence::{ABSENT, is_absent};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::source::grid::{Grid, Place, place};
-use crate::source::http::{Answer, escaped};
+use crate::source::grid::{Grid, GridPlace, place};
+use crate::source::http::ReplyContent;
+use crate::source::text::escaped;
 use crate::source::{MAX_SERIES, Reply, Series, Window};
 
 /// Most tags of a series that are read.
@@ -66,7 +67,7 @@ pub(super) struct RawSeries {
     interval: Option<f64>,
 }
 
-impl Answer for Raw {
+impl ReplyContent for Raw {
     fn points(&self) -> usize {
         self.series.iter().map(|series| series.values.len()).sum()
     }
@@ -77,34 +78,34 @@ impl Answer for Raw {
 }
 
 /// The first `N` items of a list, and how many there were.
-struct Limited<T, const N: usize> {
+struct BoundedList<T, const N: usize> {
     items: Vec<T>,
     total: usize,
 }
 
-impl<T, const N: usize> Default for Limited<T, N> {
+impl<T, const N: usize> Default for BoundedList<T, N> {
     fn default() -> Self {
         Self { items: Vec::new(), total: 0 }
     }
 }
 
-impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Limited<T, N> {
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for BoundedList<T, N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List<T, const N: usize>(PhantomData<T>);
 
         impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for List<T, N> {
-            type Value = Limited<T, N>;
+            type Value = BoundedList<T, N>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Limited::default())
+                Ok(BoundedList::default())
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut list = Limited::default();
+                let mut list = BoundedList::default();
                 loop {
                     let more = if list.total < N {
                         let item = seq.next_element()?;
@@ -127,9 +128,9 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Limited<T, N
 }
 
 /// A value; for `null` none.
-struct Number(Option<f64>);
+struct PointNumber(Option<f64>);
 
-impl<'de> Deserialize<'de> for Number {
+impl<'de> Deserialize<'de> for PointNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Option::deserialize(deserializer).map(Self)
     }
@@ -137,38 +138,38 @@ impl<'de> Deserialize<'de> for Number {
 
 /// What a store says of a failure: a text, a list of them, or of objects with a text. The first few are kept.
 #[derive(Debug, Default)]
-struct Said(Vec<String>);
+struct ErrorTexts(Vec<String>);
 
-impl<'de> Deserialize<'de> for Said {
+impl<'de> Deserialize<'de> for ErrorTexts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Texts;
+        struct ErrorTextsVisitor;
 
-        impl<'de> Visitor<'de> for Texts {
-            type Value = Said;
+        impl<'de> Visitor<'de> for ErrorTextsVisitor {
+            type Value = ErrorTexts;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text, or a list of them")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Said, E> {
-                Ok(if text.trim().is_empty() { Said::default() } else { Said(vec![text.to_owned()]) })
+            fn visit_str<E>(self, text: &str) -> Result<ErrorTexts, E> {
+                Ok(if text.trim().is_empty() { ErrorTexts::default() } else { ErrorTexts(vec![text.to_owned()]) })
             }
 
-            fn visit_unit<E>(self) -> Result<Said, E> {
-                Ok(Said::default())
+            fn visit_unit<E>(self) -> Result<ErrorTexts, E> {
+                Ok(ErrorTexts::default())
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Said, A::Error> {
-                let mut all = Said::default();
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ErrorTexts, A::Error> {
+                let mut all = ErrorTexts::default();
                 while all.0.len() < MAX_NOTES {
-                    let Some(Said(texts)) = seq.next_element()? else { return Ok(all) };
+                    let Some(ErrorTexts(texts)) = seq.next_element()? else { return Ok(all) };
                     all.0.extend(texts);
                 }
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(all)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ErrorTexts, A::Error> {
                 let mut parts = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if matches!(key.as_str(), "title" | "detail" | "message") {
@@ -177,29 +178,29 @@ impl<'de> Deserialize<'de> for Said {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Said(vec![if parts.is_empty() { "an error without a text".to_owned() } else { parts.join(": ") }]))
+                Ok(ErrorTexts(vec![if parts.is_empty() { "an error without a text".to_owned() } else { parts.join(": ") }]))
             }
         }
 
-        deserializer.deserialize_any(Texts)
+        deserializer.deserialize_any(ErrorTextsVisitor)
     }
 }
 
 /// The texts; none where nothing is said.
-fn texts(said: Option<Said>) -> Vec<String> {
+fn texts(said: Option<ErrorTexts>) -> Vec<String> {
     said.unwrap_or_default().0
 }
 
 /// What a failed request's body says, if it is in Datadog's format.
 pub(super) fn failure(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Failure {
+    struct ErrorReply {
         #[serde(default)]
-        errors: Option<Said>,
+        errors: Option<ErrorTexts>,
         #[serde(default)]
-        error: Option<Said>,
+        error: Option<ErrorTexts>,
     }
-    let failure: Failure = serde_json::from_slice(body).ok()?;
+    let failure: ErrorReply = serde_json::from_slice(body).ok()?;
     let mut said = texts(failure.errors);
     said.extend(texts(failure.error));
     (!said.is_empty()).then(|| noted(&said))
@@ -212,7 +213,7 @@ pub(super) fn noted(said: &[String]) -> String {
 }
 
 /// Labels of a series: `host:a` is `host="a"`. The values of a key given twice are joined; a tag without a colon has no value.
-fn labels(tags: Limited<String, MAX_TAGS>) -> BTreeMap<String, String> {
+fn labels(tags: BoundedList<String, MAX_TAGS>) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> = BTreeMap::new();
     for tag in tags.items {
         let (key, value) = tag.split_once(':').unwrap_or((&tag, ""));
@@ -230,25 +231,25 @@ fn labels(tags: Limited<String, MAX_TAGS>) -> BTreeMap<String, String> {
 /// Reads a reply of v1.
 pub(super) fn parse_v1(body: &[u8]) -> Result<Raw, WireError> {
     #[derive(Deserialize)]
-    struct Body {
+    struct QueryReplyV1 {
         #[serde(default)]
         status: Option<String>,
         #[serde(default)]
-        error: Option<Said>,
+        error: Option<ErrorTexts>,
         #[serde(default)]
-        errors: Option<Said>,
+        errors: Option<ErrorTexts>,
         #[serde(default)]
-        series: Option<Limited<One, MAX_SERIES>>,
+        series: Option<BoundedList<SeriesV1, MAX_SERIES>>,
     }
     #[derive(Deserialize)]
-    struct One {
+    struct SeriesV1 {
         #[serde(default)]
-        tag_set: Option<Limited<String, MAX_TAGS>>,
+        tag_set: Option<BoundedList<String, MAX_TAGS>>,
         #[serde(default)]
         interval: Option<f64>,
-        pointlist: Vec<(f64, Number)>,
+        pointlist: Vec<(f64, PointNumber)>,
     }
-    let body: Body = serde_json::from_slice(body).map_err(WireError::Json)?;
+    let body: QueryReplyV1 = serde_json::from_slice(body).map_err(WireError::Json)?;
     let mut errors = texts(body.error);
     errors.extend(texts(body.errors));
     match body.status.as_deref() {
@@ -266,9 +267,9 @@ pub(super) fn parse_v1(body: &[u8]) -> Result<Raw, WireError> {
     if series.total > MAX_SERIES {
         return Err(WireError::TooManySeries);
     }
-    let raw = |one: One| {
+    let raw = |one: SeriesV1| {
         // A point of `null` is one that has no number. In v2 the times are those of every series, and `null` is that there is no point.
-        let known = |value: Number| value.0.unwrap_or(f64::NAN);
+        let known = |value: PointNumber| value.0.unwrap_or(f64::NAN);
         let (times, values): (Vec<f64>, Vec<f64>) = one.pointlist.into_iter().map(|(time, value)| (time, known(value))).unzip();
         let interval = said_interval(one.interval);
         RawSeries { query: 0, labels: labels(one.tag_set.unwrap_or_default()), times: Arc::new(times), values, interval }
@@ -291,34 +292,34 @@ fn in_milliseconds(said: f64, expected_ms: u64) -> u64 {
 /// Reads a reply of v2 to a request of so many formulas.
 pub(super) fn parse_v2(body: &[u8], formulas: usize) -> Result<Raw, WireError> {
     #[derive(Deserialize)]
-    struct Body {
+    struct TimeseriesReply {
         #[serde(default)]
-        data: Option<Data>,
+        data: Option<TimeseriesData>,
         #[serde(default)]
-        errors: Option<Said>,
+        errors: Option<ErrorTexts>,
     }
     #[derive(Deserialize)]
-    struct Data {
+    struct TimeseriesData {
         #[serde(default)]
         attributes: Option<Attributes>,
     }
     #[derive(Deserialize)]
     struct Attributes {
         #[serde(default)]
-        series: Option<Limited<One, MAX_SERIES>>,
+        series: Option<BoundedList<SeriesTags, MAX_SERIES>>,
         #[serde(default)]
         times: Option<Vec<f64>>,
         #[serde(default)]
-        values: Option<Limited<Vec<Number>, MAX_SERIES>>,
+        values: Option<BoundedList<Vec<PointNumber>, MAX_SERIES>>,
     }
     #[derive(Deserialize)]
-    struct One {
+    struct SeriesTags {
         #[serde(default)]
-        group_tags: Option<Limited<String, MAX_TAGS>>,
+        group_tags: Option<BoundedList<String, MAX_TAGS>>,
         #[serde(default)]
         query_index: Option<usize>,
     }
-    let body: Body = serde_json::from_slice(body).map_err(WireError::Json)?;
+    let body: TimeseriesReply = serde_json::from_slice(body).map_err(WireError::Json)?;
     let errors = texts(body.errors);
     let Some(attributes) = body.data.and_then(|data| data.attributes) else {
         return Err(if errors.is_empty() {
@@ -361,12 +362,12 @@ pub(super) fn parse_v2(body: &[u8], formulas: usize) -> Result<Raw, WireError> {
 
 /// A page of metric names, and what asks for the next one.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct MetricNames {
     pub(super) names: Vec<String>,
     pub(super) next: Option<String>,
 }
 
-impl Answer for Names {
+impl ReplyContent for MetricNames {
     fn points(&self) -> usize {
         self.names.len()
     }
@@ -375,24 +376,24 @@ impl Answer for Names {
 }
 
 /// Reads the names of v1's `metrics`.
-pub(super) fn parse_names_v1(body: &[u8]) -> Result<Names, serde_json::Error> {
+pub(super) fn parse_names_v1(body: &[u8]) -> Result<MetricNames, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Body {
+    struct MetricsReplyV1 {
         metrics: Vec<String>,
     }
-    serde_json::from_slice::<Body>(body).map(|body| Names { names: body.metrics, next: None })
+    serde_json::from_slice::<MetricsReplyV1>(body).map(|body| MetricNames { names: body.metrics, next: None })
 }
 
 /// Reads a page of v2's `metrics`.
-pub(super) fn parse_names_v2(body: &[u8]) -> Result<Names, serde_json::Error> {
+pub(super) fn parse_names_v2(body: &[u8]) -> Result<MetricNames, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Body {
-        data: Vec<Metric>,
+    struct MetricsReplyV2 {
+        data: Vec<MetricEntry>,
         #[serde(default)]
         meta: Option<Meta>,
     }
     #[derive(Deserialize)]
-    struct Metric {
+    struct MetricEntry {
         id: String,
     }
     #[derive(Deserialize)]
@@ -405,9 +406,9 @@ pub(super) fn parse_names_v2(body: &[u8]) -> Result<Names, serde_json::Error> {
         #[serde(default)]
         next_cursor: Option<String>,
     }
-    let body: Body = serde_json::from_slice(body)?;
+    let body: MetricsReplyV2 = serde_json::from_slice(body)?;
     let next = body.meta.and_then(|meta| meta.pagination).and_then(|pagination| pagination.next_cursor);
-    Ok(Names { names: body.data.into_iter().map(|metric| metric.id).collect(), next: next.filter(|next| !next.is_empty()) })
+    Ok(MetricNames { names: body.data.into_iter().map(|metric| metric.id).collect(), next: next.filter(|next| !next.is_empty()) })
 }
 
 /// The series of one query, laid on the window's grid request by request.
@@ -494,7 +495,7 @@ impl Layout {
 
     /// A point without a number: it takes the place of none, and nothing is to be said of one that lies elsewhere.
     fn put_null(&self, values: &mut [f64], timestamp: f64) {
-        if let Place::At { index, .. } = place(self.window, timestamp)
+        if let GridPlace::At { index, .. } = place(self.window, timestamp)
             && let Some(slot) = values.get_mut(index).filter(|slot| is_absent(**slot))
         {
             *slot = f64::NAN;

@@ -19,11 +19,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::http::escaped;
+use super::text::escaped;
 use super::variables::{Piece, Pieces, Value, look_up};
 use super::{Advice, Query, Reply, SourceError, StoreReader, Template};
 
+mod selection;
 mod wire;
+
+use selection::{File, FileFormat, Selection};
 
 /// Files that are read at the same time; each keeps the processor busy by itself.
 const MAX_CONCURRENT: usize = 4;
@@ -47,44 +50,6 @@ pub struct Dataset {
     root: PathBuf,
     files: Vec<PathBuf>,
     readers: Semaphore,
-}
-
-/// What is read: the canonical text of a query.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Selection {
-    metric: String,
-    scope: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-}
-
-/// A file that is known to lie below the root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct File {
-    /// Its path below the root, for messages.
-    name: String,
-    path: PathBuf,
-    format: Format,
-}
-
-/// How a file is written, by the end of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Csv,
-    Parquet,
-    Ndjson,
-}
-
-impl Format {
-    fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "csv" => Some(Self::Csv),
-            "parquet" => Some(Self::Parquet),
-            "ndjson" => Some(Self::Ndjson),
-            _ => None,
-        }
-    }
 }
 
 impl Dataset {
@@ -115,7 +80,7 @@ fn files(root: &Path, named: &[PathBuf]) -> Result<Vec<File>, SourceError> {
         let listing = |error: std::io::Error| SourceError::Unreachable(format!("`{}` cannot be listed: {error}", root.display()));
         for entry in std::fs::read_dir(root).map_err(listing)? {
             let name = PathBuf::from(entry.map_err(listing)?.file_name());
-            if Format::of(&name).is_some() {
+            if FileFormat::of(&name).is_some() {
                 names.push(name);
             }
         }
@@ -131,7 +96,7 @@ fn files(root: &Path, named: &[PathBuf]) -> Result<Vec<File>, SourceError> {
 fn file_below(root: &Path, name: &Path) -> Result<File, String> {
     let shown = escaped(&name.display().to_string(), 200);
     refuse_urls(name)?;
-    let Some(format) = Format::of(name) else {
+    let Some(format) = FileFormat::of(name) else {
         return Err(format!("`{shown}` is neither .csv nor .parquet nor .ndjson"));
     };
     let path = root.join(name).canonicalize().map_err(|error| format!("`{shown}` cannot be opened: {error}"))?;

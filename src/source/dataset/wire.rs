@@ -8,9 +8,9 @@ use polars::prelude::{
     ScanArgsParquet, col, lit,
 };
 
-use super::{File, Format, Selection};
-use crate::source::grid::{Place, place};
-use crate::source::http::escaped;
+use super::selection::{File, FileFormat, Selection};
+use crate::source::grid::{GridPlace, place};
+use crate::source::text::escaped;
 use crate::source::{MAX_SERIES, Reply, Series, SourceError, Window};
 
 /// Most rows of a file that a selection may have.
@@ -20,7 +20,7 @@ const MAX_VALUES: usize = 8 << 20;
 
 /// The series of `selection` in `files`, which add up.
 pub(super) fn read(files: &[File], selection: &Selection, window: Window) -> Result<Reply, SourceError> {
-    let mut rows = Rows::new(window);
+    let mut rows = SelectedRows::new(window);
     for file in files {
         rows.add(file, selection)?;
     }
@@ -28,7 +28,7 @@ pub(super) fn read(files: &[File], selection: &Selection, window: Window) -> Res
 }
 
 /// The instance and the bucket of a row, where it has them.
-type Key = (Option<String>, Option<String>);
+type SeriesKey = (Option<String>, Option<String>);
 
 /// Values of one instance, or one bucket of it, summed up by the window's points.
 struct Cells {
@@ -36,16 +36,16 @@ struct Cells {
     counts: Vec<u32>,
 }
 
-struct Rows {
+struct SelectedRows {
     window: Window,
-    instances: BTreeMap<Key, Cells>,
+    instances: BTreeMap<SeriesKey, Cells>,
     off_grid: u64,
     furthest_off: f64,
     merged: u64,
     without_time: u64,
 }
 
-impl Rows {
+impl SelectedRows {
     fn new(window: Window) -> Self {
         Self { window, instances: BTreeMap::new(), off_grid: 0, furthest_off: 0.0, merged: 0, without_time: 0 }
     }
@@ -116,7 +116,7 @@ impl Rows {
     }
 
     fn put(&mut self, timestamp: f64, value: f64, instance: Option<&str>, bucket: Option<&str>) -> Result<(), SourceError> {
-        let Place::At { index, off_seconds } = place(self.window, timestamp) else {
+        let GridPlace::At { index, off_seconds } = place(self.window, timestamp) else {
             return Ok(());
         };
         if let Some(off) = off_seconds {
@@ -178,10 +178,10 @@ fn scan(file: &File) -> PolarsResult<LazyFrame> {
     let path = PlRefPath::try_from_path(&file.path)?;
     match file.format {
         // Every column as text: a scope may look like a number, and the first rows do not tell what the last ones hold.
-        Format::Csv => LazyCsvReader::new(path).with_glob(false).with_infer_schema_length(Some(0)).finish(),
-        Format::Parquet => LazyFrame::scan_parquet(path, ScanArgsParquet { glob: false, ..ScanArgsParquet::default() }),
+        FileFormat::Csv => LazyCsvReader::new(path).with_glob(false).with_infer_schema_length(Some(0)).finish(),
+        FileFormat::Parquet => LazyFrame::scan_parquet(path, ScanArgsParquet { glob: false, ..ScanArgsParquet::default() }),
         // The types are inferred from the whole file: a first value of `1` would otherwise refuse a later `1.5`.
-        Format::Ndjson => LazyJsonLineReader::new(path).with_infer_schema_length(None).finish(),
+        FileFormat::Ndjson => LazyJsonLineReader::new(path).with_infer_schema_length(None).finish(),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What an account may ask of its store: how much at once, how often, and how often again.
+//! What a source may ask of its store: how much at once, how often, and how often again.
 //!
-//! Everything is shared by all analyses that read from the account. What the store itself says of its limit
+//! Everything is shared by all analyses that read from the source. What the store itself says of its limit
 //! (`X-RateLimit-*`, `Retry-After`) holds for all of them as soon as one of them is told.
 
 use std::collections::BTreeMap;
@@ -14,15 +14,15 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tower::retry::budget::{Budget as _, TpsBudget};
 
-use crate::source::{SourceError, TOO_LATE};
+use crate::source::error::{SourceError, TOO_LATE};
 
-/// Retries beyond this share of an account's requests are not made: they would keep down a store that is down.
+/// Retries beyond this share of a source's requests are not made: they would keep down a store that is down.
 const RETRY_SHARE: f32 = 0.2;
 /// Retries a second that are made in any case.
 const RETRIES_PER_SECOND: u32 = 10;
 /// Time over which requests and their retries are weighed.
 const RETRY_PERIOD: Duration = Duration::from_secs(10);
-/// Longest time that a reply can make an account wait.
+/// Longest time that a reply can make a source wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// What a reply said of the store's limit.
@@ -40,14 +40,14 @@ pub struct RateLimit {
     pub name: Option<String>,
 }
 
-/// How an account's requests went, since the start.
+/// How a source's requests went, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Requests that were sent, each try counted.
     pub requests: u64,
     /// Those among them that were tries after the first.
     pub retries: u64,
-    /// Requests that had to wait for the store's or the account's rate limit.
+    /// Requests that had to wait for the store's or the source's rate limit.
     pub throttled: u64,
     /// Requests that are under way now.
     pub under_way: u64,
@@ -55,7 +55,7 @@ pub struct Traffic {
 
 /// What was last said of the limit of one endpoint.
 #[derive(Debug, Default)]
-struct Told {
+struct EndpointLimit {
     /// Until when a reply asked to wait, whatever others say since.
     paused: Option<Instant>,
     /// Requests left until `reset`, our own since then taken off; `None` where nothing is known.
@@ -64,30 +64,33 @@ struct Told {
     limit: Option<u64>,
     period: Option<Duration>,
     name: Option<String>,
-    /// IdContent by whoever is next, so that those who came first go first.
+    /// Held by whoever is next, so that those who came first go first.
     line: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The limits of one account.
-pub(super) struct Limits {
+/// The limits of one source.
+pub(super) struct RequestLimits {
     places: Semaphore,
     max_concurrent: u32,
     rate: Option<DefaultDirectRateLimiter>,
     /// By path: a store counts the requests to each of its endpoints.
-    told: Mutex<BTreeMap<String, Told>>,
+    told: Mutex<BTreeMap<String, EndpointLimit>>,
     retries: TpsBudget,
     sent: AtomicU64,
     sent_again: AtomicU64,
     throttled: AtomicU64,
 }
 
-impl std::fmt::Debug for Limits {
+impl std::fmt::Debug for RequestLimits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Limits").field("max_concurrent", &self.max_concurrent).field("traffic", &self.traffic()).finish_non_exhaustive()
+        f.debug_struct("RequestLimits")
+            .field("max_concurrent", &self.max_concurrent)
+            .field("traffic", &self.traffic())
+            .finish_non_exhaustive()
     }
 }
 
-impl Limits {
+impl RequestLimits {
     /// # Errors
     /// A message that names the setting.
     pub(super) fn new(max_concurrent: u32, requests_per_second: Option<f64>) -> Result<Self, String> {
@@ -138,7 +141,7 @@ impl Limits {
     /// Waits for the turn of one request to `endpoint` until `deadline`.
     ///
     /// # Errors
-    /// [`SourceError::RateLimited`] at once where the turn is later than that, and [`SourceError::TimedOut`] where all places stay taken.
+    /// [`SourceError::NoTime`] at once where the turn is later than that, and [`SourceError::TimedOut`] where all places stay taken.
     pub(super) async fn turn(&self, endpoint: &str, deadline: Instant, again: bool) -> Result<SemaphorePermit<'_>, SourceError> {
         let began = Instant::now();
         let too_late = || match self.used_up_until(endpoint) {
@@ -146,7 +149,7 @@ impl Limits {
             None => SourceError::TimedOut {
                 after: began.elapsed(),
                 stage: format!(
-                    "the account's {} concurrent requests were all taken; ask for less at once, or raise `max_concurrent`",
+                    "the source's {} concurrent requests were all taken; ask for less at once, or raise `max_concurrent`",
                     self.max_concurrent
                 ),
             },
@@ -176,8 +179,8 @@ impl Limits {
         {
             waited = true;
             if timeout_at(deadline, rate.until_ready()).await.is_err() {
-                let said = "the account's `connection.requests_per_second` asks to wait";
-                return Err(SourceError::RateLimited(format!("{said}, {TOO_LATE}")));
+                let said = "the source's `connection.requests_per_second` asks to wait";
+                return Err(SourceError::NoTime { limited: true, said: format!("{said}, {TOO_LATE}") });
             }
         }
         self.throttled.fetch_add(u64::from(waited), Ordering::Relaxed);
@@ -187,7 +190,7 @@ impl Limits {
     }
 
     /// Does something with what is known of an endpoint's limit now.
-    fn with_told<T>(&self, endpoint: &str, act: impl FnOnce(&mut Told, Instant) -> T) -> T {
+    fn with_told<T>(&self, endpoint: &str, act: impl FnOnce(&mut EndpointLimit, Instant) -> T) -> T {
         // Nothing that holds it can panic.
         let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let told = all.entry(endpoint.to_owned()).or_default();
@@ -225,12 +228,13 @@ impl Limits {
             )
         });
         let now = Instant::now();
-        SourceError::RateLimited(format!(
+        let said = format!(
             "the store's limit{which}{of}{per} is used up for another {:.0} s, {TOO_LATE}: {:.0} s are left; share fewer queries, or ask for a \
              higher limit",
             until.saturating_duration_since(now).as_secs_f64().ceil(),
             deadline.saturating_duration_since(now).as_secs_f64().floor()
-        ))
+        );
+        SourceError::NoTime { limited: true, said }
     }
 
     /// Notes what a reply of `endpoint` says of its limit.
@@ -266,8 +270,8 @@ impl Limits {
 mod tests {
     use super::*;
 
-    fn limits(places: u32) -> Limits {
-        Limits::new(places, None).unwrap()
+    fn limits(places: u32) -> RequestLimits {
+        RequestLimits::new(places, None).unwrap()
     }
 
     fn soon() -> Instant {
@@ -304,7 +308,7 @@ mod tests {
         let began = Instant::now();
         let error = limits.turn("/query", soon(), false).await.unwrap_err();
         assert_eq!(began.elapsed(), Duration::ZERO);
-        let SourceError::RateLimited(said) = error else { panic!("{error:?}") };
+        let SourceError::NoTime { limited: true, said } = error else { panic!("{error:?}") };
         for part in ["`metrics`", "of 2 requests in 10 s", "another 61 s", "20 s are left"] {
             assert!(said.contains(part), "{said}");
         }
@@ -410,10 +414,10 @@ mod tests {
     #[test]
     fn rates_that_cannot_be_kept_are_refused() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-            assert!(Limits::new(1, Some(rate)).unwrap_err().starts_with("connection.requests_per_second"), "{rate}");
+            assert!(RequestLimits::new(1, Some(rate)).unwrap_err().starts_with("connection.requests_per_second"), "{rate}");
         }
         for rate in [0.001, 0.4, 1.0, 250.5] {
-            assert!(Limits::new(1, Some(rate)).is_ok(), "{rate}");
+            assert!(RequestLimits::new(1, Some(rate)).is_ok(), "{rate}");
         }
     }
 }

@@ -6,7 +6,6 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::sync::Once;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -17,7 +16,10 @@ use reqwest::{Method, StatusCode, Url};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument as _, Span, field, info_span};
 
-use super::SourceError;
+use super::error::SourceError;
+use super::query::Reply;
+use super::text::escaped;
+use crate::tls::install_provider;
 
 mod limits;
 mod room;
@@ -26,15 +28,15 @@ mod settings;
 pub use limits::{RateLimit, Traffic};
 pub use settings::{BasicSettings, CertificateSettings, ClientSettings, ConnectionSettings, HeaderSettings, ProxySettings, SecretSettings};
 
-use limits::Limits;
-use room::{IdContent, ROOM};
+use limits::RequestLimits;
+use room::{ROOM, ReplyShare};
 use settings::{Authorization, Secret, base_url, ca_certificates, open_authorization, open_headers, open_identity, open_proxy};
 
 /// Time one try may take, from connecting to its last byte, where settings give none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest reply that is read, after decompression, where settings give none.
 pub const DEFAULT_MAX_REPLY_BYTES: u64 = 16 << 20;
-/// Requests to one account at the same time, where settings give none.
+/// Requests to one source at the same time, where settings give none.
 pub const DEFAULT_MAX_CONCURRENT: u32 = 16;
 
 /// A host that does not answer a SYN is not worth the whole request's time.
@@ -57,10 +59,10 @@ const MAX_EXCERPT: usize = 120;
 /// How far a store's clock may differ from ours before it is worth a word.
 const CLOCK_TOLERANCE_SECONDS: i64 = 30;
 
-/// A client for one account.
+/// A client for one source.
 #[derive(Debug)]
 pub struct Client {
-    account: String,
+    source: String,
     store: &'static str,
     http: reqwest::Client,
     base: Url,
@@ -71,12 +73,12 @@ pub struct Client {
     max_reply_bytes: u64,
     retries: u32,
     rate_limit_headers: bool,
-    limits: Limits,
+    limits: RequestLimits,
 }
 
 /// What to send.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct HttpRequest<'a> {
     /// Method.
     pub method: Method,
     /// Address; see [`Client::endpoint`].
@@ -100,7 +102,7 @@ pub enum Content<'a> {
 }
 
 /// What a reply is read into.
-pub trait Answer {
+pub trait ReplyContent {
     /// How many values it holds, for the log.
     fn points(&self) -> usize;
 
@@ -113,7 +115,7 @@ pub trait Answer {
     }
 }
 
-impl Answer for super::Reply {
+impl ReplyContent for Reply {
     fn points(&self) -> usize {
         self.series.iter().map(|series| series.values.len()).sum()
     }
@@ -124,9 +126,9 @@ impl Answer for super::Reply {
 }
 
 /// Of a reply that says that it must be asked for otherwise, with the error that it is where nothing else helps.
-impl<T: Answer> Answer for Result<T, SourceError> {
+impl<T: ReplyContent> ReplyContent for Result<T, SourceError> {
     fn points(&self) -> usize {
-        self.as_ref().map_or(0, Answer::points)
+        self.as_ref().map_or(0, ReplyContent::points)
     }
 
     fn warn(&mut self, warning: String) {
@@ -143,7 +145,7 @@ impl<T: Answer> Answer for Result<T, SourceError> {
     }
 }
 
-impl Answer for Vec<String> {
+impl ReplyContent for Vec<String> {
     fn points(&self) -> usize {
         self.len()
     }
@@ -168,17 +170,17 @@ pub struct HttpReply {
     /// Seconds that the server's clock is ahead of ours.
     clock_ahead: Option<i64>,
     /// The body's place among all that are being read.
-    _room: IdContent<'static>,
+    _room: ReplyShare<'static>,
 }
 
 /// What came of a try, for the log.
 #[derive(Debug, Clone, Copy, Default)]
-struct Came {
+struct TryOutcome {
     status: Option<u16>,
     bytes: usize,
 }
 
-impl Came {
+impl TryOutcome {
     fn note(self, span: &Span) {
         if let Some(status) = self.status {
             span.record("status", status).record("bytes", self.bytes);
@@ -190,7 +192,7 @@ impl Came {
 struct FailedTry {
     error: SourceError,
     retry_after: Option<Duration>,
-    /// The account's turn never came, so nothing was sent.
+    /// The source's turn never came, so nothing was sent.
     unsent: bool,
 }
 
@@ -225,55 +227,64 @@ impl HttpReply {
         ))
     }
 
-    /// The error of a status that says nothing special of this store, with the reply's words; `setting` names where its address is set.
+    /// The error of a reply whose status reports a failure.
     #[must_use]
-    pub fn failure(&self, text: &str, setting: &str) -> SourceError {
-        let status = self.status;
-        match status.as_u16() {
-            300..=399 => SourceError::Account(format!(
-                "{status}: it points to {}, and redirects are not followed; put the final address into the account's {setting}",
-                self.redirect.as_deref().unwrap_or("nowhere")
+    pub fn failure(&self, report: &FailureReport<'_>) -> SourceError {
+        let (status, text) = (self.status, report.text);
+        match (status.as_u16(), report.cause) {
+            (400 | 413 | 422, Some(FailureCause::Syntax)) => SourceError::Syntax(text.to_owned()),
+            (400 | 413 | 422, Some(_)) => SourceError::Refused(text.to_owned()),
+            (401 | 403, _) => SourceError::Account(format!("{status}: check {}; it says {text}", report.credentials)),
+            (404, None) => SourceError::Account(format!(
+                "{status}: no query API at this address; check the source's {}; it says {text}",
+                report.address
             )),
-            429 => SourceError::RateLimited(format!("{status}: {text}")),
-            504 => SourceError::GaveUp(format!("{status}: {text}")),
-            408 | 500..=599 => SourceError::Unreachable(format!("{status}: {text}")),
-            400..=499 => SourceError::Refused(format!("{status}: {text}")),
+            (300..=399, _) => SourceError::Account(format!(
+                "{status}: it points to {}, and redirects are not followed; put the final address into the source's {}",
+                self.redirect.as_deref().unwrap_or("nowhere"),
+                report.address
+            )),
+            (429, _) => SourceError::RateLimited(format!("{status}: {text}")),
+            (504, _) | (500..=599, Some(FailureCause::Timeout)) => SourceError::GaveUp(format!("{status}: {text}")),
+            (408 | 500..=599, _) => SourceError::Unreachable(format!("{status}: {text}")),
+            (400..=499, _) => SourceError::Refused(format!("{status}: {text}")),
             _ => SourceError::Unreadable(format!("{status}, content type `{}`; it says {text}", escaped(&self.content_type, 60))),
         }
     }
 }
 
-/// The first `characters` of a text from outside, with control characters escaped, for a message.
-#[must_use]
-pub fn escaped(text: &str, characters: usize) -> String {
-    let mut shown = String::new();
-    let mut rest = text.chars();
-    for c in rest.by_ref().take(characters) {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    if rest.next().is_some() {
-        shown.push('…');
-    }
-    shown
+/// What a store's reader makes of a reply whose status reports a failure.
+#[derive(Debug, Clone, Copy)]
+pub struct FailureReport<'a> {
+    /// The reply's words, from [`HttpReply::words`].
+    pub text: &'a str,
+    /// What it says is the cause; `None` for a body that is not in the store's format, such as a proxy's.
+    pub cause: Option<FailureCause>,
+    /// What to check where it turns the source away.
+    pub credentials: &'a str,
+    /// The settings that hold its address.
+    pub address: &'a str,
 }
 
-/// rustls wants one provider of cryptography for the process; `main` and every test come through here.
-fn install_crypto() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // An error means that somebody installed one already, which does as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
+/// What a store says is the cause of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureCause {
+    /// It cannot read the query's text.
+    Syntax,
+    /// The query took it too long.
+    Timeout,
+    /// Anything else.
+    Other,
 }
 
 impl Client {
-    /// A client of `account` for the `store` (its kind, such as `prometheus`) at `url`. Reads the secrets and the certificates; asks
+    /// A client of `source` for the `store` (its kind, such as `prometheus`) at `url`. Reads the secrets and the certificates; asks
     /// nothing yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(account: &str, store: &'static str, url: &str, settings: &ClientSettings) -> Result<Self, String> {
-        install_crypto();
+    pub fn open(source: &str, store: &'static str, url: &str, settings: &ClientSettings) -> Result<Self, String> {
+        install_provider();
         let base = base_url(url)?;
         let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
         if timeout.is_zero() {
@@ -292,7 +303,7 @@ impl Client {
         if retries > MOST_RETRIES {
             return Err(format!("connection.retries: {retries} are more than {MOST_RETRIES}, which would keep down a store that is down"));
         }
-        let limits = Limits::new(settings.max_concurrent.unwrap_or(DEFAULT_MAX_CONCURRENT).max(1), connection.requests_per_second)?;
+        let limits = RequestLimits::new(settings.max_concurrent.unwrap_or(DEFAULT_MAX_CONCURRENT).max(1), connection.requests_per_second)?;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("haldane/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -320,7 +331,7 @@ impl Client {
             }
         })?;
         Ok(Self {
-            account: account.to_owned(),
+            source: source.to_owned(),
             store,
             http,
             headers: open_headers(settings)?,
@@ -352,7 +363,7 @@ impl Client {
         url
     }
 
-    /// How the account's requests went.
+    /// How the source's requests went.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.limits.traffic()
@@ -364,15 +375,15 @@ impl Client {
     /// # Errors
     /// That of the last try: those of `read`, and [`SourceError::Unreachable`], [`SourceError::RateLimited`],
     /// [`SourceError::TimedOut`], [`SourceError::TooLarge`], and [`SourceError::Unreadable`] for a reply that cannot be decompressed.
-    pub async fn ask<T: Answer>(
+    pub async fn ask<T: ReplyContent>(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         deadline: Instant,
         read: impl Fn(&HttpReply) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let span = info_span!(
             "upstream",
-            account = self.account,
+            account = self.source,
             store = self.store,
             status = field::Empty,
             tries = field::Empty,
@@ -382,9 +393,9 @@ impl Client {
         self.ask_again(request, deadline, read).instrument(span).await
     }
 
-    async fn ask_again<T: Answer>(
+    async fn ask_again<T: ReplyContent>(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         deadline: Instant,
         read: impl Fn(&HttpReply) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
@@ -393,10 +404,10 @@ impl Client {
         let (mut tries, mut timeouts) = (0_u32, 0_u32);
         loop {
             tries += 1;
-            let mut came = Came::default();
-            let tried = self.attempt(request, deadline, tries > 1, &mut came, &read).await;
+            let mut outcome = TryOutcome::default();
+            let tried = self.attempt(request, deadline, tries > 1, &mut outcome, &read).await;
             // Once, at the end: a span that is told twice shows both.
-            let note = || came.note(Span::current().record("tries", tries));
+            let note = || outcome.note(Span::current().record("tries", tries));
             let failed = match tried {
                 Ok(answer) => {
                     note();
@@ -420,7 +431,7 @@ impl Client {
                 tracing::info!(duration_ms = millis(began.elapsed()), reason = failed.error.reason(), "not read");
                 tracing::debug!(error = %failed.error, "not read");
                 let error = failed.error.after_tries(tries, began.elapsed(), again && too_late, failed.retry_after);
-                return Err(if spent { error.with("; too many of the account's requests fail for more tries") } else { error });
+                return Err(if spent { error.with("; too many of the source's requests fail for more tries") } else { error });
             }
             tracing::debug!(error = %failed.error, pause_ms = millis(pause), "asking again");
             sleep(pause).await;
@@ -436,13 +447,13 @@ impl Client {
         (pause, Instant::now().checked_add(pause).is_none_or(|at| at >= deadline))
     }
 
-    /// One try, once the account has a place for it.
-    async fn attempt<T: Answer>(
+    /// One try, once the source has a place for it.
+    async fn attempt<T: ReplyContent>(
         &self,
-        request: &Request<'_>,
+        request: &HttpRequest<'_>,
         deadline: Instant,
         again: bool,
-        came: &mut Came,
+        outcome: &mut TryOutcome,
         read: impl Fn(&HttpReply) -> Result<T, SourceError>,
     ) -> Result<T, FailedTry> {
         let _place = self.limits.turn(request.url.path(), deadline, again).await.map_err(|error| FailedTry {
@@ -453,7 +464,7 @@ impl Client {
         let bare = |error| FailedTry { error, retry_after: None, unsent: false };
         let mut secrets = Vec::new();
         let reply = self.send(request, deadline, &mut secrets).await.map_err(bare)?;
-        *came = Came { status: Some(reply.status.as_u16()), bytes: reply.body.len() };
+        *outcome = TryOutcome { status: Some(reply.status.as_u16()), bytes: reply.body.len() };
         if let Some(said) = &reply.rate_limit {
             self.limits.note(request.url.path(), said);
         }
@@ -484,7 +495,7 @@ impl Client {
     }
 
     /// Sends a request and reads the reply, whatever its status. `secrets` are those that it carries.
-    async fn send(&self, request: &Request<'_>, deadline: Instant, secrets: &mut Vec<String>) -> Result<HttpReply, SourceError> {
+    async fn send(&self, request: &HttpRequest<'_>, deadline: Instant, secrets: &mut Vec<String>) -> Result<HttpReply, SourceError> {
         let mut url = request.url.clone();
         if let Content::Query(parameters) = request.content
             && !parameters.is_empty()
@@ -545,7 +556,7 @@ impl Client {
             return Err(SourceError::TooLarge(self.max_reply_bytes));
         }
         let mut body = Vec::new();
-        let mut room = IdContent::default();
+        let mut room = ReplyShare::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(&error))? {
             if bounded && (body.len() as u64).saturating_add(chunk.len() as u64) > self.max_reply_bytes {
                 return Err(SourceError::TooLarge(self.max_reply_bytes));
@@ -678,12 +689,6 @@ fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_of_a_reply_has_no_control_characters() {
-        assert_eq!(escaped("a\u{1b}[31m\r\nb", 6), "a\\u{1b}[31m…");
-        assert_eq!(escaped("short", 120), "short");
-    }
 
     #[test]
     fn a_time_to_wait_is_read_in_seconds_and_as_a_date() {

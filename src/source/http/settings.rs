@@ -12,8 +12,8 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::escaped;
-use crate::source::SourceError;
+use crate::source::error::SourceError;
+use crate::source::text::escaped;
 
 /// Longest secret file; a token is far shorter, and a wrong path should not be read whole.
 const MAX_SECRET_BYTES: usize = 64 << 10;
@@ -144,14 +144,14 @@ pub(super) enum Authorization {
     Basic { username: String, password: Secret },
 }
 
-/// How an account's store is reached, beyond its address: for all stores that are reached over HTTP.
+/// How a source's store is reached, beyond its address: for all stores that are reached over HTTP.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionSettings {
     /// Time to connect, name resolution and TLS included; `5s` where left out.
     pub connect_timeout: Option<Period>,
     /// How often a request that failed for the store's or the network's sake is sent again; 5 where left out, at most 10. No more than
-    /// a fifth of an account's requests are such, but for ten a second.
+    /// a fifth of a source's requests are such, but for ten a second.
     pub retries: Option<u32>,
     /// Most requests a second, on average; above 0. Left out, only `max_concurrent` bounds them, and what the store's replies say.
     pub requests_per_second: Option<f64>,

@@ -8,10 +8,8 @@ use promql_parser::parser::token::{T_ADD, T_LAND, T_LOR, T_LUNLESS, T_SUB, Token
 use promql_parser::parser::{BinaryExpr, Expr, VectorSelector, parse};
 
 use super::buckets::keeps_bounds;
-use crate::source::{Advice, Declared, Query};
-
-/// Most words and signs of a query that is looked at. Its tree is walked, and dropped, recursively, and is at most so deep.
-pub(super) const MAX_TOKENS: usize = 1000;
+use super::size::{MAX_TOKENS, tokens};
+use crate::source::{Advice, Declaration, Query};
 
 /// Functions that look at the last samples of their window alone, however long it is.
 const LAST_SAMPLES: [&str; 3] = ["idelta", "irate", "last_over_time"];
@@ -28,7 +26,7 @@ pub(super) fn advise(query: &Query) -> Vec<Advice> {
     let Ok(expr) = parse(&query.text) else {
         return Vec::new();
     };
-    let mut found = Found::default();
+    let mut found = QueryFacts::default();
     found.visit(&expr, None);
     let step = Duration::from_secs(u64::from(query.window.step_seconds));
     let mut advice: Vec<Advice> = found
@@ -53,14 +51,14 @@ pub(super) fn advise(query: &Query) -> Vec<Advice> {
              create it, such as a canary's first errors; count them with \
              `sum((x unless max_over_time(x[10m] offset ${{step}})) or increase(x[${{step}}]))`, x being the selector"
         );
-        advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declared::AbsentMeansZero) });
+        advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declaration::AbsentMeansZero) });
     }
     if let Some(function) = rate_at_top(&expr) {
         let sentence = format!(
             "{function}() gives rates a second, and a numerator and a denominator are events within one step: a count that is too small makes \
              the tests too weak; use increase(...[${{step}}])"
         );
-        advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declared::Counts("prometheus")) });
+        advice.push(Advice { sentence, about_shifts: false, unless: None, only: Some(Declaration::Counts("prometheus")) });
     }
     let always = |sentence: String| Advice { sentence, about_shifts: false, unless: None, only: None };
     if query.buckets {
@@ -76,7 +74,7 @@ pub(super) fn advise(query: &Query) -> Vec<Advice> {
 }
 
 /// What keeps a query from giving the requests in each bucket within one step.
-fn about_buckets(expr: &Expr, found: &Found) -> impl Iterator<Item = String> {
+fn about_buckets(expr: &Expr, found: &QueryFacts) -> impl Iterator<Item = String> {
     let quantile = found.histogram_quantile.then(|| {
         "histogram_quantile gives one number for all requests of a step, and no buckets; ask for the buckets that it reads: \
          `sum by (le) (increase(x_bucket{...}[${step}]))`, or `sum(increase(x{...}[${step}]))` of a native histogram"
@@ -108,19 +106,6 @@ fn written(range: Duration) -> String {
     if range.subsec_nanos() == 0 { Period::from_seconds(range.as_secs()).to_string() } else { format!("{}ms", range.as_millis()) }
 }
 
-/// An upper bound for the words and signs of a query, and so for the depth of its tree.
-pub(super) fn tokens(text: &str) -> usize {
-    let mut in_word = false;
-    text.chars()
-        .filter(|c| {
-            let is_word = c.is_alphanumeric() || matches!(c, '_' | ':' | '.');
-            let begins = (is_word && !in_word) || !(is_word || c.is_whitespace());
-            in_word = is_word;
-            begins
-        })
-        .count()
-}
-
 /// The function that gives the points of a query their unit, where that is a rate a second. Sums of rates are rates; what is multiplied
 /// or divided may be anything.
 fn rate_at_top(expr: &Expr) -> Option<&'static str> {
@@ -149,7 +134,7 @@ fn name_of(selector: &VectorSelector) -> String {
 }
 
 #[derive(Default)]
-struct Found {
+struct QueryFacts {
     /// Ranges with the function that reads them.
     windows: BTreeSet<(Duration, String)>,
     histogram_quantile: bool,
@@ -159,7 +144,7 @@ struct Found {
     births: BTreeSet<String>,
 }
 
-impl Found {
+impl QueryFacts {
     /// The function that reads a counter whose first values are read nowhere in the query.
     fn blind_to_births(&self) -> Option<&'static str> {
         self.gains.iter().find(|(name, _)| !self.births.contains(name)).map(|(_, function)| *function)

@@ -3,8 +3,8 @@
 use promql_parser::parser::token::{T_ADD, T_DIV, T_MUL, T_SUB, TokenType};
 use promql_parser::parser::{AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, parse};
 
-use super::advice::{MAX_TOKENS, tokens};
-use crate::source::{Buckets, Query, Window};
+use super::size::{MAX_TOKENS, tokens};
+use crate::source::{BoundsQuery, Query, Window};
 
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
@@ -13,7 +13,7 @@ const BOUND: &str = "le";
 ///
 /// `None` where the query's values are no quantiles of a classic histogram, apart from a constant factor, where they are several, and where
 /// the query cannot be parsed.
-pub(super) fn buckets(query: &Query) -> Option<Buckets> {
+pub(super) fn buckets(query: &Query) -> Option<BoundsQuery> {
     if tokens(&query.text) > MAX_TOKENS {
         return None;
     }
@@ -28,7 +28,7 @@ pub(super) fn buckets(query: &Query) -> Option<Buckets> {
         return None;
     }
     let query = Query { text: format!("group by ({BOUND}) ({inner})"), window: instants(query.window), buckets: false };
-    Some(Buckets { query, label: BOUND, factor })
+    Some(BoundsQuery { query, label: BOUND, factor })
 }
 
 /// Two points of the window: in its middle and at its end; one where there are no two.
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::source::{Reply, Series};
 
-    fn asked(text: &str) -> Option<Buckets> {
+    fn asked(text: &str) -> Option<BoundsQuery> {
         buckets(&Query { text: text.to_owned(), window: Window { start: 600, end: 1800, step_seconds: 60 }, buckets: false })
     }
 

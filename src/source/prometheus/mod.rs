@@ -15,16 +15,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::cache::DEFAULT_SETTLE;
 use super::http::{
-    BasicSettings, Client, ClientSettings, ConnectionSettings, Content, HeaderSettings, HttpReply, Request, SecretSettings, Traffic,
-    escaped,
+    BasicSettings, Client, ClientSettings, ConnectionSettings, Content, FailureCause, FailureReport, HeaderSettings, HttpReply,
+    HttpRequest, SecretSettings, Traffic,
 };
-use super::{Advice, Buckets, MAX_SERIES, Query, Reply, SourceError, StoreReader, Template};
+use super::query::DEFAULT_SETTLE;
+use super::text::escaped;
+use super::{Advice, BoundsQuery, MAX_SERIES, Query, Reply, SourceError, StoreReader, Template};
 
 mod advice;
 mod buckets;
 mod shape;
+mod size;
 pub(crate) mod splice;
 mod template;
 mod wire;
@@ -123,11 +125,11 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Makes an account ready: reads the secrets and the certificates. Nothing is asked yet.
+    /// Makes a source ready: reads the secrets and the certificates. Nothing is asked yet.
     ///
     /// # Errors
     /// A message that names the setting and the remedy.
-    pub fn open(account: &str, settings: &PrometheusSettings) -> Result<Self, String> {
+    pub fn open(source: &str, settings: &PrometheusSettings) -> Result<Self, String> {
         let mut headers = settings.headers.clone();
         if let Some(tenant) = &settings.tenant {
             if headers.keys().any(|name| name.eq_ignore_ascii_case(TENANT_HEADER)) {
@@ -139,7 +141,7 @@ impl Prometheus {
             headers.insert(TENANT_HEADER.to_owned(), HeaderSettings::Value(tenant.clone()));
         }
         let client = Client::open(
-            account,
+            source,
             "prometheus",
             &settings.url,
             &ClientSettings {
@@ -171,7 +173,7 @@ impl Prometheus {
         self.settle
     }
 
-    /// How the account's requests went.
+    /// How the source's requests went.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.client.traffic()
@@ -192,7 +194,7 @@ impl Prometheus {
         let url = &self.query_range;
         let mut turned_away = None;
         if !self.get_only.load(Ordering::Relaxed) {
-            let post = Request { method: Method::POST, url, content: Content::Form(&parameters), splits: false };
+            let post = HttpRequest { method: Method::POST, url, content: Content::Form(&parameters), splits: false };
             let taken = |reply: &HttpReply| match reply.status {
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED | StatusCode::FORBIDDEN => Ok(self.read(reply, query)),
                 _ => self.read(reply, query).map(Ok),
@@ -202,7 +204,7 @@ impl Prometheus {
                 Err(error) => turned_away = Some(error),
             }
         }
-        let get = Request { method: Method::GET, url, content: Content::Query(&parameters), splits: false };
+        let get = HttpRequest { method: Method::GET, url, content: Content::Query(&parameters), splits: false };
         match (self.client.ask(&get, deadline, |reply| self.read(reply, query)).await, turned_away) {
             (Ok(reply), _) => {
                 self.get_only.store(true, Ordering::Relaxed);
@@ -220,9 +222,9 @@ impl Prometheus {
         if reply.status != StatusCode::OK {
             return Err(failed(reply));
         }
-        let wire::Parsed { reply: mut parsed, missing } =
+        let wire::MatrixReply { reply: mut parsed, missing } =
             wire::parse(&reply.body, query.window, query.buckets).map_err(|error| match error {
-                wire::WireError::Failed { kind, text } => by_kind(&kind, said(&kind, &text)),
+                wire::WireError::Failed { kind, text } => by_kind(&kind, &text),
                 wire::WireError::TooManySeries => SourceError::TooManySeries(MAX_SERIES),
                 wire::WireError::Shape(message) => SourceError::Unreadable(message),
                 wire::WireError::Json(error) => reply.unreadable(&error),
@@ -267,7 +269,7 @@ impl StoreReader for Prometheus {
         !template::depends_on_range(text)
     }
 
-    fn buckets(&self, query: &Query) -> Option<Buckets> {
+    fn buckets(&self, query: &Query) -> Option<BoundsQuery> {
         buckets::buckets(query)
     }
 
@@ -289,7 +291,7 @@ impl StoreReader for Prometheus {
 
     async fn metric_names(&self, deadline: Instant) -> Result<Vec<String>, SourceError> {
         let parameters = self.with_parameters(&[]);
-        let request = Request { method: Method::GET, url: &self.names, content: Content::Query(&parameters), splits: false };
+        let request = HttpRequest { method: Method::GET, url: &self.names, content: Content::Query(&parameters), splits: false };
         let names = |reply: &HttpReply| {
             if reply.status != StatusCode::OK {
                 return Err(failed(reply));
@@ -306,31 +308,35 @@ fn said(kind: &str, text: &str) -> String {
     if kind.is_empty() { text } else { format!("{}: {text}", escaped(kind, 40)) }
 }
 
-/// `timeout` is a query that takes too long; `canceled`, `unavailable` and `internal` are the store's troubles.
-fn by_kind(kind: &str, text: String) -> SourceError {
+/// What a failure's kind and words say is the cause. The kinds of a query that cannot be read and of one that is too long are one.
+fn cause(kind: &str, words: &str) -> FailureCause {
     match kind {
-        "timeout" => SourceError::GaveUp(text),
-        "canceled" | "unavailable" | "internal" => SourceError::Unreachable(text),
-        _ => SourceError::Refused(text),
+        "timeout" => FailureCause::Timeout,
+        // Prometheus: "parse error"; VictoriaMetrics: "cannot parse", "error when parsing".
+        _ if words.to_ascii_lowercase().contains("pars") => FailureCause::Syntax,
+        _ => FailureCause::Other,
+    }
+}
+
+/// Makes an error of a failure that came with status 200; `canceled`, `unavailable` and `internal` are the store's troubles.
+fn by_kind(kind: &str, words: &str) -> SourceError {
+    let text = said(kind, words);
+    match cause(kind, words) {
+        FailureCause::Timeout => SourceError::GaveUp(text),
+        _ if ["canceled", "unavailable", "internal"].contains(&kind) => SourceError::Unreachable(text),
+        FailureCause::Syntax => SourceError::Syntax(text),
+        FailureCause::Other => SourceError::Refused(text),
     }
 }
 
 /// Makes an error of a reply whose status is not 200.
 fn failed(reply: &HttpReply) -> SourceError {
-    let failure: Option<wire::Failure> = serde_json::from_slice(&reply.body).ok();
-    let text = reply.words(failure.as_ref().map(|failure| said(failure.kind.as_deref().unwrap_or_default(), &failure.error)));
-    let status = reply.status;
-    match status.as_u16() {
-        400 | 422 if failure.is_some() => SourceError::Refused(text),
-        401 | 403 => SourceError::Account(format!(
-            "{status}: check the account's credentials (bearer_token, basic, tenant, headers); it says {text}"
-        )),
-        404 if failure.is_none() => {
-            SourceError::Account(format!("{status}: no query API at this address; check the account's `url`; it says {text}"))
-        }
-        500..=599 if failure.as_ref().is_some_and(|failure| failure.kind.as_deref() == Some("timeout")) => {
-            SourceError::GaveUp(format!("{status}: {text}"))
-        }
-        _ => reply.failure(&text, "`url`"),
-    }
+    let failure: Option<wire::PrometheusFailure> = serde_json::from_slice(&reply.body).ok();
+    let parts = failure.as_ref().map(|failure| (failure.kind.as_deref().unwrap_or_default(), failure.error.as_str()));
+    reply.failure(&FailureReport {
+        text: &reply.words(parts.map(|(kind, words)| said(kind, words))),
+        cause: parts.map(|(kind, words)| cause(kind, words)),
+        credentials: "the source's credentials (bearer_token, basic, tenant, headers)",
+        address: "`url`",
+    })
 }

@@ -4,7 +4,7 @@
 use promql_parser::parser::token::{T_ADD, T_DIV, T_EQLC, T_GTE, T_GTR, T_LOR, T_LSS, T_LTE, T_MUL, T_NEQ, T_SUB, T_SUM};
 use promql_parser::parser::{Expr, parse};
 
-use super::advice::{MAX_TOKENS, tokens};
+use super::size::{MAX_TOKENS, tokens};
 use crate::source::Shape;
 
 /// Reads a query whose variables have been put in; `None` for one that is too long to be looked at.

@@ -251,7 +251,7 @@ fn meaning(text: &str, quote: char) -> Result<String, SourceError> {
     unquote_string(&format!("{quote}{text}{quote}")).map_err(|_| {
         SourceError::Template(format!(
             "the string part `{}` beside a variable holds a line break or an escape sequence that PromQL does not know; write `\\\\` for a backslash",
-            crate::source::http::escaped(text, 80)
+            crate::source::text::escaped(text, 80)
         ))
     })
 }
@@ -534,12 +534,12 @@ mod tests {
 
     /// Blanks every place that a value may change, and keeps what stood there.
     #[derive(Default)]
-    struct Blank {
+    struct BlankQuery {
         regexes: Vec<String>,
         texts: Vec<String>,
     }
 
-    impl Blank {
+    impl BlankQuery {
         fn matchers(&mut self, matchers: &mut [Matcher]) {
             let empty = regex::Regex::new("").unwrap();
             for matcher in matchers {
@@ -555,7 +555,7 @@ mod tests {
         }
     }
 
-    impl ExprVisitorMut for Blank {
+    impl ExprVisitorMut for BlankQuery {
         type Error = ();
 
         fn pre_visit(&mut self, expr: &mut Expr) -> Result<bool, ()> {
@@ -569,9 +569,9 @@ mod tests {
         }
     }
 
-    fn blanked(query: &str) -> (Expr, Blank) {
+    fn blanked(query: &str) -> (Expr, BlankQuery) {
         let mut expr = parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
-        let mut blank = Blank::default();
+        let mut blank = BlankQuery::default();
         walk_expr_mut(&mut blank, &mut expr).unwrap();
         (expr, blank)
     }

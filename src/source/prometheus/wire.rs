@@ -26,9 +26,9 @@ use haldane_judges::evidence::ABSENT;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::source::grid::{Grid, Place, place};
+use crate::source::grid::{Grid, GridPlace, place};
 use crate::source::histogram::{ALL, NATIVE};
-use crate::source::http::escaped;
+use crate::source::text::escaped;
 use crate::source::{Reply, Series, Window};
 
 /// Most words of the store that are passed on, and their length.
@@ -40,7 +40,7 @@ const ANNOTATIONS: [&str; 2] = ["PromQL warning:", "PromQL info:"];
 
 /// A reply as it was read.
 #[derive(Debug)]
-pub(super) struct Parsed {
+pub(super) struct MatrixReply {
     pub(super) reply: Reply,
     /// What the store says of data that is missing from it; nothing where it is whole.
     pub(super) missing: Vec<String>,
@@ -60,10 +60,10 @@ pub(super) enum WireError {
 }
 
 /// Reads a reply; `buckets` says whether a histogram was asked for.
-pub(super) fn parse(body: &[u8], window: Window, buckets: bool) -> Result<Parsed, WireError> {
-    let mut tally = Tally::new(window, buckets);
+pub(super) fn parse(body: &[u8], window: Window, buckets: bool) -> Result<MatrixReply, WireError> {
+    let mut tally = PointTally::new(window, buckets);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = BodySeed(&mut tally).deserialize(&mut deserializer).and_then(|body| deserializer.end().map(|()| body));
+    let parsed = ReplyDocumentSeed(&mut tally).deserialize(&mut deserializer).and_then(|body| deserializer.end().map(|()| body));
     if let Some(failure) = tally.failure.take() {
         return Err(failure);
     }
@@ -107,7 +107,7 @@ pub(super) fn parse(body: &[u8], window: Window, buckets: bool) -> Result<Parsed
         let series = tally.beside;
         warnings.push(format!("{series} series have native histograms and numbers; the native histograms were taken"));
     }
-    Ok(Parsed { reply: Reply { series, warnings }, missing })
+    Ok(MatrixReply { reply: Reply { series, warnings }, missing })
 }
 
 /// The first few of what the store has to say, fit for a message.
@@ -119,7 +119,7 @@ fn noted(said: &str, notes: &[String]) -> Vec<String> {
 
 /// What a failed request's body says, if it is in Prometheus' format.
 #[derive(Debug, Deserialize)]
-pub(super) struct Failure {
+pub(super) struct PrometheusFailure {
     #[serde(rename = "errorType", default)]
     pub(super) kind: Option<String>,
     pub(super) error: String,
@@ -127,17 +127,17 @@ pub(super) struct Failure {
 
 /// The values of a label.
 #[derive(Debug, Deserialize)]
-struct Names {
+struct LabelValues {
     data: Vec<String>,
 }
 
 /// Reads the values of a label.
 pub(super) fn parse_names(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    serde_json::from_slice::<Names>(body).map(|names| names.data)
+    serde_json::from_slice::<LabelValues>(body).map(|names| names.data)
 }
 
 /// What is met while a reply is read.
-struct Tally {
+struct PointTally {
     grid: Grid,
     series: usize,
     failure: Option<WireError>,
@@ -152,7 +152,7 @@ struct Tally {
     of_buckets: usize,
 }
 
-impl Tally {
+impl PointTally {
     fn new(window: Window, buckets: bool) -> Self {
         Self { grid: Grid::new(window), series: 0, failure: None, foreign: false, window, buckets, beside: 0, of_buckets: 0 }
     }
@@ -172,18 +172,18 @@ impl Tally {
 }
 
 #[derive(Default)]
-struct Body {
+struct ReplyDocument {
     status: Option<String>,
     error_type: Option<String>,
     error: Option<String>,
     warnings: Option<Vec<String>>,
     infos: Option<Vec<String>>,
     is_partial: Option<bool>,
-    data: Option<Data>,
+    data: Option<MatrixData>,
 }
 
 #[derive(Deserialize)]
-enum BodyField {
+enum ReplyDocumentField {
     #[serde(rename = "status")]
     Status,
     #[serde(rename = "errorType")]
@@ -202,35 +202,35 @@ enum BodyField {
     Other,
 }
 
-struct BodySeed<'t>(&'t mut Tally);
+struct ReplyDocumentSeed<'t>(&'t mut PointTally);
 
-impl<'de> DeserializeSeed<'de> for BodySeed<'_> {
-    type Value = Body;
+impl<'de> DeserializeSeed<'de> for ReplyDocumentSeed<'_> {
+    type Value = ReplyDocument;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Body, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ReplyDocument, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for BodySeed<'_> {
-    type Value = Body;
+impl<'de> Visitor<'de> for ReplyDocumentSeed<'_> {
+    type Value = ReplyDocument;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with `status` and `data`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
-        let mut body = Body::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ReplyDocument, A::Error> {
+        let mut body = ReplyDocument::default();
         while let Some(field) = map.next_key()? {
             match field {
-                BodyField::Status => body.status = map.next_value()?,
-                BodyField::ErrorType => body.error_type = map.next_value()?,
-                BodyField::Error => body.error = map.next_value()?,
-                BodyField::Warnings => body.warnings = map.next_value()?,
-                BodyField::Infos => body.infos = map.next_value()?,
-                BodyField::IsPartial => body.is_partial = map.next_value()?,
-                BodyField::Data => body.data = map.next_value_seed(DataSeed(&mut *self.0))?,
-                BodyField::Other => drop(map.next_value::<IgnoredAny>()?),
+                ReplyDocumentField::Status => body.status = map.next_value()?,
+                ReplyDocumentField::ErrorType => body.error_type = map.next_value()?,
+                ReplyDocumentField::Error => body.error = map.next_value()?,
+                ReplyDocumentField::Warnings => body.warnings = map.next_value()?,
+                ReplyDocumentField::Infos => body.infos = map.next_value()?,
+                ReplyDocumentField::IsPartial => body.is_partial = map.next_value()?,
+                ReplyDocumentField::Data => body.data = map.next_value_seed(DataSeed(&mut *self.0))?,
+                ReplyDocumentField::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(body)
@@ -238,7 +238,7 @@ impl<'de> Visitor<'de> for BodySeed<'_> {
 }
 
 #[derive(Default)]
-struct Data {
+struct MatrixData {
     result_type: Option<String>,
     result: Option<Vec<Series>>,
 }
@@ -253,29 +253,29 @@ enum DataField {
     Other,
 }
 
-struct DataSeed<'t>(&'t mut Tally);
+struct DataSeed<'t>(&'t mut PointTally);
 
 impl<'de> DeserializeSeed<'de> for DataSeed<'_> {
-    type Value = Option<Data>;
+    type Value = Option<MatrixData>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Data>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<MatrixData>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for DataSeed<'_> {
-    type Value = Option<Data>;
+    type Value = Option<MatrixData>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with `resultType` and `result`")
     }
 
-    fn visit_unit<E>(self) -> Result<Option<Data>, E> {
+    fn visit_unit<E>(self) -> Result<Option<MatrixData>, E> {
         Ok(None)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Data>, A::Error> {
-        let mut data = Data::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<MatrixData>, A::Error> {
+        let mut data = MatrixData::default();
         while let Some(field) = map.next_key()? {
             match field {
                 DataField::ResultType => data.result_type = map.next_value()?,
@@ -315,7 +315,7 @@ macro_rules! foreign_values {
     };
 }
 
-struct ResultSeed<'t>(&'t mut Tally);
+struct ResultSeed<'t>(&'t mut PointTally);
 
 impl<'de> DeserializeSeed<'de> for ResultSeed<'_> {
     type Value = Vec<Series>;
@@ -366,7 +366,7 @@ enum SeriesField {
     Other,
 }
 
-struct SeriesSeed<'t>(&'t mut Tally);
+struct SeriesSeed<'t>(&'t mut PointTally);
 
 impl<'de> DeserializeSeed<'de> for SeriesSeed<'_> {
     type Value = Vec<Series>;
@@ -442,18 +442,18 @@ struct Native {
 
 impl Native {
     /// Puts a histogram at its place; the last one at a place stays.
-    fn put<E: serde::de::Error>(&mut self, tally: &mut Tally, timestamp: f64, histogram: WireHistogram) -> Result<(), E> {
+    fn put<E: serde::de::Error>(&mut self, tally: &mut PointTally, timestamp: f64, histogram: WireHistogram) -> Result<(), E> {
         if self.all.is_empty() {
             self.all = tally.begin()?;
         }
         tally.grid.put(&mut self.all, timestamp, histogram.count.0);
-        let Place::At { index, .. } = place(tally.window, timestamp) else { return Ok(()) };
+        let GridPlace::At { index, .. } = place(tally.window, timestamp) else { return Ok(()) };
         for values in self.buckets.values_mut() {
             if let Some(value) = values.get_mut(index) {
                 *value = ABSENT;
             }
         }
-        for (_, Number(lower), Number(upper), Number(count)) in histogram.buckets.unwrap_or_default() {
+        for (_, SampleNumber(lower), SampleNumber(upper), SampleNumber(count)) in histogram.buckets.unwrap_or_default() {
             let values = match self.buckets.entry((lower.to_bits(), upper.to_bits())) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
@@ -487,22 +487,22 @@ impl Native {
 /// `{"count": "3", "sum": "0.5", "buckets": [[0, "0.25", "0.5", "3"]]}`; of a bucket: which of its ends belong to it, the ends, the count.
 #[derive(Deserialize)]
 struct WireHistogram {
-    count: Number,
+    count: SampleNumber,
     #[serde(default)]
-    buckets: Option<Vec<(u8, Number, Number, Number)>>,
+    buckets: Option<Vec<(u8, SampleNumber, SampleNumber, SampleNumber)>>,
 }
 
 /// A number that is written as text.
-struct Number(f64);
+struct SampleNumber(f64);
 
-impl<'de> Deserialize<'de> for Number {
+impl<'de> Deserialize<'de> for SampleNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
+        let text = SampleText::deserialize(deserializer)?;
         text.number("a histogram").map(Self)
     }
 }
 
-struct HistogramsSeed<'t>(&'t mut Tally, &'t mut Native);
+struct HistogramsSeed<'t>(&'t mut PointTally, &'t mut Native);
 
 impl<'de> DeserializeSeed<'de> for HistogramsSeed<'_> {
     type Value = ();
@@ -527,7 +527,7 @@ impl<'de> Visitor<'de> for HistogramsSeed<'_> {
     }
 }
 
-struct PointsSeed<'t>(&'t mut Tally, &'t mut [f64]);
+struct PointsSeed<'t>(&'t mut PointTally, &'t mut [f64]);
 
 impl<'de> DeserializeSeed<'de> for PointsSeed<'_> {
     type Value = ();
@@ -561,12 +561,12 @@ struct Point {
 
 impl<'de> Deserialize<'de> for Point {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (timestamp, text): (f64, Text<'de>) = Deserialize::deserialize(deserializer)?;
+        let (timestamp, text): (f64, SampleText<'de>) = Deserialize::deserialize(deserializer)?;
         Ok(Self { timestamp, value: text.number("a point")? })
     }
 }
 
-impl Text<'_> {
+impl SampleText<'_> {
     fn number<E: serde::de::Error>(&self, of: &str) -> Result<f64, E> {
         // Rust reads `NaN`, `+Inf` and `-Inf`, as Prometheus writes them, too.
         self.0.parse().map_err(|_| E::custom(format_args!("the value `{}` of {of} is not a number", escaped(&self.0, 40))))
@@ -574,25 +574,25 @@ impl Text<'_> {
 }
 
 /// A text that is borrowed from the reply where it can be: there are as many as points.
-struct Text<'a>(Cow<'a, str>);
+struct SampleText<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text<'de> {
+impl<'de> Deserialize<'de> for SampleText<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextVisitor;
 
         impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
+            type Value = SampleText<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a value written as text")
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<SampleText<'de>, E> {
+                Ok(SampleText(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<SampleText<'de>, E> {
+                Ok(SampleText(Cow::Owned(text.to_owned())))
             }
         }
 
@@ -617,7 +617,7 @@ mod tests {
     fn what_annotates_a_query_is_told_from_what_is_missing_from_its_data() {
         let said = |more: &str| {
             let body = format!(r#"{{"status":"success",{more}"data":{{"resultType":"matrix","result":[]}}}}"#);
-            let Parsed { reply, missing } = parse(body.as_bytes(), WINDOW, false).unwrap();
+            let MatrixReply { reply, missing } = parse(body.as_bytes(), WINDOW, false).unwrap();
             (reply.warnings, missing)
         };
         let (warnings, missing) = said(r#""warnings":["PromQL warning: a","b"," PromQL info: c"],"infos":["d"],"isPartial":true,"#);
@@ -760,7 +760,7 @@ mod tests {
         ];
         let series = format!(r#"{{"metric":{{"pod":"a"}},"values":[[780,"7"]],"histograms":[{}]}}"#, all.join(","));
         let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{series}]}}}}"#);
-        let Parsed { reply, .. } = parse(body.as_bytes(), WINDOW, true).unwrap();
+        let MatrixReply { reply, .. } = parse(body.as_bytes(), WINDOW, true).unwrap();
         let expected = [
             ("-0.001...0.001", [1.0, ABSENT, ABSENT, ABSENT, ABSENT]),
             ("0.5...1", [2.5, ABSENT, ABSENT, ABSENT, ABSENT]),
@@ -880,7 +880,7 @@ mod tests {
             let _ = read(&body);
             let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{result}}}}}"#);
             for buckets in [false, true] {
-                if let Ok(Parsed { reply, .. }) = parse(body.as_bytes(), WINDOW, buckets) {
+                if let Ok(MatrixReply { reply, .. }) = parse(body.as_bytes(), WINDOW, buckets) {
                     prop_assert!(reply.series.iter().all(|series| series.values.len() == WINDOW.len()));
                     let _ = crate::source::histogram::read(&reply.series, 0..WINDOW.len());
                 }

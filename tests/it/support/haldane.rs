@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// IdContent by tests that keep the whole machine busy, or that would fail where another does.
+/// Held by tests that keep the whole machine busy, or that would fail where another does.
 pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A command that runs it.

@@ -46,14 +46,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A request that can be sent more than once.
-struct IdContent {
+struct RelayedRequest {
     method: Method,
     target: String,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl IdContent {
+impl RelayedRequest {
     async fn of(request: Request) -> Self {
         let (parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
@@ -90,7 +90,7 @@ impl Balancer {
         let hand_on = move |request: Request| {
             let (servers, turn, client) = (Arc::clone(&shared), Arc::clone(&turn), client.clone());
             async move {
-                let request = IdContent::of(request).await;
+                let request = RelayedRequest::of(request).await;
                 let servers = lock(&servers).clone();
                 let first = turn.fetch_add(1, Ordering::Relaxed);
                 for place in (0..servers.len()).map(|i| (first + i) % servers.len()) {
@@ -133,7 +133,7 @@ impl SlowStore {
         let hand_on = move |request: Request| {
             let (queries, client, store) = (Arc::clone(&counted), client.clone(), store.clone());
             async move {
-                let request = IdContent::of(request).await;
+                let request = RelayedRequest::of(request).await;
                 if request.target.contains("query_range") {
                     let query = format!("{} {}", request.target, String::from_utf8_lossy(&request.body));
                     *lock(&queries).entry(query).or_default() += 1;

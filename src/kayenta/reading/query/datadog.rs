@@ -5,7 +5,7 @@ use super::template::TemplatePart;
 use crate::kayenta::reading::model::{CanaryConfig, MetricConfig};
 use crate::kayenta::reading::request::CanaryScope;
 use crate::kayenta::wire::refusal::{Refusal, shown};
-use crate::source::datadog::Place;
+use crate::source::datadog::TemplatePlace;
 
 /// The query of one arm.
 ///
@@ -45,7 +45,7 @@ fn rendered(parts: &[TemplatePart]) -> Result<String, Refusal> {
                     Some(TemplatePart::Fixed(next)) => next,
                     _ => "",
                 };
-                if let Err(what) = Place::of(&text, next).check(value) {
+                if let Err(what) = TemplatePlace::of(&text, next).check(value) {
                     let message =
                         format!("the template variable `{name}` is `{}`, and where it stands it may only be {what}", shown(value));
                     return Err(Refusal::invalid(message));

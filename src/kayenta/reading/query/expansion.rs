@@ -6,7 +6,7 @@ use haldane_judges::config::MAX_QUERY_BYTES;
 
 use super::template::{TemplatePart, expand, unescaped};
 use crate::kayenta::reading::model::{CanaryConfig, MetricConfig};
-use crate::kayenta::wire::refusal::{Refusal, segment, shown};
+use crate::kayenta::wire::refusal::{Refusal, shown};
 
 /// A template's variables: attributes of the scope and the query, where they are not empty, and the scope's parameters over them.
 pub(crate) fn variables(attributes: &[(&str, &str)], parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -44,7 +44,7 @@ pub(crate) fn template(config: &CanaryConfig, metric: &MetricConfig) -> Result<O
         let known: Vec<&str> = config.templates.keys().map(String::as_str).take(20).collect();
         let known = if known.is_empty() { "the config has none".to_owned() } else { format!("it has {}", known.join(", ")) };
         return Err(Refusal::at(
-            format!("/templates/{}", segment(name)),
+            format!("/templates/{}", crate::json::pointer_segment(name)),
             format!("is missing, and metric `{}` names it as customFilterTemplate; {known}", shown(&metric.name)),
         ));
     };

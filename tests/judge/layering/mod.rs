@@ -1,4 +1,5 @@
-//! The rules of ARCHITECTURE that the compiler does not keep: who may name whom, and what the pure crate may not touch.
+//! The rules of ARCHITECTURE that the compiler does not keep: who may name whom, what the pure crate may not touch, no circle of files
+//! inside a folder (`circles.rs`), and names (`names.rs`).
 //!
 //! Sources are read as Rust tokens, so that comments and texts may speak of anything, and every path that they name is resolved
 //! to where it starts: `use std::{fs, net}` names `std::fs`, `super::dataset` in `source/prometheus` names `crate::source::dataset`.
@@ -7,116 +8,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+mod circles;
+mod names;
+mod reading;
 
-/// What a source file names.
-struct Source {
-    /// Path from the workspace's root, with `/`.
-    file: String,
-    /// Every path in it, resolved; a single identifier is a path of one segment.
-    paths: Vec<Vec<String>>,
-}
-
-impl Source {
-    fn read(file: &str, text: &str) -> Self {
-        let tokens: TokenStream = text.parse().unwrap_or_else(|e| panic!("{file} is not Rust: {e}"));
-        let mut paths = Vec::new();
-        collect(tokens, &[], &mut paths);
-        let module = module_of(file);
-        Self { file: file.to_owned(), paths: paths.into_iter().map(|path| resolve(&module, path)).collect() }
-    }
-
-    /// The paths that start with the segments of `start`, such as `std::fs`.
-    fn naming<'a>(&'a self, start: &str) -> impl Iterator<Item = String> + 'a {
-        let start: Vec<String> = start.split("::").map(str::to_owned).collect();
-        self.paths.iter().filter(move |path| path.starts_with(&start)).map(|path| path.join("::"))
-    }
-
-    fn is_in(&self, places: &[&str]) -> bool {
-        places.iter().any(|place| self.file.starts_with(place))
-    }
-}
-
-/// Gathers the paths of `tokens`, each below `prefix`, which is what precedes a `use` group.
-fn collect(tokens: TokenStream, prefix: &[String], paths: &mut Vec<Vec<String>>) {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    let is = |i: usize, character: char| matches!(tokens.get(i), Some(TokenTree::Punct(p)) if p.as_char() == character);
-    let mut i = 0;
-    while i < tokens.len() {
-        match &tokens[i] {
-            TokenTree::Punct(_) if is(i, '#') && matches!(tokens.get(i + 1), Some(TokenTree::Group(g)) if is_cfg_test(g)) => {
-                i = end_of_item(&tokens, i + 2);
-            }
-            TokenTree::Ident(first) => {
-                let mut path = prefix.to_vec();
-                path.push(first.to_string());
-                i += 1;
-                while is(i, ':') && is(i + 1, ':') {
-                    match tokens.get(i + 2) {
-                        Some(TokenTree::Ident(segment)) => {
-                            path.push(segment.to_string());
-                            i += 3;
-                        }
-                        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                            collect(group.stream(), &path, paths);
-                            i += 3;
-                        }
-                        // A turbofish or a glob ends what is of interest.
-                        _ => break,
-                    }
-                }
-                paths.push(path);
-            }
-            TokenTree::Group(group) => {
-                collect(group.stream(), &[], paths);
-                i += 1;
-            }
-            TokenTree::Punct(_) | TokenTree::Literal(_) => i += 1,
-        }
-    }
-}
-
-fn is_cfg_test(group: &Group) -> bool {
-    group.delimiter() == Delimiter::Bracket && group.stream().to_string().replace(' ', "") == "cfg(test)"
-}
-
-/// The index after the item that starts at `i`: past its body, or its semicolon.
-fn end_of_item(tokens: &[TokenTree], i: usize) -> usize {
-    let ends = |token: &TokenTree| match token {
-        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-        TokenTree::Punct(punct) => punct.as_char() == ';',
-        TokenTree::Ident(_) | TokenTree::Literal(_) => false,
-    };
-    tokens[i..].iter().position(ends).map_or(tokens.len(), |length| i + length + 1)
-}
-
-/// The module that a file is: `src/source/prometheus/wire.rs` is `crate::source::prometheus::wire`.
-fn module_of(file: &str) -> Vec<String> {
-    let inner = file.trim_start_matches("judges/").trim_start_matches("src/").trim_end_matches(".rs");
-    let inner = inner.strip_suffix("/mod").unwrap_or(inner);
-    let names = inner.split('/').filter(|name| !["lib", "main", "mod"].contains(name));
-    std::iter::once("crate").chain(names).map(str::to_owned).collect()
-}
-
-/// The path from the crate's root, where it starts with `super` or `self`.
-fn resolve(module: &[String], path: Vec<String>) -> Vec<String> {
-    let mut base = module.to_vec();
-    let mut rest = path.as_slice();
-    match rest.first().map(String::as_str) {
-        // The service's binary names its own library by name.
-        Some("haldane") => return std::iter::once("crate".to_owned()).chain(path[1..].iter().cloned()).collect(),
-        Some("self") if rest.len() > 1 => rest = &rest[1..],
-        Some("super") => {
-            while rest.first().is_some_and(|segment| segment == "super") {
-                base.pop();
-                rest = &rest[1..];
-            }
-        }
-        _ => return path,
-    }
-    base.extend_from_slice(rest);
-    base
-}
+use reading::Source;
 
 /// A rule: what it forbids, and a snippet each that breaks and keeps it.
 struct Rule {
@@ -273,13 +169,32 @@ const RULES: &[Rule] = &[
         kept_by: &[("src/api/judgements.rs", "use crate::api::Problem; use crate::analysis::Request;")],
     },
     Rule {
-        says: "analysis, replay and reports know no edge",
+        says: "analysis, judgements, replay and reports know no edge; analysis and judgements know no report, and analysis no judgements",
         finds: |source| {
-            let known = ["crate::api", "crate::kayenta", "crate::webhooks", "crate::cli"];
-            if source.is_in(&["src/analysis/", "src/replay/", "src/report/"]) { any_of(source, &known) } else { Vec::new() }
+            let edges = ["crate::api", "crate::kayenta", "crate::webhooks", "crate::cli"];
+            let mut found = Vec::new();
+            if source.is_in(&["src/analysis/", "src/judgements/", "src/replay/", "src/report/"]) {
+                found.extend(any_of(source, &edges));
+            }
+            if source.is_in(&["src/analysis/", "src/judgements/"]) {
+                found.extend(any_of(source, &["crate::report"]));
+            }
+            if source.is_in(&["src/analysis/"]) {
+                found.extend(any_of(source, &["crate::judgements"]));
+            }
+            found
         },
-        broken_by: &[("src/analysis/run.rs", "use crate::api;"), ("src/report/html.rs", "use crate::cli::Output;")],
-        kept_by: &[("src/report/html.rs", "use crate::analysis::Scorecard;")],
+        broken_by: &[
+            ("src/analysis/run.rs", "use crate::api;"),
+            ("src/analysis/run.rs", "use crate::judgements::Judgements;"),
+            ("src/judgements/mod.rs", "use crate::report::view::View;"),
+            ("src/judgements/id.rs", "use super::super::cli;"),
+            ("src/report/html.rs", "use crate::cli::Output;"),
+        ],
+        kept_by: &[
+            ("src/report/html.rs", "use crate::analysis::Scorecard;"),
+            ("src/judgements/mod.rs", "use crate::analysis::Scorecard; use crate::archive::Archive;"),
+        ],
     },
     Rule {
         says: "axum, utoipa and tower-http are named by the edges and by `serve` alone",
@@ -300,10 +215,11 @@ const RULES: &[Rule] = &[
         kept_by: &[("src/source/http.rs", "use reqwest::Client;"), ("src/cli/client.rs", "use reqwest::Client;")],
     },
     Rule {
-        says: "object_store is named by the store of documents alone, which knows nothing of analyses and edges",
+        says: "object_store is named by the archive alone, which knows nothing of analyses, judgements and edges",
         finds: |source| {
             if source.is_in(&["src/archive/"]) {
-                any_of(source, &["crate::analysis", "crate::api", "crate::kayenta", "crate::source", "crate::cli", "crate::settings"])
+                let known = ["analysis", "judgements", "api", "kayenta", "webhooks", "source", "cli", "settings", "report", "replay"];
+                known.iter().flat_map(|known| source.naming(&format!("crate::{known}")).collect::<Vec<_>>()).collect()
             } else {
                 any_of(source, &["object_store"])
             }
@@ -311,6 +227,7 @@ const RULES: &[Rule] = &[
         broken_by: &[
             ("src/kayenta/archive.rs", "use object_store::ObjectStore;"),
             ("src/archive/mod.rs", "use crate::analysis::Scorecard;"),
+            ("src/archive/key.rs", "use crate::judgements::Judgements;"),
         ],
         kept_by: &[("src/archive/mod.rs", "use object_store::path::Path;"), ("src/api/state.rs", "use crate::archive::Archive;")],
     },
@@ -400,27 +317,9 @@ fn is_store(name: &str) -> bool {
     root().join("src/source").join(name).join("wire.rs").is_file()
 }
 
-fn sources(folder: &Path, found: &mut Vec<Source>) {
-    for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
-        let path = entry.expect("a readable entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            let file = path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
-            found.push(Source::read(&file, &text));
-        }
-    }
-}
-
 #[test]
 fn the_sources_keep_every_rule() {
-    let mut all = Vec::new();
-    for folder in ["src", "judges/src"] {
-        sources(&root().join(folder), &mut all);
-    }
-    assert!(all.len() > 20, "the sources were found: {}", all.len());
-    let broken: Vec<String> = all
+    let broken: Vec<String> = Source::all()
         .iter()
         .flat_map(|source| RULES.iter().map(move |rule| (source, rule)))
         .flat_map(|(source, rule)| (rule.finds)(source).into_iter().map(move |what| format!("{}: `{what}`; {}", source.file, rule.says)))
