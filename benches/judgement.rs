@@ -61,7 +61,7 @@ fn values(n: usize, seed: u64, canary: bool) -> Option<Points> {
     Some(Points::Values(series(n, seed, if canary { 126.0 } else { 120.0 })))
 }
 
-/// A failed request in some 8 % of the intervals.
+/// A failed request in some 3 % of the intervals.
 fn failures(n: usize, seed: u64) -> Vec<f64> {
     series(n, seed, 1.0).into_iter().map(|v| if v > 1.07 { 1.0 } else { 0.0 }).collect()
 }
