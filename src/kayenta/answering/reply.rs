@@ -147,9 +147,9 @@ impl From<JsonError> for ErrorReply {
 }
 
 /// A JSON body.
-pub(crate) struct JsonBody(pub(crate) Value);
+pub(crate) struct JsonDocument(pub(crate) Value);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody
+impl<S: Send + Sync> FromRequest<S> for JsonDocument
 where
     BodyLimits: FromRef<S>,
 {

@@ -47,7 +47,7 @@ pub struct ConfigFields {
     pub updated_timestamp: Option<i64>,
     /// Which judge decides.
     #[serde(deserialize_with = "lenient::object")]
-    pub judge: Judge,
+    pub judge: JudgeConfig,
     /// What is judged.
     #[serde(deserialize_with = "lenient::objects")]
     pub metrics: Vec<MetricConfig>,
@@ -62,7 +62,7 @@ pub struct ConfigFields {
 /// Which judge decides.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Judge {
+pub struct JudgeConfig {
     /// Its name; empty means the first one there is.
     #[serde(deserialize_with = "lenient::text")]
     pub name: String,

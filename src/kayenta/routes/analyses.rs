@@ -15,7 +15,7 @@ use crate::kayenta::answering::execution::{AD_HOC, config_and_request, keep_when
 use crate::kayenta::answering::interval::IntervalExecution;
 use crate::kayenta::answering::payload::{CanaryPayload, Execution, Payload, RequestOrigin, StandalonePayload, identify, interval_random};
 use crate::kayenta::answering::prepare;
-use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::answering::status::put_origin;
 use crate::kayenta::answering::word::ExecutionStatus;
@@ -38,7 +38,7 @@ const CATCHING_UP: Duration = Duration::from_secs(5);
 pub(crate) async fn start_ad_hoc(
     State(edge): State<SharedEdge>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     let (config, request) = config_and_request(body.0)?;
     let kind = prepare::first_kind(&config);
@@ -51,7 +51,7 @@ pub(crate) async fn start_stored(
     State(edge): State<SharedEdge>,
     Path(id): Path<String>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = edge.config(&id).await?;

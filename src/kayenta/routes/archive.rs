@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::archive::{Archive, Kind, MAX_PAGE};
 use crate::kayenta::answering::payload::new_id;
-use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
@@ -33,7 +33,7 @@ pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, 
 }
 
 /// `POST /canaryResultArchive`.
-pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameters, body: JsonBody) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameters, body: JsonDocument) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let store = archive(&edge)?;
     let status = checked(body.0)?;
@@ -47,7 +47,7 @@ pub(crate) async fn update(
     State(edge): State<SharedEdge>,
     Path(id): Path<String>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let store = archive(&edge)?;

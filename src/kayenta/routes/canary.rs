@@ -13,7 +13,7 @@ use crate::kayenta::answering::archive;
 use crate::kayenta::answering::execution::{AD_HOC, config_and_request, keep_when_ended, origin};
 use crate::kayenta::answering::payload::{CanaryPayload, Execution, Payload, RequestOrigin};
 use crate::kayenta::answering::prepare;
-use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::answering::word::ExecutionStatus;
 use crate::kayenta::wire::refusal::shown as shown_text;
@@ -26,7 +26,7 @@ const LARGEST_PAGE: usize = 500;
 pub(crate) async fn start_ad_hoc(
     State(edge): State<SharedEdge>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     let (config, request) = config_and_request(body.0)?;
     let kind = prepare::first_kind(&config);
@@ -39,7 +39,7 @@ pub(crate) async fn start_stored(
     State(edge): State<SharedEdge>,
     Path(id): Path<String>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = edge.config(&id).await?;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::archive::{Archive, Kind};
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::new_id;
-use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::CanaryConfig;
 use crate::kayenta::wire::instant::java_text;
@@ -139,7 +139,7 @@ pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, 
 }
 
 /// `POST /canaryConfig`.
-pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameters, body: JsonBody) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameters, body: JsonDocument) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = CanaryConfig::from_value(body.0)?;
     config.check_for_storage()?;
@@ -161,7 +161,7 @@ pub(crate) async fn update(
     State(edge): State<SharedEdge>,
     Path(id): Path<String>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = CanaryConfig::from_value(body.0)?;

@@ -15,7 +15,7 @@ use crate::archive::{Kind, MAX_PAGE};
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{Payload, execution_of_pairs, new_id};
 use crate::kayenta::answering::prepare::{ExecutionPlan, named};
-use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
 use crate::kayenta::answering::result::PairIdentity;
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::pairs::read_pairs;
@@ -146,12 +146,12 @@ enum Gaps {
 
 /// One side of a pair.
 #[derive(Debug, Default)]
-struct Side {
+struct ShownSide {
     values: Vec<Value>,
     scope: Map<String, Value>,
 }
 
-fn side(values: &[f64], window: Option<Window>, gaps: Gaps) -> Side {
+fn side(values: &[f64], window: Option<Window>, gaps: Gaps) -> ShownSide {
     let shown = |value: &&f64| gaps == Gaps::Kept || !is_absent(**value);
     let first = values.iter().position(|value| shown(&value)).unwrap_or(0);
     let mut scope = Map::new();
@@ -161,7 +161,7 @@ fn side(values: &[f64], window: Option<Window>, gaps: Gaps) -> Side {
         put_time(&mut scope, "startTime", at_second(start));
         scope.insert("stepMillis".to_owned(), (step * 1000).into());
     }
-    Side { values: values.iter().filter(shown).copied().map(number).collect(), scope }
+    ShownSide { values: values.iter().filter(shown).copied().map(number).collect(), scope }
 }
 
 /// What can be written to `/metricSetPairList` and `/metricSetList`.
@@ -222,7 +222,7 @@ impl Lists {
 pub(crate) async fn create_pairs(
     State(edge): State<SharedEdge>,
     parameters: Parameters,
-    body: JsonBody,
+    body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     read_pairs(&body.0)?;
     PAIR_LISTS.create(&edge, &parameters, body.0).await
@@ -243,7 +243,11 @@ pub(crate) async fn delete_pairs(
 }
 
 /// `POST /metricSetList`.
-pub(crate) async fn create_sets(State(edge): State<SharedEdge>, parameters: Parameters, body: JsonBody) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn create_sets(
+    State(edge): State<SharedEdge>,
+    parameters: Parameters,
+    body: JsonDocument,
+) -> Result<Json<Value>, ErrorReply> {
     SET_LISTS.create(&edge, &parameters, body.0).await
 }
 

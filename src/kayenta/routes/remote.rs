@@ -8,7 +8,7 @@ use haldane_judges::{CanaryConfig as NativeConfig, JudgeName};
 use serde_json::{Map, Value};
 
 use crate::analysis::{ArmSamples, MetricSamples, Request, Scope, name_of_series};
-use crate::kayenta::answering::reply::{ErrorReply, JsonBody, Parameters};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters};
 use crate::kayenta::answering::result::{self, PairIdentity};
 use crate::kayenta::answering::score::Thresholds;
 use crate::kayenta::answering::state::{Edge, SharedEdge};
@@ -22,7 +22,7 @@ use crate::source::Window;
 const STEP: u32 = 60;
 
 /// `POST /judge`.
-pub(crate) async fn judge(State(edge): State<SharedEdge>, body: JsonBody) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn judge(State(edge): State<SharedEdge>, body: JsonDocument) -> Result<Json<Value>, ErrorReply> {
     let Value::Object(mut body) = body.0 else {
         return Err(ErrorReply::bad_request("the body is an object with `canaryConfig`, `scoreThresholds` and `metricSetPairList`"));
     };

@@ -52,8 +52,8 @@ struct LenientText(String);
 
 impl<'de> Deserialize<'de> for LenientText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl Visitor<'_> for TextVisitor {
+        struct LenientTextVisitor;
+        impl Visitor<'_> for LenientTextVisitor {
             type Value = LenientText;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for LenientText {
                 Ok(LenientText(value.to_string()))
             }
         }
-        deserializer.deserialize_any(TextVisitor)
+        deserializer.deserialize_any(LenientTextVisitor)
     }
 }
 
