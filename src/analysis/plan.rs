@@ -14,7 +14,7 @@ use super::query::{EARLIER_DAYS, Part, PlannedQuery, history_points, parts};
 use super::request::{ArmQueries, Request, Scope};
 use crate::source::cache::Source;
 use crate::source::sources::Sources;
-use crate::source::{Query, Template, Window};
+use crate::source::{Query, SourceError, Template, Window};
 
 /// A checked request with everything that is to be read for it: every query with its variables put in.
 ///
@@ -313,7 +313,7 @@ fn plan_queries(source: &Source, metric: &Metric, query: &MetricQuery, arms: &[P
 fn fill(source: &Source, text: &str, (arm, variables, window): (Arm, &BTreeMap<String, String>, Window)) -> Result<String, UnfilledQuery> {
     source.resolve(&Template { text, variables, window }).map_err(|error| UnfilledQuery {
         arm,
-        unscoped: text.contains("${scope}") && !variables.contains_key("scope"),
+        unscoped: matches!(&error, SourceError::UnknownVariable { name, .. } if name == "scope"),
         message: error.to_string(),
     })
 }
