@@ -449,7 +449,7 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         match resolve(text, "x") {
-            Err(SourceError::Template(message)) => message,
+            Err(SourceError::Template(message) | SourceError::UnknownVariable { said: message, .. }) => message,
             other => panic!("{text}: {other:?}"),
         }
     }
