@@ -324,7 +324,7 @@ async fn a_query_that_is_refused_fails_alone() {
     let queries = ["avg:steady{*}", "avg:bad{*}", "avg:risen{*}"].map(query);
     let replies = join_all(queries.iter().map(|query| store.fetch(query, soon()))).await;
     let refused: Vec<bool> =
-        replies.iter().map(|reply| matches!(reply, Err(SourceError::Refused(said)) if said.contains("parse"))).collect();
+        replies.iter().map(|reply| matches!(reply, Err(SourceError::Syntax(said)) if said.contains("parse"))).collect();
     assert_eq!(refused, [false, true, false]);
     assert!(replies[0].is_ok() && replies[2].is_ok());
     // All of them, both halves, and both of the half that was refused again.

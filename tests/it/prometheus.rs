@@ -72,6 +72,13 @@ fn refused(result: Result<Reply, SourceError>) -> String {
     }
 }
 
+fn not_read(result: Result<Reply, SourceError>) -> String {
+    match result {
+        Err(SourceError::Syntax(message)) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn turned_away(result: Result<Reply, SourceError>) -> String {
     match result {
         Err(SourceError::Account(message)) => message,
@@ -223,7 +230,7 @@ async fn what_the_store_has_to_say_is_passed_on() {
 
 #[tokio::test]
 async fn a_query_that_is_refused_carries_the_stores_words() {
-    let bad = refused(read(json(400, include_str!("../../fixtures/prometheus/error-400-bad-data.json"))).await);
+    let bad = not_read(read(json(400, include_str!("../../fixtures/prometheus/error-400-bad-data.json"))).await);
     assert_eq!(bad, "bad_data: 1:4: parse error: unexpected end of input inside braces");
     let points = refused(read(json(400, include_str!("../../fixtures/prometheus/error-400-too-many-points.json"))).await);
     assert!(points.contains("exceeded maximum resolution of 11,000 points"), "{points}");
