@@ -276,7 +276,7 @@ impl Calibration {
         }
         if !self.injected.is_empty() {
             let (head, rows) = self.injected.table(0).into_parts();
-            sections.push(Section { title: "FaultResult faults".to_owned(), head, rows, notes: texts(&[INJECTED_NOTE]) });
+            sections.push(Section { title: "Injected faults".to_owned(), head, rows, notes: texts(&[INJECTED_NOTE]) });
         }
         sections
     }

@@ -128,7 +128,7 @@ struct ReferenceKayenta {
     metrics: BTreeMap<String, String>,
 }
 
-/// RateRows of the table, in its order.
+/// Rows of the table, in its order.
 #[derive(Default)]
 struct RateRows(Vec<(String, Vec<Tally>)>);
 
@@ -323,7 +323,7 @@ pub fn evaluate(of: &Measurement, progress: &dyn Fn(ReplayProgress)) -> Result<E
     table.write(&mut text, ReportFormat::Text);
     let _ = writeln!(
         text,
-        "\nIn brackets: 95 % intervals that resample whole groups. {FOUND_WITHIN_NOTE} FaultResult: into one metric of {} healthy canaries of {} points that passes, at most {POOL_MOST} of a source and pairing.",
+        "\nIn brackets: 95 % intervals that resample whole groups. {FOUND_WITHIN_NOTE} Injected: into one metric of {} healthy canaries of {} points that passes, at most {POOL_MOST} of a source and pairing.",
         faulted.judged,
         POOL_POINTS.map(|points| points.to_string()).join(" or ")
     );

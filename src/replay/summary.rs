@@ -333,7 +333,7 @@ impl Summary {
         }
         if !self.injected.is_empty() {
             for (i, column) in self.columns.iter().enumerate() {
-                let _ = writeln!(out, "\n{}FaultResult faults, judged by {column}\n", if markdown { "## " } else { "" });
+                let _ = writeln!(out, "\n{}Injected faults, judged by {column}\n", if markdown { "## " } else { "" });
                 self.injected.table(i).write(&mut out, format);
             }
             let _ = writeln!(out, "\n{INJECTED_NOTE}");

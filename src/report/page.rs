@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 /// What the terminal can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
-    /// TableColumns.
+    /// Columns.
     pub width: usize,
     /// Whether colours may be used. Every status is a word too, so nothing is lost without them.
     pub colour: bool,

@@ -344,7 +344,7 @@ async fn where_get_fails_as_well_the_cause_stays_and_post_is_tried_again_the_nex
     assert!(message.starts_with("403") && message.contains("no POST for <redacted>"), "{message}");
     assert!(message.contains("asked once more by GET") && message.contains("503") && message.contains("down"), "{message}");
     let bad = json(400, include_str!("../../fixtures/prometheus/error-400-bad-data.json"));
-    let message = refused(both(ResponseTemplate::new(501).set_body_raw("POST is not implemented", "text/plain"), bad).await);
+    let message = not_read(both(ResponseTemplate::new(501).set_body_raw("POST is not implemented", "text/plain"), bad).await);
     assert!(message.starts_with("bad_data: 1:4: parse error"), "{message}");
     assert!(message.contains("POST had been turned away") && message.contains("POST is not implemented"), "{message}");
 }
