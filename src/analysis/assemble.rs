@@ -43,6 +43,13 @@ pub(super) struct MetricNotes {
     pub(super) advice: Vec<Advice>,
 }
 
+impl MetricNotes {
+    /// Whether it is of this metric of the plan, or of a pair of its series.
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        self.provenance.series_of.as_ref().unwrap_or(&self.provenance.name) == name
+    }
+}
+
 /// Makes evidence of a plan's replies; `asked_at` (Unix seconds) is before the first was asked for.
 ///
 /// # Errors

@@ -120,6 +120,12 @@ impl Beside {
         self.buckets.as_ref().and_then(read).unwrap_or_default()
     }
 
+    /// What was asked for, and the reply where one came.
+    pub(super) fn by_query(&self) -> impl Iterator<Item = (Query, &Arc<Reply>)> {
+        let asked = self.earlier.iter().filter(|read| read.asked);
+        asked.filter_map(|read| Some((read.query.clone(), &read.found.as_ref()?.0)))
+    }
+
     /// What was asked for, as the scorecard shows it.
     pub(super) fn provenance(&self) -> Vec<AlsoRead> {
         let earlier = self.earlier.iter().filter(|read| read.asked).map(|read| AlsoRead {

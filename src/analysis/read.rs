@@ -1,5 +1,7 @@
 //! Reads all that a plan asks for: every metric's queries at one step, and what is of use beside them.
 
+use std::sync::Arc;
+
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
@@ -13,8 +15,8 @@ use super::error::AnalysisError;
 use super::fetch::{Answer, FetchError, fetch};
 use super::plan::{MetricPlan, Plan};
 use super::query::{Part, PlannedQuery};
-use crate::source::SourceError;
 use crate::source::cache::Source;
+use crate::source::{Query, Reply, SourceError};
 
 /// How far the fetching has come. A population check counts as a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,18 @@ pub(super) struct MetricReplies {
     pub(super) warnings: Vec<String>,
     /// What was read beside its window and past.
     pub(super) beside: Beside,
+}
+
+impl MetricReplies {
+    /// Every query that was answered, as it was asked, and its reply; `planned` are those of the plan.
+    pub(super) fn by_query<'a>(&'a self, planned: &'a [PlannedQuery]) -> impl Iterator<Item = (Query, &'a Arc<Reply>)> {
+        let asked = self.again.as_deref().unwrap_or(planned).iter().zip(&self.replies);
+        let windows = asked.filter_map(|(planned, answer)| {
+            let window = planned.query.window.with_past(answer.history_points);
+            Some((Query { window, ..planned.query.clone() }, answer.reply.as_ref().ok()?))
+        });
+        windows.chain(self.beside.by_query())
+    }
 }
 
 /// All that was read for a plan.

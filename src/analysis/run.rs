@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use haldane_judges::Judgement;
+use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -71,9 +72,27 @@ impl Analyst {
         on_the_pool(deadline, move |patience| {
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
+            keep(&plan, &replies, &assembly, &judgement);
             Ok(scorecard(&plan, &replies, assembly, judgement))
         })
         .await?
+    }
+}
+
+/// Keeps the points of metrics that could be judged by them for the next look at the canary.
+fn keep(plan: &Plan, replies: &Replies, assembly: &Assembly, judgement: &Judgement) {
+    let Some(source) = &plan.source else { return };
+    for ((metric, planned), read) in plan.config.metrics.iter().zip(&plan.metrics).zip(&replies.metrics) {
+        let results = assembly.metrics.iter().zip(&judgement.metrics).filter(|(notes, _)| notes.is_of(&metric.name));
+        // What is missing may have been late, or the store's fault: it is asked for again.
+        let lacks = |result: &MetricResult| {
+            matches!(result.status, Status::Error | Status::NoData) || matches!(result.reason, Reason::Silent | Reason::DataAsymmetry)
+        };
+        if !results.map(|(_, result)| result).any(lacks) {
+            for (query, reply) in read.by_query(planned.queries()) {
+                source.keep(&query, reply);
+            }
+        }
     }
 }
 

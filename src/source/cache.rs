@@ -128,7 +128,7 @@ pub struct CacheCounts {
 pub struct ReplyCache {
     replies: Cache<Key, Entry>,
     /// Points of windows that may grow.
-    spans: Cache<SpanKey, Spans>,
+    spans: moka::sync::Cache<SpanKey, Spans>,
 }
 
 impl std::fmt::Debug for ReplyCache {
@@ -149,7 +149,7 @@ impl ReplyCache {
     pub fn new(bytes: u64) -> Self {
         let replies = Cache::builder().name("replies").max_capacity(bytes / 2);
         let replies = replies.weigher(|key: &Key, entry: &Entry| weight(&key.text, &entry.reply)).expire_after(KeepFor).build();
-        let spans = Cache::builder().name("spans").max_capacity(bytes / 2).time_to_idle(KEEP_IDLE);
+        let spans = moka::sync::Cache::builder().name("spans").max_capacity(bytes / 2).time_to_idle(KEEP_IDLE);
         let spans = spans
             .weigher(|key: &SpanKey, spans: &Spans| spans.replies().map(|reply| weight(&key.text, reply)).fold(0, u32::saturating_add))
             .build();
@@ -301,17 +301,9 @@ impl<S: StoreReader + 'static> Source<S> {
 
     /// The same at a given time, in Unix seconds. Of a window whose points were read before in part, only the rest is asked for.
     async fn fetch_at(&self, query: &Query, now: i64, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
-        // The buckets of native histograms depend on what lies in the window.
-        if query.buckets || query.window.step_seconds == 0 || !self.store.is_pointwise(&query.text) {
-            return self.fetch_whole(query, now, deadline).await;
-        }
+        let Some(key) = self.span_key(query) else { return self.fetch_whole(query, now, deadline).await };
+        let spans = self.cache.spans.get(&key).unwrap_or_default();
         let (window, at) = (query.window, std::time::Instant::now());
-        let step = i64::from(window.step_seconds);
-        let text = canonical(&query.text);
-        let key = SpanKey { source: Arc::clone(&self.name), text, step_seconds: window.step_seconds, phase: window.start.rem_euclid(step) };
-        let spans = self.cache.spans.get(&key).await.unwrap_or_default();
-        let settled_until = now.saturating_sub(i64::try_from(self.settle.as_secs()).unwrap_or(i64::MAX));
-        let mut read = None;
         if let Some((span, missing)) = spans.of_use(window, at) {
             let part = async |part: Option<Window>| match part {
                 Some(window) => self.fetch_whole(&Query { window, ..query.clone() }, now, deadline).await.map(Some),
@@ -321,21 +313,40 @@ impl<S: StoreReader + 'static> Source<S> {
             if missing.before.is_none() && missing.after.is_none() {
                 self.hits.fetch_add(1, Ordering::Relaxed);
             }
-            read = span.complete(window, missing, before.as_deref(), after.as_deref());
-        }
-        let (kept, reply) = match read {
-            Some((span, reply)) => (span.settled(settled_until), reply),
-            None => {
-                let reply = self.fetch_whole(query, now, deadline).await?;
-                (Span::of(window, &reply, settled_until, at), reply)
+            if let Some(reply) = span.complete(window, missing, before.as_deref(), after.as_deref()) {
+                return Ok(Arc::new(reply));
             }
-        };
-        if let Some(span) = kept {
-            // In one step: other stretches of the same query may be read at the same time.
-            let with = |kept: Option<moka::Entry<SpanKey, Spans>>| kept.map(moka::Entry::into_value).unwrap_or_default().with(span);
-            self.cache.spans.entry(key).and_upsert_with(|kept| std::future::ready(with(kept))).await;
         }
-        Ok(reply)
+        self.fetch_whole(query, now, deadline).await
+    }
+
+    /// Keeps the points of a reply for the windows to come that hold them. To be called for what was judged by them alone: a store that
+    /// is not well may answer with nothing, with points of another time or with what is not meant, and is then to be asked again.
+    pub fn keep(&self, query: &Query, reply: &Arc<Reply>) {
+        self.keep_at(query, reply, unix_now());
+    }
+
+    fn keep_at(&self, query: &Query, reply: &Arc<Reply>, now: i64) {
+        let Some(key) = self.span_key(query) else { return };
+        let settled_until = now.saturating_sub(i64::try_from(self.settle.as_secs()).unwrap_or(i64::MAX));
+        if let Some(span) = Span::of(query.window, reply, settled_until, std::time::Instant::now()) {
+            // In one step: other stretches of the same query may be kept at the same time.
+            let with = |kept: Option<moka::Entry<SpanKey, Spans>>| kept.map(moka::Entry::into_value).unwrap_or_default().with(span);
+            self.cache.spans.entry(key).and_upsert_with(with);
+        }
+    }
+
+    /// What the points of a query are kept under; `None` where they depend on the window over which they are asked.
+    fn span_key(&self, query: &Query) -> Option<SpanKey> {
+        let step_seconds = query.window.step_seconds;
+        // The buckets of native histograms depend on what lies in the window.
+        let is_kept = !query.buckets && step_seconds > 0 && self.store.is_pointwise(&query.text);
+        is_kept.then(|| SpanKey {
+            source: Arc::clone(&self.name),
+            text: canonical(&query.text),
+            step_seconds,
+            phase: query.window.start.rem_euclid(i64::from(step_seconds)),
+        })
     }
 
     /// Reads a query's window as one.

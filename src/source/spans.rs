@@ -41,11 +41,11 @@ impl Spans {
         of_use.max_by_key(|(span, _)| span.at_hand(wanted).len())
     }
 
-    /// The same with one more, which takes the place of those that lie within it or that it continues.
+    /// The same with one more, as one with those that it meets; where that is too long, it takes their place.
     pub(super) fn with(self, span: Span) -> Self {
-        let apart = |other: &Span| other.window.end < span.window.start || span.window.end < other.window.start;
-        let mut kept: Vec<Span> = self.0.into_iter().filter(apart).collect();
-        kept.push(span);
+        let (met, mut kept): (Vec<Span>, Vec<Span>) = self.0.into_iter().partition(|other| other.meets(&span));
+        let joined = met.into_iter().fold(span, |span, other| other.and(&span).unwrap_or(span));
+        kept.push(joined);
         kept.drain(..kept.len().saturating_sub(MOST_SPANS));
         Self(kept)
     }
@@ -71,7 +71,7 @@ impl Span {
         let end = window.end.min(settled_until);
         let end = window.start + (end - window.start).div_euclid(step) * step;
         let kept = Window { end, ..window };
-        if kept.is_empty() || !reply.warnings.is_empty() {
+        if kept.is_empty() || reply.series.is_empty() || !reply.warnings.is_empty() {
             return None;
         }
         let reply = if kept == window { Arc::clone(reply) } else { Arc::new(cut(reply, window, kept)) };
@@ -87,28 +87,28 @@ impl Span {
         Some(Missing { before: part(wanted.start, self.window.start), after: part(self.window.end, wanted.end) })
     }
 
-    /// This span with the replies to what it lacked for a window beside it, and the reply over that window. `None` where they are too much for
-    /// one reply.
-    pub(super) fn complete(
-        &self,
-        wanted: Window,
-        missing: Missing,
-        before: Option<&Reply>,
-        after: Option<&Reply>,
-    ) -> Option<(Self, Arc<Reply>)> {
-        let window = Window { start: self.window.start.min(wanted.start), end: self.window.end.max(wanted.end), ..wanted };
-        // What grew longer than any window is begun anew with this one.
-        let (window, own) = if window.len() > MOST_POINTS { (wanted, self.at_hand(wanted)) } else { (window, self.window) };
-        let middle = if own == self.window { Arc::clone(&self.reply) } else { Arc::new(cut(&self.reply, self.window, own)) };
-        let parts = [missing.before.zip(before), Some((own, &*middle)), missing.after.zip(after)];
-        let joined = Arc::new(join(window, parts.into_iter().flatten())?);
-        let reply = if window == wanted { Arc::clone(&joined) } else { Arc::new(cut(&joined, window, wanted)) };
-        Some((Self { window, reply: joined, read_at: self.read_at }, reply))
+    /// The reply over `wanted` from this span and the replies to what it lacked. `None` where they are too much for one reply.
+    pub(super) fn complete(&self, wanted: Window, missing: Missing, before: Option<&Reply>, after: Option<&Reply>) -> Option<Reply> {
+        let at_hand = self.at_hand(wanted);
+        let middle = cut(&self.reply, self.window, at_hand);
+        let parts = [missing.before.zip(before), Some((at_hand, &middle)), missing.after.zip(after)];
+        join(wanted, parts.into_iter().flatten())
     }
 
-    /// What of it will not change any more, where points have settled up to `settled_until` (Unix seconds).
-    pub(super) fn settled(&self, settled_until: i64) -> Option<Self> {
-        Self::of(self.window, &self.reply, settled_until, self.read_at)
+    /// Whether nothing lies between the two.
+    fn meets(&self, other: &Self) -> bool {
+        self.window.start <= other.window.end && other.window.start <= self.window.end
+    }
+
+    /// Both stretches as one, by the points of `newer` where both have them. `None` where that is longer than is kept.
+    fn and(&self, newer: &Self) -> Option<Self> {
+        let (start, end) = (self.window.start.min(newer.window.start), self.window.end.max(newer.window.end));
+        let window = Window { start, end, ..newer.window };
+        if window.len() > MOST_POINTS {
+            return None;
+        }
+        let reply = join(window, [(self.window, &*self.reply), (newer.window, &*newer.reply)].into_iter())?;
+        Some(Self { window, reply: Arc::new(reply), read_at: self.read_at.min(newer.read_at) })
     }
 
     /// What of a window lies in it.
@@ -188,9 +188,10 @@ mod tests {
                 && let Some(missing) = span.missing(wanted, now)
             {
                 let (before, after) = (missing.before.map(reply), missing.after.map(reply));
-                let (grown, whole) = span.complete(wanted, missing, before.as_ref(), after.as_ref()).unwrap();
-                prop_assert_eq!(bits(&grown.reply), bits(&reply(grown.window)));
+                let whole = span.complete(wanted, missing, before.as_ref(), after.as_ref()).unwrap();
                 prop_assert_eq!(bits(&whole), bits(&reply(wanted)));
+                let both = Spans::default().with(span).with(Span::of(wanted, &Arc::new(whole), i64::MAX, now).unwrap());
+                prop_assert_eq!(bits(&both.0[0].reply), bits(&reply(both.0[0].window)));
             }
         }
     }
