@@ -90,7 +90,7 @@ fn kayentas(metric: &MetricResult, outcome: &aca::MetricOutcome, named: &PairIde
     result
 }
 
-fn kayentas_statistics(statistics: &aca::Statistics) -> Value {
+fn kayentas_statistics(statistics: &aca::SampleStatistics) -> Value {
     json!({
         "count": statistics.count,
         "mean": number(statistics.mean.0),

@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reading::{Segments, Source};
 
 /// Folders that are still being mended; the list may only become shorter.
-const STILL_CIRCULAR: &[&str] =
-    &["judges/src", "judges/src/haldane", "judges/src/haldane/level", "src/analysis", "src/cli/lint", "src/kayenta"];
+const STILL_CIRCULAR: &[&str] = &["src/kayenta"];
 
 /// What stands for `mod.rs` in a folder's graph.
 const ROOT: &str = "mod";
