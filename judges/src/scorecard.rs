@@ -365,13 +365,13 @@ pub struct Numbers {
     pub rho_canary: f64,
     /// Paired comparison, where the arms' timestamps align. Evidence only; nothing is decided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paired: Option<PairedTest>,
+    pub paired: Option<PairedNumbers>,
 }
 
 /// The paired rank test with a long-run variance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Paired")]
-pub struct PairedTest {
+pub struct PairedNumbers {
     /// Pairs of points with the same timestamp.
     pub pairs: usize,
     /// Independent pairs they are worth.

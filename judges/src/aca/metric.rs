@@ -9,7 +9,7 @@
 //! then where they are not (Kayenta, 7 against 1: 43 of 50 runs high, 7 errors). The face that most of 101 fixed draws show is taken,
 //! so that what Kayenta always says is said here, and elsewhere what it says more often.
 
-use super::rank::{self, ShiftInterval, TiedRanks};
+use super::rank::{self, ShiftEstimate, TiedRanks};
 use crate::aca_outcome::{Classification, Finding, MetricOutcome, Number, SampleStatistics};
 use crate::aca_rules::{Measure, NanStrategy, OutlierStrategy, Rules};
 use crate::config::Direction;
@@ -188,7 +188,7 @@ fn is_constant(values: &[f64]) -> bool {
 
 /// What a test of two arms gives.
 struct Test {
-    interval: ShiftInterval,
+    interval: ShiftEstimate,
     ratio: f64,
     effect_size: f64,
 }
@@ -227,7 +227,7 @@ fn noisy(values: &[f64], first: usize) -> Vec<f64> {
 }
 
 fn decide(outcome: &mut MetricOutcome, test: &Test, settings: SharedSettings) {
-    let ShiftInterval { lower, upper, estimate } = test.interval;
+    let ShiftEstimate { lower, upper, estimate } = test.interval;
     outcome.ratio = Some(Number(test.ratio));
     outcome.effect_size = Some(Number(test.effect_size));
     outcome.lower = Some(Number(lower));

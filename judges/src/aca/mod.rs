@@ -23,5 +23,5 @@ mod score;
 pub use crate::aca_outcome::{Classification, Finding, GroupOutcome, MetricOutcome, Number, SampleStatistics, Summary, SummaryReason};
 pub use crate::aca_rules::{EffectLimits, EffectSize, Measure, NanStrategy, OutlierStrategy, Outliers, Rules};
 pub(crate) use answer::{examine, judgement, late};
-pub use rank::{ShiftInterval, TiedRanks, rank_score, shift};
+pub use rank::{ShiftEstimate, TiedRanks, rank_score, shift};
 pub use score::{ScoredMetric, summary};

@@ -14,7 +14,7 @@ const ROUNDS: usize = 1001;
 
 /// Estimate of the shift of the canary against the baseline and its 98 % interval, in the metric's unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ShiftInterval {
+pub struct ShiftEstimate {
     /// Lower end; it may exceed the upper one.
     pub lower: f64,
     /// Upper end.
@@ -36,12 +36,12 @@ pub struct TiedRanks;
 ///
 /// # Errors
 /// [`TiedRanks`] when all values coincide at a shift that is tried; also for an empty arm.
-pub fn shift(experiment: &[f64], control: &[f64]) -> Result<ShiftInterval, TiedRanks> {
+pub fn shift(experiment: &[f64], control: &[f64]) -> Result<ShiftEstimate, TiedRanks> {
     shift_of((experiment, &sorted(experiment)), (control, &sorted(control)))
 }
 
 /// The same of arms that were sorted before, each given in both orders.
-pub(super) fn shift_of((experiment, x): (&[f64], &[f64]), (control, y): (&[f64], &[f64])) -> Result<ShiftInterval, TiedRanks> {
+pub(super) fn shift_of((experiment, x): (&[f64], &[f64]), (control, y): (&[f64], &[f64])) -> Result<ShiftEstimate, TiedRanks> {
     let (Some(x_min), Some(x_max)) = (smallest(experiment), largest(experiment)) else { return Err(TiedRanks) };
     let (Some(y_min), Some(y_max)) = (smallest(control), largest(control)) else { return Err(TiedRanks) };
     let y = keys(y);
@@ -60,7 +60,7 @@ pub(super) fn shift_of((experiment, x): (&[f64], &[f64]), (control, y): (&[f64],
         }
     };
     let (lower, upper) = (end(Z_98)?, end(-Z_98)?);
-    Ok(ShiftInterval { lower, upper, estimate: root(low, high, at_low, at_high, score)? })
+    Ok(ShiftEstimate { lower, upper, estimate: root(low, high, at_low, at_high, score)? })
 }
 
 /// Of equal values the first one, which matters to the sign of 0; a `NaN` gives way to what follows it, as in Scala.

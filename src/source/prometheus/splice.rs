@@ -16,7 +16,7 @@ pub(crate) enum Lexis {
 
 /// What a string is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum TextRole {
     /// Right side of `=` or `!=`.
     Text,
     /// Right side of `=~` or `!~`.
@@ -101,13 +101,13 @@ impl Scanner {
     }
 
     /// What a string that opens here, or opened last, is there for.
-    pub(crate) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> TextRole {
         match (self.in_braces, self.before_last, self.last) {
-            (true, Some('=' | '!'), Some('~')) => Role::Regex,
-            (true, Some('='), Some('=')) => Role::Other,
-            (true, _, Some('=')) => Role::Text,
-            (false, _, Some('(' | ',')) => Role::Argument,
-            _ => Role::Other,
+            (true, Some('=' | '!'), Some('~')) => TextRole::Regex,
+            (true, Some('='), Some('=')) => TextRole::Other,
+            (true, _, Some('=')) => TextRole::Text,
+            (false, _, Some('(' | ',')) => TextRole::Argument,
+            _ => TextRole::Other,
         }
     }
 }
@@ -136,7 +136,7 @@ pub(crate) struct StringLiteral<'a> {
     /// What opens and closes it.
     pub(crate) quote: char,
     /// What it is there for.
-    pub(crate) role: Role,
+    pub(crate) role: TextRole,
     /// Its parts, in their order.
     pub(crate) parts: Vec<StringPart<'a>>,
 }
@@ -219,7 +219,7 @@ impl<'a, L: Landing> Splice<'a, L> {
         Ok(())
     }
 
-    fn close(&mut self, quote: char, role: Role) -> Result<(), L::Error> {
+    fn close(&mut self, quote: char, role: TextRole) -> Result<(), L::Error> {
         let fixed = std::mem::take(&mut self.fixed);
         if self.parts.is_empty() {
             self.out.extend([quote]);

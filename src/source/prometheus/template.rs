@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use promql_parser::util::unquote_string;
 
-use super::splice::{Insert, Landing, Lexis, Role, Scanner, Splice, StringLiteral, StringPart, push_escaped};
+use super::splice::{Insert, Landing, Lexis, Scanner, Splice, StringLiteral, StringPart, TextRole, push_escaped};
 use crate::source::variables::{Piece, Pieces, Value, look_up};
 use crate::source::{SourceError, Template};
 
@@ -186,7 +186,7 @@ fn string_with(string: &StringLiteral<'_>) -> Result<String, SourceError> {
     let StringLiteral { quote, role, parts } = string;
     let rewritten = *quote == '`';
     let shown_quote = if rewritten { '"' } else { *quote };
-    if matches!(role, Role::Text | Role::Regex) {
+    if matches!(role, TextRole::Text | TextRole::Regex) {
         refuse_emptied(parts)?;
     }
     let mut out = String::from(shown_quote);
@@ -197,13 +197,13 @@ fn string_with(string: &StringLiteral<'_>) -> Result<String, SourceError> {
                 pattern.read(&meaning(text, *quote)?);
                 if rewritten { push_escaped(&mut out, text, shown_quote) } else { out.push_str(text) }
             }
-            StringPart::Value(Insert { name, .. }) if *role == Role::Other => {
+            StringPart::Value(Insert { name, .. }) if *role == TextRole::Other => {
                 return Err(SourceError::Template(format!(
                     "the variable `{name}` stands in a string that is neither the right side of a label matcher nor a function's argument; \
                      put it in a label matcher, such as `{{name=\"${{{name}}}\"}}`"
                 )));
             }
-            StringPart::Value(Insert { name, value }) if *role == Role::Regex => {
+            StringPart::Value(Insert { name, value }) if *role == TextRole::Regex => {
                 if let Some(inside) = pattern.inside() {
                     return Err(SourceError::Template(format!(
                         "the variable `{name}` stands in {inside} of a regular expression, where its value cannot be escaped; \

@@ -13,7 +13,7 @@ use crate::haldane::subject::Subject;
 use crate::haldane::tolerances::{Tolerances, tolerances};
 use crate::limit::present;
 use crate::remedy;
-use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, PairedTest, Reason, Status};
+use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, PairedNumbers, Reason, Status};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation, variance_inflation};
 use crate::stats::differences::{hodges_lehmann, shift_with_interval_90};
 use crate::stats::mann_whitney::mann_whitney;
@@ -618,18 +618,18 @@ fn numbers(subject: &Subject<'_>, m: &ValueEstimate, ranks: &PooledRanks) -> Num
     }
 }
 
-fn paired(subject: &Subject<'_>, sign: f64, ranks: &PooledRanks) -> Option<PairedTest> {
+fn paired(subject: &Subject<'_>, sign: f64, ranks: &PooledRanks) -> Option<PairedNumbers> {
     let samples = subject.samples.as_ref()?;
     let (canary, baseline) = ((&*subject.canary, &samples.canary), (&*subject.baseline, &samples.baseline));
     if let Ok(test) = paired_rank_test_of(canary, baseline, ranks, sign < 0.0) {
-        return Some(PairedTest { pairs: subject.baseline.len(), effective: test.effective, p: test.p });
+        return Some(PairedNumbers { pairs: subject.baseline.len(), effective: test.effective, p: test.p });
     }
     // An arm has gaps, so that the pairs are fewer than the points that were ranked.
     let both = |(b, c): &(&f64, &f64)| b.is_finite() && c.is_finite();
     let pairs = subject.baseline.iter().zip(subject.canary.iter()).filter(both);
     let (b, c): (Vec<f64>, Vec<f64>) = pairs.map(|(b, c)| (sign * b, sign * c)).unzip();
     let test = paired_rank_test(&c, &b).ok()?;
-    Some(PairedTest { pairs: b.len(), effective: test.effective, p: test.p })
+    Some(PairedNumbers { pairs: b.len(), effective: test.effective, p: test.p })
 }
 
 fn raise_guards(draft: &mut ResultDraft, said: &MetricSentences<'_>) {
