@@ -14,7 +14,8 @@
 //! | `leak` | does what accumulates grow away? |
 //! | `instance` | is one instance unlike all others? |
 //!
-//! `past.rs` learns from the time before the window, `looks.rs` is about judging one canary again and again, `rule.rs` has the constants.
+//! `past.rs` learns from the time before the window, `looks.rs` is about judging one canary again and again, `remark.rs` says what of all
+//! that is said stands, `fallback.rs` what the limits decide instead, `rule.rs` has the constants.
 
 mod context;
 mod fallback;
