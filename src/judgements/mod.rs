@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
-use crate::archive::{Archive, ArchiveError, Kind, is_short_id, short_id};
+use crate::archive::{Archive, ArchiveError, DocumentKind, is_short_id, short_id};
 use crate::pool::{self, words_of};
 use id::IdError;
 pub use id::{IdKey, Identity, Key};
@@ -283,7 +283,7 @@ impl Judgements {
         let created = Timestamp::now();
         if let Some(store) = &self.0.store {
             let id = short_id(created, rand::random());
-            store.create(Kind::Execution, &id, &StoredRequest { created, request: Cow::Borrowed(plan.request()) }).await?;
+            store.create(DocumentKind::Execution, &id, &StoredRequest { created, request: Cow::Borrowed(plan.request()) }).await?;
             return Ok(Identity::short(&id));
         }
         if !plan.request().samples.is_empty() {
@@ -393,7 +393,7 @@ impl Judgements {
             return Ok(Some(ExecutionLookup::Ended(run)));
         }
         let Some(store) = self.0.store.as_ref().filter(|_| is_short_id(&identity.id)) else { return Ok(None) };
-        let Some(kept) = store.get::<Scorecard>(Kind::Scorecard, &identity.id).await? else { return Ok(None) };
+        let Some(kept) = store.get::<Scorecard>(DocumentKind::Scorecard, &identity.id).await? else { return Ok(None) };
         let (started, ended) = (kept.value.judged_at, kept.value.judged_at);
         let run = Run { ending: Ok(Arc::new(self.0.fitting(kept.value))), started, ended };
         self.0.ended.insert(identity.key, run.clone()).await;
@@ -405,7 +405,7 @@ impl Judgements {
         let Some(store) = &self.0.store else {
             return Err(IdError::Unknown("the id is that of a judgement in a store, and this replica runs without `--store`").into());
         };
-        match store.get::<StoredRequest<'static>>(Kind::Execution, id).await? {
+        match store.get::<StoredRequest<'static>>(DocumentKind::Execution, id).await? {
             Some(stored) => Ok(stored.value.request.into_owned()),
             None => Err(IdError::Unknown("the store has none with this id").into()),
         }
@@ -542,10 +542,10 @@ impl Inner {
     /// Keeps the scorecard of what has a short id. What cannot be kept is not lost: the request is there to be run again.
     async fn archive(&self, id: Option<String>, run: &Run) {
         let (Some(store), Some(id), Ok(scorecard)) = (&self.store, id.filter(|id| is_short_id(id)), &run.ending) else { return };
-        let mut written = store.create(Kind::Scorecard, &id, &Scorecard::clone(scorecard).with_samples()).await;
+        let mut written = store.create(DocumentKind::Scorecard, &id, &Scorecard::clone(scorecard).with_samples()).await;
         if matches!(written, Err(ArchiveError::TooLarge { .. })) {
             tracing::warn!(id, "the samples of a judgement are too many to be kept; it is kept without them");
-            written = store.create(Kind::Scorecard, &id, scorecard.as_ref()).await;
+            written = store.create(DocumentKind::Scorecard, &id, scorecard.as_ref()).await;
         }
         match written {
             // Another replica was quicker.
