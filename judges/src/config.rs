@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::aca;
+use crate::aca_rules::Rules;
 use crate::evidence::JudgeName;
 pub use crate::period::Period;
 pub use crate::problem::{ConfigProblem, InvalidConfig};
@@ -298,7 +298,7 @@ pub struct Metric {
     pub history: History,
     /// Settings that the judge `NetflixACAJudge-v1.0` alone reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aca: Option<aca::Rules>,
+    pub aca: Option<Rules>,
     /// What to ask each kind of metric store, by its name: `prometheus`, `dataset`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub queries: BTreeMap<String, MetricQuery>,
@@ -927,7 +927,7 @@ impl Metric {
         if self.min_points < 3 {
             wrong("/min_points", format!("{} is too few for any test; give at least 3", self.min_points));
         }
-        for problem in self.aca.iter().flat_map(aca::Rules::check) {
+        for problem in self.aca.iter().flat_map(Rules::check) {
             wrong(&format!("/aca{}", problem.pointer), problem.message);
         }
         for (store, query) in &self.queries {

@@ -5,36 +5,36 @@ use crate::config::{Kind, Metric};
 /// A quantity in the metric's unit, three significant digits: `412 ms`, `1.25 %`, `0.0031`.
 pub(crate) fn quantity(metric: &Metric, value: f64) -> String {
     match unit(metric) {
-        Unit::Fraction => format!("{} %", digits(value * 100.0)),
-        Unit::Percent => format!("{} %", digits(value)),
-        Unit::Named(name) => format!("{} {name}", digits(value)),
-        Unit::None => digits(value),
+        ShownUnit::Fraction => format!("{} %", digits(value * 100.0)),
+        ShownUnit::Percent => format!("{} %", digits(value)),
+        ShownUnit::Named(name) => format!("{} {name}", digits(value)),
+        ShownUnit::None => digits(value),
     }
 }
 
 /// A difference in the metric's unit; percentage points for ratios and percentages.
 pub(crate) fn difference(metric: &Metric, value: f64) -> String {
     match unit(metric) {
-        Unit::Fraction => format!("{} pp", digits(value * 100.0)),
-        Unit::Percent => format!("{} pp", digits(value)),
-        Unit::Named(_) | Unit::None => quantity(metric, value),
+        ShownUnit::Fraction => format!("{} pp", digits(value * 100.0)),
+        ShownUnit::Percent => format!("{} pp", digits(value)),
+        ShownUnit::Named(_) | ShownUnit::None => quantity(metric, value),
     }
 }
 
-enum Unit<'a> {
+enum ShownUnit<'a> {
     Fraction,
     Percent,
     Named(&'a str),
     None,
 }
 
-fn unit(metric: &Metric) -> Unit<'_> {
+fn unit(metric: &Metric) -> ShownUnit<'_> {
     match metric.unit.as_deref() {
-        Some("ratio") => Unit::Fraction,
-        Some("percent" | "%") => Unit::Percent,
-        Some(name) if !name.trim().is_empty() => Unit::Named(name),
-        _ if metric.kind == Kind::Ratio => Unit::Fraction,
-        _ => Unit::None,
+        Some("ratio") => ShownUnit::Fraction,
+        Some("percent" | "%") => ShownUnit::Percent,
+        Some(name) if !name.trim().is_empty() => ShownUnit::Named(name),
+        _ if metric.kind == Kind::Ratio => ShownUnit::Fraction,
+        _ => ShownUnit::None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! One judgement metric by metric, so that whoever asks may spread it over threads and stop at a deadline.
 
 use crate::config::CheckedConfig;
+use crate::draft::ResultDraft;
 use crate::evidence::{Evidence, JudgeName};
-use crate::haldane::Judge;
-use crate::haldane::finding::Finding;
-use crate::quality::{self, Cleaned, Unjudged};
+use crate::haldane::HaldaneJudge;
+use crate::quality::{self, CleanMetric, Unjudged};
 use crate::scorecard::{Judgement, MetricResult};
 use crate::{aca, advice, score, threshold};
 
@@ -28,19 +28,19 @@ pub struct Judging<'a> {
     name: JudgeName,
     config: &'a CheckedConfig,
     evidence: &'a Evidence,
-    rule: Rule,
+    rule: JudgeInput,
 }
 
 /// What the metrics of one canary share, and their windows.
 #[derive(Debug)]
-enum Rule {
+enum JudgeInput {
     Haldane {
-        cleaned: Vec<Result<Cleaned, Unjudged>>,
+        cleaned: Vec<Result<CleanMetric, Unjudged>>,
         live: usize,
-        judge: Judge,
+        judge: HaldaneJudge,
     },
     Threshold {
-        cleaned: Vec<Result<Cleaned, Unjudged>>,
+        cleaned: Vec<Result<CleanMetric, Unjudged>>,
         live: usize,
     },
     /// Takes the samples as they are, and has its own rules for the verdict.
@@ -63,14 +63,14 @@ impl<'a> Judging<'a> {
         let rule = match name {
             JudgeName::HaldaneV1 => {
                 let (cleaned, live) = cleaned();
-                let judge = Judge::of(config, evidence, &live, &cleaned);
-                Rule::Haldane { cleaned, live: count(&live), judge }
+                let judge = HaldaneJudge::of(config, evidence, &live, &cleaned);
+                JudgeInput::Haldane { cleaned, live: count(&live), judge }
             }
             JudgeName::ThresholdV1 => {
                 let (cleaned, live) = cleaned();
-                Rule::Threshold { cleaned, live: count(&live) }
+                JudgeInput::Threshold { cleaned, live: count(&live) }
             }
-            JudgeName::NetflixAca => Rule::Aca,
+            JudgeName::NetflixAca => JudgeInput::Aca,
         };
         Self { name, config, evidence, rule }
     }
@@ -88,12 +88,12 @@ impl<'a> Judging<'a> {
         let asked = self.config.metrics.get(metric)?;
         let observation = self.evidence.observations.get(metric);
         Some(match &self.rule {
-            Rule::Haldane { cleaned, .. } | Rule::Threshold { cleaned, .. } => match (cleaned.get(metric)?, &self.rule) {
-                (Err(why), _) => Finding::unjudged(asked, why),
-                (Ok(cleaned), Rule::Haldane { judge, .. }) => judge.examine(asked, self.evidence, metric, cleaned),
+            JudgeInput::Haldane { cleaned, .. } | JudgeInput::Threshold { cleaned, .. } => match (cleaned.get(metric)?, &self.rule) {
+                (Err(why), _) => ResultDraft::unjudged(asked, why),
+                (Ok(cleaned), JudgeInput::Haldane { judge, .. }) => judge.examine(asked, self.evidence, metric, cleaned),
                 (Ok(cleaned), _) => threshold::examine(asked, observation, cleaned),
             },
-            Rule::Aca => aca::examine(asked, observation),
+            JudgeInput::Aca => aca::examine(asked, observation),
         })
     }
 
@@ -105,15 +105,15 @@ impl<'a> Judging<'a> {
         results.resize_with(self.metrics(), || None);
         let late: Vec<bool> = results.iter().map(Option::is_none).collect();
         let unjudged = |metric| match self.rule {
-            Rule::Aca => aca::late(metric),
-            Rule::Haldane { .. } | Rule::Threshold { .. } => Finding::late(metric),
+            JudgeInput::Aca => aca::late(metric),
+            JudgeInput::Haldane { .. } | JudgeInput::Threshold { .. } => ResultDraft::late(metric),
         };
         let results = config.metrics.iter().zip(results).map(|(metric, result)| result.unwrap_or_else(|| unjudged(metric))).collect();
         let judgement = match self.rule {
-            Rule::Haldane { live, .. } | Rule::Threshold { live, .. } => {
+            JudgeInput::Haldane { live, .. } | JudgeInput::Threshold { live, .. } => {
                 score::judgement(self.name, config, evidence, live, results, &late)
             }
-            Rule::Aca => aca::judgement(config, evidence, results, &late),
+            JudgeInput::Aca => aca::judgement(config, evidence, results, &late),
         };
         advice::complete(judgement, config, evidence)
     }

@@ -21,16 +21,21 @@ pub mod scorecard;
 pub mod stats;
 pub mod units;
 
+mod aca_outcome;
+mod aca_rules;
 mod advice;
+mod draft;
 mod explain;
 mod haldane;
 mod judging;
+mod limit;
 mod population;
 mod problem;
 mod quality;
 mod remedy;
 mod score;
 mod threshold;
+mod verdict;
 
 pub use config::{CanaryConfig, CheckedConfig};
 pub use evidence::{Evidence, JudgeName, UnknownJudge};

@@ -22,7 +22,7 @@ pub(crate) const ENOUGH: f64 = 0.5;
 
 /// Both arms of one metric, cleaned.
 #[derive(Debug, Clone)]
-pub(crate) struct Cleaned {
+pub(crate) struct CleanMetric {
     pub(crate) baseline: CleanArm,
     pub(crate) canary: CleanArm,
     /// Whether both arms were observed over the same window.
@@ -30,7 +30,7 @@ pub(crate) struct Cleaned {
     /// Whether the canary is up by a metric of another step, which cannot say at which points of this one: where a missing point means
     /// zero, that there is none is no silence then.
     pub(crate) up_at_other_step: bool,
-    /// Whether the past and the units are still to be looked at ([`Cleaned::completed`]), as the window alone says whether a metric could
+    /// Whether the past and the units are still to be looked at ([`CleanMetric::completed`]), as the window alone says whether a metric could
     /// differ.
     is_window_alone: bool,
     pub(crate) warnings: Vec<String>,
@@ -180,14 +180,14 @@ fn split(evidence: &Evidence) -> Option<f64> {
 }
 
 /// Of each metric whether it could differ at all and is not muted; how many are is m.
-pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<Cleaned, Unjudged>]) -> Vec<bool> {
-    let is_live = |(metric, c): (&Metric, &Result<Cleaned, Unjudged>)| !metric.muted && c.as_ref().is_ok_and(Cleaned::is_live);
+pub(crate) fn live_metrics(config: &CheckedConfig, cleaned: &[Result<CleanMetric, Unjudged>]) -> Vec<bool> {
+    let is_live = |(metric, c): (&Metric, &Result<CleanMetric, Unjudged>)| !metric.muted && c.as_ref().is_ok_and(CleanMetric::is_live);
     config.metrics.iter().zip(cleaned).map(is_live).collect()
 }
 
 /// Cleans every metric of a config. The result has one entry for each, in the config's order. Most are cleaned in their windows alone:
-/// what needs no other metric is left to [`Cleaned::completed`].
-pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<Cleaned, Unjudged>> {
+/// what needs no other metric is left to [`CleanMetric::completed`].
+pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<CleanMetric, Unjudged>> {
     // Only zeros for what is absent ask who else reports.
     let asked = config.metrics.iter().any(|metric| metric.absent_means_zero);
     let first: Vec<_> = config.metrics.iter().enumerate().map(|(i, metric)| clean_one(config, metric, evidence, i, asked)).collect();
@@ -196,7 +196,7 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
     }
     // Points of different steps are not of the same time.
     let step = |i: usize| evidence.step_seconds_of(i).to_bits();
-    let mut of_step: BTreeMap<u64, Vec<&Cleaned>> = BTreeMap::new();
+    let mut of_step: BTreeMap<u64, Vec<&CleanMetric>> = BTreeMap::new();
     // A muted metric decides nothing, not even whether a target was up.
     for (i, (metric, cleaned)) in config.metrics.iter().zip(&first).enumerate() {
         if let (false, Ok(cleaned)) = (metric.muted, cleaned) {
@@ -243,7 +243,7 @@ pub(crate) fn clean(config: &CheckedConfig, evidence: &Evidence) -> Vec<Result<C
         .collect()
 }
 
-fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: usize, whole: bool) -> Result<Cleaned, Unjudged> {
+fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: usize, whole: bool) -> Result<CleanMetric, Unjudged> {
     let (baseline, canary) = match evidence.observations.get(i) {
         Some(Observation::Sampled { baseline, canary }) => (baseline, canary),
         Some(Observation::Failed(failure)) => return Err(Unjudged::Failed(failure.clone())),
@@ -282,7 +282,7 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     share_bounds(&mut clean_baseline, &mut clean_canary, &mut warnings)?;
     let concurrent = evidence.comparison == Comparison::Concurrent;
     let is_as_given = directed.is_none() && followed.is_none() && counted.is_none() && !metric.traffic;
-    let mut cleaned = Cleaned {
+    let mut cleaned = CleanMetric {
         baseline: clean_baseline,
         canary: clean_canary,
         concurrent,
@@ -447,7 +447,7 @@ fn per_request(config: &CheckedConfig, evidence: &Evidence, arms: (&ArmPoints, &
     Ok((arm(arms.0, baseline)?, arm(arms.1, canary)?))
 }
 
-impl Cleaned {
+impl CleanMetric {
     /// The same with its past, where that was left out so far, and what its units are to be warned of; `levels` are those of both arms.
     pub(crate) fn completed<'a>(
         &'a self,
@@ -802,8 +802,8 @@ struct Reporting {
 }
 
 impl Reporting {
-    fn of(metrics: &[&Cleaned], arm: impl Fn(&Cleaned) -> &CleanArm) -> Self {
-        let longest = |values: &dyn Fn(&Cleaned) -> usize| metrics.iter().map(|cleaned| values(cleaned)).max().unwrap_or(0);
+    fn of(metrics: &[&CleanMetric], arm: impl Fn(&CleanMetric) -> &CleanArm) -> Self {
+        let longest = |values: &dyn Fn(&CleanMetric) -> usize| metrics.iter().map(|cleaned| values(cleaned)).max().unwrap_or(0);
         let mut window = vec![0; longest(&|cleaned| arm(cleaned).liveness().len())];
         let mut before = vec![0; longest(&|cleaned| arm(cleaned).history_liveness().len())];
         for arm in metrics.iter().map(|cleaned| arm(cleaned)) {

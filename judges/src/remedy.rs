@@ -65,7 +65,7 @@ pub(crate) struct RatioTraffic {
 }
 
 /// What so many canary requests would do.
-struct Needed {
+struct RequestsAdvice {
     requests: f64,
     would: String,
 }
@@ -76,19 +76,19 @@ impl RatioTraffic {
         (self.room > 0.0).then(|| (self.room / Z_95).powi(2) / self.inflation.max(1.0))
     }
 
-    fn excludes(&self, requests: f64) -> Needed {
-        Needed { requests, would: self.would.clone() }
+    fn excludes(&self, requests: f64) -> RequestsAdvice {
+        RequestsAdvice { requests, would: self.would.clone() }
     }
 
     /// The cheaper of excluding the shift and of settling the declared limit, which the canary's requests alone decide.
-    fn cheaper(&self, excluding: Option<f64>, least: u64) -> Option<Needed> {
+    fn cheaper(&self, excluding: Option<f64>, least: u64) -> Option<RequestsAdvice> {
         let limit = self.limit.and_then(|limit| {
             let requests = if self.rises {
                 requests_for_upper_bound(self.canary_rate, limit)
             } else {
                 requests_for_lower_bound(self.canary_rate, limit)
             };
-            Some(Needed { requests: requests? as f64, would: format!("settle the limit of {}", explain::rate(limit)) })
+            Some(RequestsAdvice { requests: requests? as f64, would: format!("settle the limit of {}", explain::rate(limit)) })
         });
         let excluding = excluding.map(|requests| self.excludes(requests.max(least as f64)));
         [excluding, limit]

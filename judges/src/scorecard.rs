@@ -1,38 +1,17 @@
 //! What a judge answers: a status with evidence for each metric, and a verdict with reasons for the canary.
 //!
 //! Every number is finite or absent, so that the JSON reads back as it was written; those of Kayenta's judge, which need not be,
-//! are an [`aca::Number`].
+//! are an [`Number`](crate::aca::Number).
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::aca;
+use crate::aca_outcome::{MetricOutcome, Summary};
 use crate::config::{Direction, Kind};
 use crate::evidence::{Comparison, JudgeName, Looks};
-
-/// The verdict on a canary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Worse than the baseline.
-    Fail,
-    /// Neither: something is suspect, or the evidence does not suffice.
-    Marginal,
-    /// No worse than the baseline, on sufficient evidence.
-    Pass,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fail => "fail",
-            Self::Marginal => "marginal",
-            Self::Pass => "pass",
-        })
-    }
-}
+pub use crate::verdict::Verdict;
 
 /// What the evidence on one metric supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -386,12 +365,13 @@ pub struct Numbers {
     pub rho_canary: f64,
     /// Paired comparison, where the arms' timestamps align. Evidence only; nothing is decided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paired: Option<Paired>,
+    pub paired: Option<PairedNumbers>,
 }
 
 /// The paired rank test with a long-run variance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Paired {
+#[schemars(rename = "Paired")]
+pub struct PairedNumbers {
     /// Pairs of points with the same timestamp.
     pub pairs: usize,
     /// Independent pairs they are worth.
@@ -724,7 +704,7 @@ pub struct MetricResult {
     pub warnings: Vec<String>,
     /// What the judge `NetflixACAJudge-v1.0` found, where it judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aca: Option<aca::MetricOutcome>,
+    pub aca: Option<MetricOutcome>,
 }
 
 /// What to do with the canary.
@@ -873,5 +853,5 @@ pub struct Judgement {
     pub warnings: Vec<String>,
     /// The score as the judge `NetflixACAJudge-v1.0` makes it, where it judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aca: Option<aca::Summary>,
+    pub aca: Option<Summary>,
 }

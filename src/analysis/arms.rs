@@ -10,13 +10,13 @@ use std::ops::Range;
 use haldane_judges::CheckedConfig;
 use haldane_judges::evidence::{Arm, ArmPoints, Buckets, FetchFailure, Instance, Observation, Points};
 
-use super::fetch::Answer;
+use super::fetch::QueryAnswer;
 use super::pairing::{self, Labels};
 use super::query::{Part, PlannedQuery};
 use crate::source::{Series, histogram};
 
 /// A query and what it came to.
-pub(crate) type AnsweredQuery<'a> = (&'a PlannedQuery, &'a Answer);
+pub(crate) type AnsweredQuery<'a> = (&'a PlannedQuery, &'a QueryAnswer);
 
 fn failure(arm: Arm, reason: &str, message: String) -> FetchFailure {
     FetchFailure { arm, reason: reason.to_owned(), message }
@@ -56,7 +56,7 @@ pub(crate) fn arm_points(
 }
 
 /// The points of a query's one series in the window, and before it where they are known.
-fn one_series(planned: &PlannedQuery, fetched: &Answer) -> Result<(Vec<f64>, Option<Vec<f64>>), String> {
+fn one_series(planned: &PlannedQuery, fetched: &QueryAnswer) -> Result<(Vec<f64>, Option<Vec<f64>>), String> {
     let reporting = fetched.reporting();
     let window = match reporting.as_slice() {
         [] => vec![f64::NAN; planned.query.window.len()],
@@ -101,7 +101,7 @@ fn many(what: &str, series: &[&Labels]) -> String {
 fn buckets(
     planned: &PlannedQuery,
     per_instance: Option<&str>,
-    fetched: &Answer,
+    fetched: &QueryAnswer,
     warnings: &mut Vec<String>,
 ) -> Result<ArmPoints, (&'static str, String)> {
     let past = fetched.history_points;
@@ -167,7 +167,7 @@ pub(crate) fn histogram_points(
     Ok((arm, None))
 }
 
-fn instances(label: &str, fetched: &Answer) -> Result<ArmPoints, String> {
+fn instances(label: &str, fetched: &QueryAnswer) -> Result<ArmPoints, String> {
     let mut instances: BTreeMap<&str, Instance> = BTreeMap::new();
     for series in fetched.reporting() {
         let Some(name) = series.labels.get(label) else {
@@ -222,7 +222,7 @@ pub(super) fn pairs(pair_by: &[String], asked: &[AnsweredQuery<'_>], most: usize
         let window = values.split_off(past.min(values.len()));
         ArmPoints::values(window).with_history((past > 0).then_some(Points::Values(values)))
     };
-    let one = |pair: pairing::Pair| PairedArms {
+    let one = |pair: pairing::SeriesPair| PairedArms {
         labels: pair.labels,
         baseline: split(pair.baseline, past_before),
         canary: split(pair.canary, past_after),
@@ -323,11 +323,11 @@ mod tests {
         }
     }
 
-    fn fetched(series: &[(&str, [f64; 5])]) -> Answer {
+    fn fetched(series: &[(&str, [f64; 5])]) -> QueryAnswer {
         let one =
             |(pod, values): &(&str, [f64; 5])| Series { labels: [("pod".to_owned(), (*pod).to_owned())].into(), values: values.to_vec() };
         let reply = Reply { series: series.iter().map(one).collect(), warnings: Vec::new() };
-        Answer { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None }
+        QueryAnswer { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None }
     }
 
     fn value(series: &[(&str, [f64; 5])], per_instance: Option<&str>) -> Result<ArmPoints, FetchFailure> {
@@ -375,7 +375,7 @@ mod tests {
         let (events, totals) = (fetched(&[("p", [1.0; 5])]), fetched(&[("p", [9.0; 5])]));
         let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &totals)], &mut Vec::new()).unwrap();
         assert_eq!(arm.history, Some(Points::Counts { events: vec![1.0; 3], totals: vec![9.0; 3] }));
-        let short = Answer { history_points: 0, ..fetched(&[("p", [9.0; 5])]) };
+        let short = QueryAnswer { history_points: 0, ..fetched(&[("p", [9.0; 5])]) };
         let arm = arm_points(Arm::Canary, None, &[(&numerator, &events), (&denominator, &short)], &mut Vec::new()).unwrap();
         assert_eq!(arm.history, None);
     }
@@ -387,7 +387,7 @@ mod tests {
 
     fn of_buckets(series: &[Series], per_instance: Option<&str>) -> Result<ArmPoints, FetchFailure> {
         let reply = Reply { series: series.to_vec(), warnings: Vec::new() };
-        let fetched = Answer { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None };
+        let fetched = QueryAnswer { reply: Ok(Arc::new(reply)), history_points: 3, without_history: None };
         arm_points(Arm::Canary, per_instance, &[(&planned(Part::Buckets), &fetched)], &mut Vec::new())
     }
 

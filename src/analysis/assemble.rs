@@ -7,12 +7,12 @@ use haldane_judges::config::{MAX_METRICS, Metric};
 use haldane_judges::evidence::{Arm, ArmPoints, Comparison, Evidence, FetchFailure, Observation, Population};
 use haldane_judges::{CheckedConfig, JudgeName};
 
-use super::align::clocks::{self, Pair};
+use super::align::clocks::{self, ArmPair};
 use super::align::resolution;
 use super::align::tail::{self, Tail};
 use super::arms::{self, AnsweredQuery, PairedArms};
 use super::error::AnalysisError;
-use super::fetch::{Answer, query_provenance};
+use super::fetch::{QueryAnswer, query_provenance};
 use super::pairing::Labels;
 use super::plan::{MetricPlan, Plan, SeriesRule, learns_from_history, reads_the_clock};
 use super::population;
@@ -121,7 +121,7 @@ fn assemble_metric(metric: &Metric, planned: &MetricPlan, read: &MetricReplies, 
             if let Some(source) = &plan.source {
                 source.kind().clone_into(&mut provenance.from);
             }
-            let unasked = Answer::late();
+            let unasked = QueryAnswer::late();
             provenance.queries = queries.iter().map(|planned| query_provenance(planned, &unasked)).collect();
             let failure = FetchFailure { arm: Arm::Canary, reason: (*reason).to_owned(), message: message.clone() };
             return vec![Assembled::new(provenance, Observation::Failed(failure))];
@@ -284,17 +284,17 @@ fn ends_apart(config: &CheckedConfig, assembled: &[Assembled]) -> Vec<String> {
         let Observation::Sampled { baseline, canary } = &one.observation else { return None };
         // Where no point is a zero, it says nothing of when an arm began.
         let step_seconds = i64::from(one.concurrent_step().filter(|_| !metric.absent_means_zero)?);
-        Some(Pair { baseline: &baseline.points, canary: &canary.points, step_seconds })
+        Some(ArmPair { baseline: &baseline.points, canary: &canary.points, step_seconds })
     });
     clocks::ends_apart(&told.collect::<Vec<_>>())
 }
 
 /// Says where one arm's points follow the other's, over the metrics that were read over one window at one step, which most of them have.
 fn arms_apart(evidence: &Evidence, steps: &[Option<u32>]) -> Option<String> {
-    let mut of_step: BTreeMap<u32, Vec<Pair<'_>>> = BTreeMap::new();
+    let mut of_step: BTreeMap<u32, Vec<ArmPair<'_>>> = BTreeMap::new();
     for (observation, step) in evidence.observations.iter().zip(steps) {
         let (Observation::Sampled { baseline, canary }, Some(step)) = (observation, *step) else { continue };
-        let pair = Pair { baseline: &baseline.points, canary: &canary.points, step_seconds: i64::from(step) };
+        let pair = ArmPair { baseline: &baseline.points, canary: &canary.points, step_seconds: i64::from(step) };
         of_step.entry(step).or_default().push(pair);
     }
     let (step, pairs) = of_step.into_iter().max_by_key(|(step, pairs)| (pairs.len(), Reverse(*step)))?;

@@ -13,7 +13,7 @@ use haldane_judges::evidence::{Arm, ArmPoints, Earlier, Instance, Points};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::fetch::{Answer, HISTORY_PART};
+use super::fetch::{HISTORY_PART, QueryAnswer};
 use super::query::{Part, PlannedQuery};
 use super::scorecard::{AlsoRead, span};
 use crate::source::cache::Source;
@@ -48,14 +48,14 @@ struct BucketsRead {
 }
 
 /// How it is asked for.
-struct Asking<'a> {
+struct BesideReader<'a> {
     source: &'a Source,
     permits: &'a Semaphore,
     /// Until when it is of use.
     deadline: Instant,
 }
 
-impl Asking<'_> {
+impl BesideReader<'_> {
     /// The reply to a query, where it comes in time and says nothing that the reply to `main` does not say too, such as that it is partial.
     async fn one(&self, query: &Query, main: &Reply) -> Option<Arc<Reply>> {
         let _permit = timeout_at(self.deadline, self.permits.acquire()).await.ok()?;
@@ -82,15 +82,15 @@ impl Beside {
         permits: &Semaphore,
         deadline: Instant,
         judge: JudgeName,
-        asked: (&[PlannedQuery], &[Answer]),
+        asked: (&[PlannedQuery], &[QueryAnswer]),
     ) -> Self {
         let (queries, replies) = asked;
         if judge != JudgeName::HaldaneV1 || replies.iter().any(|fetched| fetched.reply.is_err()) {
             return Self::default();
         }
         let now = Instant::now();
-        let asking = Asking { source, permits, deadline: now + deadline.saturating_duration_since(now) / HISTORY_PART };
-        let has_past = |fetched: &Answer| fetched.series().iter().any(|series| fetched.past_of(series).iter().any(|v| v.is_finite()));
+        let asking = BesideReader { source, permits, deadline: now + deadline.saturating_duration_since(now) / HISTORY_PART };
+        let has_past = |fetched: &QueryAnswer| fetched.series().iter().any(|series| fetched.past_of(series).iter().any(|v| v.is_finite()));
         // Days are compared with what lies before the window; one arm without it says nothing about the two.
         let with_past = replies.iter().all(has_past);
         let mut earlier = Vec::new();
@@ -156,7 +156,7 @@ fn known(reply: &Reply) -> usize {
 }
 
 impl EarlierRead {
-    async fn read(asking: &Asking<'_>, planned: &PlannedQuery, fetched: &Answer, days: u32) -> Option<Self> {
+    async fn read(asking: &BesideReader<'_>, planned: &PlannedQuery, fetched: &QueryAnswer, days: u32) -> Option<Self> {
         let main = fetched.reply.as_ref().ok()?;
         let query = planned.days_ago(days, fetched.history_points);
         let own = Self { arm: planned.arm, days, window_points: planned.query.window.len(), found: None, asked: false, query };
@@ -170,8 +170,8 @@ impl EarlierRead {
 }
 
 impl BucketsRead {
-    async fn read(asking: &Asking<'_>, queries: &[PlannedQuery], replies: &[Answer]) -> Option<Self> {
-        let baseline = |(planned, _): &(&PlannedQuery, &Answer)| planned.arm == Arm::Baseline && planned.part == Part::Value;
+    async fn read(asking: &BesideReader<'_>, queries: &[PlannedQuery], replies: &[QueryAnswer]) -> Option<Self> {
+        let baseline = |(planned, _): &(&PlannedQuery, &QueryAnswer)| planned.arm == Arm::Baseline && planned.part == Part::Value;
         let (planned, fetched) = queries.iter().zip(replies).find(baseline)?;
         if fetched.reporting().is_empty() {
             return None;

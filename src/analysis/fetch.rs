@@ -20,7 +20,7 @@ pub(super) const HISTORY_PART: u32 = 3;
 
 /// What one query came to.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct QueryAnswer {
     pub(super) reply: Result<Arc<Reply>, FetchError>,
     /// Points of each series that lie before the window.
     pub(super) history_points: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
     pub(super) without_history: Option<SourceError>,
 }
 
-impl Answer {
+impl QueryAnswer {
     /// What a query over a window alone came to.
     pub(crate) fn over_window(reply: Result<Arc<Reply>, SourceError>) -> Self {
         Self { reply: reply.map_err(FetchError::Source), history_points: 0, without_history: None }
@@ -75,7 +75,7 @@ impl Answer {
 }
 
 /// A query and what came back, as the scorecard shows it.
-pub(super) fn query_provenance(planned: &PlannedQuery, fetched: &Answer) -> QueryProvenance {
+pub(super) fn query_provenance(planned: &PlannedQuery, fetched: &QueryAnswer) -> QueryProvenance {
     let known = |values: &[f64]| values.iter().filter(|value| !value.is_nan()).count();
     let reporting = fetched.reply.is_ok().then(|| fetched.reporting());
     QueryProvenance {
@@ -117,14 +117,14 @@ impl FetchError {
 
 /// Asks a query until `deadline`. Where the longer one fails in a way that a shorter one may not, or needs more than a third of the time
 /// that is left, the window alone is asked for, once.
-pub(super) async fn fetch(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Answer {
+pub(super) async fn fetch(source: &Source, planned: &PlannedQuery, deadline: Instant) -> QueryAnswer {
     // So much earlier that the source can still say what it waited for.
     let left = deadline.saturating_duration_since(Instant::now());
     let end = deadline.checked_sub(MARGIN.min(left / 10)).unwrap_or(deadline);
-    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| Answer::late())
+    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| QueryAnswer::late())
 }
 
-async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) -> Answer {
+async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) -> QueryAnswer {
     let mut without_history = None;
     if planned.history_points > 0 {
         match ask_patiently(source, &planned.with_history(), deadline).await {
@@ -134,7 +134,7 @@ async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) 
             }
             ended => {
                 let reply = ended.map_err(FetchError::Source);
-                return Answer { reply, history_points: planned.history_points, without_history };
+                return QueryAnswer { reply, history_points: planned.history_points, without_history };
             }
         }
     }
@@ -142,7 +142,7 @@ async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) 
         SourceError::TimedOut { stage, .. } if Instant::now() >= deadline => FetchError::Deadline(Some(stage)),
         error => FetchError::Source(error),
     });
-    Answer { reply, history_points: 0, without_history }
+    QueryAnswer { reply, history_points: 0, without_history }
 }
 
 /// Asks for more than the window, for as long as leaves time for the window alone.

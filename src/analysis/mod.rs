@@ -39,7 +39,7 @@ pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
 pub(crate) use arms::{AnsweredQuery, arm_points, histogram_points};
 pub use assemble::name_of_series;
 pub use error::AnalysisError;
-pub(crate) use fetch::Answer;
+pub(crate) use fetch::QueryAnswer;
 pub use limits::AnalysisLimits;
 pub use plan::Plan;
 pub(crate) use query::{Part, PlannedQuery, parts};

@@ -11,7 +11,7 @@ pub(super) type Labels = BTreeMap<String, String>;
 
 /// One series of each arm, to be judged against each other.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Pair {
+pub(super) struct SeriesPair {
     pub(super) labels: Labels,
     /// All `NaN` where only the canary has such a series.
     pub(super) baseline: Vec<f64>,
@@ -25,7 +25,7 @@ pub(super) struct Pair {
 /// A label whose values the arms do not share, such as a pod's name or the version, differs by design and pairs nothing. Series of
 /// one arm that cannot be told apart by the rest are taken together: their mean, interval by interval, over those that report.
 /// `lengths` are the points of the baseline's and of the canary's window. There is always at least one pair.
-pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], lengths: (usize, usize)) -> Vec<Pair> {
+pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], lengths: (usize, usize)) -> Vec<SeriesPair> {
     let by = if pair_by.is_empty() { labels_in_common(baseline, canary) } else { pair_by.iter().map(String::as_str).collect() };
     let dropped = if pair_by.is_empty() { differing(baseline, canary) } else { Vec::new() };
     let (baselines, canaries) = (grouped(baseline, &by), grouped(canary, &by));
@@ -51,7 +51,7 @@ pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], l
             };
             let baseline = side("baseline", &baselines, lengths.0);
             let canary = side("canary", &canaries, lengths.1);
-            Pair { labels: labels.clone(), baseline, canary, warnings }
+            SeriesPair { labels: labels.clone(), baseline, canary, warnings }
         })
         .collect()
 }
@@ -119,7 +119,7 @@ mod tests {
         Series { labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(), values: values.to_vec() }
     }
 
-    fn labels(pairs: &[Pair]) -> Vec<Vec<(&str, &str)>> {
+    fn labels(pairs: &[SeriesPair]) -> Vec<Vec<(&str, &str)>> {
         pairs.iter().map(|pair| pair.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()).collect()
     }
 

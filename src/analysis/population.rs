@@ -6,7 +6,7 @@ use haldane_judges::config::PopulationCheck;
 use haldane_judges::evidence::{Arm, FetchFailure, Member, Population};
 
 use super::arms::AnsweredQuery;
-use super::fetch::Answer;
+use super::fetch::QueryAnswer;
 use crate::source::Window;
 
 /// Intervals at the end of the window in which an instance must report to be there still: the last point may be late.
@@ -32,7 +32,7 @@ pub(super) fn read(
     Ok(Population { baseline: arm(Arm::Baseline)?, canary: arm(Arm::Canary)? })
 }
 
-fn members(check: &PopulationCheck, fetched: &Answer, young: usize) -> Result<Vec<Member>, String> {
+fn members(check: &PopulationCheck, fetched: &QueryAnswer, young: usize) -> Result<Vec<Member>, String> {
     let mut present: BTreeMap<(&str, &str), Vec<bool>> = BTreeMap::new();
     for series in fetched.reporting() {
         let label = |name: &str, what: &str| {
@@ -69,15 +69,15 @@ mod tests {
         PopulationCheck { rule: Default::default(), instance: "pod".to_owned(), version: "version".to_owned(), queries }
     }
 
-    type Labelled<'a> = (&'a [(&'a str, &'a str)], [f64; 4]);
+    type LabelledSeries<'a> = (&'a [(&'a str, &'a str)], [f64; 4]);
 
-    fn fetched(series: &[Labelled<'_>]) -> Answer {
-        let one = |(labels, values): &Labelled<'_>| Series {
+    fn fetched(series: &[LabelledSeries<'_>]) -> QueryAnswer {
+        let one = |(labels, values): &LabelledSeries<'_>| Series {
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             values: values.to_vec(),
         };
         let reply = Reply { series: series.iter().map(one).collect(), warnings: Vec::new() };
-        Answer { reply: Ok(Arc::new(reply)), history_points: 0, without_history: None }
+        QueryAnswer { reply: Ok(Arc::new(reply)), history_points: 0, without_history: None }
     }
 
     #[test]

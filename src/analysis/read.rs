@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::align::resolution::{self, Coarse};
 use super::beside::Beside;
 use super::error::AnalysisError;
-use super::fetch::{Answer, FetchError, fetch};
+use super::fetch::{FetchError, QueryAnswer, fetch};
 use super::plan::{MetricPlan, Plan};
 use super::query::{Part, PlannedQuery};
 use crate::source::cache::Source;
@@ -31,7 +31,7 @@ pub struct FetchProgress {
 #[derive(Debug, Default)]
 pub(super) struct MetricReplies {
     /// One for each query.
-    pub(super) replies: Vec<Answer>,
+    pub(super) replies: Vec<QueryAnswer>,
     /// The queries that took the place of the planned ones, at another step.
     pub(super) again: Option<Vec<PlannedQuery>>,
     /// What is to be said of its resolution.
@@ -58,7 +58,7 @@ pub(super) struct Replies {
     /// For each metric, in the config's order.
     pub(super) metrics: Vec<MetricReplies>,
     /// One for each of the population's queries.
-    pub(super) population: Vec<Answer>,
+    pub(super) population: Vec<QueryAnswer>,
 }
 
 /// Asks every query of a plan until `deadline`, a bounded number at a time.
@@ -72,7 +72,7 @@ pub(super) async fn read(plan: &Plan, deadline: Instant, progress: &(dyn Fn(Fetc
     progress(FetchProgress { done, total });
     let mut all: Vec<MetricReplies> = asked.iter().map(|_| MetricReplies::default()).collect();
     if let Some(source) = &plan.source {
-        let reader = &Reader { plan, source, permits: Semaphore::new(plan.limits.concurrent_queries.max(1)), deadline };
+        let reader = &PlanReader { plan, source, permits: Semaphore::new(plan.limits.concurrent_queries.max(1)), deadline };
         // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
         let mut jobs = FuturesUnordered::new();
         for (i, queries) in asked.iter().enumerate().filter(|(_, queries)| !queries.is_empty()) {
@@ -92,14 +92,14 @@ pub(super) async fn read(plan: &Plan, deadline: Instant, progress: &(dyn Fn(Fetc
 }
 
 /// How the queries of one plan are asked.
-struct Reader<'a> {
+struct PlanReader<'a> {
     plan: &'a Plan,
     source: &'a Source,
     permits: Semaphore,
     deadline: Instant,
 }
 
-impl Reader<'_> {
+impl PlanReader<'_> {
     /// Reads a metric: its queries at one step, and then what is of use beside them.
     async fn metric(&self, metric: usize, queries: &[PlannedQuery]) -> MetricReplies {
         let read = self.window(metric, queries).await;
@@ -121,7 +121,7 @@ impl Reader<'_> {
         }
         // Events that mean none where they are missing come when they come.
         let sparse = self.plan.config.metrics.get(metric).is_some_and(|metric| metric.absent_means_zero);
-        let stride = |(planned, fetched): (&PlannedQuery, &Answer)| {
+        let stride = |(planned, fetched): (&PlannedQuery, &QueryAnswer)| {
             let told = !sparse || planned.part == Part::Denominator;
             told.then(|| fetched.stride()).flatten()
         };
@@ -172,12 +172,12 @@ impl Reader<'_> {
         MetricReplies { replies, again: Some(again), ..read }
     }
 
-    async fn one(&self, planned: &PlannedQuery) -> Answer {
+    async fn one(&self, planned: &PlannedQuery) -> QueryAnswer {
         let _permit = self.permits.acquire().await;
         fetch(self.source, planned, self.deadline).await
     }
 
-    async fn all(&self, queries: &[PlannedQuery]) -> Vec<Answer> {
+    async fn all(&self, queries: &[PlannedQuery]) -> Vec<QueryAnswer> {
         let mut asked = Vec::with_capacity(queries.len());
         for planned in queries {
             asked.push(self.one(planned));

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::body::translate;
-use super::json::JsonBody;
+use super::json::JsonDocument;
 use super::observe::note;
 use super::problem::Problem;
 use super::state::SharedState;
@@ -29,7 +29,8 @@ const POLL_AFTER: u32 = 2;
 
 /// A judgement that has not ended yet.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub(super) struct Running {
+#[schemars(rename = "Running")]
+pub(super) struct RunningJudgement {
     /// The id to ask for it.
     id: String,
     /// Always `running`.
@@ -38,12 +39,12 @@ pub(super) struct Running {
 
 /// What a query string may say.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
+struct JudgementQuery {
     verbose: bool,
     wait: Option<u64>,
 }
 
-impl Query {
+impl JudgementQuery {
     fn read(raw: Option<&str>, shortest_wait: u64) -> Result<Self, Problem> {
         let mut query = Self::default();
         for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -140,10 +141,10 @@ pub(crate) async fn create(
     State(state): State<SharedState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Result<JsonBody, Problem>,
+    body: Result<JsonDocument, Problem>,
 ) -> Result<Response, Problem> {
-    let query = Query::read(query.as_deref(), 1)?;
-    let JsonBody { document, size } = body?;
+    let query = JudgementQuery::read(query.as_deref(), 1)?;
+    let JsonDocument { document, size } = body?;
     let planner = SharedState::clone(&state);
     let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
     if prefers_async(&headers) {
@@ -195,7 +196,7 @@ pub(crate) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| Problem::not_found("unknown-judgement", "no such judgement: the id is not base64url text"))?;
-    let query = Query::read(query.as_deref(), 0)?;
+    let query = JudgementQuery::read(query.as_deref(), 0)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0));
     let (outcome, found) = state.executions.wait(&id, wait).await.map_err(|error| Problem::from(&error))?;
     state.metrics.looked_up(found);
@@ -221,7 +222,7 @@ fn running(id: String) -> Response {
         response.headers_mut().insert(header::LOCATION, location);
     }
     let (parts, _) = response.into_parts();
-    (parts.status, parts.headers, Json(Running { id, status: "running" })).into_response()
+    (parts.status, parts.headers, Json(RunningJudgement { id, status: "running" })).into_response()
 }
 
 async fn answer(scorecard: Arc<Scorecard>, verbose: bool) -> Response {
@@ -247,11 +248,11 @@ mod tests {
 
     #[test]
     fn the_query_string_says_verbose_and_wait_and_nothing_else() {
-        assert_eq!(Query::read(None, 1).unwrap(), Query::default());
-        assert_eq!(Query::read(Some("verbose&wait=7"), 1).unwrap(), Query { verbose: true, wait: Some(7) });
-        assert_eq!(Query::read(Some("verbose=false&wait=0"), 0).unwrap(), Query { verbose: false, wait: Some(0) });
+        assert_eq!(JudgementQuery::read(None, 1).unwrap(), JudgementQuery::default());
+        assert_eq!(JudgementQuery::read(Some("verbose&wait=7"), 1).unwrap(), JudgementQuery { verbose: true, wait: Some(7) });
+        assert_eq!(JudgementQuery::read(Some("verbose=false&wait=0"), 0).unwrap(), JudgementQuery { verbose: false, wait: Some(0) });
         for wrong in ["wait=0", "wait=601", "wait=x", "wait", "verbose=perhaps", "wiat=3"] {
-            assert_eq!(Query::read(Some(wrong), 1).unwrap_err().status, 400, "{wrong}");
+            assert_eq!(JudgementQuery::read(Some(wrong), 1).unwrap_err().status, 400, "{wrong}");
         }
     }
 

@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::analysis::Scorecard;
-use crate::judgements::{Failure, Found};
+use crate::judgements::{AnswerOrigin, Failure};
 use crate::source::sources::Sources;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -155,11 +155,11 @@ impl Metrics {
     }
 
     /// Counts a judgement that was asked for by its id.
-    pub(crate) fn looked_up(&self, found: Found) {
+    pub(crate) fn looked_up(&self, found: AnswerOrigin) {
         let answered = match found {
-            Found::Remembered => "remembered",
-            Found::Joined => "joined",
-            Found::RunAgain => "run_again",
+            AnswerOrigin::Remembered => "remembered",
+            AnswerOrigin::Joined => "joined",
+            AnswerOrigin::RunAgain => "run_again",
         };
         self.lookups.get_or_create(&FoundLabel { answered }).inc();
     }

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::body::JudgementBody;
 use super::catalog::{self, ConfigList, JudgeList};
-use super::judgements::{self, Running};
+use super::judgements::{self, RunningJudgement};
 use super::operations::{self, Health};
 use super::problem::Problem;
 use super::state::SharedState;
@@ -106,7 +106,7 @@ fn schemas() -> Map<String, Value> {
     requests.subschema_for::<CanaryConfig>();
     let mut replies = settings().for_serialize().into_generator();
     replies.subschema_for::<Scorecard>();
-    replies.subschema_for::<Running>();
+    replies.subschema_for::<RunningJudgement>();
     replies.subschema_for::<ConfigList>();
     replies.subschema_for::<JudgeList>();
     replies.subschema_for::<Health>();

@@ -32,7 +32,7 @@ pub const MAX_PAGE: usize = 1000;
 
 /// What a document is; each kind has a folder of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum DocumentKind {
     /// A request that was accepted, by the id of its execution.
     Execution,
     /// A request that was accepted through Kayenta's API, by the id of its execution.
@@ -49,7 +49,7 @@ pub enum Kind {
     CanaryResult,
 }
 
-impl Kind {
+impl DocumentKind {
     fn folder(self) -> &'static str {
         match self {
             Self::Execution => "executions",
@@ -119,14 +119,14 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`] when it does not.
     pub async fn check(&self) -> Result<(), ArchiveError> {
-        self.list(Kind::Execution, None, 1).await.map(drop)
+        self.list(DocumentKind::Execution, None, 1).await.map(drop)
     }
 
     /// Writes a document, over the one there may be.
     ///
     /// # Errors
     /// [`ArchiveError`] when the id or the document cannot be kept, or the store does not take it.
-    pub async fn put(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), ArchiveError> {
+    pub async fn put(&self, kind: DocumentKind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), ArchiveError> {
         self.write(self.key(kind, id)?, value, PutMode::Overwrite).await
     }
 
@@ -134,7 +134,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError::Exists`] when it is there, and as [`Archive::put`].
-    pub async fn create(&self, kind: Kind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), ArchiveError> {
+    pub async fn create(&self, kind: DocumentKind, id: &str, value: &(impl Serialize + Sync)) -> Result<(), ArchiveError> {
         self.write(self.key(kind, id)?, value, PutMode::Create).await
     }
 
@@ -142,7 +142,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`] when it cannot be read.
-    pub async fn get<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<Document<T>>, ArchiveError> {
+    pub async fn get<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str) -> Result<Option<Document<T>>, ArchiveError> {
         let key = self.key(kind, id)?;
         let read = async {
             let found = match self.0.objects.get(&key).await {
@@ -165,7 +165,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`] when the store does not do it.
-    pub async fn delete(&self, kind: Kind, id: &str) -> Result<bool, ArchiveError> {
+    pub async fn delete(&self, kind: DocumentKind, id: &str) -> Result<bool, ArchiveError> {
         let key = self.key(kind, id)?;
         let delete = async {
             // Buckets delete what is not there without a word.
@@ -187,7 +187,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`] when the store cannot be read.
-    pub async fn list(&self, kind: Kind, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, ArchiveError> {
+    pub async fn list(&self, kind: DocumentKind, after: Option<&str>, limit: usize) -> Result<Vec<Entry>, ArchiveError> {
         let folder = self.0.prefix.clone().join(kind.folder());
         let after = after.map(|id| self.key(kind, id)).transpose()?;
         let found = self.page(&folder, after.as_ref(), limit.min(MAX_PAGE)).await?;
@@ -219,7 +219,7 @@ impl Archive {
         Ok(found.iter().skip(offset).filter_map(|meta| entry(meta, key::read_in_time)).collect())
     }
 
-    fn key(&self, kind: Kind, id: &str) -> Result<Path, ArchiveError> {
+    fn key(&self, kind: DocumentKind, id: &str) -> Result<Path, ArchiveError> {
         below(self.0.prefix.clone().join(kind.folder()), &key::escaped(id)?)
     }
 

@@ -21,7 +21,7 @@ fn url(folder: &TempDir) -> String {
     format!("file://{}/store", folder.path().display())
 }
 
-async fn read(store: &Archive, kind: Kind, id: &str) -> Option<Value> {
+async fn read(store: &Archive, kind: DocumentKind, id: &str) -> Option<Value> {
     store.get(kind, id).await.unwrap().map(|document| document.value)
 }
 
@@ -30,17 +30,17 @@ async fn a_document_is_written_read_overwritten_and_deleted() {
     let (stores, _folder) = stores();
     for store in &stores {
         store.check().await.unwrap();
-        assert_eq!(read(store, Kind::CanaryConfig, "a").await, None);
+        assert_eq!(read(store, DocumentKind::CanaryConfig, "a").await, None);
         let before = Timestamp::now().as_second() - 1;
-        store.put(Kind::CanaryConfig, "a", &json!({ "n": 1 })).await.unwrap();
-        store.put(Kind::CanaryConfig, "a", &json!({ "n": 2 })).await.unwrap();
-        let document: Document<Value> = store.get(Kind::CanaryConfig, "a").await.unwrap().unwrap();
+        store.put(DocumentKind::CanaryConfig, "a", &json!({ "n": 1 })).await.unwrap();
+        store.put(DocumentKind::CanaryConfig, "a", &json!({ "n": 2 })).await.unwrap();
+        let document: Document<Value> = store.get(DocumentKind::CanaryConfig, "a").await.unwrap().unwrap();
         assert_eq!(document.value, json!({ "n": 2 }));
         assert!((before..=before + 60).contains(&document.updated.as_second()), "{document:?}");
-        assert_eq!(read(store, Kind::CanaryResult, "a").await, None, "kinds are apart");
-        assert!(store.delete(Kind::CanaryConfig, "a").await.unwrap());
-        assert!(!store.delete(Kind::CanaryConfig, "a").await.unwrap());
-        assert_eq!(read(store, Kind::CanaryConfig, "a").await, None);
+        assert_eq!(read(store, DocumentKind::CanaryResult, "a").await, None, "kinds are apart");
+        assert!(store.delete(DocumentKind::CanaryConfig, "a").await.unwrap());
+        assert!(!store.delete(DocumentKind::CanaryConfig, "a").await.unwrap());
+        assert_eq!(read(store, DocumentKind::CanaryConfig, "a").await, None);
     }
 }
 
@@ -50,14 +50,14 @@ async fn of_concurrent_creates_exactly_one_wins_and_its_document_stays() {
     for store in &stores {
         let creates = (0..16).map(|n| {
             let store = store.clone();
-            tokio::spawn(async move { store.create(Kind::Execution, "x", &json!(n)).await.map(|()| n) })
+            tokio::spawn(async move { store.create(DocumentKind::Execution, "x", &json!(n)).await.map(|()| n) })
         });
         let ended: Vec<_> = futures::future::join_all(creates).await.into_iter().map(Result::unwrap).collect();
         let won: Vec<i32> = ended.iter().filter_map(|created| created.as_ref().ok().copied()).collect();
         assert_eq!(won.len(), 1, "{ended:?}");
         let lost = ArchiveError::Exists { key: "executions/x".to_owned() };
         assert_eq!(ended.iter().filter(|created| created.as_ref() == Err(&lost)).count(), 15, "{ended:?}");
-        assert_eq!(read(store, Kind::Execution, "x").await, Some(json!(won[0])));
+        assert_eq!(read(store, DocumentKind::Execution, "x").await, Some(json!(won[0])));
     }
 }
 
@@ -84,12 +84,13 @@ async fn whatever_an_id_says_it_stays_in_its_folder_and_is_itself() {
     let (stores, folder) = stores();
     for store in &stores {
         for (n, id) in HOSTILE.iter().enumerate() {
-            store.create(Kind::MetricSetList, id, &json!(n)).await.unwrap_or_else(|error| panic!("{id:?}: {error}"));
+            store.create(DocumentKind::MetricSetList, id, &json!(n)).await.unwrap_or_else(|error| panic!("{id:?}: {error}"));
         }
         for (n, id) in HOSTILE.iter().enumerate() {
-            assert_eq!(read(store, Kind::MetricSetList, id).await, Some(json!(n)), "{id:?}");
+            assert_eq!(read(store, DocumentKind::MetricSetList, id).await, Some(json!(n)), "{id:?}");
         }
-        let listed: BTreeSet<String> = store.list(Kind::MetricSetList, None, 100).await.unwrap().into_iter().map(|e| e.id).collect();
+        let listed: BTreeSet<String> =
+            store.list(DocumentKind::MetricSetList, None, 100).await.unwrap().into_iter().map(|e| e.id).collect();
         assert_eq!(listed, HOSTILE.iter().map(|id| (*id).to_owned()).collect());
         for id in HOSTILE {
             store.file_under(id, Timestamp::UNIX_EPOCH, id).await.unwrap();
@@ -113,17 +114,17 @@ async fn ids_that_cannot_be_kept_are_refused_by_every_operation() {
     for store in &stores {
         for id in ["", &"x".repeat(10_240)] {
             let refused = |error: ArchiveError| matches!(error, ArchiveError::InvalidId { .. });
-            assert!(refused(store.put(Kind::Execution, id, &json!(1)).await.unwrap_err()));
-            assert!(refused(store.create(Kind::Execution, id, &json!(1)).await.unwrap_err()));
-            assert!(refused(store.get::<Value>(Kind::Execution, id).await.unwrap_err()));
-            assert!(refused(store.delete(Kind::Execution, id).await.unwrap_err()));
-            assert!(refused(store.list(Kind::Execution, Some(id), 1).await.unwrap_err()));
+            assert!(refused(store.put(DocumentKind::Execution, id, &json!(1)).await.unwrap_err()));
+            assert!(refused(store.create(DocumentKind::Execution, id, &json!(1)).await.unwrap_err()));
+            assert!(refused(store.get::<Value>(DocumentKind::Execution, id).await.unwrap_err()));
+            assert!(refused(store.delete(DocumentKind::Execution, id).await.unwrap_err()));
+            assert!(refused(store.list(DocumentKind::Execution, Some(id), 1).await.unwrap_err()));
             assert!(refused(store.file_under(id, Timestamp::UNIX_EPOCH, "x").await.unwrap_err()));
             assert!(refused(store.file_under("x", Timestamp::UNIX_EPOCH, id).await.unwrap_err()));
             assert!(refused(store.newest(id, 1, 0).await.unwrap_err()));
         }
         let longest = "x".repeat(MAX_ID_LENGTH);
-        store.put(Kind::Execution, &longest, &json!(1)).await.unwrap();
+        store.put(DocumentKind::Execution, &longest, &json!(1)).await.unwrap();
         store.file_under(&longest, Timestamp::UNIX_EPOCH, &longest).await.unwrap();
         assert_eq!(store.newest(&longest, 1, 0).await.unwrap()[0].id, longest);
     }
@@ -134,10 +135,10 @@ async fn a_listing_comes_in_pages_in_the_order_of_the_ids() {
     let (stores, _folder) = stores();
     for store in &stores {
         for n in [3, 1, 4, 0, 2] {
-            store.put(Kind::CanaryConfig, &format!("c{n}"), &json!(n)).await.unwrap();
+            store.put(DocumentKind::CanaryConfig, &format!("c{n}"), &json!(n)).await.unwrap();
         }
         let ids = async |after: Option<&str>, limit| {
-            let page = store.list(Kind::CanaryConfig, after, limit).await.unwrap();
+            let page = store.list(DocumentKind::CanaryConfig, after, limit).await.unwrap();
             page.into_iter().map(|entry| entry.id).collect::<Vec<_>>()
         };
         assert_eq!(ids(None, 2).await, ["c0", "c1"]);
@@ -146,7 +147,7 @@ async fn a_listing_comes_in_pages_in_the_order_of_the_ids() {
         assert_eq!(ids(Some("c2x"), 9).await, ["c3", "c4"]);
         assert_eq!(ids(None, usize::MAX).await.len(), 5);
         assert!(ids(None, 0).await.is_empty());
-        assert!(store.list(Kind::Scorecard, None, 9).await.unwrap().is_empty());
+        assert!(store.list(DocumentKind::Scorecard, None, 9).await.unwrap().is_empty());
     }
 }
 
@@ -176,13 +177,13 @@ async fn a_document_beyond_the_bound_is_neither_written_nor_read() {
     let (stores, folder) = stores();
     let long = "x".repeat(MAX_DOCUMENT_BYTES);
     for store in &stores {
-        let error = store.put(Kind::Scorecard, "long", &long).await.unwrap_err();
+        let error = store.put(DocumentKind::Scorecard, "long", &long).await.unwrap_err();
         assert!(matches!(&error, ArchiveError::TooLarge { key, .. } if key == "scorecards/long"), "{error}");
-        assert_eq!(read(store, Kind::Scorecard, "long").await, None);
+        assert_eq!(read(store, DocumentKind::Scorecard, "long").await, None);
     }
     std::fs::create_dir_all(folder.path().join("store/scorecards")).unwrap();
     std::fs::write(folder.path().join("store/scorecards/long"), format!("{long:?}")).unwrap();
-    let error = stores[1].get::<Value>(Kind::Scorecard, "long").await.unwrap_err();
+    let error = stores[1].get::<Value>(DocumentKind::Scorecard, "long").await.unwrap_err();
     assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error}");
 }
 
@@ -194,13 +195,13 @@ async fn memory_does_not_grow_without_bound_and_deleting_makes_room() {
     // Ten bytes each. What is written over counts once.
     let document = json!("eightlet");
     for id in ["a", "b", "c", "a", "b", "c", "d"] {
-        store.put(Kind::Scorecard, id, &document).await.unwrap();
+        store.put(DocumentKind::Scorecard, id, &document).await.unwrap();
     }
     for _ in 0..3 {
-        assert_eq!(store.put(Kind::Scorecard, "e", &document).await, Err(ArchiveError::Full));
+        assert_eq!(store.put(DocumentKind::Scorecard, "e", &document).await, Err(ArchiveError::Full));
     }
-    assert!(store.delete(Kind::Scorecard, "a").await.unwrap());
-    store.put(Kind::Scorecard, "e", &document).await.unwrap();
+    assert!(store.delete(DocumentKind::Scorecard, "a").await.unwrap());
+    store.put(DocumentKind::Scorecard, "e", &document).await.unwrap();
     assert!(Archive::open("memory:").unwrap().0.room.is_some());
 }
 
@@ -209,11 +210,11 @@ async fn a_corrupt_document_is_an_error_that_names_it() {
     let (stores, folder) = stores();
     std::fs::create_dir_all(folder.path().join("store/executions")).unwrap();
     std::fs::write(folder.path().join("store/executions/broken"), "{\"a\":").unwrap();
-    let error = stores[1].get::<Value>(Kind::Execution, "broken").await.unwrap_err();
+    let error = stores[1].get::<Value>(DocumentKind::Execution, "broken").await.unwrap_err();
     assert!(matches!(&error, ArchiveError::Corrupt { key, .. } if key == "executions/broken"), "{error}");
     for store in &stores {
-        store.put(Kind::Execution, "text", &json!("text")).await.unwrap();
-        let error = store.get::<u64>(Kind::Execution, "text").await.unwrap_err().to_string();
+        store.put(DocumentKind::Execution, "text", &json!("text")).await.unwrap();
+        let error = store.get::<u64>(DocumentKind::Execution, "text").await.unwrap_err().to_string();
         assert!(error.contains("executions/text") && error.contains("delete it"), "{error}");
     }
 }
@@ -222,13 +223,13 @@ async fn a_corrupt_document_is_an_error_that_names_it() {
 async fn what_is_not_ours_in_a_folder_is_not_listed() {
     let (stores, folder) = stores();
     let store = &stores[1];
-    store.put(Kind::CanaryConfig, "ours", &json!(1)).await.unwrap();
+    store.put(DocumentKind::CanaryConfig, "ours", &json!(1)).await.unwrap();
     let path = folder.path().join("store/canary-configs");
     std::fs::create_dir(path.join("nested")).unwrap();
     for name in ["README.txt", "nested/ours", ".DS_Store"] {
         std::fs::write(path.join(name), "x").unwrap();
     }
-    let listed = store.list(Kind::CanaryConfig, None, 9).await.unwrap();
+    let listed = store.list(DocumentKind::CanaryConfig, None, 9).await.unwrap();
     assert_eq!(listed.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["ours"]);
 }
 
@@ -236,13 +237,13 @@ async fn what_is_not_ours_in_a_folder_is_not_listed() {
 async fn a_folder_survives_being_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Archive::open(&url(&folder)).unwrap();
-    store.create(Kind::Execution, "x", &json!({ "n": 1 })).await.unwrap();
+    store.create(DocumentKind::Execution, "x", &json!({ "n": 1 })).await.unwrap();
     store.file_under("shop", Timestamp::UNIX_EPOCH, "x").await.unwrap();
     drop(store);
     let store = Archive::open(&url(&folder)).unwrap();
-    assert_eq!(read(&store, Kind::Execution, "x").await, Some(json!({ "n": 1 })));
+    assert_eq!(read(&store, DocumentKind::Execution, "x").await, Some(json!({ "n": 1 })));
     assert_eq!(store.newest("shop", 9, 0).await.unwrap()[0].id, "x");
-    assert!(matches!(store.create(Kind::Execution, "x", &json!(2)).await, Err(ArchiveError::Exists { .. })));
+    assert!(matches!(store.create(DocumentKind::Execution, "x", &json!(2)).await, Err(ArchiveError::Exists { .. })));
 }
 
 #[tokio::test]
@@ -253,9 +254,9 @@ async fn a_folder_that_went_away_is_an_error_and_no_silence() {
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(&path, "a file now").unwrap();
     for error in [
-        store.put(Kind::Execution, "x", &json!(1)).await.unwrap_err(),
-        store.get::<Value>(Kind::Execution, "x").await.unwrap_err(),
-        store.delete(Kind::Execution, "x").await.unwrap_err(),
+        store.put(DocumentKind::Execution, "x", &json!(1)).await.unwrap_err(),
+        store.get::<Value>(DocumentKind::Execution, "x").await.unwrap_err(),
+        store.delete(DocumentKind::Execution, "x").await.unwrap_err(),
     ] {
         assert!(matches!(error, ArchiveError::Unavailable(_)), "{error}");
     }
@@ -311,7 +312,7 @@ async fn a_store_that_is_silent_is_unavailable() {
     let objects = Box::new(ThrottledStore::new(object_store::memory::InMemory::new(), slow));
     let patience = Duration::from_millis(20);
     let inner = Backend { objects, prefix: Path::default(), place: String::new(), ordered: true, room: None, patience };
-    let error = Archive(Arc::new(inner)).get::<Value>(Kind::Execution, "x").await.unwrap_err();
+    let error = Archive(Arc::new(inner)).get::<Value>(DocumentKind::Execution, "x").await.unwrap_err();
     assert_eq!(error.to_string(), "the store does not answer: it took more than 20ms");
 }
 
@@ -353,9 +354,9 @@ mod buckets {
             .await;
         put().and(path("/bucket/team/executions/old")).respond_with(ResponseTemplate::new(412)).mount(&server).await;
         let store = bucket(&server).await;
-        store.create(Kind::Execution, "new", &json!(1)).await.unwrap();
+        store.create(DocumentKind::Execution, "new", &json!(1)).await.unwrap();
         let exists = ArchiveError::Exists { key: "executions/old".to_owned() };
-        assert_eq!(store.create(Kind::Execution, "old", &json!(1)).await, Err(exists));
+        assert_eq!(store.create(DocumentKind::Execution, "old", &json!(1)).await, Err(exists));
     }
 
     #[tokio::test]
@@ -366,12 +367,12 @@ mod buckets {
             Mock::given(path(place)).respond_with(ResponseTemplate::new(status).set_body_string("<Error/>")).mount(&server).await;
         }
         let store = bucket(&server).await;
-        let create = async |id| store.create(Kind::Execution, id, &json!(1)).await.unwrap_err();
+        let create = async |id| store.create(DocumentKind::Execution, id, &json!(1)).await.unwrap_err();
         assert!(matches!(create("denied").await, ArchiveError::Refused(_)));
         assert!(matches!(create("broken").await, ArchiveError::Unavailable(_)));
         // The bucket itself is missing.
         assert!(matches!(create("nowhere").await, ArchiveError::Refused(_)));
-        assert_eq!(store.get::<Value>(Kind::Execution, "nowhere").await, Ok(None));
+        assert_eq!(store.get::<Value>(DocumentKind::Execution, "nowhere").await, Ok(None));
     }
 
     #[tokio::test]
@@ -391,7 +392,7 @@ mod buckets {
             .mount(&server)
             .await;
         let store = bucket(&server).await;
-        let listed = store.list(Kind::CanaryConfig, None, 2).await.unwrap();
+        let listed = store.list(DocumentKind::CanaryConfig, None, 2).await.unwrap();
         assert_eq!(listed.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["a", "b/c"]);
         assert_eq!(listed[0].updated.to_string(), "2026-01-02T03:04:05.678Z");
     }

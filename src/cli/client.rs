@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::api::Problem;
 
 /// How long samples may take where nothing is said.
@@ -32,25 +32,25 @@ impl Server {
     /// A server at this address.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for an address that is no URL.
-    pub(super) fn at(address: &str, token: Option<String>) -> Result<Self, Failure> {
+    /// [`CommandFailure::Usage`] for an address that is no URL.
+    pub(super) fn at(address: &str, token: Option<String>) -> Result<Self, CommandFailure> {
         let with_slash = format!("{}/", address.trim_end_matches('/'));
         let base = Url::parse(&with_slash)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| Failure::usage(format!("`{address}` is not a server's URL; write it like http://haldane:8090")))?;
+            .ok_or_else(|| CommandFailure::usage(format!("`{address}` is not a server's URL; write it like http://haldane:8090")))?;
         crate::tls::install_provider();
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("haldane/", env!("CARGO_PKG_VERSION"))).build();
-        let client = client.map_err(|error| Failure::usage(format!("cannot set up HTTP: {}", chain(&error))))?;
+        let client = client.map_err(|error| CommandFailure::usage(format!("cannot set up HTTP: {}", chain(&error))))?;
         Ok(Self { client, base, token })
     }
 
     /// Where judgements are asked for.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for an address that cannot be a base.
-    pub(super) fn judgements(&self, wait: Option<Duration>, verbose: bool) -> Result<Url, Failure> {
-        let mut url = self.base.join("v1/judgements").map_err(|error| Failure::usage(format!("`{}`: {error}", self.base)))?;
+    /// [`CommandFailure::Usage`] for an address that cannot be a base.
+    pub(super) fn judgements(&self, wait: Option<Duration>, verbose: bool) -> Result<Url, CommandFailure> {
+        let mut url = self.base.join("v1/judgements").map_err(|error| CommandFailure::usage(format!("`{}`: {error}", self.base)))?;
         if let Some(wait) = wait {
             url.query_pairs_mut().append_pair("wait", &wait.as_secs().to_string());
         }
@@ -63,8 +63,8 @@ impl Server {
     /// Posts a judgement request and reads the scorecard.
     ///
     /// # Errors
-    /// [`Failure::Unreachable`] when no server answered or it could not reach its metric store, [`Failure::Usage`] when it refused.
-    pub(super) async fn judge(&self, body: &Value, wait: Option<Duration>, verbose: bool) -> Result<Value, Failure> {
+    /// [`CommandFailure::Unreachable`] when no server answered or it could not reach its metric store, [`CommandFailure::Usage`] when it refused.
+    pub(super) async fn judge(&self, body: &Value, wait: Option<Duration>, verbose: bool) -> Result<Value, CommandFailure> {
         let url = self.judgements(wait, verbose)?;
         let patience = wait.unwrap_or(DEFAULT_WAIT) + GRACE;
         let mut request = self.client.post(url).header(ACCEPT, "application/json, application/problem+json").timeout(patience).json(body);
@@ -87,32 +87,35 @@ impl Server {
                     "{} answered {status} with something else than a judgement; is it a Haldane server? it begins `{start}`",
                     self.base
                 );
-                Err(if status.is_server_error() { Failure::unreachable(message) } else { Failure::usage(message) })
+                Err(if status.is_server_error() { CommandFailure::unreachable(message) } else { CommandFailure::usage(message) })
             }
         }
     }
 
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, CommandFailure> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
             if bytes.len() + chunk.len() > MAX_REPLY_BYTES {
-                return Err(Failure::usage(format!("{} sent more than {MAX_REPLY_BYTES} bytes; is it a Haldane server?", self.base)));
+                return Err(CommandFailure::usage(format!(
+                    "{} sent more than {MAX_REPLY_BYTES} bytes; is it a Haldane server?",
+                    self.base
+                )));
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    fn unreachable(&self, error: &reqwest::Error) -> CommandFailure {
         let what = if error.is_timeout() { "did not answer in time" } else { "could not be reached" };
         let remedy =
             if error.is_timeout() { "raise --wait, or shorten the window" } else { "check --server, and that `haldane serve` runs there" };
-        Failure::unreachable(format!("the server {} {what}: {}; {remedy}", self.base, chain(error)))
+        CommandFailure::unreachable(format!("the server {} {what}: {}; {remedy}", self.base, chain(error)))
     }
 }
 
 /// A problem as `detail (pointer)`, a line each where there are several.
-pub(super) fn refusal(problem: &Problem) -> Failure {
+pub(super) fn refusal(problem: &Problem) -> CommandFailure {
     let mut message = match problem.errors.as_slice() {
         [] => pointed(&problem.detail, problem.pointer.as_deref()),
         [only] => pointed(&only.detail, Some(&only.pointer)),
@@ -124,10 +127,10 @@ pub(super) fn refusal(problem: &Problem) -> Failure {
     match StatusCode::from_u16(problem.status) {
         Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
             message.push_str("; give a token by --token-file or HALDANE_TOKEN");
-            Failure::usage(message)
+            CommandFailure::usage(message)
         }
-        Ok(status) if status.is_server_error() => Failure::unreachable(message),
-        _ => Failure::usage(message),
+        Ok(status) if status.is_server_error() => CommandFailure::unreachable(message),
+        _ => CommandFailure::usage(message),
     }
 }
 
@@ -152,17 +155,17 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// The bearer token: from a file, or from the environment.
 ///
 /// # Errors
-/// [`Failure::Usage`] for a file that cannot be read or holds no token.
-pub(super) fn token(file: Option<&Path>, from_environment: Option<String>) -> Result<Option<String>, Failure> {
+/// [`CommandFailure::Usage`] for a file that cannot be read or holds no token.
+pub(super) fn token(file: Option<&Path>, from_environment: Option<String>) -> Result<Option<String>, CommandFailure> {
     let Some(file) = file else {
         return Ok(from_environment.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()));
     };
     let text = std::fs::read_to_string(file);
-    let text = text.map_err(|error| Failure::usage(format!("cannot read the token file `{}`: {error}", file.display())))?;
+    let text = text.map_err(|error| CommandFailure::usage(format!("cannot read the token file `{}`: {error}", file.display())))?;
     match text.trim() {
-        "" => Err(Failure::usage(format!("the token file `{}` is empty", file.display()))),
+        "" => Err(CommandFailure::usage(format!("the token file `{}` is empty", file.display()))),
         token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Some(token.to_owned())),
-        _ => Err(Failure::usage(format!("the token file `{}` holds more than one word", file.display()))),
+        _ => Err(CommandFailure::usage(format!("the token file `{}` holds more than one word", file.display()))),
     }
 }
 
@@ -181,13 +184,13 @@ mod tests {
     fn a_problem_is_shown_with_its_pointer() {
         let mut problem = Problem::invalid("/judge", "`nope` is not a judge");
         let failure = refusal(&problem);
-        assert!(matches!(&failure, Failure::Usage(message) if message == "`nope` is not a judge (/judge)"), "{failure:?}");
+        assert!(matches!(&failure, CommandFailure::Usage(message) if message == "`nope` is not a judge (/judge)"), "{failure:?}");
         let error = |pointer: &str| FieldProblem { pointer: pointer.to_owned(), detail: "is odd".to_owned() };
         problem.errors = vec![error("/a"), error("/b")];
         problem.status = 503;
         let failure = refusal(&problem);
         let expected = "The request cannot be used:\n  is odd (/a)\n  is odd (/b)";
-        assert!(matches!(&failure, Failure::Unreachable(message) if message == expected), "{failure:?}");
+        assert!(matches!(&failure, CommandFailure::Unreachable(message) if message == expected), "{failure:?}");
     }
 
     #[test]

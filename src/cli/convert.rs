@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, Outcome, output};
+use super::{CommandFailure, CommandOutcome, output};
 use crate::kayenta::convert::{Conversion, convert_with};
 use crate::report::format::clean;
 
@@ -31,13 +31,13 @@ fn label(text: &str) -> Result<String, String> {
 /// Converts a file and prints what it became.
 ///
 /// # Errors
-/// [`Failure::Usage`] for a file that cannot be read or written, or is no config of Kayenta's.
-pub(super) fn command(args: &ConvertArgs) -> Result<Outcome, Failure> {
+/// [`CommandFailure::Usage`] for a file that cannot be read or written, or is no config of Kayenta's.
+pub(super) fn command(args: &ConvertArgs) -> Result<CommandOutcome, CommandFailure> {
     let shown = clean(&args.file.display().to_string());
-    let text = std::fs::read(&args.file).map_err(|error| Failure::usage(format!("cannot read `{shown}`: {error}")))?;
+    let text = std::fs::read(&args.file).map_err(|error| CommandFailure::usage(format!("cannot read `{shown}`: {error}")))?;
     let converted = convert_with(&text, args.scope_label.as_deref()).map_err(|refusal| {
         let problems = if refusal.errors().is_empty() { refusal.message() } else { refusal.errors().join("; ") };
-        Failure::usage(format!("{shown}: {problems}"))
+        CommandFailure::usage(format!("{shown}: {problems}"))
     })?;
     let Conversion { yaml, notes, lost, .. } = converted;
     output::write(args.output.as_deref(), &yaml)?;
@@ -50,5 +50,5 @@ pub(super) fn command(args: &ConvertArgs) -> Result<Outcome, Failure> {
             "{shown}: `{metric}` is critical and has no query now, so that no canary passes; write one, or take the metric out"
         ));
     }
-    Ok(if lost.is_empty() { Outcome::Done } else { Outcome::Marginal })
+    Ok(if lost.is_empty() { CommandOutcome::Done } else { CommandOutcome::Marginal })
 }

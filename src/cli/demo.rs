@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::client::{self, Server};
-use super::{Failure, Outcome, output, serve};
+use super::{CommandFailure, CommandOutcome, output, serve};
 use crate::analysis::Scorecard;
 use crate::report;
 use crate::settings::Settings;
@@ -52,9 +52,9 @@ const CASES: [DemoCase; 3] = [
 ];
 
 impl DemoCase {
-    fn body(&self) -> Result<Value, Failure> {
+    fn body(&self) -> Result<Value, CommandFailure> {
         let samples = serde_json::from_str::<Value>(self.samples);
-        let samples = samples.map_err(|error| Failure::usage(format!("the built-in samples are damaged: {error}")))?;
+        let samples = samples.map_err(|error| CommandFailure::usage(format!("the built-in samples are damaged: {error}")))?;
         Ok(json!({
             "config": self.config,
             "baseline": {"scope": "shop"},
@@ -73,11 +73,11 @@ struct DemoService {
 }
 
 impl DemoService {
-    async fn start() -> Result<Self, Failure> {
-        let cannot = |error: std::io::Error| Failure::usage(format!("cannot listen on {}: {error}", Ipv4Addr::LOCALHOST));
+    async fn start() -> Result<Self, CommandFailure> {
+        let cannot = |error: std::io::Error| CommandFailure::usage(format!("cannot listen on {}: {error}", Ipv4Addr::LOCALHOST));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let (state, router) = serve::assemble(Settings::default()).map_err(|error| Failure::usage(error.to_string()))?;
+        let (state, router) = serve::assemble(Settings::default()).map_err(|error| CommandFailure::usage(error.to_string()))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let until = async {
             // Dropping the sender stops as well as using it.
@@ -87,17 +87,17 @@ impl DemoService {
         Ok(Self { address, stop, serving })
     }
 
-    async fn stop(self) -> Result<(), Failure> {
+    async fn stop(self) -> Result<(), CommandFailure> {
         drop(self.stop);
-        self.serving.await.map_err(|error| Failure::usage(format!("the service broke off: {error}")))
+        self.serving.await.map_err(|error| CommandFailure::usage(format!("the service broke off: {error}")))
     }
 }
 
 /// Starts the service, asks it three times and prints what it says.
 ///
 /// # Errors
-/// [`Failure`] when the service cannot be started or does not answer.
-pub(super) async fn command(args: DemoArgs) -> Result<Outcome, Failure> {
+/// [`CommandFailure`] when the service cannot be started or does not answer.
+pub(super) async fn command(args: DemoArgs) -> Result<CommandOutcome, CommandFailure> {
     let service = DemoService::start().await?;
     let address = format!("http://{}", service.address);
     let server = Server::at(&address, None)?;
@@ -106,7 +106,7 @@ pub(super) async fn command(args: DemoArgs) -> Result<Outcome, Failure> {
     for (i, case) in CASES.iter().enumerate() {
         let reply = server.judge(&case.body()?, None, false).await?;
         let card = serde_json::from_value::<Scorecard>(reply);
-        let card = card.map_err(|error| Failure::usage(format!("the service's scorecard cannot be read: {error}")))?;
+        let card = card.map_err(|error| CommandFailure::usage(format!("the service's scorecard cannot be read: {error}")))?;
         let terminal = output::terminal();
         let rule = "─".repeat(terminal.width.min(80));
         let judged = format!("POST {url} with config {}: 200 OK", case.config);
@@ -115,10 +115,10 @@ pub(super) async fn command(args: DemoArgs) -> Result<Outcome, Failure> {
     if !args.once {
         output::print(&format!("\n{}\n", invitation(&url)))?;
         let interrupted = tokio::signal::ctrl_c().await;
-        interrupted.map_err(|error| Failure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
+        interrupted.map_err(|error| CommandFailure::usage(format!("cannot wait for Ctrl-C: {error}")))?;
     }
     service.stop().await?;
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 /// How to go on, with a request that works against the running service and is short enough to read.

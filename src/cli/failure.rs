@@ -2,7 +2,7 @@
 
 /// Why a command could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum CommandFailure {
     /// What was asked for cannot be done as it was asked.
     #[error("{0}")]
     Usage(String),
@@ -11,7 +11,7 @@ pub(crate) enum Failure {
     Unreachable(String),
 }
 
-impl Failure {
+impl CommandFailure {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into())
     }
@@ -23,7 +23,7 @@ impl Failure {
 
 /// How a command ended; the numbers are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommandOutcome {
     Done = 0,
     Fail = 1,
     Usage = 2,
@@ -31,7 +31,7 @@ pub(crate) enum Outcome {
     Unreachable = 4,
 }
 
-impl From<haldane_judges::Verdict> for Outcome {
+impl From<haldane_judges::Verdict> for CommandOutcome {
     fn from(verdict: haldane_judges::Verdict) -> Self {
         use haldane_judges::Verdict;
         match verdict {

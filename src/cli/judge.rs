@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::client::{self, DEFAULT_WAIT, Server};
 use super::progress::Spinner;
 use super::store::{self, StoreArgs};
-use super::{Failure, Outcome, output};
+use super::{CommandFailure, CommandOutcome, output};
 use crate::analysis::{AnalysisError, AnalysisLimits, Analyst, Scorecard};
 use crate::api::Problem;
 use crate::report;
@@ -219,11 +219,11 @@ fn percent(text: &str) -> Result<f64, String> {
 /// Judges and reports.
 ///
 /// # Errors
-/// [`Failure`] when there is no verdict, or it could not be written.
-pub(super) async fn command(args: JudgeArgs) -> Result<Outcome, Failure> {
+/// [`CommandFailure`] when there is no verdict, or it could not be written.
+pub(super) async fn command(args: JudgeArgs) -> Result<CommandOutcome, CommandFailure> {
     let wait = args.whence.wait.map(Period::duration);
     if wait.is_some_and(|wait| wait.is_zero()) {
-        return Err(Failure::usage("--wait 0s leaves no time to fetch anything; give at least 1s"));
+        return Err(CommandFailure::usage("--wait 0s leaves no time to fetch anything; give at least 1s"));
     }
     let from_environment = || std::env::var("HALDANE_SERVER").ok().filter(|_| !args.whence.store.is_given());
     let server = args.whence.server.clone().or_else(from_environment).filter(|server| !server.trim().is_empty());
@@ -259,21 +259,23 @@ enum ScorecardReply {
 }
 
 impl ScorecardReply {
-    fn verdict(&self) -> Result<Verdict, Failure> {
+    fn verdict(&self) -> Result<Verdict, CommandFailure> {
         match self {
             Self::Made(card) => Ok(card.judgement.verdict),
             Self::Received(document) => {
                 let known = document.get("verdict").and_then(|verdict| Verdict::deserialize(verdict).ok());
-                known.ok_or_else(|| Failure::usage("the server's reply has no verdict; is it a Haldane server?"))
+                known.ok_or_else(|| CommandFailure::usage("the server's reply has no verdict; is it a Haldane server?"))
             }
         }
     }
 
-    fn render(self, format: OutputFormat, to_terminal: bool) -> Result<String, Failure> {
+    fn render(self, format: OutputFormat, to_terminal: bool) -> Result<String, CommandFailure> {
         let card = match (self, format) {
             (Self::Received(document), OutputFormat::Json) => return output::pretty(&document),
             (Self::Received(document), _) => serde_json::from_value(document).map_err(|error| {
-                Failure::usage(format!("the server's scorecard cannot be read: {error}; it may be of another version: use --output json"))
+                CommandFailure::usage(format!(
+                    "the server's scorecard cannot be read: {error}; it may be of another version: use --output json"
+                ))
             })?,
             (Self::Made(card), _) => *card,
         };
@@ -284,14 +286,14 @@ impl ScorecardReply {
             }
             OutputFormat::Json => output::pretty(&card)?,
             OutputFormat::Markdown => report::markdown(&card),
-            OutputFormat::Junit => report::junit(&card).map_err(|error| Failure::usage(error.to_string()))?,
+            OutputFormat::Junit => report::junit(&card).map_err(|error| CommandFailure::usage(error.to_string()))?,
             OutputFormat::Html => report::html(&card),
         })
     }
 }
 
 /// Judges here, with the metric stores that the arguments name.
-async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Scorecard, Failure> {
+async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Scorecard, CommandFailure> {
     let (sources, configs) = store::open(&args.whence.store)?;
     let analyst = Analyst::new(sources, AnalysisLimits::default());
     let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
@@ -299,14 +301,16 @@ async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Sco
     let waiting = Spinner::start("fetching");
     let judging = async { analyst.run(&analyst.plan(request)?, Instant::now() + wait, &|progress| waiting.fetched(progress)).await };
     judging.await.map_err(|error| match error {
-        AnalysisError::UnknownSource { .. } => Failure::usage(format!("{error}; give --prometheus URL, --settings FILE or --server URL")),
+        AnalysisError::UnknownSource { .. } => {
+            CommandFailure::usage(format!("{error}; give --prometheus URL, --settings FILE or --server URL"))
+        }
         // As the server would put it, so that both ways end with the same exit code.
         _ => client::refusal(&Problem::from(&error)),
     })
 }
 
 /// The JSON body of `POST /v1/judgements`.
-fn body(args: &JudgeArgs) -> Result<Value, Failure> {
+fn body(args: &JudgeArgs) -> Result<Value, CommandFailure> {
     if let Some(file) = &args.what.request {
         return read_json(file, "request");
     }
@@ -317,7 +321,7 @@ fn body(args: &JudgeArgs) -> Result<Value, Failure> {
             body.insert(name.to_owned(), value);
         }
     };
-    let config = config.as_deref().ok_or_else(|| Failure::usage("give --config NAME or --config FILE"))?;
+    let config = config.as_deref().ok_or_else(|| CommandFailure::usage("give --config NAME or --config FILE"))?;
     put("config", Some(named_or_read(config)?));
     put("judge", judge.clone().map(Value::from));
     let mut baseline = args.what.arm(args.what.baseline.as_deref(), &args.what.baseline_variables);
@@ -371,7 +375,7 @@ impl When {
 }
 
 /// The config by its name, or its content where the argument is a path: it has a separator, the ending of such a file, or exists.
-pub(super) fn named_or_read(config: &str) -> Result<Value, Failure> {
+pub(super) fn named_or_read(config: &str) -> Result<Value, CommandFailure> {
     let path = Path::new(config);
     let ending = path.extension().and_then(|ending| ending.to_str());
     let is_path = config.contains(std::path::is_separator) || matches!(ending, Some("yaml" | "yml" | "json")) || path.is_file();
@@ -379,13 +383,13 @@ pub(super) fn named_or_read(config: &str) -> Result<Value, Failure> {
         return Ok(Value::from(config));
     }
     let text = crate::settings::read_bounded(path);
-    let text = text.map_err(|error| Failure::usage(format!("cannot read the config `{config}`: {error}")))?;
+    let text = text.map_err(|error| CommandFailure::usage(format!("cannot read the config `{config}`: {error}")))?;
     let checked = CheckedConfig::from_yaml(&text).map_err(|invalid| {
         let problems = invalid.problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>();
         let hint = kayenta_hint(&text);
-        Failure::usage(format!("`{config}` is not a canary config:{problems}{hint}"))
+        CommandFailure::usage(format!("`{config}` is not a canary config:{problems}{hint}"))
     })?;
-    serde_json::to_value(checked).map_err(|error| Failure::usage(format!("`{config}`: {error}")))
+    serde_json::to_value(checked).map_err(|error| CommandFailure::usage(format!("`{config}`: {error}")))
 }
 
 /// What to do with a config that Kayenta wrote.
@@ -396,8 +400,8 @@ pub(super) fn kayenta_hint(text: &str) -> &'static str {
     if crate::settings::is_kayentas(document) { "\n  it is in Kayenta's format: `haldane convert` makes a native config of it" } else { "" }
 }
 
-fn read_json(file: &Path, what: &str) -> Result<Value, Failure> {
-    let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read the {what} `{}`: {error}", file.display()));
+fn read_json(file: &Path, what: &str) -> Result<Value, CommandFailure> {
+    let unreadable = |error: std::io::Error| CommandFailure::usage(format!("cannot read the {what} `{}`: {error}", file.display()));
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes)
@@ -405,8 +409,11 @@ fn read_json(file: &Path, what: &str) -> Result<Value, Failure> {
         std::fs::File::open(file).and_then(|file| file.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes))
     };
     if read.map_err(unreadable)? as u64 > MAX_INPUT_BYTES {
-        return Err(Failure::usage(format!("the {what} `{}` is longer than the {MAX_INPUT_BYTES} bytes that are read", file.display())));
+        return Err(CommandFailure::usage(format!(
+            "the {what} `{}` is longer than the {MAX_INPUT_BYTES} bytes that are read",
+            file.display()
+        )));
     }
     // As the service reads it: a repeated name is refused, and neither depth nor number is unbounded.
-    crate::json::parse(&bytes, MAX_INPUT_VALUES).map_err(|error| Failure::usage(format!("the {what} `{}` {error}", file.display())))
+    crate::json::parse(&bytes, MAX_INPUT_VALUES).map_err(|error| CommandFailure::usage(format!("the {what} `{}` {error}", file.display())))
 }

@@ -18,7 +18,7 @@ mod replay;
 pub mod serve;
 mod store;
 
-pub(crate) use failure::{Failure, Outcome};
+pub(crate) use failure::{CommandFailure, CommandOutcome};
 
 /// A statistical canary-analysis service: is this canary worse than this baseline?
 ///
@@ -63,7 +63,7 @@ enum Command {
     /// Judge a bad, a healthy and a low-traffic canary from built-in samples, through the real HTTP service.
     Demo(demo::DemoArgs),
     /// Check canary configs, and with a metric store their queries.
-    Lint(lint::Args),
+    Lint(lint::LintArgs),
     /// Turn a canary config of Kayenta's into a native one, with a note for each thing that has no equal.
     Convert(convert::ConvertArgs),
     /// Judge recorded canaries again: how often is each judge right, and what would another config have done?
@@ -90,19 +90,19 @@ pub async fn run() -> ExitCode {
             // Messages may carry a server's or a metric store's words.
             output::say(&format!("error: {}", crate::report::format::clean_lines(&failure.to_string())));
             match failure {
-                Failure::Usage(_) => Outcome::Usage,
-                Failure::Unreachable(_) => Outcome::Unreachable,
+                CommandFailure::Usage(_) => CommandOutcome::Usage,
+                CommandFailure::Unreachable(_) => CommandOutcome::Unreachable,
             }
         }
     };
     ExitCode::from(outcome as u8)
 }
 
-async fn execute(command: Command) -> Result<Outcome, Failure> {
+async fn execute(command: Command) -> Result<CommandOutcome, CommandFailure> {
     match command {
         Command::Serve(args) => {
-            let settings = Settings::load(*args).map_err(|error| Failure::usage(error.to_string()))?;
-            serve::serve(settings).await.map_err(|error| Failure::usage(error.to_string()))?;
+            let settings = Settings::load(*args).map_err(|error| CommandFailure::usage(error.to_string()))?;
+            serve::serve(settings).await.map_err(|error| CommandFailure::usage(error.to_string()))?;
         }
         Command::Judge(args) => return judge::command(*args).await,
         Command::Demo(args) => return demo::command(args).await,
@@ -118,7 +118,7 @@ async fn execute(command: Command) -> Result<Outcome, Failure> {
             output::print(&String::from_utf8_lossy(&script))?;
         }
     }
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::report::Terminal;
 
 /// Columns assumed where output does not go to a terminal.
@@ -12,11 +12,13 @@ const DEFAULT_WIDTH: usize = 80;
 /// Writes to standard output. A reader that has gone away (`| head`) wants nothing more, which is no failure.
 ///
 /// # Errors
-/// [`Failure::Usage`] when the output cannot be written, such as to a full disk.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
+/// [`CommandFailure::Usage`] when the output cannot be written, such as to a full disk.
+pub(super) fn print(text: &str) -> Result<(), CommandFailure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::usage(format!("cannot write to standard output: {error}"))),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandFailure::usage(format!("cannot write to standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }
@@ -24,11 +26,13 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 /// Writes to a file, or to standard output where none is named.
 ///
 /// # Errors
-/// [`Failure::Usage`] when the file cannot be written.
-pub(super) fn write(file: Option<&Path>, text: &str) -> Result<(), Failure> {
+/// [`CommandFailure::Usage`] when the file cannot be written.
+pub(super) fn write(file: Option<&Path>, text: &str) -> Result<(), CommandFailure> {
     match file {
         None => print(text),
-        Some(file) => std::fs::write(file, text).map_err(|error| Failure::usage(format!("cannot write `{}`: {error}", file.display()))),
+        Some(file) => {
+            std::fs::write(file, text).map_err(|error| CommandFailure::usage(format!("cannot write `{}`: {error}", file.display())))
+        }
     }
 }
 
@@ -40,10 +44,10 @@ pub(super) fn say(line: &str) {
 /// A document as JSON that people can read.
 ///
 /// # Errors
-/// [`Failure::Usage`] for one that JSON has no form for.
-pub(super) fn pretty(document: &impl serde::Serialize) -> Result<String, Failure> {
+/// [`CommandFailure::Usage`] for one that JSON has no form for.
+pub(super) fn pretty(document: &impl serde::Serialize) -> Result<String, CommandFailure> {
     let text = serde_json::to_string_pretty(document);
-    text.map(|text| text + "\n").map_err(|error| Failure::usage(format!("the document cannot be written as JSON: {error}")))
+    text.map(|text| text + "\n").map_err(|error| CommandFailure::usage(format!("the document cannot be written as JSON: {error}")))
 }
 
 /// What standard output can show.

@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use super::judge::named_or_read;
-use super::{Failure, Outcome, output};
+use super::{CommandFailure, CommandOutcome, output};
 use crate::replay::{
-    Assumptions, Calibration, Case, Column, Fault, Filter, Injection, ReplayOptions, ReplayProgress, ReportFormat, Rule, Summary, Target,
-    default_threads, evaluate, run, verdicts,
+    Assumptions, Calibration, Case, Column, Fault, Filter, Injection, ReplayOptions, ReplayProgress, ReplaySummary, ReportFormat, Rule,
+    Target, default_threads, evaluate, run, verdicts,
 };
 use crate::report::format::clean;
 use crate::settings::ConfigStore;
@@ -156,25 +156,25 @@ pub(super) struct EvaluateArgs {
 /// Replays what the arguments name, and prints the rates.
 ///
 /// # Errors
-/// [`Failure::Usage`] for files, configs and outputs that cannot be used.
-pub(super) fn command(args: &ReplayArgs) -> Result<Outcome, Failure> {
+/// [`CommandFailure::Usage`] for files, configs and outputs that cannot be used.
+pub(super) fn command(args: &ReplayArgs) -> Result<CommandOutcome, CommandFailure> {
     if args.schema {
         output::print(&output::pretty(&schemars::schema_for!(Case))?)?;
-        return Ok(Outcome::Done);
+        return Ok(CommandOutcome::Done);
     }
     let (columns, pairs) = columns(args)?;
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let ReportArgs { releases_per_day, catch_rate, canary_share, .. } = args.report;
     let defect_rate = args.defect_rate;
     let assumptions = Assumptions { releases_per_day, defect_rate, catch_rate, canary_share };
-    assumptions.check().map_err(Failure::Usage)?;
+    assumptions.check().map_err(CommandFailure::Usage)?;
     let write_report = args.report.report.as_deref().map(report_of).transpose()?;
     if let Some((_, fault)) = args.faults.iter().enumerate().find(|(i, fault)| args.faults.iter().take(*i).any(|earlier| earlier == *fault))
     {
-        return Err(Failure::usage(format!("--inject: `{fault}` is named twice")));
+        return Err(CommandFailure::usage(format!("--inject: `{fault}` is named twice")));
     }
     let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions, &args.faults);
-    let mut summary = Summary::new(names, &pairs, args.looks.is_some(), defect_rate, &args.faults);
+    let mut summary = ReplaySummary::new(names, &pairs, args.looks.is_some(), defect_rate, &args.faults);
     let target = args.inject_into.clone().map_or(Target::Any, Target::Named);
     let options = ReplayOptions {
         paths: args.paths.clone(),
@@ -198,46 +198,46 @@ pub(super) fn command(args: &ReplayArgs) -> Result<Outcome, Failure> {
         &|progress| bar.show(progress),
     );
     drop(bar);
-    let counted = counted.map_err(|error| Failure::usage(error.to_string()))?;
-    output::print(&summary.render(&counted, args.format).map_err(Failure::Usage)?)?;
+    let counted = counted.map_err(|error| CommandFailure::usage(error.to_string()))?;
+    output::print(&summary.render(&counted, args.format).map_err(CommandFailure::Usage)?)?;
     if let Some((path, write)) = write_report {
         output::write(Some(path), &write(&calibration))?;
     }
     if summary.canaries() == 0 {
         let problem = counted.problems.first().map_or_else(String::new, |problem| format!("; the first problem: {problem}"));
-        return Err(Failure::usage(format!("no canary was judged{problem}")));
+        return Err(CommandFailure::usage(format!("no canary was judged{problem}")));
     }
     if !args.faults.is_empty() && summary.injected() == 0 {
         let metric = args.inject_into.as_ref().map_or_else(|| "a metric".to_owned(), |name| format!("a metric `{}`", clean(name)));
-        return Err(Failure::usage(format!(
+        return Err(CommandFailure::usage(format!(
             "--inject: no canary labelled healthy has {metric} that is judged and can show the faults; label some, or inject other faults"
         )));
     }
     if args.strict && counted.skipped > 0 {
-        return Err(Failure::usage(format!("{} cases could not be read or judged (--strict)", counted.skipped)));
+        return Err(CommandFailure::usage(format!("{} cases could not be read or judged (--strict)", counted.skipped)));
     }
-    Ok(Outcome::Done)
+    Ok(CommandOutcome::Done)
 }
 
 type WriteReport = fn(&Calibration) -> String;
 
 /// Where the report goes and how it is written, before anything is judged.
-fn report_of(path: &Path) -> Result<(&Path, WriteReport), Failure> {
+fn report_of(path: &Path) -> Result<(&Path, WriteReport), CommandFailure> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("md") => Ok((path, Calibration::markdown)),
         Some("html") => Ok((path, Calibration::html)),
-        _ => Err(Failure::usage(format!("--report: `{}` is neither .md nor .html; rename it", clean(&path.display().to_string())))),
+        _ => Err(CommandFailure::usage(format!("--report: `{}` is neither .md nor .html; rename it", clean(&path.display().to_string())))),
     }
 }
 
 /// The judges with their configs, and which of them differ in the config alone, by their places.
 type Columns = (Vec<Column>, Vec<(usize, usize)>);
 
-fn columns(args: &ReplayArgs) -> Result<Columns, Failure> {
+fn columns(args: &ReplayArgs) -> Result<Columns, CommandFailure> {
     let mut rules = Vec::new();
     for rule in &args.judges {
         if rules.contains(rule) {
-            return Err(Failure::usage(format!("--judge: `{rule}` is named twice")));
+            return Err(CommandFailure::usage(format!("--judge: `{rule}` is named twice")));
         }
         rules.push(*rule);
     }
@@ -245,9 +245,9 @@ fn columns(args: &ReplayArgs) -> Result<Columns, Failure> {
         return Ok((rules.into_iter().map(Column::derived).collect(), Vec::new()));
     };
     let first = read_config(config)?;
-    let by = |rule: Rule, name: String, config: &CheckedConfig| Column::by(rule, name, config).map_err(Failure::Usage);
+    let by = |rule: Rule, name: String, config: &CheckedConfig| Column::by(rule, name, config).map_err(CommandFailure::Usage);
     let Some(compare) = &args.compare else {
-        let columns: Result<Vec<Column>, Failure> = rules.into_iter().map(|rule| by(rule, rule.to_string(), &first)).collect();
+        let columns: Result<Vec<Column>, CommandFailure> = rules.into_iter().map(|rule| by(rule, rule.to_string(), &first)).collect();
         return Ok((columns?, Vec::new()));
     };
     let second = read_config(compare)?;
@@ -270,21 +270,21 @@ fn label(config: &str) -> String {
     clean(name)
 }
 
-fn read_config(config: &str) -> Result<CheckedConfig, Failure> {
+fn read_config(config: &str) -> Result<CheckedConfig, CommandFailure> {
     match named_or_read(config)? {
         Value::String(name) => {
             let store = ConfigStore::shipped();
-            store.get(&name).map(|entry| entry.config.clone()).ok_or_else(|| Failure::usage(store.unknown(&name)))
+            store.get(&name).map(|entry| entry.config.clone()).ok_or_else(|| CommandFailure::usage(store.unknown(&name)))
         }
-        document => CheckedConfig::from_value(document).map_err(|invalid| Failure::usage(format!("`{config}`: {invalid}"))),
+        document => CheckedConfig::from_value(document).map_err(|invalid| CommandFailure::usage(format!("`{config}`: {invalid}"))),
     }
 }
 
 /// Runs the measurement on the labelled corpus; fails where a bound is broken.
 ///
 /// # Errors
-/// [`Failure::Usage`] where the corpus or the bounds cannot be read.
-pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
+/// [`CommandFailure::Usage`] where the corpus or the bounds cannot be read.
+pub(super) fn evaluation(args: &EvaluateArgs) -> Result<CommandOutcome, CommandFailure> {
     let bar = ReplayBar::new();
     let threads = args.threads.unwrap_or_else(default_threads);
     let of = evaluate::Measurement {
@@ -296,16 +296,16 @@ pub(super) fn evaluation(args: &EvaluateArgs) -> Result<Outcome, Failure> {
     };
     let found = evaluate::evaluate(&of, &|progress| bar.show(progress));
     drop(bar);
-    let found = found.map_err(|error| Failure::usage(error.to_string()))?;
+    let found = found.map_err(|error| CommandFailure::usage(error.to_string()))?;
     output::print(&found.text)?;
     if let Some(path) = &args.verdicts {
-        let lines = verdicts::lines(&found.verdicts).map_err(|error| Failure::usage(format!("--verdicts: {error}")))?;
+        let lines = verdicts::lines(&found.verdicts).map_err(|error| CommandFailure::usage(format!("--verdicts: {error}")))?;
         output::write(Some(path), &lines)?;
     }
     for broken in &found.broken {
         output::say(&format!("broken: {broken}"));
     }
-    Ok(if found.broken.is_empty() { Outcome::Done } else { Outcome::Fail })
+    Ok(if found.broken.is_empty() { CommandOutcome::Done } else { CommandOutcome::Fail })
 }
 
 /// How far a replay is, on standard error and only on a terminal.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::settings::{ConfigStore, ServeArgs, Settings};
 use crate::source::sources::Sources;
 
@@ -30,10 +30,10 @@ impl StoreArgs {
 /// The stores, and the configs that the settings file offers beside the shipped ones.
 ///
 /// # Errors
-/// [`Failure::Usage`] for settings that do not work.
-pub(super) fn open(args: &StoreArgs) -> Result<(Sources, ConfigStore), Failure> {
+/// [`CommandFailure::Usage`] for settings that do not work.
+pub(super) fn open(args: &StoreArgs) -> Result<(Sources, ConfigStore), CommandFailure> {
     let args = ServeArgs { settings: args.settings.clone(), prometheus: args.prometheus.clone(), ..ServeArgs::default() };
-    let invalid = |error: crate::settings::InvalidSettings| Failure::usage(error.to_string());
+    let invalid = |error: crate::settings::InvalidSettings| CommandFailure::usage(error.to_string());
     let settings = Settings::load(args).map_err(invalid)?;
     let sources = settings.open_sources().map_err(invalid)?;
     Ok((sources, settings.configs))

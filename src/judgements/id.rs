@@ -247,7 +247,7 @@ impl Identity {
 
 /// What an id says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decoded<T = Request> {
+pub struct DecodedId<T = Request> {
     /// The request.
     pub request: T,
     /// When the id was made, to the second.
@@ -285,7 +285,7 @@ pub fn encode<T: IdContent>(request: &T, key: &IdKey, created: Timestamp, random
 ///
 /// # Errors
 /// [`IdError::NewerVersion`] and [`IdError::Unknown`].
-pub fn decode<T: IdContent>(id: &str, key: &IdKey) -> Result<Decoded<T>, IdError> {
+pub fn decode<T: IdContent>(id: &str, key: &IdKey) -> Result<DecodedId<T>, IdError> {
     if id.len() > MAX_ID_LENGTH {
         return Err(IdError::Unknown("the id is longer than any that is given out"));
     }
@@ -298,7 +298,7 @@ pub fn decode<T: IdContent>(id: &str, key: &IdKey) -> Result<Decoded<T>, IdError
     }
 }
 
-fn decode_1<T: IdContent>(bytes: &[u8], key: &IdKey) -> Result<Decoded<T>, IdError> {
+fn decode_1<T: IdContent>(bytes: &[u8], key: &IdKey) -> Result<DecodedId<T>, IdError> {
     let unknown = IdError::Unknown;
     let truncated = || unknown("the id is cut short");
     let (signed, tag) = bytes.split_last_chunk::<TAG>().ok_or_else(truncated)?;
@@ -327,7 +327,7 @@ fn decode_1<T: IdContent>(bytes: &[u8], key: &IdKey) -> Result<Decoded<T>, IdErr
     }
     let request = serde_json::from_slice(&json).map_err(|_| unknown("the id holds no request that this release understands"))?;
     let created = Timestamp::from_second(i64::from_be_bytes(*created)).map_err(|_| unknown("the id's time is out of range"))?;
-    Ok(Decoded { request, created, key: *tag })
+    Ok(DecodedId { request, created, key: *tag })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
-use crate::archive::{Archive, ArchiveError, Kind, is_short_id, short_id};
+use crate::archive::{Archive, ArchiveError, DocumentKind, is_short_id, short_id};
 use crate::pool::{self, words_of};
 use id::IdError;
 pub use id::{IdKey, Identity, Key};
@@ -113,13 +113,13 @@ struct StoredRequest<'a> {
 }
 
 /// How an execution ended.
-pub type Ending = Result<Arc<Scorecard>, Failure>;
+pub type ExecutionResult = Result<Arc<Scorecard>, Failure>;
 
 /// An execution's ending with its times.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// How it ended.
-    pub ending: Ending,
+    pub ending: ExecutionResult,
     /// When it began.
     pub started: Timestamp,
     /// When it ended.
@@ -137,8 +137,8 @@ pub enum Outcome {
     Failed(Failure),
 }
 
-impl From<Ending> for Outcome {
-    fn from(ending: Ending) -> Self {
+impl From<ExecutionResult> for Outcome {
+    fn from(ending: ExecutionResult) -> Self {
         match ending {
             Ok(scorecard) => Self::Done(scorecard),
             Err(failure) => Self::Failed(failure),
@@ -148,7 +148,7 @@ impl From<Ending> for Outcome {
 
 /// Where an answer about an execution came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Found {
+pub enum AnswerOrigin {
     /// It had ended and was remembered.
     Remembered,
     /// It was running.
@@ -162,15 +162,15 @@ const DIGESTS: u64 = 100_000;
 const DIGESTS_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// Told of every execution that ended.
-pub type Observer = dyn Fn(&Ending) + Send + Sync;
+pub type Observer = dyn Fn(&ExecutionResult) + Send + Sync;
 
-type Ended = watch::Receiver<Option<Run>>;
+type EndWatch = watch::Receiver<Option<Run>>;
 
 /// An execution under way.
 #[derive(Clone)]
-struct Running {
+struct RunningExecution {
     started: Timestamp,
-    ended: Ended,
+    ended: EndWatch,
     cancel: Arc<Notify>,
 }
 
@@ -188,7 +188,7 @@ struct Inner {
     admission: Arc<Semaphore>,
     /// One permit for each analysis that runs.
     turns: Semaphore,
-    running: Mutex<HashMap<Key, Running>>,
+    running: Mutex<HashMap<Key, RunningExecution>>,
     ended: Cache<Key, Run>,
     /// The digests of samples, for longer than the scorecards: a run of the same request can then say that its samples are others.
     digests: Cache<Key, String>,
@@ -283,7 +283,7 @@ impl Judgements {
         let created = Timestamp::now();
         if let Some(store) = &self.0.store {
             let id = short_id(created, rand::random());
-            store.create(Kind::Execution, &id, &StoredRequest { created, request: Cow::Borrowed(plan.request()) }).await?;
+            store.create(DocumentKind::Execution, &id, &StoredRequest { created, request: Cow::Borrowed(plan.request()) }).await?;
             return Ok(Identity::short(&id));
         }
         if !plan.request().samples.is_empty() {
@@ -301,7 +301,7 @@ impl Judgements {
     ///
     /// # Errors
     /// [`Failure`] when there is no scorecard.
-    pub async fn run_to_end(&self, plan: Arc<Plan>, deadline: Duration) -> Ending {
+    pub async fn run_to_end(&self, plan: Arc<Plan>, deadline: Duration) -> ExecutionResult {
         // Whoever waits for the scorecard needs no id.
         let identity = self.identity(&plan).await;
         let identity = identity
@@ -318,7 +318,7 @@ impl Judgements {
     ///
     /// # Errors
     /// [`Failure`] when there is no scorecard.
-    pub async fn calculate(&self, request: Request, deadline: Duration) -> Ending {
+    pub async fn calculate(&self, request: Request, deadline: Duration) -> ExecutionResult {
         end_of(self.launch(None, self.plan(request)?, deadline, false)?.ended).await.ending
     }
 
@@ -326,7 +326,7 @@ impl Judgements {
     ///
     /// # Errors
     /// [`LookError`] when the text is no id of ours, or the store cannot be read.
-    pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, Found), LookError> {
+    pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, AnswerOrigin), LookError> {
         let (identity, request) = if is_short_id(id) {
             (Identity::short(id), None)
         } else {
@@ -334,16 +334,16 @@ impl Judgements {
             (Identity { key: decoded.key, id: id.to_owned() }, Some(decoded.request))
         };
         let (run, found) = match self.find(&identity).await? {
-            Some(Known::Ended(run)) => return Ok((run.ending.into(), Found::Remembered)),
-            Some(Known::Running(running)) => (running, Found::Joined),
+            Some(ExecutionLookup::Ended(run)) => return Ok((run.ending.into(), AnswerOrigin::Remembered)),
+            Some(ExecutionLookup::Running(running)) => (running, AnswerOrigin::Joined),
             None => {
                 let request = match request {
                     Some(request) => request,
                     None => self.kept(id).await?,
                 };
                 match self.begin(identity, request, true) {
-                    Ok(running) => (running, Found::RunAgain),
-                    Err(failure) => return Ok((Outcome::Failed(failure), Found::RunAgain)),
+                    Ok(running) => (running, AnswerOrigin::RunAgain),
+                    Err(failure) => return Ok((Outcome::Failed(failure), AnswerOrigin::RunAgain)),
                 }
             }
         };
@@ -368,8 +368,8 @@ impl Judgements {
     pub async fn look(&self, identity: &Identity, how_long: Duration) -> Result<Option<Snapshot>, ArchiveError> {
         Ok(match self.find(identity).await? {
             None => None,
-            Some(Known::Ended(run)) => Some(Snapshot::Ended(run)),
-            Some(Known::Running(running)) => Some(match timeout(how_long, end_of(running.ended)).await {
+            Some(ExecutionLookup::Ended(run)) => Some(Snapshot::Ended(run)),
+            Some(ExecutionLookup::Running(running)) => Some(match timeout(how_long, end_of(running.ended)).await {
                 Ok(run) => Snapshot::Ended(run),
                 Err(_) => Snapshot::Running { started: running.started },
             }),
@@ -385,19 +385,19 @@ impl Judgements {
         })
     }
 
-    async fn find(&self, identity: &Identity) -> Result<Option<Known>, ArchiveError> {
+    async fn find(&self, identity: &Identity) -> Result<Option<ExecutionLookup>, ArchiveError> {
         if let Some(running) = self.running(&identity.key) {
-            return Ok(Some(Known::Running(running)));
+            return Ok(Some(ExecutionLookup::Running(running)));
         }
         if let Some(run) = self.0.ended.get(&identity.key).await {
-            return Ok(Some(Known::Ended(run)));
+            return Ok(Some(ExecutionLookup::Ended(run)));
         }
         let Some(store) = self.0.store.as_ref().filter(|_| is_short_id(&identity.id)) else { return Ok(None) };
-        let Some(kept) = store.get::<Scorecard>(Kind::Scorecard, &identity.id).await? else { return Ok(None) };
+        let Some(kept) = store.get::<Scorecard>(DocumentKind::Scorecard, &identity.id).await? else { return Ok(None) };
         let (started, ended) = (kept.value.judged_at, kept.value.judged_at);
         let run = Run { ending: Ok(Arc::new(self.0.fitting(kept.value))), started, ended };
         self.0.ended.insert(identity.key, run.clone()).await;
-        Ok(Some(Known::Ended(run)))
+        Ok(Some(ExecutionLookup::Ended(run)))
     }
 
     /// The request that the store keeps under a short id.
@@ -405,14 +405,14 @@ impl Judgements {
         let Some(store) = &self.0.store else {
             return Err(IdError::Unknown("the id is that of a judgement in a store, and this replica runs without `--store`").into());
         };
-        match store.get::<StoredRequest<'static>>(Kind::Execution, id).await? {
+        match store.get::<StoredRequest<'static>>(DocumentKind::Execution, id).await? {
             Some(stored) => Ok(stored.value.request.into_owned()),
             None => Err(IdError::Unknown("the store has none with this id").into()),
         }
     }
 
     /// Settings may have changed since the id was given out, and another replica may have other sources: the request is planned again.
-    fn begin(&self, identity: Identity, request: Request, again: bool) -> Result<Running, Failure> {
+    fn begin(&self, identity: Identity, request: Request, again: bool) -> Result<RunningExecution, Failure> {
         self.launch(Some(identity), self.plan(request)?, self.0.options.background_deadline, again)
     }
 
@@ -425,12 +425,12 @@ impl Judgements {
         }
     }
 
-    fn running(&self, key: &Key) -> Option<Running> {
+    fn running(&self, key: &Key) -> Option<RunningExecution> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// Runs a plan on a task of its own, which ends whether or not somebody waits; or joins the one with the same key.
-    fn launch(&self, identity: Option<Identity>, plan: Arc<Plan>, deadline: Duration, rerun: bool) -> Result<Running, Failure> {
+    fn launch(&self, identity: Option<Identity>, plan: Arc<Plan>, deadline: Duration, rerun: bool) -> Result<RunningExecution, Failure> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = identity.as_ref().and_then(|identity| running.get(&identity.key)) {
             return Ok(one.clone());
@@ -438,7 +438,7 @@ impl Judgements {
         let admitted = Arc::clone(&self.0.admission).try_acquire_owned().map_err(|_| Failure::Overloaded)?;
         let (sender, ended) = watch::channel(None);
         let cancel = Arc::new(Notify::new());
-        let one = Running { started: Timestamp::now(), ended, cancel };
+        let one = RunningExecution { started: Timestamp::now(), ended, cancel };
         let key = identity.as_ref().map(|identity| identity.key);
         if let Some(key) = key {
             running.insert(key, one.clone());
@@ -473,8 +473,8 @@ impl Judgements {
 }
 
 /// What is known of an execution here.
-enum Known {
-    Running(Running),
+enum ExecutionLookup {
+    Running(RunningExecution),
     Ended(Run),
 }
 
@@ -505,7 +505,7 @@ impl Drop for Leave {
 }
 
 impl Inner {
-    async fn run(&self, identity: Option<Identity>, plan: &Arc<Plan>, deadline: Duration, rerun: bool) -> Ending {
+    async fn run(&self, identity: Option<Identity>, plan: &Arc<Plan>, deadline: Duration, rerun: bool) -> ExecutionResult {
         let now = Instant::now();
         let ending = AssertUnwindSafe(async {
             // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
@@ -542,10 +542,10 @@ impl Inner {
     /// Keeps the scorecard of what has a short id. What cannot be kept is not lost: the request is there to be run again.
     async fn archive(&self, id: Option<String>, run: &Run) {
         let (Some(store), Some(id), Ok(scorecard)) = (&self.store, id.filter(|id| is_short_id(id)), &run.ending) else { return };
-        let mut written = store.create(Kind::Scorecard, &id, &Scorecard::clone(scorecard).with_samples()).await;
+        let mut written = store.create(DocumentKind::Scorecard, &id, &Scorecard::clone(scorecard).with_samples()).await;
         if matches!(written, Err(ArchiveError::TooLarge { .. })) {
             tracing::warn!(id, "the samples of a judgement are too many to be kept; it is kept without them");
-            written = store.create(Kind::Scorecard, &id, scorecard.as_ref()).await;
+            written = store.create(DocumentKind::Scorecard, &id, scorecard.as_ref()).await;
         }
         match written {
             // Another replica was quicker.
@@ -578,7 +578,7 @@ const FEWEST_WITH_HISTORY: u64 = 256;
 const SAMPLES_CHANGED: &str =
     "this judgement was made again, and its samples are not those of the time before: points arrived late, or were thrown away";
 
-async fn end_of(mut ended: Ended) -> Run {
+async fn end_of(mut ended: EndWatch) -> Run {
     // The sender is dropped without a word only when the runtime drops the task.
     let run = ended.wait_for(Option::is_some).await;
     let now = Timestamp::now();
@@ -601,7 +601,7 @@ impl Expiry<Key, Run> for Remembering {
 }
 
 /// What an ending costs the cache, in bytes.
-fn weight(ending: &Ending) -> u32 {
+fn weight(ending: &ExecutionResult) -> u32 {
     match ending {
         Ok(scorecard) => u32::try_from(scorecard.size()).unwrap_or(u32::MAX),
         Err(_) => 1024,

@@ -2,7 +2,7 @@
 //!
 //! [`run`] reads files case by case, judges each under every [`Column`] on all processors, and hands the small results over in
 //! the files' order, so that the same files give the same output on any number of threads. Recorded points are never kept.
-//! [`Summary`] makes the rates of them, [`Calibration`] the report on what each metric's noise allows.
+//! [`ReplaySummary`] makes the rates of them, [`Calibration`] the report on what each metric's noise allows.
 //!
 //! * `run`: batches of cases over the threads. `options`: what to replay.
 //! * [`Case`]: a recorded canary's shape. `input`: files; `table`: long-format tables, with the feature `datasets`.
@@ -46,4 +46,4 @@ pub use result::{CaseJudgement, CaseResult, Detection, FOUND_WITHIN_MINUTES, Fau
 pub use row::ReplayRow;
 pub use rule::Rule;
 pub use run::{MAX_LOOKS, ReplayCounts, ReplayProgress, default_threads, run};
-pub use summary::Summary;
+pub use summary::ReplaySummary;

@@ -104,7 +104,7 @@ impl SummaryMeasure {
 
 /// Rates of all judges, under way.
 #[derive(Debug, Clone)]
-pub struct Summary {
+pub struct ReplaySummary {
     columns: Vec<String>,
     /// By source, none for all together; measure; column.
     tallies: BTreeMap<(Option<String>, SummaryMeasure), Vec<Tally>>,
@@ -164,7 +164,7 @@ impl SummaryLine {
     }
 }
 
-impl Summary {
+impl ReplaySummary {
     /// An empty summary of these columns; `pairs` of them differ in their config alone; with `looks`,
     /// growing windows were judged too. `defect_rate` is the share of releases that are bad, 0 to 1; `faults` were put into canaries.
     #[must_use]

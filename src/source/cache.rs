@@ -68,7 +68,7 @@ fn unix_now() -> i64 {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct CacheKey {
     source: Arc<str>,
     text: String,
     window: Window,
@@ -79,15 +79,15 @@ struct Key {
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
+struct CacheEntry {
     reply: Arc<Reply>,
     keep: Duration,
 }
 
 struct KeepFor;
 
-impl Expiry<Key, Entry> for KeepFor {
-    fn expire_after_create(&self, _: &Key, entry: &Entry, _: std::time::Instant) -> Option<Duration> {
+impl Expiry<CacheKey, CacheEntry> for KeepFor {
+    fn expire_after_create(&self, _: &CacheKey, entry: &CacheEntry, _: std::time::Instant) -> Option<Duration> {
         Some(entry.keep)
     }
 }
@@ -126,7 +126,7 @@ pub struct CacheCounts {
 /// The replies of all sources. A clone is the same cache.
 #[derive(Clone)]
 pub struct ReplyCache {
-    replies: Cache<Key, Entry>,
+    replies: Cache<CacheKey, CacheEntry>,
     /// Points of windows that may grow.
     spans: moka::sync::Cache<SpanKey, Spans>,
 }
@@ -148,7 +148,7 @@ impl ReplyCache {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let replies = Cache::builder().name("replies").max_capacity(bytes / 2);
-        let replies = replies.weigher(|key: &Key, entry: &Entry| weight(&key.text, &entry.reply)).expire_after(KeepFor).build();
+        let replies = replies.weigher(|key: &CacheKey, entry: &CacheEntry| weight(&key.text, &entry.reply)).expire_after(KeepFor).build();
         let spans = moka::sync::Cache::builder().name("spans").max_capacity(bytes / 2).time_to_idle(KEEP_IDLE);
         let spans = spans
             .weigher(|key: &SpanKey, spans: &Spans| spans.replies().map(|reply| weight(&key.text, reply)).fold(0, u32::saturating_add))
@@ -351,7 +351,7 @@ impl<S: StoreReader + 'static> Source<S> {
 
     /// Reads a query's window as one.
     async fn fetch_whole(&self, query: &Query, now: i64, deadline: Instant) -> Result<Arc<Reply>, SourceError> {
-        let key = Key {
+        let key = CacheKey {
             source: Arc::clone(&self.name),
             text: canonical(&query.text),
             window: query.window,
@@ -389,7 +389,7 @@ impl<S: StoreReader + 'static> Source<S> {
         }
     }
 
-    async fn ask(&self, query: &Query, now: i64, deadline: Instant, asked: &AtomicBool) -> Result<Entry, FailedRequest> {
+    async fn ask(&self, query: &Query, now: i64, deadline: Instant, asked: &AtomicBool) -> Result<CacheEntry, FailedRequest> {
         asked.store(true, Ordering::Relaxed);
         self.misses.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
@@ -397,7 +397,7 @@ impl<S: StoreReader + 'static> Source<S> {
         let patience = deadline + GRACE;
         let reply = tokio::time::timeout_at(patience, self.store.fetch(query, deadline)).await.unwrap_or_else(|_| Err(late(began)));
         let reply = reply.map_err(|error| FailedRequest { error, deadline })?;
-        Ok(Entry { reply: Arc::new(reply), keep: time_to_live(query.window, now, self.settle) })
+        Ok(CacheEntry { reply: Arc::new(reply), keep: time_to_live(query.window, now, self.settle) })
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Spans(Vec<Span>);
 
 impl Spans {
     /// The one that holds most of a window, with what it lacks.
-    pub(super) fn of_use(&self, wanted: Window, now: Instant) -> Option<(&Span, Missing)> {
+    pub(super) fn of_use(&self, wanted: Window, now: Instant) -> Option<(&Span, SpanGaps)> {
         let of_use = self.0.iter().filter_map(|span| Some((span, span.missing(wanted, now)?)));
         of_use.max_by_key(|(span, _)| span.at_hand(wanted).len())
     }
@@ -58,7 +58,7 @@ impl Spans {
 
 /// What is to be asked for, so that a span covers a window: the time before it, and the time after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(super) struct SpanGaps {
     pub(super) before: Option<Window>,
     pub(super) after: Option<Window>,
 }
@@ -79,16 +79,16 @@ impl Span {
     }
 
     /// What lacks for a window on the same grid; `None` where too little of it is at hand, or what is has become old.
-    pub(super) fn missing(&self, wanted: Window, now: Instant) -> Option<Missing> {
+    pub(super) fn missing(&self, wanted: Window, now: Instant) -> Option<SpanGaps> {
         if now.duration_since(self.read_at) > KEEP || self.at_hand(wanted).len() * WORTHWHILE_PART < wanted.len() {
             return None;
         }
         let part = |start: i64, end: i64| (start < end).then_some(Window { start, end, ..wanted });
-        Some(Missing { before: part(wanted.start, self.window.start), after: part(self.window.end, wanted.end) })
+        Some(SpanGaps { before: part(wanted.start, self.window.start), after: part(self.window.end, wanted.end) })
     }
 
     /// The reply over `wanted` from this span and the replies to what it lacked. `None` where they are too much for one reply.
-    pub(super) fn complete(&self, wanted: Window, missing: Missing, before: Option<&Reply>, after: Option<&Reply>) -> Option<Reply> {
+    pub(super) fn complete(&self, wanted: Window, missing: SpanGaps, before: Option<&Reply>, after: Option<&Reply>) -> Option<Reply> {
         let at_hand = self.at_hand(wanted);
         let middle = cut(&self.reply, self.window, at_hand);
         let parts = [missing.before.zip(before), Some((at_hand, &middle)), missing.after.zip(after)];
@@ -202,8 +202,8 @@ mod tests {
         let span = Span::of(window(100, 220), &Arc::new(reply(window(100, 220))), 210 * i64::from(STEP), now).unwrap();
         let missing = span.missing(window(80, 230), now).unwrap();
         // The last ten minutes had not settled, and are read again.
-        assert_eq!(missing, Missing { before: Some(window(80, 100)), after: Some(window(210, 230)) });
-        assert_eq!(span.missing(window(105, 200), now), Some(Missing { before: None, after: None }));
+        assert_eq!(missing, SpanGaps { before: Some(window(80, 100)), after: Some(window(210, 230)) });
+        assert_eq!(span.missing(window(105, 200), now), Some(SpanGaps { before: None, after: None }));
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn metric(name: &str) -> MetricResult {
             pods: Some(0.0),
             mean_effect: None,
             mean_sigma: None,
-            paired: Some(Paired { pairs: 60, effective: 31.4, p: 0.21 }),
+            paired: Some(PairedNumbers { pairs: 60, effective: 31.4, p: 0.21 }),
         }),
         counts: None,
         events: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haldane_judges::aca::{self, Classification, MetricOutcome, Number, Scored, rank_score, shift};
+use haldane_judges::aca::{self, Classification, MetricOutcome, Number, ScoredMetric, rank_score, shift};
 use haldane_judges::config::{CheckedConfig, Thresholds};
 use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, FetchFailure, Observation};
 use haldane_judges::scorecard::{Judgement, Reason, Status};
@@ -176,10 +176,10 @@ fn check_canary(case: &Value) {
         let reason = summary.text(reason_of);
         (summary, reason)
     } else {
-        let scored: Vec<Scored<'_>> = metrics
+        let scored: Vec<ScoredMetric<'_>> = metrics
             .iter()
             .zip(&groups)
-            .map(|(metric, groups)| Scored {
+            .map(|(metric, groups)| ScoredMetric {
                 groups,
                 classification: serde_json::from_value(metric["classification"].clone()).unwrap(),
                 critical: metric["critical"] == true,
@@ -216,12 +216,12 @@ fn every_canary_that_kayenta_scored_comes_out_the_same() {
 /// The summary of groups by name, metrics that pass, metrics that are judged, and weight.
 fn of_groups(groups: &[(&str, usize, usize, f64)], pass: f64) -> aca::Summary {
     let names: Vec<[String; 1]> = groups.iter().map(|(name, ..)| [(*name).to_owned()]).collect();
-    let metrics: Vec<Scored<'_>> = groups
+    let metrics: Vec<ScoredMetric<'_>> = groups
         .iter()
         .zip(&names)
         .flat_map(|((_, passed, judged, _), names)| {
             let classification = |i: usize| if i < *passed { Classification::Pass } else { Classification::High };
-            (0..*judged).map(move |i| Scored { groups: names, classification: classification(i), critical: false, muted: false })
+            (0..*judged).map(move |i| ScoredMetric { groups: names, classification: classification(i), critical: false, muted: false })
         })
         .collect();
     let weights = groups.iter().map(|(name, _, _, weight)| ((*name).to_owned(), *weight)).collect();

@@ -6,7 +6,7 @@
 use haldane_judges::config::{CanaryConfig, CheckedConfig};
 use haldane_judges::evidence::{ArmPoints, Buckets, Comparison, Evidence, Instance, Observation, Points, Spacing};
 use haldane_judges::scorecard::{Examiner, HistoryNumbers, MetricResult, Reason, Status};
-use haldane_judges::stats::strata::{Comparison as Compared, Stratum, deviate, standardised_rates};
+use haldane_judges::stats::strata::{ArmComparison as Compared, Stratum, deviate, standardised_rates};
 use haldane_judges::{JudgeName, judge};
 use serde_json::{Value, json};
 

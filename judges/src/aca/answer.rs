@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::metric::{self, Settings};
-use super::outcome::{Classification, MetricOutcome};
-use super::rules::NanStrategy;
-use super::score::{Scored, Summary, SummaryReason, summary};
+use super::metric::{self, SharedSettings};
+use super::score::{ScoredMetric, summary};
+use crate::aca_outcome::{Classification, MetricOutcome, Summary, SummaryReason};
+use crate::aca_rules::NanStrategy;
 use crate::config::{CheckedConfig, Metric};
+use crate::draft::ResultDraft;
 use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
-use crate::haldane::finding::Finding;
 use crate::score::{late_names, not_in_time};
 use crate::scorecard::{
     Action, Coverage, Examiner, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict,
@@ -23,13 +23,13 @@ use crate::scorecard::{
 pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence, metrics: Vec<MetricResult>, late: &[bool]) -> Judgement {
     let outcome =
         |result: &MetricResult| result.aca.as_ref().map_or((Classification::Error, false), |aca| (aca.classification, aca.critical));
-    let scored: Vec<Scored<'_>> = config
+    let scored: Vec<ScoredMetric<'_>> = config
         .metrics
         .iter()
         .zip(&metrics)
         .map(|(metric, result)| {
             let (classification, critical) = outcome(result);
-            Scored { groups: &metric.groups, classification, critical, muted: metric.muted }
+            ScoredMetric { groups: &metric.groups, classification, critical, muted: metric.muted }
         })
         .collect();
     let mut summary = summary(&scored, &config.groups, config.thresholds);
@@ -74,7 +74,7 @@ pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence, metrics: Ve
 /// Judges one metric as Kayenta does.
 pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>) -> MetricResult {
     let rules = metric.aca.unwrap_or_default();
-    let settings = Settings { direction: metric.direction, critical: metric.critical, rules };
+    let settings = SharedSettings { direction: metric.direction, critical: metric.critical, rules };
     let mut coverages = (Coverage::default(), Coverage::default());
     let mut failure: Option<&FetchFailure> = None;
     let outcome = match observation {
@@ -125,7 +125,7 @@ pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>) -> Met
 
 /// The result of a metric that was not judged by the deadline of whoever asked.
 pub(crate) fn late(metric: &Metric) -> MetricResult {
-    MetricResult { groups: metric.groups.clone(), aca: Some(metric::failed()), ..Finding::late(metric) }
+    MetricResult { groups: metric.groups.clone(), aca: Some(metric::failed()), ..ResultDraft::late(metric) }
 }
 
 /// One number an interval; of counts the rate, which is not a number where there is no total and no event.

@@ -9,9 +9,9 @@
 //! then where they are not (Kayenta, 7 against 1: 43 of 50 runs high, 7 errors). The face that most of 101 fixed draws show is taken,
 //! so that what Kayenta always says is said here, and elsewhere what it says more often.
 
-use super::outcome::{Classification, Finding, MetricOutcome, Number, Statistics};
-use super::rank::{self, Interval, Tied};
-use super::rules::{Measure, NanStrategy, OutlierStrategy, Rules};
+use super::rank::{self, ShiftEstimate, TiedRanks};
+use crate::aca_outcome::{Classification, Finding, MetricOutcome, Number, SampleStatistics};
+use crate::aca_rules::{Measure, NanStrategy, OutlierStrategy, Rules};
 use crate::config::Direction;
 use crate::evidence::is_absent;
 use crate::stats::normal_isf;
@@ -27,14 +27,14 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// The shared settings that this judge reads beside its own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
+pub(super) struct SharedSettings {
     pub(super) direction: Direction,
     pub(super) critical: bool,
     pub(super) rules: Rules,
 }
 
 /// Classifies one metric.
-pub(super) fn classify(control: &[f64], experiment: &[f64], settings: Settings) -> MetricOutcome {
+pub(super) fn classify(control: &[f64], experiment: &[f64], settings: SharedSettings) -> MetricOutcome {
     let (x, y) = (transformed(experiment, &settings.rules), transformed(control, &settings.rules));
     let mut outcome = MetricOutcome {
         classification: Classification::Pass,
@@ -60,7 +60,7 @@ pub(super) fn classify(control: &[f64], experiment: &[f64], settings: Settings) 
         return outcome;
     }
     let (mean_x, mean_y) = (outcome.experiment.mean.0, outcome.control.mean.0);
-    let (x, y) = (Arm::with_mean(x, mean_x), Arm::with_mean(y, mean_y));
+    let (x, y) = (ArmValues::with_mean(x, mean_x), ArmValues::with_mean(y, mean_y));
     if x.sorted == y.sorted {
         outcome.finding = Some(Finding::Identical);
         return outcome;
@@ -72,7 +72,7 @@ pub(super) fn classify(control: &[f64], experiment: &[f64], settings: Settings) 
     let tested = if constant { compare_constants(&x.values, &y.values, &settings.rules) } else { compare(&x, &y, &settings.rules) };
     match tested {
         Ok(test) => decide(&mut outcome, &test, settings),
-        Err(Tied) => {
+        Err(TiedRanks) => {
             outcome.classification = Classification::Error;
             outcome.finding = Some(Finding::Failed);
             outcome.ratio = None;
@@ -92,8 +92,8 @@ pub(super) fn failed() -> MetricOutcome {
         lower: None,
         upper: None,
         estimate: None,
-        control: Statistics::default(),
-        experiment: Statistics::default(),
+        control: SampleStatistics::default(),
+        experiment: SampleStatistics::default(),
     }
 }
 
@@ -149,8 +149,8 @@ fn mean(values: &[f64]) -> f64 {
     rough + values.iter().fold(0.0, |sum, value| sum + (value - rough)) / n
 }
 
-fn statistics(values: &[f64]) -> Statistics {
-    let Some(first) = values.first() else { return Statistics::default() };
+fn statistics(values: &[f64]) -> SampleStatistics {
+    let Some(first) = values.first() else { return SampleStatistics::default() };
     let n = values.len() as f64;
     let mean = mean(values);
     let (squares, deviations) = values.iter().fold((0.0, 0.0), |(squares, deviations), value| {
@@ -161,17 +161,17 @@ fn statistics(values: &[f64]) -> Statistics {
     // Of equal values the last one, which matters to the sign of 0.
     let min = values.iter().fold(*first, |least, value| if least < *value { least } else { *value });
     let max = values.iter().fold(*first, |most, value| if most > *value { most } else { *value });
-    Statistics { count: values.len(), mean: Number(mean), min: Number(min), max: Number(max), std: Number(variance.sqrt()) }
+    SampleStatistics { count: values.len(), mean: Number(mean), min: Number(min), max: Number(max), std: Number(variance.sqrt()) }
 }
 
 /// One arm's values in the order of time and sorted, with their mean.
-struct Arm {
+struct ArmValues {
     values: Vec<f64>,
     sorted: Vec<f64>,
     mean: f64,
 }
 
-impl Arm {
+impl ArmValues {
     fn of(values: Vec<f64>) -> Self {
         let mean = mean(&values);
         Self::with_mean(values, mean)
@@ -188,12 +188,12 @@ fn is_constant(values: &[f64]) -> bool {
 
 /// What a test of two arms gives.
 struct Test {
-    interval: Interval,
+    interval: ShiftEstimate,
     ratio: f64,
     effect_size: f64,
 }
 
-fn compare(x: &Arm, y: &Arm, rules: &Rules) -> Result<Test, Tied> {
+fn compare(x: &ArmValues, y: &ArmValues, rules: &Rules) -> Result<Test, TiedRanks> {
     let interval = rank::shift_of((&x.values, &x.sorted), (&y.values, &y.sorted))?;
     let (mean_x, mean_y) = (x.mean, y.mean);
     let ratio = if mean_y == 0.0 || mean_x == 0.0 { f64::NAN } else { mean_x / mean_y };
@@ -204,15 +204,15 @@ fn compare(x: &Arm, y: &Arm, rules: &Rules) -> Result<Test, Tied> {
     Ok(Test { interval, ratio, effect_size })
 }
 
-fn compare_constants(x: &[f64], y: &[f64], rules: &Rules) -> Result<Test, Tied> {
+fn compare_constants(x: &[f64], y: &[f64], rules: &Rules) -> Result<Test, TiedRanks> {
     let draw = |k: usize| {
         let first = k * (x.len() + y.len());
-        compare(&Arm::of(noisy(x, first)), &Arm::of(noisy(y, first + x.len())), rules)
+        compare(&ArmValues::of(noisy(x, first)), &ArmValues::of(noisy(y, first + x.len())), rules)
     };
     if x.len() > 1 || y.len() > 1 {
         return draw(0);
     }
-    let mut draws: Vec<Result<Test, Tied>> = (0..DRAWS).map(draw).collect();
+    let mut draws: Vec<Result<Test, TiedRanks>> = (0..DRAWS).map(draw).collect();
     let tied = draws.iter().filter(|test| test.is_err()).count();
     let majority = draws.iter().position(|test| test.is_err() == (2 * tied > DRAWS));
     draws.swap_remove(majority.unwrap_or(0))
@@ -226,8 +226,8 @@ fn noisy(values: &[f64], first: usize) -> Vec<f64> {
     values.iter().enumerate().map(|(i, value)| value + (score(first + i) * deviation + 0.0)).collect()
 }
 
-fn decide(outcome: &mut MetricOutcome, test: &Test, settings: Settings) {
-    let Interval { lower, upper, estimate } = test.interval;
+fn decide(outcome: &mut MetricOutcome, test: &Test, settings: SharedSettings) {
+    let ShiftEstimate { lower, upper, estimate } = test.interval;
     outcome.ratio = Some(Number(test.ratio));
     outcome.effect_size = Some(Number(test.effect_size));
     outcome.lower = Some(Number(lower));
@@ -254,22 +254,24 @@ fn decide(outcome: &mut MetricOutcome, test: &Test, settings: Settings) {
 mod tests {
     use super::*;
 
-    fn verdict(test: Result<Test, Tied>) -> Classification {
+    fn verdict(test: Result<Test, TiedRanks>) -> Classification {
         let mut outcome = MetricOutcome { classification: Classification::Pass, ..failed() };
         match test {
-            Ok(test) => decide(&mut outcome, &test, Settings { direction: Direction::Either, critical: false, rules: Rules::default() }),
-            Err(Tied) => outcome.classification = Classification::Error,
+            Ok(test) => {
+                decide(&mut outcome, &test, SharedSettings { direction: Direction::Either, critical: false, rules: Rules::default() })
+            }
+            Err(TiedRanks) => outcome.classification = Classification::Error,
         }
         outcome.classification
     }
 
     /// Random noise, as Kayenta adds it, from a generator that is small enough to need no crate.
-    fn with_chance(values: &[f64], state: &mut u64) -> Arm {
+    fn with_chance(values: &[f64], state: &mut u64) -> ArmValues {
         let mut unit = || {
             *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             ((*state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
         };
-        Arm::of(values.iter().map(|value| value + normal_isf(unit()) * (values[0] * NOISE)).collect())
+        ArmValues::of(values.iter().map(|value| value + normal_isf(unit()) * (values[0] * NOISE)).collect())
     }
 
     #[test]

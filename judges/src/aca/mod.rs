@@ -17,13 +17,11 @@
 mod answer;
 mod metric;
 mod order;
-mod outcome;
 mod rank;
-mod rules;
 mod score;
 
+pub use crate::aca_outcome::{Classification, Finding, GroupOutcome, MetricOutcome, Number, SampleStatistics, Summary, SummaryReason};
+pub use crate::aca_rules::{EffectLimits, EffectSize, Measure, NanStrategy, OutlierStrategy, Outliers, Rules};
 pub(crate) use answer::{examine, judgement, late};
-pub use outcome::{Classification, Finding, MetricOutcome, Number, Statistics};
-pub use rank::{Interval, Tied, rank_score, shift};
-pub use rules::{EffectLimits, EffectSize, Measure, NanStrategy, OutlierStrategy, Outliers, Rules};
-pub use score::{GroupOutcome, Scored, Summary, SummaryReason, summary};
+pub use rank::{ShiftEstimate, TiedRanks, rank_score, shift};
+pub use score::{ScoredMetric, summary};

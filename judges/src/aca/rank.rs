@@ -14,7 +14,7 @@ const ROUNDS: usize = 1001;
 
 /// Estimate of the shift of the canary against the baseline and its 98 % interval, in the metric's unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
+pub struct ShiftEstimate {
     /// Lower end; it may exceed the upper one.
     pub lower: f64,
     /// Upper end.
@@ -26,7 +26,7 @@ pub struct Interval {
 /// All values are the same after a shift, so that their ranks say nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("all values are tied after a shift; their ranks say nothing")]
-pub struct Tied;
+pub struct TiedRanks;
 
 /// Estimates the shift of `experiment` against `control`; both hold at least one value.
 ///
@@ -35,21 +35,21 @@ pub struct Tied;
 /// Checked against: Kayenta's judge, `fixtures/reference/kayenta/vectors.jsonl`.
 ///
 /// # Errors
-/// [`Tied`] when all values coincide at a shift that is tried; also for an empty arm.
-pub fn shift(experiment: &[f64], control: &[f64]) -> Result<Interval, Tied> {
+/// [`TiedRanks`] when all values coincide at a shift that is tried; also for an empty arm.
+pub fn shift(experiment: &[f64], control: &[f64]) -> Result<ShiftEstimate, TiedRanks> {
     shift_of((experiment, &sorted(experiment)), (control, &sorted(control)))
 }
 
 /// The same of arms that were sorted before, each given in both orders.
-pub(super) fn shift_of((experiment, x): (&[f64], &[f64]), (control, y): (&[f64], &[f64])) -> Result<Interval, Tied> {
-    let (Some(x_min), Some(x_max)) = (smallest(experiment), largest(experiment)) else { return Err(Tied) };
-    let (Some(y_min), Some(y_max)) = (smallest(control), largest(control)) else { return Err(Tied) };
+pub(super) fn shift_of((experiment, x): (&[f64], &[f64]), (control, y): (&[f64], &[f64])) -> Result<ShiftEstimate, TiedRanks> {
+    let (Some(x_min), Some(x_max)) = (smallest(experiment), largest(experiment)) else { return Err(TiedRanks) };
+    let (Some(y_min), Some(y_max)) = (smallest(control), largest(control)) else { return Err(TiedRanks) };
     let y = keys(y);
     let mut shifted = vec![0; x.len()];
     let mut score = |mu: f64| score_of(x, &y, mu, &mut shifted);
     let (low, high) = (x_min - y_max, x_max - y_min);
     let (at_low, at_high) = (score(low)?, score(high)?);
-    let mut end = |z: f64| -> Result<f64, Tied> {
+    let mut end = |z: f64| -> Result<f64, TiedRanks> {
         let (f_low, f_high) = (at_low - z, at_high - z);
         if f_low <= 0.0 {
             Ok(low)
@@ -60,7 +60,7 @@ pub(super) fn shift_of((experiment, x): (&[f64], &[f64]), (control, y): (&[f64],
         }
     };
     let (lower, upper) = (end(Z_98)?, end(-Z_98)?);
-    Ok(Interval { lower, upper, estimate: root(low, high, at_low, at_high, score)? })
+    Ok(ShiftEstimate { lower, upper, estimate: root(low, high, at_low, at_high, score)? })
 }
 
 /// Of equal values the first one, which matters to the sign of 0; a `NaN` gives way to what follows it, as in Scala.
@@ -97,13 +97,13 @@ pub(super) fn superiority(experiment: &[f64], control: &[f64]) -> f64 {
 /// Both arms are sorted. What is not a number after the subtraction ranks with infinity, as in Kayenta.
 ///
 /// # Errors
-/// [`Tied`] when all values coincide.
-pub fn rank_score(x: &[f64], y: &[f64], mu: f64) -> Result<f64, Tied> {
+/// [`TiedRanks`] when all values coincide.
+pub fn rank_score(x: &[f64], y: &[f64], mu: f64) -> Result<f64, TiedRanks> {
     score_of(x, &keys(y), mu, &mut vec![0; x.len()])
 }
 
 /// The same with the second arm's keys, and room for the first one's.
-fn score_of(x: &[f64], y: &[i64], mu: f64, shifted: &mut [i64]) -> Result<f64, Tied> {
+fn score_of(x: &[f64], y: &[i64], mu: f64, shifted: &mut [i64]) -> Result<f64, TiedRanks> {
     for (slot, value) in shifted.iter_mut().zip(x) {
         *slot = key(value - mu);
     }
@@ -113,7 +113,7 @@ fn score_of(x: &[f64], y: &[i64], mu: f64, shifted: &mut [i64]) -> Result<f64, T
     let excess = ranks.sum - nx * (nx + 1.0) / 2.0 - nx * ny / 2.0;
     let continuity = if excess == 0.0 { 0.0 } else { 0.5 * excess.signum() };
     let deviation = ((nx * ny / 12.0) * ((n + 1.0) - ranks.ties / (n * (n - 1.0)))).sqrt();
-    if deviation == 0.0 { Err(Tied) } else { Ok((excess - continuity) / deviation) }
+    if deviation == 0.0 { Err(TiedRanks) } else { Ok((excess - continuity) / deviation) }
 }
 
 /// A whole number that is in the order of Java's `Double.compare`: -0 before 0. What is not a number ranks with infinity.
@@ -231,7 +231,7 @@ impl<'a> Merge<'a> {
 /// A root of `f` between `low` and `high`, where it has the values `f_low` and `f_high`.
 ///
 /// Method: Brent (1973), in the form of R's `zeroin`, with Kayenta's tolerance.
-fn root(low: f64, high: f64, f_low: f64, f_high: f64, mut f: impl FnMut(f64) -> Result<f64, Tied>) -> Result<f64, Tied> {
+fn root(low: f64, high: f64, f_low: f64, f_high: f64, mut f: impl FnMut(f64) -> Result<f64, TiedRanks>) -> Result<f64, TiedRanks> {
     let zero = |value: f64| value.abs() <= f64::from_bits(1);
     if zero(f_low) {
         return Ok(low);

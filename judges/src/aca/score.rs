@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::order;
-use super::outcome::{Classification, Number};
+use crate::aca_outcome::{Classification, GroupOutcome, Number, Summary, SummaryReason};
 use crate::config::Thresholds;
 use crate::scorecard::Verdict;
 
@@ -15,7 +12,7 @@ const WITHOUT_DATA: f64 = 50.0;
 
 /// What the score takes from one metric.
 #[derive(Debug, Clone, Copy)]
-pub struct Scored<'a> {
+pub struct ScoredMetric<'a> {
     /// The groups it counts in; one that is named twice counts twice, and without any the metric moves no score.
     pub groups: &'a [String],
     /// What the judge calls it.
@@ -26,64 +23,11 @@ pub struct Scored<'a> {
     pub muted: bool,
 }
 
-/// The canary's score, by Kayenta's rules.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "AcaSummary")]
-pub struct Summary {
-    /// The score, rounded to two decimals; above 100 or below 0 where the weights do not add up to 100.
-    pub score: Number,
-    /// The score against the thresholds.
-    pub verdict: Verdict,
-    /// What set the score to 0 whatever the groups say.
-    pub reason: SummaryReason,
-    /// The groups, in the order in which Kayenta adds up their scores.
-    pub groups: Vec<GroupOutcome>,
-}
-
-/// What set the score to 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "AcaSummaryReason")]
-pub enum SummaryReason {
-    /// Nothing; the groups made the score.
-    None,
-    /// A critical metric failed: the first, as its place among the metrics, counted from 0.
-    CriticalMetric(usize),
-    /// Half of the metrics or more have no data.
-    TooManyWithoutData,
-}
-
-/// One group of metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "AcaGroup")]
-pub struct GroupOutcome {
-    /// Its name.
-    pub name: String,
-    /// Percentage of its metrics that pass, of those that are pass, high, low or missing required data; 0 where there is none.
-    pub score: f64,
-    /// Whether there is any. Without, the group counts as 100 in the canary's score.
-    pub has_data: bool,
-    /// Its weight, in percent: the configured one, or an equal share of what the configured ones leave of 100.
-    pub weight: Number,
-}
-
-impl Summary {
-    /// Kayenta's reason for the score; empty where it gives none. `metric_reason` gives the reason of a metric by its place.
-    #[must_use]
-    pub fn text(&self, metric_reason: impl FnOnce(usize) -> Option<String>) -> String {
-        match self.reason {
-            SummaryReason::None => String::new(),
-            SummaryReason::CriticalMetric(metric) => format!("Canary Failed: {}", metric_reason(metric).unwrap_or_default()),
-            SummaryReason::TooManyWithoutData => "Canary Failed: 50% or more metrics returned NODATA".to_owned(),
-        }
-    }
-}
-
 /// Scores a canary. Weights are percentages; the verdict compares the score with the thresholds also where it was set to 0.
 ///
 /// Checked against: Kayenta's judge, `fixtures/reference/kayenta/scores.jsonl`, and for its order of summation `ties.jsonl` there.
 #[must_use]
-pub fn summary(metrics: &[Scored<'_>], weights: &BTreeMap<String, f64>, thresholds: Thresholds) -> Summary {
+pub fn summary(metrics: &[ScoredMetric<'_>], weights: &BTreeMap<String, f64>, thresholds: Thresholds) -> Summary {
     let counted = || metrics.iter().filter(|metric| !metric.muted);
     let groups = group_outcomes(counted(), weights);
     let critical = metrics.iter().position(|m| !m.muted && m.critical && m.classification != Classification::Pass);
@@ -110,7 +54,7 @@ fn contribution(group: &GroupOutcome) -> f64 {
     score * (group.weight.0 / 100.0)
 }
 
-fn group_outcomes<'a>(metrics: impl Iterator<Item = &'a Scored<'a>>, weights: &BTreeMap<String, f64>) -> Vec<GroupOutcome> {
+fn group_outcomes<'a>(metrics: impl Iterator<Item = &'a ScoredMetric<'a>>, weights: &BTreeMap<String, f64>) -> Vec<GroupOutcome> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut counts: Vec<(&str, u32, u32)> = Vec::new();
     for metric in metrics {

@@ -8,13 +8,14 @@
 //! this p-value, and 0.5 % one that differs by 25 %.
 
 use super::ladder::{Claim, Rung, Size, walk};
+use super::numbers::{finite, ratio_to};
+use super::remark::ExaminerRemark;
 use super::rule::Levels;
 use super::subject::Subject;
-use super::{Observation, finite};
 use crate::config::{Direction, Metric};
 use crate::evidence::Instance;
 use crate::explain;
-use crate::quality::Cleaned;
+use crate::quality::CleanMetric;
 use crate::scorecard::{Examiner, InstanceNumbers, MetricResult, Mode, Reason, Status};
 use crate::stats::prediction::{Moments, Prediction, prediction_from, prediction_test};
 use crate::stats::{Sample, median_of_sorted};
@@ -63,7 +64,7 @@ impl Apart {
     }
 }
 
-pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<ExaminerRemark> {
     let (metric, context) = (subject.metric, subject.context);
     let (canary, apart) = compare(metric, subject.cleaned);
     let instances = canary.max(1) as f64;
@@ -107,11 +108,11 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
         (result.reason, result.examiner) = (Reason::Instance, Examiner::Instance);
         return None;
     }
-    Some(Observation { examiner: Examiner::Instance, rung, reason: Reason::Instance, mode: Mode::Statistical, sentence })
+    Some(ExaminerRemark { examiner: Examiner::Instance, rung, reason: Reason::Instance, mode: Mode::Statistical, sentence })
 }
 
 /// The number of the canary's instances that can be compared, and how each stands apart, the least likely first.
-fn compare(metric: &Metric, cleaned: &Cleaned) -> (usize, Vec<Apart>) {
+fn compare(metric: &Metric, cleaned: &CleanMetric) -> (usize, Vec<Apart>) {
     let length = cleaned.canary.points.len();
     let canary: Vec<&Instance> = cleaned.canary.instances.iter().filter(|i| is_usable(i, length)).collect();
     if canary.len() < FEWEST {
@@ -134,7 +135,7 @@ fn compare(metric: &Metric, cleaned: &Cleaned) -> (usize, Vec<Apart>) {
             Direction::Either => (1f64.copysign(test.difference), test.p.two_sided),
         };
         let usual = one.height - test.difference;
-        let relative = super::ratio_to(test.difference, usual.abs());
+        let relative = ratio_to(test.difference, usual.abs());
         Some(Apart { name: one.name.clone(), relative, levels: (level * one.height, level * usual), sign, p })
     };
     let mut apart: Vec<Apart> = canary.iter().enumerate().filter_map(of).collect();

@@ -14,14 +14,14 @@
 //!
 //! Of 17 recorded canaries with a leak to +10 %, 94 % are found (65 % regressed), and of the same ones without it none.
 
-use super::Observation;
 use super::ladder::{Claim, Rung, Size, walk};
 use super::past::both_arms;
+use super::remark::ExaminerRemark;
 use super::rule::{self, ENOUGH_WINDOWS, Levels};
 use super::subject::Subject;
 use crate::config::{Direction, Metric};
 use crate::explain;
-use crate::quality::Cleaned;
+use crate::quality::CleanMetric;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, TrendNumbers};
 use crate::stats::trend::{theil_sen, trend};
 use crate::stats::{Sample, median_of_sorted, quantile_of_sorted};
@@ -44,7 +44,7 @@ const RESOLUTION: f64 = 1e-12;
 /// Drifts beyond this are as good as infinite.
 const LARGEST_DRIFT: f64 = 1e6;
 
-pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<ExaminerRemark> {
     let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
     if !metric.accumulating || cleaned.counts_requests() {
         return None;
@@ -113,7 +113,7 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
             explain::limit(sign, numbers.limit, absolute)
         )
     };
-    let observation = (rung >= Rung::Suspect).then(|| Observation {
+    let observation = (rung >= Rung::Suspect).then(|| ExaminerRemark {
         examiner: Examiner::Leak,
         rung,
         reason: Reason::Leak,
@@ -146,7 +146,7 @@ fn drift(slope: f64, series: &[f64]) -> f64 {
 }
 
 /// Drifts of the canary and of its distance from the baseline in each placebo window of both arms' past.
-fn placebo_drifts(cleaned: &Cleaned) -> Vec<[f64; 2]> {
+fn placebo_drifts(cleaned: &CleanMetric) -> Vec<[f64; 2]> {
     let (baseline, canary) = (cleaned.baseline.history_values(), cleaned.canary.history_values());
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
     let windows: Vec<(f64, &[f64], &[f64])> = both_arms((baseline.len(), canary.len()), n)

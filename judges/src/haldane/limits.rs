@@ -1,17 +1,18 @@
 //! Declared limits: is one provably broken? They hold whatever the baseline does.
 
 use super::ladder::{Claim, Rung, Size, walk};
-use super::level::counts::Pooled;
+use super::level::counts::PooledArm;
 use super::minority::{count_test, indicator};
+use super::remark::ExaminerRemark;
+use super::rule;
 use super::subject::Subject;
-use super::{Observation, rule};
 use crate::evidence::{Buckets, Points};
 use crate::explain;
+use crate::limit;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, ThresholdNumbers};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
-use crate::threshold;
 
-pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<ExaminerRemark> {
     let limits = &subject.metric.limits;
     if !limits.enforce {
         return None;
@@ -25,8 +26,8 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     observation(if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) })
 }
 
-fn observation((rung, sentence): (Rung, String)) -> Option<Observation> {
-    (rung >= Rung::Suspect).then_some(Observation {
+fn observation((rung, sentence): (Rung, String)) -> Option<ExaminerRemark> {
+    (rung >= Rung::Suspect).then_some(ExaminerRemark {
         examiner: Examiner::Limits,
         rung,
         reason: Reason::Limit,
@@ -68,7 +69,7 @@ fn of_values(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String)
         result.threshold =
             Some(ThresholdNumbers { max: limits.max, min: limits.min, points_past: Some(points), points: Some(n), rate_interval: None });
     }
-    let limit = threshold::limit_words(subject.metric, limits.max, limits.min, false);
+    let limit = limit::limit_words(subject.metric, limits.max, limits.min, false);
     let both = if there > 0 { format!("; so are {there} of the baseline's") } else { String::new() };
     (rung, format!("{points} of {} are past the limit ({limit}){both}", explain::count(n as u64, "point")))
 }
@@ -91,7 +92,7 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
         let both = of_baseline > 0.0 && least_of_baseline > share;
         let rung = walk(&Claim::certain(Size::of(seen, seen && worse >= rule::FEW_INTERVALS && !both)));
         let so = if both { "; so is the baseline" } else { "" };
-        let limit = threshold::distribution_limit_words(subject.metric, (name, value, share));
+        let limit = limit::distribution_limit_words(subject.metric, (name, value, share));
         let sentence = format!(
             "{} of {} requests are slower than {}, past the limit ({limit}){so}",
             explain::rate(if total > 0.0 { slower / total } else { 0.0 }),
@@ -106,7 +107,7 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
 
 fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
     let limits = subject.metric.limits;
-    let (b, c) = (Pooled::of(&subject.cleaned.baseline), Pooled::of(&subject.cleaned.canary));
+    let (b, c) = (PooledArm::of(&subject.cleaned.baseline), PooledArm::of(&subject.cleaned.canary));
     let bounds = c.bounds();
     let past = |bounds: RateBounds| limits.max.is_some_and(|max| bounds.low > max) || limits.min.is_some_and(|min| bounds.high < min);
     let (events, totals) = subject.cleaned.canary.counted();
@@ -118,7 +119,7 @@ fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
     // One bad interval is seen, and proves nothing.
     let proved = seen && worse.count() >= rule::FEW_INTERVALS;
     let both = b.total > 0.0 && past(b.bounds());
-    let limit = threshold::limit_words(subject.metric, limits.max, limits.min, true);
+    let limit = limit::limit_words(subject.metric, limits.max, limits.min, true);
     let so = if both { format!("; the baseline's {} is past it too", explain::rate(b.rate)) } else { String::new() };
     let between = format!("the rate lies between {} and {}", explain::rate(bounds.low), explain::rate(bounds.high));
     (walk(&Claim::certain(Size::of(seen, proved && !both))), format!("{between}, past the limit ({limit}){so}"))

@@ -3,25 +3,30 @@
 //! No look is remembered. The data of an earlier one is the first part of today's, so that any replica comes to the same answer. What a
 //! plan costs otherwise is in the levels that the ladder shares among its looks.
 
-use super::subject::ArmSamples;
-use super::{Context, judge_one};
+use super::context::Context;
 use crate::config::Metric;
 use crate::evidence::Looks;
-use crate::quality::Cleaned;
+use crate::quality::CleanMetric;
 use crate::scorecard::{MetricResult, Reason, Status};
 
 /// Holds a regression back until the looks before this one say the same, where the metric asks for that.
 ///
 /// Without a plan of looks the window is cut into so many disjoint parts, each of which must show it by itself. What a metric no longer
-/// reports needs no confirmation.
-pub(super) fn confirmed(mut result: MetricResult, metric: &Metric, cleaned: &Cleaned, context: Context) -> MetricResult {
+/// reports needs no confirmation. `judge` judges the metric by a part of the window alone.
+pub(super) fn confirmed(
+    mut result: MetricResult,
+    metric: &Metric,
+    cleaned: &CleanMetric,
+    context: Context,
+    judge: impl Fn(&CleanMetric, Context) -> MetricResult,
+) -> MetricResult {
     let needs = metric.confirm;
     if needs <= 1 || result.status != Status::Regressed || matches!(result.reason, Reason::Silent | Reason::Ended) {
         return result;
     }
-    let shows = |part: Cleaned, share: f64, looks: Option<Looks>| {
+    let shows = |part: CleanMetric, share: f64, looks: Option<Looks>| {
         let context = Context { observed_seconds: context.observed_seconds * share, looks, ..context };
-        judge_one(metric, &part, ArmSamples::of(&part), &[], context).status == Status::Regressed
+        judge(&part, context).status == Status::Regressed
     };
     let settle = if let Some(plan) = context.looks {
         let agrees =

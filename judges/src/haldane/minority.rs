@@ -1,10 +1,11 @@
 //! A minority of points: are some of the canary's far worse, if not the typical one?
 
 use super::ladder::{Claim, Rung, Size, walk};
+use super::numbers::ratio_to;
 use super::past::both_arms;
+use super::remark::ExaminerRemark;
 use super::rule;
 use super::subject::Subject;
-use super::{Observation, ratio_to};
 use crate::config::Direction;
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason};
@@ -85,14 +86,14 @@ fn usual(subject: &Subject<'_>, sign: f64) -> Option<(f64, f64)> {
 }
 
 /// What one side of a metric shows.
-struct Side {
+struct MinorityLook {
     rung: Rung,
     test: PointTest,
     cut: f64,
     worst: (f64, f64),
 }
 
-fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
+fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<MinorityLook> {
     let samples = subject.samples.as_ref()?;
     if samples.baseline.len().min(samples.canary.len()) < rule::MINORITY.1 {
         return None;
@@ -153,14 +154,14 @@ fn look(subject: &Subject<'_>, sign: f64, sides: f64) -> Option<Side> {
     };
     let by_many = walk(&claim(&many, if beyond { Size::Beyond } else { Size::Small }));
     if by_many == Rung::Regressed {
-        return Some(Side { rung: by_many, test: many, cut: lower, worst: (worst_b, worst_c) });
+        return Some(MinorityLook { rung: by_many, test: many, cut: lower, worst: (worst_b, worst_c) });
     }
     let by_few = walk(&claim(&few, Size::Near));
-    (by_few == Rung::Suspect).then_some(Side { rung: by_few, test: few, cut, worst: (worst_b, worst_c) })
+    (by_few == Rung::Suspect).then_some(MinorityLook { rung: by_few, test: few, cut, worst: (worst_b, worst_c) })
 }
 
 /// Looks at the worst fifth of the points. Not at sparse values, which are counted as events, nor at counts, whose minutes are strata.
-pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<Observation> {
+pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<ExaminerRemark> {
     if subject.cleaned.counts_requests() || subject.is_sparse() || subject.metric.kind == crate::config::Kind::Events {
         return None;
     }
@@ -185,5 +186,5 @@ pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<Obs
         shown(side.worst.0),
         explain::digits(side.test.p)
     );
-    Some(Observation { examiner: Examiner::Minority, rung: side.rung, reason: Reason::Minority, mode: Mode::Statistical, sentence })
+    Some(ExaminerRemark { examiner: Examiner::Minority, rung: side.rung, reason: Reason::Minority, mode: Mode::Statistical, sentence })
 }

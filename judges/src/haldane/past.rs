@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
+use super::numbers::ratio_to;
 use super::rule;
 use crate::evidence::Points;
-use crate::quality::Cleaned;
+use crate::quality::CleanMetric;
 use crate::stats::{Sample, median_of_sorted, quantile_of_sorted};
 
 /// One placebo pair: the indices into the past of the arm that stands for the baseline, and of the one that stands for the canary.
@@ -103,7 +104,7 @@ const DAYS: [u32; 2] = [1, 7];
 
 impl Past {
     /// The past of a metric read as values, mirrored at a bound where there is one.
-    pub(super) fn of(cleaned: &Cleaned, step_seconds: f64, mirror: Option<f64>) -> Self {
+    pub(super) fn of(cleaned: &CleanMetric, step_seconds: f64, mirror: Option<f64>) -> Self {
         let turned = |values: Vec<f64>| match mirror {
             Some(bound) => values.into_iter().map(|v| bound - v).collect(),
             None => values,
@@ -138,23 +139,23 @@ impl Past {
 /// What two windows say of one another: the shift of the canary's and the level that it is a fraction of, in the unit, by location and by
 /// means.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pair {
+pub(super) struct WindowPair {
     pub(super) by_location: (f64, f64),
     pub(super) by_means: (f64, f64),
 }
 
 /// How windows are compared, the canary's first; `None` with too few points.
-pub(super) type Compare<'a> = &'a dyn Fn(&[f64], &[f64]) -> Option<Pair>;
+pub(super) type Compare<'a> = &'a dyn Fn(&[f64], &[f64]) -> Option<WindowPair>;
 
 /// Every pair of windows that is learnt from, compared once.
 #[derive(Debug)]
 pub(super) struct Compared {
     /// Placebo windows, newest first.
-    pairs: Vec<Option<Pair>>,
+    pairs: Vec<Option<WindowPair>>,
     /// Windows of the baseline alone, before and after, where they are to take the place of those.
-    alone: Option<Vec<Option<Pair>>>,
+    alone: Option<Vec<Option<WindowPair>>>,
     /// Of each day: this window then, and each placebo window.
-    days: Vec<(Option<Pair>, Vec<Option<Pair>>)>,
+    days: Vec<(Option<WindowPair>, Vec<Option<WindowPair>>)>,
     disjoint: Option<usize>,
 }
 
@@ -163,7 +164,7 @@ impl Compared {
     pub(super) fn of(past: &Past, n: (usize, usize), concurrent: bool, clock: bool, compare: Compare<'_>) -> Self {
         let windows = both_arms((past.baseline.len(), past.canary.len()), n);
         // By where both windows start and end in the past: days of a long past are windows of it.
-        let mut known: Vec<(Placebo, Option<Pair>)> = Vec::with_capacity(windows.len());
+        let mut known: Vec<(Placebo, Option<WindowPair>)> = Vec::with_capacity(windows.len());
         let mut within = |baseline: Range<usize>, canary: Range<usize>| {
             if let Some((_, pair)) = known.iter().find(|(at, _)| at.baseline == baseline && at.canary == canary) {
                 return *pair;
@@ -172,12 +173,12 @@ impl Compared {
             known.push((Placebo { baseline, canary, back: 0 }, pair));
             pair
         };
-        let pairs: Vec<Option<Pair>> = windows.iter().map(|pair| within(pair.baseline.clone(), pair.canary.clone())).collect();
+        let pairs: Vec<Option<WindowPair>> = windows.iter().map(|pair| within(pair.baseline.clone(), pair.canary.clone())).collect();
         let enough = pairs.iter().flatten().count();
         let disjoint = concurrent.then(|| past.baseline.len().min(past.canary.len()) / n.0.max(n.1).max(1));
         if !concurrent && enough < rule::ENOUGH_WINDOWS && !past.baseline.is_empty() {
             let of = |pair: &Placebo| compare(&past.baseline[pair.canary.clone()], &past.baseline[pair.baseline.clone()]);
-            let alone: Vec<Option<Pair>> = one_series(past.baseline.len(), n).iter().map(of).collect();
+            let alone: Vec<Option<WindowPair>> = one_series(past.baseline.len(), n).iter().map(of).collect();
             if alone.iter().flatten().count() > enough {
                 return Self { pairs, alone: Some(alone), days: Vec::new(), disjoint };
             }
@@ -208,7 +209,7 @@ impl Compared {
 
 /// What the placebo windows of one metric say.
 #[derive(Debug, Clone)]
-pub(super) struct Learnt {
+pub(super) struct PlaceboHistory {
     /// Their shifts, as fractions of the level (in the unit, where levels are 1).
     shifts: Vec<f64>,
     /// The same against the same clock time of earlier days, where that is known.
@@ -237,10 +238,10 @@ impl Usual {
     }
 }
 
-impl Learnt {
+impl PlaceboHistory {
     /// Learns from compared windows. `level` floors the level of this clock time on earlier days. With `rates` shifts are in the unit, and no
     /// clock is asked.
-    pub(super) fn of(compared: &Compared, rates: bool, level: f64, which: impl Fn(&Pair) -> (f64, f64)) -> Self {
+    pub(super) fn of(compared: &Compared, rates: bool, level: f64, which: impl Fn(&WindowPair) -> (f64, f64)) -> Self {
         let disjoint = compared.disjoint;
         if let Some(alone) = &compared.alone {
             let shifts = relative(alone, rates, &which).into_iter().flatten().collect();
@@ -266,11 +267,11 @@ impl Learnt {
 }
 
 /// Shifts as fractions of their levels, floored; a level of 0 makes any shift as large as can be.
-fn relative(compared: &[Option<Pair>], rates: bool, which: &impl Fn(&Pair) -> (f64, f64)) -> Vec<Option<f64>> {
+fn relative(compared: &[Option<WindowPair>], rates: bool, which: &impl Fn(&WindowPair) -> (f64, f64)) -> Vec<Option<f64>> {
     let mut levels: Vec<f64> = compared.iter().flatten().map(|pair| which(pair).1.abs()).collect();
     levels.sort_unstable_by(f64::total_cmp);
     let floor = rule::LEVEL_FLOOR * median_of_sorted(&levels);
-    let one = |pair: Pair| {
+    let one = |pair: WindowPair| {
         let (shift, level) = which(&pair);
         if rates { shift } else { fraction(shift, level.abs().max(floor)) }
     };
@@ -278,7 +279,7 @@ fn relative(compared: &[Option<Pair>], rates: bool, which: &impl Fn(&Pair) -> (f
 }
 
 fn fraction(shift: f64, level: f64) -> f64 {
-    super::ratio_to(shift, level).clamp(-rule::LARGEST_SHIFT, rule::LARGEST_SHIFT)
+    ratio_to(shift, level).clamp(-rule::LARGEST_SHIFT, rule::LARGEST_SHIFT)
 }
 
 /// The factor that a relative shift is.
@@ -296,12 +297,12 @@ fn spread(shifts: &[f64]) -> f64 {
 /// The placebo shifts against the same clock time of earlier days, and this window's shift on those days: the geometric mean of their
 /// factors, less 1. With last week too where enough windows have it, else with yesterday alone.
 fn at_the_same_clock(
-    days: &[(Option<Pair>, Vec<Option<Pair>>)],
+    days: &[(Option<WindowPair>, Vec<Option<WindowPair>>)],
     shifts: &[Option<f64>],
     level: f64,
-    which: &impl Fn(&Pair) -> (f64, f64),
+    which: &impl Fn(&WindowPair) -> (f64, f64),
 ) -> (Vec<f64>, Option<f64>) {
-    let of_day = |(now, placebos): &(Option<Pair>, Vec<Option<Pair>>)| {
+    let of_day = |(now, placebos): &(Option<WindowPair>, Vec<Option<WindowPair>>)| {
         let now = now.as_ref().map(which).map(|(shift, own)| fraction(shift, own.abs().max(rule::LEVEL_FLOOR * level)));
         Some((now.filter(|now| now.is_finite())?, relative(placebos, false, which)))
     };

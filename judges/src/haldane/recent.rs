@@ -3,16 +3,17 @@
 use super::ladder::{Claim, Rung, Size, walk};
 use super::level::counts::{self, Reading};
 use super::level::distribution;
-use super::level::tolerances;
-use super::level::value::{self, Arms, Bar, Measured};
+use super::level::value::{self, Arms, relative_shift};
+use super::numbers::ratio_to;
+use super::remark::ExaminerRemark;
+use super::rule;
 use super::subject::Subject;
-use super::{Observation, ratio_to, rule};
+use super::tolerances::tolerances;
 use crate::config::{Direction, Kind};
 use crate::explain;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
 use crate::stats::differences::is_shift_below;
-use crate::stats::mann_whitney::mann_whitney;
 
 /// Part of the tolerance below which a shift is below it whatever is rounded.
 const PLAINLY: f64 = 1.0 - 1e-6;
@@ -23,39 +24,8 @@ fn view(n: usize) -> Option<usize> {
     (n >= rule::RECENT.2 && k < n).then_some(k)
 }
 
-/// The relative shift of the canary's last points against those of the baseline, turned so that more is worse.
-fn relative_shift(means: bool, sign: f64, c: &Sample, b: &Sample) -> f64 {
-    let shift = if means { c.mean() - b.mean() } else { crate::stats::differences::hodges_lehmann(c, b) };
-    let level = if means { b.mean() } else { b.median() }.abs();
-    ratio_to(sign * shift, level)
-}
-
-/// Whether a worsening of the whole window has provably gone: its last third shows less than half of the tolerance, against the whole
-/// baseline and, where the arms align, against the same intervals, and is better than what came before it by a rank test.
-///
-/// By means where the worsening is one of means. Not against other days' clock times, of which a third of a window says too little.
-pub(super) fn has_healed(subject: &Subject<'_>, m: &Measured, bar: &Bar, means: bool) -> bool {
-    let n = subject.canary.len();
-    if n < rule::RECENT.2 || m.usual.clock.is_some() {
-        return false;
-    }
-    let (before, last) = subject.canary.split_at(n - n.div_ceil(rule::HEALED.0));
-    let sample = |values: &[f64]| Sample::of_present(values).ok();
-    let less = |baseline: &[f64]| {
-        let relative = sample(last).zip(sample(baseline)).map(|(last, b)| relative_shift(m.rate || means, m.sign, &last, &b));
-        relative.is_some_and(|relative| relative < rule::HEALED.1 * bar.tolerance.regressed)
-    };
-    let turned = |values: &[f64]| sample(values).map(|sample| if m.sign < 0.0 { sample.negated() } else { sample });
-    let better = || {
-        let parts = turned(before).zip(turned(last));
-        parts.is_some_and(|(before, last)| mann_whitney(&before, &last).p.greater <= rule::P_RANK)
-    };
-    let aligned = subject.cleaned.is_aligned();
-    less(&subject.baseline) && (!aligned || less(&subject.baseline[subject.baseline.len() - last.len()..])) && better()
-}
-
 /// Looks at the last sixth: regressed there too by itself is suspect, and gross there is regressed.
-pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<ExaminerRemark> {
     if result.status == Status::Regressed || subject.metric.kind == Kind::Events {
         return None;
     }
@@ -69,8 +39,8 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     }
 }
 
-fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<Observation> {
-    Some(Observation { examiner: Examiner::Recent, rung, reason: Reason::Recent, mode, sentence })
+fn observation(rung: Rung, mode: Mode, sentence: String) -> Option<ExaminerRemark> {
+    Some(ExaminerRemark { examiner: Examiner::Recent, rung, reason: Reason::Recent, mode, sentence })
 }
 
 /// What one view says by itself: whether it is seen, and whether it is proved.
@@ -87,7 +57,7 @@ fn together(views: impl Iterator<Item = ((bool, bool), bool)>) -> Rung {
     walk(&Claim::certain(Size::of(seen, seen && proved)))
 }
 
-fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
+fn of_values(subject: &Subject<'_>, k: usize) -> Option<ExaminerRemark> {
     let (baseline, canary) = (&subject.baseline, &subject.canary);
     let present = |values: &[f64]| values.iter().filter(|v| v.is_finite()).count();
     let recent = &canary[canary.len().saturating_sub(k)..];
@@ -141,7 +111,7 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     observation(rung, Mode::Statistical, sentence)
 }
 
-fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<Observation> {
+fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<ExaminerRemark> {
     let cleaned = subject.cleaned;
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
     let chances = rule::RECENT_CHANCES * (subject.context.live_counts as f64 / rule::FREE_RATIOS).max(1.0) * subject.context.looks();
@@ -169,10 +139,10 @@ fn of_buckets(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     if rung < Rung::Suspect { None } else { observation(rung, Mode::Distribution, sentence) }
 }
 
-fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
+fn of_counts(subject: &Subject<'_>, k: usize) -> Option<ExaminerRemark> {
     let cleaned = subject.cleaned;
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
-    let (b, c) = (counts::Pooled::of(&cleaned.baseline), counts::Pooled::of(&cleaned.canary));
+    let (b, c) = (counts::PooledArm::of(&cleaned.baseline), counts::PooledArm::of(&cleaned.canary));
     let reading = Reading::of(subject.metric.direction, (b.events, b.total), (c.events, c.total));
     let tolerance = tolerances(subject.metric, 0);
     let absolute = counts::absolute_tolerance(subject.metric);
@@ -193,7 +163,7 @@ fn of_counts(subject: &Subject<'_>, k: usize) -> Option<Observation> {
     }
     let mut seen = Vec::with_capacity(strata.len());
     for (strata, aligned) in strata.into_iter().rev() {
-        let m = counts::Measured::of(&strata, reading, aligned, &[]);
+        let m = counts::CountEstimate::of(&strata, reading, aligned, &[]);
         let p = m.compared.p();
         let claim = Claim {
             size: m.size(tolerance, absolute),

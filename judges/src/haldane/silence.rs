@@ -1,8 +1,9 @@
 //! Silence: does the canary still report, at the end of the window, and instance by instance?
 
 use super::ladder::{Claim, Rung, Size, walk};
+use super::remark::ExaminerRemark;
+use super::rule;
 use super::subject::Subject;
-use super::{Observation, rule};
 use crate::config::{Direction, Kind};
 use crate::evidence::Instance;
 use crate::explain;
@@ -10,7 +11,7 @@ use crate::quality;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason};
 
 /// The metric as a whole, then its instances; the graver finding.
-pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<Observation> {
+pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<ExaminerRemark> {
     if subject.metric.may_be_absent {
         return None;
     }
@@ -19,9 +20,9 @@ pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<Obs
     found.into_iter().flatten().reduce(|first, next| if next.rung > first.rung { next } else { first })
 }
 
-fn observation(size: Size, reason: Reason, sentence: String) -> Option<Observation> {
+fn observation(size: Size, reason: Reason, sentence: String) -> Option<ExaminerRemark> {
     let rung = walk(&Claim::certain(size));
-    (rung >= Rung::Suspect).then_some(Observation { examiner: Examiner::Silence, rung, reason, mode: Mode::None, sentence })
+    (rung >= Rung::Suspect).then_some(ExaminerRemark { examiner: Examiner::Silence, rung, reason, mode: Mode::None, sentence })
 }
 
 /// Length of the run at the end.
@@ -43,7 +44,7 @@ fn shown(points: &crate::evidence::Points) -> &[f64] {
 }
 
 /// The canary's last points are missing, or exactly 0 where a fall may be worse and the baseline is never 0.
-fn at_the_end(subject: &Subject<'_>) -> Option<Observation> {
+fn at_the_end(subject: &Subject<'_>) -> Option<ExaminerRemark> {
     let (baseline, canary) = (shown(&subject.cleaned.baseline.points), shown(&subject.cleaned.canary.points));
     let present = baseline.iter().filter(|v| v.is_finite()).count();
     if (present as f64) < quality::REPORTS * baseline.len().max(1) as f64 || present == 0 {
@@ -98,7 +99,7 @@ fn named(instances: &[&Instance]) -> String {
 }
 
 /// Instances of the canary that stopped reporting, unless the baseline's stop half as often.
-fn instances_gone(subject: &Subject<'_>) -> Option<Observation> {
+fn instances_gone(subject: &Subject<'_>) -> Option<ExaminerRemark> {
     let (canary, baseline) = (&subject.cleaned.canary.instances, &subject.cleaned.baseline.instances);
     if canary.len() < 2 {
         return None;
@@ -119,7 +120,7 @@ fn instances_gone(subject: &Subject<'_>) -> Option<Observation> {
 }
 
 /// Instances of the canary that read 0 at the end while every other one of both arms is above 0 nearly always.
-fn instances_dead(subject: &Subject<'_>) -> Option<Observation> {
+fn instances_dead(subject: &Subject<'_>) -> Option<ExaminerRemark> {
     let (canary, baseline) = (&subject.cleaned.canary.instances, &subject.cleaned.baseline.instances);
     if canary.len() < 2 || baseline.len() < 2 {
         return None;

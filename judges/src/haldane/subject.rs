@@ -3,28 +3,29 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::Context;
+use super::context::Context;
 use super::past::Past;
 use super::rule;
+use super::tolerances::absolute_tolerance;
 use crate::config::{Direction, Kind, Metric};
 use crate::evidence::Points;
-use crate::quality::{CleanArm, Cleaned, level};
+use crate::quality::{CleanArm, CleanMetric, level};
 use crate::stats::Sample;
 
 /// Both arms' points as they are judged, sorted once for every examiner.
-pub(super) struct Samples {
+pub(super) struct SortedSamples {
     pub(super) baseline: Sample,
     pub(super) canary: Sample,
 }
 
 /// The points of each arm that are present, ascending, as they were reported; `None` where an arm has none, and of what has no values.
-pub(super) struct ArmSamples {
+pub(super) struct SortedArms {
     baseline: Option<Sample>,
     canary: Option<Sample>,
 }
 
-impl ArmSamples {
-    pub(super) fn of(cleaned: &Cleaned) -> Self {
+impl SortedArms {
+    pub(super) fn of(cleaned: &CleanMetric) -> Self {
         let of = |arm: &CleanArm| match &arm.points {
             Points::Values(values) => Sample::of_present(values).ok(),
             Points::Counts { .. } | Points::Buckets(_) => None,
@@ -33,7 +34,7 @@ impl ArmSamples {
     }
 
     /// The levels of both arms, of whatever kind they are.
-    pub(super) fn levels(&self, cleaned: &Cleaned) -> [Option<f64>; 2] {
+    pub(super) fn levels(&self, cleaned: &CleanMetric) -> [Option<f64>; 2] {
         if cleaned.counts_requests() {
             return [level(&cleaned.baseline), level(&cleaned.canary)];
         }
@@ -48,7 +49,7 @@ impl ArmSamples {
 /// One metric under examination.
 pub(super) struct Subject<'a> {
     pub(super) metric: &'a Metric,
-    pub(super) cleaned: &'a Cleaned,
+    pub(super) cleaned: &'a CleanMetric,
     pub(super) context: Context,
     /// One entry an interval, NaN where missing; mirrored where the metric is judged from its upper bound. Empty where requests are counted.
     pub(super) baseline: Cow<'a, [f64]>,
@@ -60,7 +61,7 @@ pub(super) struct Subject<'a> {
     /// Which change of the series above is worse.
     pub(super) direction: Direction,
     /// The points of both arms that are present, ascending; `None` where an arm has none, and where requests are counted.
-    pub(super) samples: Option<Samples>,
+    pub(super) samples: Option<SortedSamples>,
     /// Variance between fresh instances, once it was asked for.
     pub(super) pods: OnceCell<f64>,
     /// The past, mirrored likewise; empty for counts, whose past stays counts.
@@ -68,7 +69,7 @@ pub(super) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    pub(super) fn of(metric: &'a Metric, cleaned: &'a Cleaned, arms: ArmSamples, context: Context) -> Self {
+    pub(super) fn of(metric: &'a Metric, cleaned: &'a CleanMetric, arms: SortedArms, context: Context) -> Self {
         let values = |arm: &'a CleanArm| match &arm.points {
             Points::Values(values) => values.as_slice(),
             Points::Counts { .. } | Points::Buckets(_) => &[],
@@ -91,7 +92,7 @@ impl<'a> Subject<'a> {
             None => sample,
         };
         let samples = match (arms.baseline, arms.canary) {
-            (Some(baseline), Some(canary)) => Some(Samples { baseline: sample(baseline), canary: sample(canary) }),
+            (Some(baseline), Some(canary)) => Some(SortedSamples { baseline: sample(baseline), canary: sample(canary) }),
             _ => None,
         };
         let (baseline, canary) = (turned(baseline), turned(canary));
@@ -140,7 +141,7 @@ impl<'a> Subject<'a> {
     /// Smallest absolute shift worth acting on, in the unit.
     pub(super) fn absolute_tolerance(&self) -> f64 {
         if self.cleaned.is_distribution() {
-            return super::level::distribution::absolute_tolerance(self.metric);
+            return absolute_tolerance(self.metric);
         }
         let stated = self.metric.tolerance.absolute.unwrap_or(0.0);
         if self.is_rate() { stated.max(rule::RATE_POINTS * self.metric.percentage_point()) } else { stated }
@@ -149,7 +150,7 @@ impl<'a> Subject<'a> {
 
 /// The upper bound that a metric is judged from: that of a ratio or of a percentage of which less is worse, where the baseline's level is
 /// nearer to it than to 0. `None` where any point lies outside of the bounds: it is none of the kind after all.
-fn upper_bound(metric: &Metric, arms: &ArmSamples, baseline: &[f64]) -> Option<f64> {
+fn upper_bound(metric: &Metric, arms: &SortedArms, baseline: &[f64]) -> Option<f64> {
     let percent = metric.percentage_point() == 1.0;
     let bound = match metric.kind {
         Kind::Ratio if percent => 100.0,

@@ -1,7 +1,9 @@
 //! Quantities that follow the traffic: errors a second, bytes sent. Where the arms' traffic differs, what it explains is neither held against
 //! the canary nor counted for it.
 
-use super::{Rung, gravity, rule, stand};
+use super::ladder::Rung;
+use super::remark::{ExaminerRemark, gravity, stand};
+use super::rule;
 use crate::config::{CheckedConfig, Direction, Kind, Metric};
 use crate::evidence::{Evidence, Observation, Points};
 use crate::explain;
@@ -98,7 +100,7 @@ pub(super) fn without_share(mut result: MetricResult, even: impl FnOnce() -> Opt
     for ExaminerFinding { examiner, status, reason, sentence } in kept {
         let rung = if status == Status::Regressed { Rung::Regressed } else { Rung::Suspect };
         let mode = if examiner == Examiner::Limits { Mode::Threshold } else { Mode::None };
-        stand(&mut result, super::Observation { examiner, rung, reason, mode, sentence });
+        stand(&mut result, ExaminerRemark { examiner, rung, reason, mode, sentence });
     }
     result
 }

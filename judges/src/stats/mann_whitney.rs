@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Continuous, Normal};
 
-use super::ranks::{Pooled, tie_term};
+use super::ranks::{PooledRanks, tie_term};
 use super::{Sample, Tails, normal_sf};
 
 /// Largest smaller sample for which the p-value of untied samples is exact.
@@ -52,13 +52,13 @@ pub enum Method {
 /// `fixtures/reference/mann_whitney.json`.
 #[must_use]
 pub fn mann_whitney(canary: &Sample, baseline: &Sample) -> RankTest {
-    mann_whitney_of(&Pooled::of(canary, baseline), false)
+    mann_whitney_of(&PooledRanks::of(canary, baseline), false)
 }
 
 /// The same of samples that were ranked together before, the canary's first. `turned` asks of both arms negated, which turns their order
 /// around.
 #[must_use]
-pub fn mann_whitney_of(pooled: &Pooled, turned: bool) -> RankTest {
+pub fn mann_whitney_of(pooled: &PooledRanks, turned: bool) -> RankTest {
     let (m, n) = (pooled.first.len(), pooled.second.len());
     let (mf, nf) = (m as f64, n as f64);
     let Score { u, deviation, sd, z } = Score::of(pooled, turned);
@@ -85,7 +85,7 @@ struct Score {
 }
 
 impl Score {
-    fn of(pooled: &Pooled, turned: bool) -> Self {
+    fn of(pooled: &PooledRanks, turned: bool) -> Self {
         let (m, n) = (pooled.first.len() as f64, pooled.second.len() as f64);
         let total = m + n;
         let rank_sum = if turned { m * (total + 1.0) - pooled.rank_sum() } else { pooled.rank_sum() };
@@ -154,7 +154,7 @@ fn exact_untied(m: usize, n: usize, u: f64) -> Option<Tails> {
 
 /// Exact tails given the ties: a walk over the groups of equal values that counts, for each number of values drawn for the smaller sample,
 /// the arrangements with each doubled U.
-fn exact_tied(pooled: &Pooled, turned: bool, u: f64) -> Option<Tails> {
+fn exact_tied(pooled: &PooledRanks, turned: bool, u: f64) -> Option<Tails> {
     let (m, n) = (pooled.first.len(), pooled.second.len());
     let (small, large) = (m.min(n), m.max(n));
     if small > EXACT_TIED {

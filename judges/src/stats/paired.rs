@@ -4,7 +4,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::dependence::long_run_variance;
 use super::differences::one_sample_hodges_lehmann;
-use super::ranks::{Pooled, mid_ranks};
+use super::ranks::{PooledRanks, mid_ranks};
 use super::{Sample, StatError, median_of_sorted};
 
 /// Result of a paired comparison.
@@ -58,7 +58,7 @@ pub fn paired_rank_test(canary: &[f64], baseline: &[f64]) -> Result<PairedTest, 
 pub(crate) fn paired_rank_test_of(
     (canary, of_canary): (&[f64], &Sample),
     (baseline, of_baseline): (&[f64], &Sample),
-    pooled: &Pooled,
+    pooled: &PooledRanks,
     turned: bool,
 ) -> Result<PairedTest, StatError> {
     let n = canary.len();

@@ -4,7 +4,7 @@ use super::Sample;
 
 /// Two samples ranked together.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pooled {
+pub struct PooledRanks {
     /// Mid-ranks of the first sample's observations, ascending as they are.
     pub first: Vec<f64>,
     /// Those of the second's.
@@ -15,7 +15,7 @@ pub struct Pooled {
     pub is_constant: bool,
 }
 
-impl Pooled {
+impl PooledRanks {
     /// Ranks two samples together by merging them.
     #[must_use]
     pub fn of(first: &Sample, second: &Sample) -> Self {
@@ -135,7 +135,7 @@ pub fn mid_ranks(values: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pooled, mid_ranks};
+    use super::{PooledRanks, mid_ranks};
     use crate::stats::Sample;
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
             (vec![2.0], vec![2.0]),
         ] {
             let (first, second) = (Sample::new(a).unwrap(), Sample::new(b).unwrap());
-            let pooled = Pooled::of(&first, &second);
+            let pooled = PooledRanks::of(&first, &second);
             let all = [first.sorted(), second.sorted()].concat();
             assert_eq!([pooled.first.as_slice(), &pooled.second].concat(), mid_ranks(&all), "{all:?}");
             let mut sorted = all;

@@ -3,7 +3,7 @@
 //!
 //! The unit of observation is a request, the stratum an interval. [`deviate`] is the normal score if requests are independent. What the
 //! scatter between intervals says about bursts and drift is a `Spread`: a posterior of the inflation of the variance, over which the
-//! p-value is averaged, so that nothing is switched on or off by it. [`Comparison`] takes the smaller p of two readings of that scatter.
+//! p-value is averaged, so that nothing is switched on or off by it. [`ArmComparison`] takes the smaller p of two readings of that scatter.
 
 use std::sync::LazyLock;
 
@@ -79,7 +79,7 @@ pub fn standardised_rates(strata: &[Stratum]) -> (f64, f64) {
 }
 
 /// A tail of a sum.
-struct Tail {
+struct SumTail {
     /// Its normal deviate.
     z: f64,
     /// The saddlepoint.
@@ -118,13 +118,13 @@ impl Terms {
 /// Normal deviate of `P(sum of Binomial(y_i, q_i) >= s)`: Lugannani & Rice 1980 with the lattice correction of Daniels 1987.
 ///
 /// `near` is the saddlepoint of a sum near by. Where `s` lies outside of what can be, the deviate is -40 or 40.
-fn tail(s: f64, terms: &mut Terms, near: Option<f64>) -> Tail {
+fn tail(s: f64, terms: &mut Terms, near: Option<f64>) -> SumTail {
     let total: f64 = terms.events.iter().sum();
     if s <= 0.0 {
-        return Tail { z: -40.0, t: 0.0 };
+        return SumTail { z: -40.0, t: 0.0 };
     }
     if s > total {
-        return Tail { z: 40.0, t: 0.0 };
+        return SumTail { z: 40.0, t: 0.0 };
     }
     let at = s - 0.5;
     let at = if at > 0.0 && at < total { at } else { total / 2.0 };
@@ -147,9 +147,9 @@ fn tail(s: f64, terms: &mut Terms, near: Option<f64>) -> Tail {
     let u = 2.0 * (t / 2.0).sinh() * curvature.sqrt();
     if u.abs() < 0.02 {
         let (variance, third) = (terms.sum(|y, q| y * q * (1.0 - q)), terms.sum(|y, q| y * q * (1.0 - q) * (1.0 - 2.0 * q)));
-        return Tail { z: w + over(third, variance.max(1e-12).powf(1.5)) / 6.0, t };
+        return SumTail { z: w + over(third, variance.max(1e-12).powf(1.5)) / 6.0, t };
     }
-    Tail { z: w + (u / w).ln() / w, t }
+    SumTail { z: w + (u / w).ln() / w, t }
 }
 
 /// Normal deviate of the stratified exact test that the arm which is asked about has more events, mid-p; 0 without events.
@@ -324,13 +324,13 @@ impl Spread {
 
 /// One arm's events against the other's.
 #[derive(Debug, Clone)]
-pub struct Comparison {
+pub struct ArmComparison {
     /// Normal deviate if requests are independent ([`deviate`]).
     pub z: f64,
     readings: Vec<([f64; GRID], [f64; GRID])>,
 }
 
-impl Comparison {
+impl ArmComparison {
     /// What says nothing: every p-value is 1.
     #[must_use]
     pub fn nothing() -> Self {

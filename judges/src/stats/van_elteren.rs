@@ -3,13 +3,13 @@
 //!
 //! van Elteren 1960, Bull. Inst. Internat. Statist. 37; ridits: Bross 1958, doi:10.2307/2527727.
 
-use super::strata::{Comparison, Residual, Spread, Sums};
+use super::strata::{ArmComparison, Residual, Spread, Sums};
 
 /// What the whole distributions say.
 #[derive(Debug, Clone)]
 pub struct Whole {
     /// The test, with the scatter between intervals.
-    pub compared: Comparison,
+    pub compared: ArmComparison,
     /// Chance that a request of the arm which is asked about is slower than one of the other, ties counting half.
     pub theta: f64,
 }
@@ -62,7 +62,7 @@ pub fn aligned<'a>(rows: impl Iterator<Item = (Row<'a>, Row<'a>)>, placebos: &[f
     let shift = over(sum, weight);
     let residual = |(s, w, v): &(f64, f64, f64)| Residual { r: s - w * shift, v: *v, k: 0.0 };
     let scatter = Sums::default().and(strata.iter().map(residual));
-    let compared = Comparison::of_spreads(over(sum, v0.sqrt()), vec![Spread::of(&scatter, v0)], placebos);
+    let compared = ArmComparison::of_spreads(over(sum, v0.sqrt()), vec![Spread::of(&scatter, v0)], placebos);
     Whole { compared, theta: 0.5 + shift }
 }
 
@@ -99,7 +99,7 @@ pub fn unaligned(asked: &[&[f64]], other: &[&[f64]], placebos: &[f64]) -> Whole 
         scatter.and(rows.iter().map(of))
     };
     let scatter = and(and(Sums::default(), asked, &a, m, 1.0 - share), other, &b, others, share);
-    let compared = Comparison::of_spreads(over(score(&a), v0.sqrt()), vec![Spread::of(&scatter, v0)], placebos);
+    let compared = ArmComparison::of_spreads(over(score(&a), v0.sqrt()), vec![Spread::of(&scatter, v0)], placebos);
     Whole { compared, theta: 0.5 + over(score(&a), weight) }
 }
 

@@ -8,7 +8,7 @@ use super::{present, spoken};
 
 /// Both arms of one metric, on one grid.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::analysis) struct Pair<'a> {
+pub(in crate::analysis) struct ArmPair<'a> {
     pub(in crate::analysis) baseline: &'a Points,
     pub(in crate::analysis) canary: &'a Points,
     /// Distance between points, in seconds.
@@ -24,12 +24,12 @@ const STEADY: f64 = 0.8;
 
 /// Says once that an arm begins later or ends earlier than the other, where it does by two points or more in every metric that both arms
 /// report steadily over more than half of the window, of which there must be two. Sparse metrics begin and end by chance.
-pub(in crate::analysis) fn ends_apart(pairs: &[Pair<'_>]) -> Vec<String> {
-    let reported: Vec<(Reported, Reported, i64)> =
-        pairs.iter().filter_map(|pair| Some((Reported::of(pair.baseline)?, Reported::of(pair.canary)?, pair.step_seconds))).collect();
+pub(in crate::analysis) fn ends_apart(pairs: &[ArmPair<'_>]) -> Vec<String> {
+    let reported: Vec<(ReportTimes, ReportTimes, i64)> =
+        pairs.iter().filter_map(|pair| Some((ReportTimes::of(pair.baseline)?, ReportTimes::of(pair.canary)?, pair.step_seconds))).collect();
     // Of every metric, by how many seconds; the least of them.
-    let in_all = |points: &dyn Fn(&Reported, &Reported) -> Option<usize>| -> Option<i64> {
-        let apart = |(a, b, step): &(Reported, Reported, i64)| Some(i64::try_from(points(a, b)?).ok()?.saturating_mul(*step));
+    let in_all = |points: &dyn Fn(&ReportTimes, &ReportTimes) -> Option<usize>| -> Option<i64> {
+        let apart = |(a, b, step): &(ReportTimes, ReportTimes, i64)| Some(i64::try_from(points(a, b)?).ok()?.saturating_mul(*step));
         reported.iter().map(apart).collect::<Option<Vec<i64>>>()?.into_iter().min()
     };
     if reported.len() < FEWEST_METRICS {
@@ -38,8 +38,9 @@ pub(in crate::analysis) fn ends_apart(pairs: &[Pair<'_>]) -> Vec<String> {
     let every = format!("all {} metrics that both report", reported.len());
     let mut said = Vec::new();
     for (late, other, swapped) in [("canary", "baseline", false), ("baseline", "canary", true)] {
-        let order =
-            |f: fn(&Reported, &Reported) -> Option<usize>| move |a: &Reported, b: &Reported| if swapped { f(b, a) } else { f(a, b) };
+        let order = |f: fn(&ReportTimes, &ReportTimes) -> Option<usize>| {
+            move |a: &ReportTimes, b: &ReportTimes| if swapped { f(b, a) } else { f(a, b) }
+        };
         // Of the other arm and the late one.
         if let Some(seconds) = in_all(&order(|other, late| late.begins_after(other))) {
             said.push(format!(
@@ -58,7 +59,7 @@ pub(in crate::analysis) fn ends_apart(pairs: &[Pair<'_>]) -> Vec<String> {
 }
 
 /// Where an arm has points.
-struct Reported {
+struct ReportTimes {
     first: usize,
     /// Places from the last point to the end of the window.
     after_last: usize,
@@ -66,7 +67,7 @@ struct Reported {
     gap: usize,
 }
 
-impl Reported {
+impl ReportTimes {
     /// `None` where the arm does not report steadily, or over half of the window at most.
     fn of(points: &Points) -> Option<Self> {
         let present = present(points);
@@ -146,7 +147,7 @@ impl Lag {
 /// series of n points, `n cov(r_i, r_j)` is about the sum over k of `rho_x(k) rho_y(k + j - i)` (Bartlett 1946, doi:10.2307/2983611).
 /// Left out are metrics with fewer than 30 points in both arms, those that seldom change, and those whose differences repeat: a job that runs every
 /// five minutes in both arms, but not in the same minute, is no clock.
-pub(in crate::analysis) fn lag(pairs: &[Pair<'_>]) -> Option<Lag> {
+pub(in crate::analysis) fn lag(pairs: &[ArmPair<'_>]) -> Option<Lag> {
     let metrics: Vec<Correlated> = pairs.iter().filter_map(|pair| Correlated::of(pair.baseline, pair.canary)).collect();
     let weight: f64 = metrics.iter().map(|one| one.weight).sum();
     if metrics.is_empty() || weight <= 0.0 {
@@ -269,7 +270,7 @@ mod tests {
     }
 
     fn said(arms: &[(Points, Points)]) -> Vec<String> {
-        let pairs: Vec<Pair<'_>> = arms.iter().map(|(baseline, canary)| Pair { baseline, canary, step_seconds: 60 }).collect();
+        let pairs: Vec<ArmPair<'_>> = arms.iter().map(|(baseline, canary)| ArmPair { baseline, canary, step_seconds: 60 }).collect();
         ends_apart(&pairs)
     }
 
@@ -337,7 +338,7 @@ mod tests {
     }
 
     /// A service: metrics of both arms under one load, the canary's so many points late.
-    struct Service {
+    struct LoadedService {
         n: usize,
         metrics: usize,
         /// Autocorrelation of the load and of the noise.
@@ -352,7 +353,7 @@ mod tests {
         phases: bool,
     }
 
-    impl Service {
+    impl LoadedService {
         fn play(&self, seed: u64) -> Vec<(Points, Points)> {
             let rng = &mut SmallRng::seed_from_u64(seed);
             let long = self.n + self.late + self.window + 1;
@@ -373,20 +374,20 @@ mod tests {
 
         fn lag(&self, seed: u64) -> Option<i64> {
             let arms = self.play(seed);
-            let pairs: Vec<Pair<'_>> = arms.iter().map(|(baseline, canary)| Pair { baseline, canary, step_seconds: 60 }).collect();
+            let pairs: Vec<ArmPair<'_>> = arms.iter().map(|(baseline, canary)| ArmPair { baseline, canary, step_seconds: 60 }).collect();
             lag(&pairs).map(|lag| lag.steps)
         }
     }
 
     /// Services of many kinds, healthy but for how late the canary's points are.
-    fn services(late: usize, phases: bool) -> impl Iterator<Item = (u64, Service)> {
+    fn services(late: usize, phases: bool) -> impl Iterator<Item = (u64, LoadedService)> {
         let kinds = [(0.0, 0.0), (0.0, 0.7), (0.9, 0.0), (0.9, 0.5), (0.99, 0.9)];
         (0..1_000_u64).map(move |seed| {
             let i = seed as usize;
             let (load, noise) = kinds[i % 5];
             let (n, metrics) = ([30, 45, 60, 120][i / 5 % 4], [1, 2, 8][i / 20 % 3]);
             let (noisy, window) = ([0.1, 0.5, 2.0][i / 60 % 3], [1, 2, 5][i / 180 % 3]);
-            (seed, Service { n, metrics, load, noise, noisy, window, late, phases })
+            (seed, LoadedService { n, metrics, load, noise, noisy, window, late, phases })
         })
     }
 
@@ -437,11 +438,11 @@ mod tests {
 
     #[test]
     fn the_arm_that_follows_is_named() {
-        let service = Service { n: 60, metrics: 3, load: 0.5, noise: 0.0, noisy: 0.1, window: 1, late: 3, phases: false };
+        let service = LoadedService { n: 60, metrics: 3, load: 0.5, noise: 0.0, noisy: 0.1, window: 1, late: 3, phases: false };
         let arms = service.play(7);
-        let pair = |(baseline, canary)| Pair { baseline, canary, step_seconds: 60 };
-        let forth: Vec<Pair<'_>> = arms.iter().map(|(b, c)| pair((b, c))).collect();
-        let back: Vec<Pair<'_>> = arms.iter().map(|(b, c)| pair((c, b))).collect();
+        let pair = |(baseline, canary)| ArmPair { baseline, canary, step_seconds: 60 };
+        let forth: Vec<ArmPair<'_>> = arms.iter().map(|(b, c)| pair((b, c))).collect();
+        let back: Vec<ArmPair<'_>> = arms.iter().map(|(b, c)| pair((c, b))).collect();
         let (forth, back) = (lag(&forth).unwrap(), lag(&back).unwrap());
         assert_eq!((forth.steps, back.steps), (3, -3));
         assert!(forth.warning(60).starts_with("the canary's points follow the baseline's by 3 steps (180 s;"), "{}", forth.warning(60));
@@ -458,7 +459,7 @@ mod tests {
         let bursts = (arm(&|i| i == 20, 60, 1.0), arm(&|i| i == 22, 60, 1.0));
         let rare = (arm(&|i| i == 20 || i == 33, 60, 0.0), arm(&|i| i == 22 || i == 35, 60, 0.0));
         for (baseline, canary) in [&jobs, &bursts, &rare] {
-            assert_eq!(lag(&[Pair { baseline, canary, step_seconds: 60 }]), None);
+            assert_eq!(lag(&[ArmPair { baseline, canary, step_seconds: 60 }]), None);
         }
     }
 
@@ -468,7 +469,7 @@ mod tests {
             a in prop::collection::vec(prop::num::f64::ANY, 0..90), b in prop::collection::vec(prop::num::f64::ANY, 0..90), step_seconds: i64
         ) {
             let (baseline, canary) = (Points::Values(a.clone()), Points::Counts { events: a, totals: b });
-            let pair = Pair { baseline: &baseline, canary: &canary, step_seconds };
+            let pair = ArmPair { baseline: &baseline, canary: &canary, step_seconds };
             let _ = (ends_apart(&[pair]), lag(&[pair]).map(|lag| lag.warning(step_seconds)));
         }
     }

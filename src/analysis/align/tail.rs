@@ -64,7 +64,7 @@ fn clock(at: i64) -> String {
 
 /// What a series lacks of its young end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Missing {
+struct TailGap {
     /// Places from the first that it lacks to the end; 0 where it has them all.
     from_end: usize,
     /// How many of those it lacks.
@@ -72,14 +72,14 @@ struct Missing {
 }
 
 /// What an arm lacks of its last `young` points: what the series of it does that lacks the earliest.
-fn missing_from(arm: &ArmPoints, absent_means_zero: bool, young: usize) -> Missing {
+fn missing_from(arm: &ArmPoints, absent_means_zero: bool, young: usize) -> TailGap {
     let first_missing = |values: &[f64]| {
         let tail = &values[values.len().saturating_sub(young)..];
         let from_end = tail.iter().position(|value| value.is_nan()).map_or(0, |at| tail.len() - at);
-        Missing { from_end, points: tail.iter().filter(|value| value.is_nan()).count() }
+        TailGap { from_end, points: tail.iter().filter(|value| value.is_nan()).count() }
     };
     let whole = match &arm.points {
-        Points::Values(_) if absent_means_zero => return Missing::default(),
+        Points::Values(_) if absent_means_zero => return TailGap::default(),
         Points::Values(values) => first_missing(values),
         Points::Counts { totals, .. } if absent_means_zero => first_missing(totals),
         Points::Counts { events, totals } => first_missing(events).max(first_missing(totals)),
@@ -234,8 +234,8 @@ mod tests {
     fn an_instance_that_reported_until_then_is_late_and_one_that_did_not_is_gone() {
         let instance = |name: &str, values: &[f64]| Instance { name: name.to_owned(), values: values.to_vec() };
         let arm = |last: &[f64]| ArmPoints::from_instances(vec![instance("a", &[1.0; 4]), instance("b", last)]);
-        assert_eq!(missing_from(&arm(&[1.0, 1.0, 1.0, ABSENT]), false, 1), Missing { from_end: 1, points: 1 });
-        assert_eq!(missing_from(&arm(&[1.0, 1.0, ABSENT, ABSENT]), false, 1), Missing::default());
+        assert_eq!(missing_from(&arm(&[1.0, 1.0, 1.0, ABSENT]), false, 1), TailGap { from_end: 1, points: 1 });
+        assert_eq!(missing_from(&arm(&[1.0, 1.0, ABSENT, ABSENT]), false, 1), TailGap::default());
     }
 
     #[test]

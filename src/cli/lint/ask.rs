@@ -8,9 +8,9 @@ use haldane_judges::CheckedConfig;
 use haldane_judges::evidence::Arm;
 use tokio::time::Instant;
 
-use super::Args;
-use super::finding::Finding;
-use crate::analysis::{Answer, FetchProgress, Part, PlannedQuery, parts};
+use super::args::LintArgs;
+use super::finding::LintFinding;
+use crate::analysis::{FetchProgress, Part, PlannedQuery, QueryAnswer, parts};
 use crate::cli::progress::Spinner;
 use crate::report::format::clean;
 use crate::source::cache::Source;
@@ -49,9 +49,9 @@ impl TriedQuery<'_> {
     }
 
     /// The query as a plan has it, and its answer.
-    pub(super) fn answered(&self, window: Window) -> (PlannedQuery, Answer) {
+    pub(super) fn answered(&self, window: Window) -> (PlannedQuery, QueryAnswer) {
         let text = self.text.clone().unwrap_or_default();
-        (PlannedQuery::over_window(self.arm, self.part, text, window), Answer::over_window(self.outcome.clone()))
+        (PlannedQuery::over_window(self.arm, self.part, text, window), QueryAnswer::over_window(self.outcome.clone()))
     }
 
     /// Whether the store was not reached.
@@ -63,17 +63,17 @@ impl TriedQuery<'_> {
 /// Asks everything, in the config's order: first the population's, then each metric's, the baseline before the canary. Says what there
 /// is no query for.
 pub(super) async fn ask<'a>(
-    args: &Args,
+    args: &LintArgs,
     config: &'a CheckedConfig,
     source: &Source,
     window: Window,
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<LintFinding>,
 ) -> Vec<TriedQuery<'a>> {
     let kind = source.kind();
     let mut wanted: Vec<(Option<usize>, Part, String, &'a str)> = Vec::new();
     if let Some(population) = &config.population {
         match population.queries.get(kind) {
-            None => findings.push(Finding::error("/population/queries", format!("the population has no query for {kind}; add one"))),
+            None => findings.push(LintFinding::error("/population/queries", format!("the population has no query for {kind}; add one"))),
             Some(text) => wanted.push((None, Part::Population, format!("/population/queries/{kind}"), text.as_str())),
         }
     }
@@ -82,7 +82,7 @@ pub(super) async fn ask<'a>(
         match metric.queries.get(kind) {
             None => {
                 let message = format!("`{}` has no query for {kind}; add one", metric.name);
-                findings.push(Finding::error(&format!("/metrics/{i}/queries"), message).on(&metric.name));
+                findings.push(LintFinding::error(&format!("/metrics/{i}/queries"), message).on(&metric.name));
             }
             Some(query) => {
                 let parts = parts(metric.kind, query).into_iter();
@@ -111,7 +111,7 @@ pub(super) async fn ask<'a>(
 }
 
 async fn try_one(
-    args: &Args,
+    args: &LintArgs,
     config: &CheckedConfig,
     source: &Source,
     window: Window,

@@ -3,13 +3,13 @@
 use haldane_judges::config::{Direction, Kind, Limits, Metric};
 use haldane_judges::{CheckedConfig, JudgeName, units};
 
-use super::finding::{Finding, Severity};
-use super::queries::{Part, Reader, texts};
+use super::finding::{LintFinding, Severity};
+use super::queries::{Reader, TextPart, texts};
 use crate::report::format::number;
 use crate::source::Shape;
 
 /// What can be said without a metric store. `asked` is the kind of the one that will be asked besides.
-pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mut Vec<Finding>) {
+pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mut Vec<LintFinding>) {
     let mut reader = Reader::new(config, asked);
     for (i, metric) in config.metrics.iter().enumerate() {
         let at = format!("/metrics/{i}");
@@ -31,20 +31,20 @@ pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mu
     for (store, text) in config.population.iter().flat_map(|population| &population.queries) {
         let at = format!("/population/queries/{store}");
         reader.knows(&at, store, findings);
-        reader.examine(&at, store, Part::Single, text, findings);
+        reader.examine(&at, store, TextPart::Single, text, findings);
     }
     reader.unused(findings);
 }
 
-fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Finding>) {
+fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<LintFinding>) {
     let kayentas = judge == JudgeName::NetflixAca;
     if !kayentas {
         findings.extend(
-            units::of_config(metric).into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)),
+            units::of_config(metric).into_iter().map(|problem| LintFinding::error(&format!("{at}{}", problem.pointer), problem.message)),
         );
         bounded(at, metric, judge, findings);
     }
-    let mut warn = |pointer: &str, message: &str| findings.push(Finding::new(Severity::Warning, format!("{at}{pointer}"), message));
+    let mut warn = |pointer: &str, message: &str| findings.push(LintFinding::new(Severity::Warning, format!("{at}{pointer}"), message));
     if metric.queries.is_empty() {
         warn("/queries", "no query, so this metric can only be judged on samples that come with a request");
     }
@@ -88,14 +88,14 @@ fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Ve
 }
 
 /// What is bounded above, as a share of all requests is: how it is compared, and that it should say so.
-fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Finding>) {
+fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<LintFinding>) {
     if metric.kind == Kind::Value && metric.unit.is_none() && units::is_named_share(&metric.name) {
         let message = format!(
             "`{}` sounds like a share of all, where 0.995 becoming 0.95 is ten times the failures and not -4.5 %; say `kind: ratio` (and \
              `unit: percent` where 100 is all)",
             metric.name
         );
-        findings.push(Finding::warning(&format!("{at}/kind"), message));
+        findings.push(LintFinding::warning(&format!("{at}/kind"), message));
     }
     let whole = match metric.kind {
         Kind::Ratio if metric.is_counted() => 1.0,
@@ -112,12 +112,12 @@ fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<Findi
             "a relative tolerance of {relative} is a fraction of the distance to the nearer end of 0 to 100 %: on an availability of 99 % it \
              is {relative} percentage points"
         );
-        findings.push(Finding::note(&format!("{at}/tolerance/relative"), message));
+        findings.push(LintFinding::note(&format!("{at}/tolerance/relative"), message));
     }
 }
 
 /// A quantity that is larger where there is more traffic, compared as if both arms had the same.
-fn follows_traffic(at: &str, config: &CheckedConfig, metric: &Metric, shapes: &[Shape], findings: &mut Vec<Finding>) {
+fn follows_traffic(at: &str, config: &CheckedConfig, metric: &Metric, shapes: &[Shape], findings: &mut Vec<LintFinding>) {
     if metric.kind != Kind::Value || metric.traffic || metric.per.is_some() || metric.per_instance.is_some() {
         return;
     }
@@ -144,7 +144,7 @@ fn follows_traffic(at: &str, config: &CheckedConfig, metric: &Metric, shapes: &[
         }
     };
     let message = format!("{what} follows the traffic, so that a canary with less of it looks better than it is; {remedy}");
-    findings.push(Finding::warning(&format!("{at}/per"), message));
+    findings.push(LintFinding::warning(&format!("{at}/per"), message));
 }
 
 /// Whether a unit is so much in a time.
@@ -157,7 +157,7 @@ fn is_rate(unit: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn all(yaml: &str) -> Vec<Finding> {
+    fn all(yaml: &str) -> Vec<LintFinding> {
         let mut findings = Vec::new();
         examine(&CheckedConfig::from_yaml(yaml).unwrap(), None, &mut findings);
         findings

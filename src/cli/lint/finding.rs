@@ -24,7 +24,7 @@ impl Severity {
 
 /// What was found, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct LintFinding {
     pub(super) severity: Severity,
     /// JSON pointer into the config; empty for the whole of it.
     pub(super) pointer: String,
@@ -37,7 +37,7 @@ pub(super) struct Finding {
     pub(super) message: String,
 }
 
-impl Finding {
+impl LintFinding {
     pub(super) fn new(severity: Severity, pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity, pointer: pointer.into(), metric: None, arms: Vec::new(), message: message.into() }
     }
@@ -71,8 +71,8 @@ impl Finding {
 }
 
 /// Says once what is true of both arms, and what several checks found.
-pub(super) fn merged(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut out: Vec<Finding> = Vec::new();
+pub(super) fn merged(findings: Vec<LintFinding>) -> Vec<LintFinding> {
+    let mut out: Vec<LintFinding> = Vec::new();
     for finding in findings {
         match out.iter_mut().find(|known| known.is_like(&finding)) {
             Some(known) => known.arms.extend(finding.arms.into_iter().filter(|arm| !known.arms.contains(arm)).collect::<Vec<_>>()),
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn what_is_true_of_both_arms_is_said_once() {
-        let slow = |arm| Finding::warning("/metrics/0", "slow").of(arm);
-        let found = merged(vec![slow(Arm::Baseline), Finding::note("/metrics/0", "slow"), slow(Arm::Canary), slow(Arm::Canary)]);
+        let slow = |arm| LintFinding::warning("/metrics/0", "slow").of(arm);
+        let found = merged(vec![slow(Arm::Baseline), LintFinding::note("/metrics/0", "slow"), slow(Arm::Canary), slow(Arm::Canary)]);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].arms, [Arm::Baseline, Arm::Canary]);
     }

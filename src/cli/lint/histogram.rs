@@ -4,7 +4,7 @@ use haldane_judges::config::Metric;
 use haldane_judges::evidence::{Arm, Buckets};
 use serde::Serialize;
 
-use super::finding::Finding;
+use super::finding::LintFinding;
 use crate::report::format::{self, Unit};
 
 /// Share of all requests from which one bucket holds too many to tell anything within it.
@@ -16,7 +16,7 @@ const ROWS: usize = 20;
 
 /// Both arms' requests in the buckets that they share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Histogram {
+pub(super) struct SharedHistogram {
     /// Upper bounds, in the metric's unit.
     pub(super) bounds: Vec<f64>,
     /// The baseline's requests in each bucket, the last above the last bound.
@@ -27,12 +27,12 @@ pub(super) struct Histogram {
 
 /// A line of the picture: what lies in it, and which share of each arm's requests.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row {
+pub(super) struct PictureRow {
     pub(super) lies: String,
     pub(super) shares: [f64; 2],
 }
 
-impl Histogram {
+impl SharedHistogram {
     /// `None` where the arms share no bound, or there are no requests.
     pub(super) fn of(baseline: &Buckets, canary: &Buckets) -> Option<Self> {
         let bounds = Buckets::shared_bounds(&[baseline, canary]);
@@ -43,7 +43,7 @@ impl Histogram {
     }
 
     /// The buckets from the first to the last that hold anything, neighbours taken together where there are more than fit.
-    pub(super) fn rows(&self, unit: &Unit) -> Vec<Row> {
+    pub(super) fn rows(&self, unit: &Unit) -> Vec<PictureRow> {
         let holds =
             |j: &usize| self.baseline.get(*j).is_some_and(|count| *count > 0.0) || self.canary.get(*j).is_some_and(|count| *count > 0.0);
         let places = || 0..self.baseline.len();
@@ -56,7 +56,7 @@ impl Histogram {
                 let part: f64 = arm.get(from..=to).unwrap_or_default().iter().sum();
                 if total(arm) > 0.0 { part / total(arm) } else { 0.0 }
             };
-            Row { lies: self.span(from, to, unit), shares: [share(&self.baseline), share(&self.canary)] }
+            PictureRow { lies: self.span(from, to, unit), shares: [share(&self.baseline), share(&self.canary)] }
         };
         (first..=last).step_by(together).map(row).collect()
     }
@@ -74,7 +74,7 @@ impl Histogram {
     }
 
     /// Where the quantiles lie that are asked about, and what the buckets are too coarse for.
-    pub(super) fn findings(&self, at: &str, metric: &Metric, unit: &Unit, found: &mut Vec<Finding>) {
+    pub(super) fn findings(&self, at: &str, metric: &Metric, unit: &Unit, found: &mut Vec<LintFinding>) {
         let total: f64 = self.baseline.iter().sum();
         if total <= 0.0 {
             return;
@@ -98,13 +98,13 @@ impl Histogram {
                     unit.value(*last)
                 );
                 let severe = !optional;
-                found.push(if severe { Finding::warning(at, message) } else { Finding::note(at, message) }.of(Arm::Baseline));
+                found.push(if severe { LintFinding::warning(at, message) } else { LintFinding::note(at, message) }.of(Arm::Baseline));
             } else {
                 said.push(format!("{name} in {}", self.span(bucket, bucket, unit)));
             }
         }
         if !said.is_empty() {
-            found.push(Finding::note(at, said.join(", ")).of(Arm::Baseline));
+            found.push(LintFinding::note(at, said.join(", ")).of(Arm::Baseline));
         }
         let fine = metric.tolerance.absolute.unwrap_or(0.0).max(metric.seconds_in_unit().map_or(0.0, |seconds| FINE_SECONDS / seconds));
         let crowded = self.baseline.iter().enumerate().find(|(_, count)| **count > CROWDED * total);
@@ -117,7 +117,7 @@ impl Histogram {
                     format::percent((count / total * 100.0).round() / 100.0),
                     self.span(j, j, unit)
                 );
-                found.push(Finding::warning(at, message).of(Arm::Baseline));
+                found.push(LintFinding::warning(at, message).of(Arm::Baseline));
             }
         }
     }
@@ -137,7 +137,7 @@ mod tests {
         serde_json::from_str(&format!(r#"{{"name": "m", "kind": "distribution", "unit": "ms"{more}}}"#)).unwrap()
     }
 
-    fn found(histogram: &Histogram, metric: &Metric) -> Vec<String> {
+    fn found(histogram: &SharedHistogram, metric: &Metric) -> Vec<String> {
         let mut found = Vec::new();
         histogram.findings("", metric, &Unit::named(metric.kind, metric.unit.as_deref(), false), &mut found);
         found.into_iter().map(|finding| finding.message).collect()
@@ -147,22 +147,23 @@ mod tests {
     fn empty_ends_are_left_out_and_many_buckets_are_taken_together() {
         let bounds: Vec<f64> = (1..=50).map(f64::from).collect();
         let counts: Vec<f64> = (0..51).map(|j| if (5..45).contains(&j) { 1.0 } else { 0.0 }).collect();
-        let histogram = Histogram::of(&buckets(&bounds, &counts), &buckets(&bounds, &counts)).unwrap();
+        let histogram = SharedHistogram::of(&buckets(&bounds, &counts), &buckets(&bounds, &counts)).unwrap();
         let rows = histogram.rows(&Unit::named(haldane_judges::config::Kind::Distribution, Some("ms"), false));
         assert_eq!((rows.len(), rows[0].lies.as_str(), rows[0].shares), (20, "5 to 7 ms", [0.05; 2]));
-        assert_eq!(Histogram::of(&buckets(&[1.0], &[0.0, 0.0]), &buckets(&[1.0], &[0.0, 0.0])), None);
+        assert_eq!(SharedHistogram::of(&buckets(&[1.0], &[0.0, 0.0]), &buckets(&[1.0], &[0.0, 0.0])), None);
     }
 
     #[test]
     fn buckets_that_are_too_coarse_are_named_with_what_lies_in_them() {
-        let coarse = Histogram::of(&buckets(&[10.0, 100.0], &[750.0, 200.0, 50.0]), &buckets(&[10.0, 100.0], &[1.0, 0.0, 0.0])).unwrap();
+        let coarse =
+            SharedHistogram::of(&buckets(&[10.0, 100.0], &[750.0, 200.0, 50.0]), &buckets(&[10.0, 100.0], &[1.0, 0.0, 0.0])).unwrap();
         let said = found(&coarse, &metric(""));
         assert_eq!(said.len(), 3, "{said:?}");
         assert_eq!(said[0], "p99 of the baseline lies above the last bound, 100 ms: how far it moves is not seen; add bounds");
         assert_eq!(said[1], "p50 in 0 to 10 ms, p95 in 10 to 100 ms");
         assert!(said[2].starts_with("75 % of requests lie in 0 to 10 ms: "), "{said:?}");
         // Within five milliseconds nothing has to be told apart, or within what the config tolerates.
-        let fine = Histogram::of(&buckets(&[5.0, 100.0], &[750.0, 250.0, 0.0]), &buckets(&[5.0, 100.0], &[1.0, 0.0, 0.0])).unwrap();
+        let fine = SharedHistogram::of(&buckets(&[5.0, 100.0], &[750.0, 250.0, 0.0]), &buckets(&[5.0, 100.0], &[1.0, 0.0, 0.0])).unwrap();
         assert_eq!(found(&fine, &metric("")).len(), 1);
         assert_eq!(found(&coarse, &metric(r#", "tolerance": {"absolute": 10}, "quantiles": [0.5]"#)), ["p50 in 0 to 10 ms"]);
     }

@@ -11,8 +11,8 @@ use haldane_judges::{CheckedConfig, JudgeName, units};
 use serde::Serialize;
 
 use super::ask::TriedQuery;
-use super::finding::{Finding, Severity};
-use super::histogram::Histogram;
+use super::finding::{LintFinding, Severity};
+use super::histogram::SharedHistogram;
 use super::profile::{Profile, Values, missing_at_end, missing_between};
 use crate::analysis::{AnsweredQuery, Part, arm_points, histogram_points, least_common_multiple, repeats, stride};
 use crate::report::format::{self, Unit, clean_query, seconds, truncate};
@@ -39,7 +39,7 @@ pub(super) struct MetricReport {
     pub(super) canary: ArmReport,
     /// The requests of both arms in each bucket, of a distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) buckets: Option<Histogram>,
+    pub(super) buckets: Option<SharedHistogram>,
     #[serde(skip)]
     pub(super) written: Unit,
 }
@@ -119,23 +119,23 @@ pub(super) struct Inspection<'a> {
 
 impl Inspection<'_> {
     /// Looks at everything that came back, in the config's order.
-    pub(super) fn all(&self, asked: &[TriedQuery<'_>], findings: &mut Vec<Finding>) -> Vec<MetricReport> {
+    pub(super) fn all(&self, asked: &[TriedQuery<'_>], findings: &mut Vec<LintFinding>) -> Vec<MetricReport> {
         if let Some(message) = all_unreachable(asked) {
-            findings.push(Finding::error("", message));
+            findings.push(LintFinding::error("", message));
             return Vec::new();
         }
         let same_text = |one: &TriedQuery<'_>, arm| one.metric.is_some() && one.arm == arm && one.text.is_some();
         let asked_of = |arm| asked.iter().filter(move |one| same_text(one, arm)).map(|one| &one.text);
         if self.scopes.0 == self.scopes.1 && asked_of(Arm::Baseline).eq(asked_of(Arm::Canary)) {
             let message = "both scopes are the same, so that the canary is compared with itself; give two with --baseline and --canary";
-            findings.push(Finding::warning("", message));
+            findings.push(LintFinding::warning("", message));
         }
         let nothing: Vec<Arm> = ARMS.into_iter().filter(|arm| self.nothing_for(*arm, asked, findings)).collect();
         for one in asked {
             let metric = one.metric.map(|i| &self.config.metrics[i]);
             let mut found = Vec::new();
             self.query(one, metric, asked, &nothing, &mut found);
-            let name = |finding: Finding| if let Some(metric) = metric { finding.on(&metric.name) } else { finding };
+            let name = |finding: LintFinding| if let Some(metric) = metric { finding.on(&metric.name) } else { finding };
             findings.extend(found.into_iter().map(|finding| name(finding.of(one.arm))));
         }
         let of_metric = |i: usize| asked.iter().filter(|one| one.metric == Some(i)).collect::<Vec<_>>();
@@ -187,7 +187,7 @@ impl Inspection<'_> {
     }
 
     /// Whether no query of an arm found anything, which is then said once.
-    fn nothing_for(&self, arm: Arm, asked: &[TriedQuery<'_>], findings: &mut Vec<Finding>) -> bool {
+    fn nothing_for(&self, arm: Arm, asked: &[TriedQuery<'_>], findings: &mut Vec<LintFinding>) -> bool {
         let of_arm = || asked.iter().filter(|one| one.arm == arm);
         let nothing = of_arm().count() > 1 && of_arm().all(TriedQuery::is_empty);
         if nothing {
@@ -196,13 +196,20 @@ impl Inspection<'_> {
                 self.scope(arm),
                 seconds(self.window.seconds().unsigned_abs())
             );
-            findings.push(Finding::warning("", message).of(arm));
+            findings.push(LintFinding::warning("", message).of(arm));
         }
         nothing
     }
 
     /// What there is to say about the reply to one query of one arm.
-    fn query(&self, one: &TriedQuery<'_>, metric: Option<&Metric>, asked: &[TriedQuery<'_>], nothing: &[Arm], found: &mut Vec<Finding>) {
+    fn query(
+        &self,
+        one: &TriedQuery<'_>,
+        metric: Option<&Metric>,
+        asked: &[TriedQuery<'_>],
+        nothing: &[Arm],
+        found: &mut Vec<LintFinding>,
+    ) {
         let at = one.pointer.as_str();
         let reply = match &one.outcome {
             Ok(reply) => reply,
@@ -210,7 +217,7 @@ impl Inspection<'_> {
                 // The same refusal of the other arm's query differs in a column's number at most.
                 let other = asked.iter().find(|other| other.pointer == one.pointer).and_then(|other| other.outcome.as_ref().err());
                 let error = other.filter(|other| other.reason() == error.reason()).unwrap_or(error);
-                found.push(Finding::error(at, format!("{error}; query `{}`", truncate(&clean_query(one.template), 200))));
+                found.push(LintFinding::error(at, format!("{error}; query `{}`", truncate(&clean_query(one.template), 200))));
                 return;
             }
         };
@@ -232,13 +239,13 @@ impl Inspection<'_> {
         } else if one.part == Part::Buckets {
             let read =
                 histogram_points(&reply.series, 0..self.window.len(), metric.and_then(|m| m.per_instance.as_deref()), &mut |warning| {
-                    found.push(Finding::warning(at, warning));
+                    found.push(LintFinding::warning(at, warning));
                 });
             if let Err((_, message)) = read {
-                found.push(Finding::error(at, message));
+                found.push(LintFinding::error(at, message));
             }
         } else if let Some(label) = lacking {
-            found.push(Finding::error(at, format!("a series has no label `{label}`; keep it in the query's grouping")));
+            found.push(LintFinding::error(at, format!("a series has no label `{label}`; keep it in the query's grouping")));
         } else if labels.is_empty() && reply.series.len() > 1 {
             let (by, names) = told_apart(reply);
             let by = if by.is_empty() { String::new() } else { format!(", told apart by {}", by.join(", ")) };
@@ -247,30 +254,30 @@ impl Inspection<'_> {
                 reply.series.len(),
                 listed(&names, reply.series.len())
             );
-            found.push(Finding::error(at, message));
+            found.push(LintFinding::error(at, message));
         } else if let (Part::Value, [label]) = (one.part, labels.as_slice()) {
             let mut names = BTreeSet::new();
             let twice = reply.series.iter().filter_map(|series| series.labels.get(*label)).find(|name| !names.insert(*name));
             if let Some(name) = twice {
                 let message = format!("two series have {label}={name:?}; aggregate in the query so that there is one for each");
-                found.push(Finding::error(at, message));
+                found.push(LintFinding::error(at, message));
             }
         }
-        found.extend(reply.warnings.iter().map(|text| Finding::warning(at, text.clone())));
+        found.extend(reply.warnings.iter().map(|text| LintFinding::warning(at, text.clone())));
         found.extend(one.advice.iter().map(|advice| {
             let severity = if advice.about_shifts { Severity::Note } else { Severity::Warning };
-            Finding::new(severity, at, advice.sentence.clone())
+            LintFinding::new(severity, at, advice.sentence.clone())
         }));
         if one.took > SLOW {
             let times = metric.filter(|metric| metric.history.mode == HistoryMode::Auto).map_or(1, |metric| metric.history.windows + 1);
             let more = if times > 1 { format!(", and a judgement asks for {times} times as long a time") } else { String::new() };
             let message = format!("took {:.1} s{more}; let the store compute it beforehand, as a recording rule", one.took.as_secs_f64());
-            found.push(Finding::warning(at, message));
+            found.push(LintFinding::warning(at, message));
         }
     }
 
     /// A query that found nothing.
-    fn empty(&self, one: &TriedQuery<'_>, metric: Option<&Metric>, asked: &[TriedQuery<'_>]) -> Finding {
+    fn empty(&self, one: &TriedQuery<'_>, metric: Option<&Metric>, asked: &[TriedQuery<'_>]) -> LintFinding {
         let at = one.pointer.as_str();
         let found_something = |other: &&TriedQuery<'_>| {
             other.outcome.as_ref().is_ok_and(|reply| reply.series.iter().any(|s| s.values.iter().any(|v| v.is_finite())))
@@ -280,19 +287,19 @@ impl Inspection<'_> {
         let zero = metric.is_some_and(|metric| metric.absent_means_zero);
         // Whatever absence may mean, it means nothing where the name is wrong.
         if let Some((word, name)) = &one.meant {
-            return Finding::warning(at, format!("no series came back: the store has no `{word}`; did you mean `{name}`?"));
+            return LintFinding::warning(at, format!("no series came back: the store has no `{word}`; did you mean `{name}`?"));
         }
         match (one.part, denominator.is_some()) {
             (Part::Numerator, true) if zero => {
-                Finding::note(at, "no series came back, while its denominator has points: counts as zero, as `absent_means_zero` says")
+                LintFinding::note(at, "no series came back, while its denominator has points: counts as zero, as `absent_means_zero` says")
             }
             (Part::Numerator, true) => {
                 let message = "no series came back, while its denominator has points; if that means none, set `absent_means_zero: true`, \
                                else check the labels";
-                Finding::warning(at, message)
+                LintFinding::warning(at, message)
             }
             (Part::Value | Part::Buckets, _) if zero => {
-                Finding::note(at, "no series came back: counts as zero, as `absent_means_zero` says")
+                LintFinding::note(at, "no series came back: counts as zero, as `absent_means_zero` says")
             }
             _ => {
                 let optional = metric.is_some_and(|metric| metric.optional);
@@ -303,7 +310,7 @@ impl Inspection<'_> {
                     None if optional => "no series came back; the metric is optional, and left out".to_owned(),
                     None => "no series came back; check the metric's name, its labels and the scope".to_owned(),
                 };
-                Finding::new(severity, at, message)
+                LintFinding::new(severity, at, message)
             }
         }
     }
@@ -369,7 +376,7 @@ impl Inspection<'_> {
         report: &MetricReport,
         (baseline, canary): (&ArmPoints, &ArmPoints),
         result: &MetricResult,
-        found: &mut Vec<Finding>,
+        found: &mut Vec<LintFinding>,
     ) {
         let (Some(b), Some(c)) = (&report.baseline.profile, &report.canary.profile) else { return };
         let known = b.present > 0 && c.present > 0;
@@ -386,10 +393,10 @@ impl Inspection<'_> {
                 profile.expected - profile.present,
                 profile.expected
             );
-            found.push(Finding::warning(at, message).of(*arm));
+            found.push(LintFinding::warning(at, message).of(*arm));
         }
         if known && result.reason == Reason::DataAsymmetry && few.is_empty() {
-            found.push(Finding::warning(at, format!("{}; find out why before the two are compared", result.sentence)));
+            found.push(LintFinding::warning(at, format!("{}; find out why before the two are compared", result.sentence)));
         }
         let level = |arm: &ArmReport| arm.counts.map_or_else(|| Some(arm.profile.as_ref()?.values?.median), Totals::rate);
         let mistaken = units::of_levels(metric, level(&report.baseline), level(&report.canary));
@@ -397,7 +404,7 @@ impl Inspection<'_> {
             // The judge warns of mistaken units too, which are errors here.
             let of_units: Vec<String> = units::of_config(metric).iter().chain(&mistaken).map(|problem| problem.message.clone()).collect();
             let warnings = result.warnings.iter().filter(|text| !of_units.contains(text));
-            found.extend(warnings.map(|text| Finding::warning(at, text.clone())));
+            found.extend(warnings.map(|text| LintFinding::warning(at, text.clone())));
         }
         Self::nothing_to_tell(at, metric, report, found);
         if let (Some(label), [one]) = (&metric.per_instance, baseline.instances.as_slice()) {
@@ -406,10 +413,10 @@ impl Inspection<'_> {
                  baseline two or more, or leave `per_instance` out",
                 truncate(&one.name, 60)
             );
-            found.push(Finding::warning(at, message));
+            found.push(LintFinding::warning(at, message));
         }
         if self.config.judge != JudgeName::NetflixAca.as_str() {
-            found.extend(mistaken.into_iter().map(|problem| Finding::error(&format!("{at}{}", problem.pointer), problem.message)));
+            found.extend(mistaken.into_iter().map(|problem| LintFinding::error(&format!("{at}{}", problem.pointer), problem.message)));
             found.extend(past_limits(at, metric, report));
         }
         if let Some(histogram) = report.buckets.as_ref().filter(|_| metric.kind == Kind::Distribution) {
@@ -418,7 +425,7 @@ impl Inspection<'_> {
         self.guards(at, metric, result, found);
         for (arm, counts) in ARMS.into_iter().zip([report.baseline.counts, report.canary.counts]) {
             if let Some(counts) = counts.filter(|counts| counts.without_traffic > 0) {
-                found.push(Finding::note(at, format!("{} of {} points had no traffic", counts.without_traffic, counts.points)).of(arm));
+                found.push(LintFinding::note(at, format!("{} of {} points had no traffic", counts.without_traffic, counts.points)).of(arm));
             }
         }
         for (arm, profile) in ARMS.into_iter().zip([b, c]) {
@@ -426,13 +433,19 @@ impl Inspection<'_> {
             if let Some(values) = profile.values.filter(|values| values.commonest_share >= MANY_EQUAL && several(values)) {
                 let share = format::percent((values.commonest_share * 100.0).round() / 100.0);
                 let message = format!("{share} of the points are {}", report.written.value(values.commonest));
-                found.push(Finding::note(at, message).of(arm));
+                found.push(LintFinding::note(at, message).of(arm));
             }
         }
     }
 
     /// Whether both arms are one and the same series.
-    fn compares_with_itself(&self, at: &str, asked: &[&TriedQuery<'_>], arms: (&ArmPoints, &ArmPoints), found: &mut Vec<Finding>) -> bool {
+    fn compares_with_itself(
+        &self,
+        at: &str,
+        asked: &[&TriedQuery<'_>],
+        arms: (&ArmPoints, &ArmPoints),
+        found: &mut Vec<LintFinding>,
+    ) -> bool {
         let texts = |arm: Arm| asked.iter().filter(move |one| one.arm == arm).map(|one| one.text.as_deref()).collect::<Vec<_>>();
         let same_text = texts(Arm::Baseline) == texts(Arm::Canary);
         // What no query could tell apart has been said of the scopes.
@@ -446,7 +459,7 @@ impl Inspection<'_> {
         } else {
             return false;
         };
-        found.push(Finding::warning(at, message));
+        found.push(LintFinding::warning(at, message));
         true
     }
 
@@ -461,7 +474,7 @@ impl Inspection<'_> {
     }
 
     /// Points that come, or change, more seldom than they are asked for.
-    fn resolution(&self, at: &str, arms: [&ArmReport; 2], found: &mut Vec<Finding>) {
+    fn resolution(&self, at: &str, arms: [&ArmReport; 2], found: &mut Vec<LintFinding>) {
         let step = u64::from(self.window.step_seconds);
         // The two are compared where both have points.
         let common = arms.iter().filter_map(|arm| arm.resolution_seconds).reduce(least_common_multiple).unwrap_or(step);
@@ -469,7 +482,7 @@ impl Inspection<'_> {
             if let Some(every) = report.resolution_seconds.filter(|every| *every > step) {
                 let (every, step, common) = (seconds(every), seconds(step), seconds(common));
                 let message = format!("a point every {every}, asked every {step}: the points between are missing; use `step: {common}`");
-                found.push(Finding::warning(at, message).of(arm));
+                found.push(LintFinding::warning(at, message).of(arm));
             }
             if let Some(held) = report.held_points {
                 let every = self.step(held);
@@ -479,13 +492,13 @@ impl Inspection<'_> {
                     seconds(step),
                     held - 1
                 );
-                found.push(Finding::warning(at, message).of(arm));
+                found.push(LintFinding::warning(at, message).of(arm));
             }
         }
     }
 
     /// Intervals with a total and without events, where nothing says that this means none.
-    fn absent_numerators(&self, at: &str, metric: &Metric, arms: [&ArmPoints; 2], found: &mut Vec<Finding>) {
+    fn absent_numerators(&self, at: &str, metric: &Metric, arms: [&ArmPoints; 2], found: &mut Vec<LintFinding>) {
         for (arm, points) in ARMS.into_iter().zip(arms) {
             let Points::Counts { events, totals } = &points.points else { continue };
             let absent = events.iter().zip(totals).filter(|(x, m)| x.is_nan() && m.is_finite()).count();
@@ -496,13 +509,13 @@ impl Inspection<'_> {
                     "{absent} of {of} points have a denominator and no numerator; if that means none, set `absent_means_zero: true`, else \
                      they count as missing"
                 );
-                found.push(Finding::warning(at, message).of(arm));
+                found.push(LintFinding::warning(at, message).of(arm));
             }
         }
     }
 
     /// Samples that come later than is waited for: no metric has the newest points, in either arm, and all lack more of them than usual.
-    fn young(&self, observed: &[[Result<ArmPoints, FetchFailure>; 2]], findings: &mut Vec<Finding>) {
+    fn young(&self, observed: &[[Result<ArmPoints, FetchFailure>; 2]], findings: &mut Vec<LintFinding>) {
         let reporting = self.config.metrics.iter().zip(observed).filter_map(|(metric, arms)| {
             let [Ok(baseline), Ok(canary)] = arms else { return None };
             let arms = [up(&baseline.points), up(&canary.points)];
@@ -521,16 +534,16 @@ impl Inspection<'_> {
             seconds(settle),
             seconds(settle.saturating_add(missing))
         );
-        findings.push(Finding::warning("", message));
+        findings.push(LintFinding::warning("", message));
     }
 
     /// Arms in which nothing varies.
-    fn nothing_to_tell(at: &str, metric: &Metric, report: &MetricReport, found: &mut Vec<Finding>) {
+    fn nothing_to_tell(at: &str, metric: &Metric, report: &MetricReport, found: &mut Vec<LintFinding>) {
         let (Some(b), Some(c)) = (&report.baseline.profile, &report.canary.profile) else { return };
         if let (Some(baseline), Some(canary)) = (report.baseline.counts, report.canary.counts) {
             if b.present > 0 && c.present > 0 && baseline.events == 0.0 && canary.events == 0.0 {
                 let (b, c) = (format::count(baseline.total), format::count(canary.total));
-                found.push(Finding::note(at, format!("no events in either arm, out of {b} in the baseline and {c} in the canary")));
+                found.push(LintFinding::note(at, format!("no events in either arm, out of {b} in the baseline and {c} in the canary")));
             }
             return;
         }
@@ -540,13 +553,13 @@ impl Inspection<'_> {
             let message = format!(
                 "every point of both arms is {value}: nothing that could tell them apart; check that the query returns what changes"
             );
-            let finding = if metric.absent_means_zero { Finding::note(at, message) } else { Finding::warning(at, message) };
+            let finding = if metric.absent_means_zero { LintFinding::note(at, message) } else { LintFinding::warning(at, message) };
             found.push(finding);
         }
     }
 
     /// What the judge lacks for statistics in this window.
-    fn guards(&self, at: &str, metric: &Metric, result: &MetricResult, found: &mut Vec<Finding>) {
+    fn guards(&self, at: &str, metric: &Metric, result: &MetricResult, found: &mut Vec<LintFinding>) {
         if result.guards.is_empty() || result.mode != Mode::Threshold {
             return;
         }
@@ -555,7 +568,7 @@ impl Inspection<'_> {
         let reads_past = metric.history.mode == HistoryMode::Auto;
         if reads_past && result.guards.iter().all(|guard| guard.guard == Guard::CouldNotDetect) {
             let message = format!("{window} alone is too little: {lacks}; its past, which a judgement reads, may settle that");
-            found.push(Finding::note(at, message));
+            found.push(LintFinding::note(at, message));
             return;
         }
         let limited = !metric.limits.is_empty();
@@ -564,9 +577,9 @@ impl Inspection<'_> {
         let remedies = if remedies.is_empty() { remedies } else { format!("; {remedies}") };
         let finding = if !limited {
             let message = format!("too little for statistics in {window}, and no limits: it stays inconclusive ({lacks}){remedies}");
-            Finding::warning(at, message)
+            LintFinding::warning(at, message)
         } else {
-            Finding::note(at, format!("too little for statistics in {window}, so that its limits will decide ({lacks}){remedies}"))
+            LintFinding::note(at, format!("too little for statistics in {window}, so that its limits will decide ({lacks}){remedies}"))
         };
         found.push(finding);
     }
@@ -574,7 +587,7 @@ impl Inspection<'_> {
 
 /// Limits that the baseline is past already, as a judgement counts it: in most of its points, or in the rate of its counts. They hold
 /// whatever the baseline does.
-fn past_limits(at: &str, metric: &Metric, report: &MetricReport) -> Vec<Finding> {
+fn past_limits(at: &str, metric: &Metric, report: &MetricReport) -> Vec<LintFinding> {
     const MOST: f64 = 0.6;
     const FEWEST: usize = 3;
     let baseline = &report.baseline;
@@ -598,16 +611,16 @@ fn past_limits(at: &str, metric: &Metric, report: &MetricReport) -> Vec<Finding>
              `enforce: false` beside it",
             report.written.value(limit)
         );
-        Some(Finding::warning(&format!("{at}/limits/{field}"), message).of(Arm::Baseline))
+        Some(LintFinding::warning(&format!("{at}/limits/{field}"), message).of(Arm::Baseline))
     });
     past.collect()
 }
 
 /// The buckets of both arms, where both have them.
-fn histogram_of(arms: &[Result<ArmPoints, FetchFailure>; 2]) -> Option<Histogram> {
+fn histogram_of(arms: &[Result<ArmPoints, FetchFailure>; 2]) -> Option<SharedHistogram> {
     let [Ok(baseline), Ok(canary)] = arms else { return None };
     let (Points::Buckets(baseline), Points::Buckets(canary)) = (&baseline.points, &canary.points) else { return None };
-    Histogram::of(baseline, canary)
+    SharedHistogram::of(baseline, canary)
 }
 
 /// The requests slower than a ratio's bound, or than the place nearest to it that the buckets tell of, out of all; other points as they are.
@@ -737,12 +750,12 @@ mod tests {
         vec![series(&[], values)]
     }
 
-    type Found = Result<Vec<Series>, SourceError>;
+    type SeriesReply = Result<Vec<Series>, SourceError>;
 
     /// What is said of a metric whose queries found these series, baseline and canary, one pair for each of its queries.
-    struct Case {
+    struct InspectedMetric {
         metric: &'static str,
-        replies: Vec<(Part, [Found; 2])>,
+        replies: Vec<(Part, [SeriesReply; 2])>,
         took: Duration,
         same_text: bool,
         scopes: (&'static str, &'static str),
@@ -750,7 +763,7 @@ mod tests {
         beside: bool,
     }
 
-    impl Case {
+    impl InspectedMetric {
         fn of(metric: &'static str, baseline: Vec<Series>, canary: Vec<Series>) -> Self {
             Self {
                 metric,
@@ -767,7 +780,7 @@ mod tests {
             Self { replies, ..Self::of(metric, Vec::new(), Vec::new()) }
         }
 
-        fn inspect(self) -> (Vec<MetricReport>, Vec<Finding>) {
+        fn inspect(self) -> (Vec<MetricReport>, Vec<LintFinding>) {
             let history = "history: {mode: \"off\"}";
             let other = if self.beside { format!(", {{name: beside, {history}, {LATENCY}}}") } else { String::new() };
             let yaml = format!("{{name: x, metrics: [{{name: m, {history}, {}}}{other}]}}", self.metric);
@@ -817,7 +830,7 @@ mod tests {
 
     #[test]
     fn two_sound_arms_are_described_and_nothing_is_held_against_them() {
-        let (reports, findings) = Case::of(LATENCY, one(around(100.0, 1)), one(around(100.0, 2))).inspect();
+        let (reports, findings) = InspectedMetric::of(LATENCY, one(around(100.0, 1)), one(around(100.0, 2))).inspect();
         assert_eq!(findings, []);
         let baseline = &reports[0].baseline;
         let profile = baseline.profile.as_ref().unwrap();
@@ -834,7 +847,7 @@ mod tests {
         const DISTRIBUTION: &str = "kind: distribution, unit: s, direction: increase, limits: {p99: {max: 9}}";
         let of = |baseline: &[(&str, f64)], canary: &[(&str, f64)]| {
             let replies = vec![(Part::Buckets, [Ok(buckets(baseline, 1)), Ok(buckets(canary, 2))])];
-            Case { replies, ..Case::of(DISTRIBUTION, Vec::new(), Vec::new()) }
+            InspectedMetric { replies, ..InspectedMetric::of(DISTRIBUTION, Vec::new(), Vec::new()) }
         };
         let good = [("0.1", 200.0), ("0.5", 400.0), ("1", 480.0), ("5", 520.0), ("+Inf", 522.0)];
         let (reports, findings) = of(&good, &good).inspect();
@@ -849,7 +862,7 @@ mod tests {
         let slow = of(&[("0.1", 100.0), ("+Inf", 900.0)], &[("0.1", 100.0), ("+Inf", 900.0)]);
         slow.says(Severity::Warning, &[Arm::Baseline], "p50 of the baseline lies above the last bound, 0.1 s");
         let ratio = "kind: ratio, unit: s, direction: increase, slower_than: 1, limits: {max: 0.2}";
-        let (reports, _) = Case { metric: ratio, ..of(&good, &good) }.inspect();
+        let (reports, _) = InspectedMetric { metric: ratio, ..of(&good, &good) }.inspect();
         let counts = reports[0].baseline.counts.unwrap();
         assert!((0.06..0.10).contains(&counts.rate().unwrap()), "{counts:?}");
     }
@@ -857,19 +870,19 @@ mod tests {
     #[test]
     fn a_baseline_that_is_past_a_limit_already_is_warned_of() {
         let said = "the baseline itself is past `limits.max` of 90 ms (in 30 of 30 points), so that no canary passes";
-        Case::of("unit: ms, limits: {max: 90}", one(around(100.0, 1)), one(around(80.0, 2))).says(
+        InspectedMetric::of("unit: ms, limits: {max: 90}", one(around(100.0, 1)), one(around(80.0, 2))).says(
             Severity::Warning,
             &[Arm::Baseline],
             said,
         );
         let events = || [one(vec![2.0; 30]), one(vec![0.1; 30])];
         let totals = || [one(around(100.0, 1)), one(around(100.0, 2))];
-        let case = Case::counts("kind: ratio, direction: increase, limits: {max: 0.01}", events(), totals());
+        let case = InspectedMetric::counts("kind: ratio, direction: increase, limits: {max: 0.01}", events(), totals());
         case.says(Severity::Warning, &[Arm::Baseline], "the baseline itself is past `limits.max` of 1 % (at ");
         for case in [
-            Case::of("unit: ms, limits: {max: 90, enforce: false}", one(around(100.0, 1)), one(around(80.0, 2))),
-            Case::of("unit: ms, limits: {max: 90}", one(around(80.0, 1)), one(around(100.0, 2))),
-            Case::of("unit: ms, limits: {min: 90}", one(around(100.0, 1)), one(around(80.0, 2))),
+            InspectedMetric::of("unit: ms, limits: {max: 90, enforce: false}", one(around(100.0, 1)), one(around(80.0, 2))),
+            InspectedMetric::of("unit: ms, limits: {max: 90}", one(around(80.0, 1)), one(around(100.0, 2))),
+            InspectedMetric::of("unit: ms, limits: {min: 90}", one(around(100.0, 1)), one(around(80.0, 2))),
         ] {
             let said = case.said();
             assert!(said.iter().all(|(_, message)| !message.contains("past `limits")), "{said:?}");
@@ -879,23 +892,27 @@ mod tests {
     #[test]
     fn seconds_that_are_called_milliseconds_are_an_error_where_the_store_tells_the_level() {
         let seconds = |seed| one(around(100.0, seed).into_iter().map(|v| v / 250.0).collect());
-        let case = Case::of("unit: ms, tolerance: {absolute: 5}, limits: {max: 500}", seconds(1), seconds(2));
+        let case = InspectedMetric::of("unit: ms, tolerance: {absolute: 5}, limits: {max: 500}", seconds(1), seconds(2));
         case.says(Severity::Error, &[], "the baseline's level is 0.40");
     }
 
     #[test]
     fn what_compares_with_itself_is_named() {
-        let same = || Case::of(LATENCY, one(around(100.0, 1)), one(around(100.0, 1)));
+        let same = || InspectedMetric::of(LATENCY, one(around(100.0, 1)), one(around(100.0, 1)));
         same().says(Severity::Warning, &[], "both arms returned the same series");
-        Case { same_text: true, ..same() }.says(Severity::Warning, &[], "both arms are asked the same query");
-        Case::of(LATENCY, one(vec![5.0; 30]), one(vec![5.0; 30])).says(Severity::Warning, &[], "every point of both arms is 5 ms");
+        InspectedMetric { same_text: true, ..same() }.says(Severity::Warning, &[], "both arms are asked the same query");
+        InspectedMetric::of(LATENCY, one(vec![5.0; 30]), one(vec![5.0; 30])).says(
+            Severity::Warning,
+            &[],
+            "every point of both arms is 5 ms",
+        );
     }
 
     #[test]
     fn two_scopes_that_are_the_same_are_said_once() {
         let replies = || (Part::Value, [Ok(one(around(100.0, 1))), Ok(one(around(100.0, 1)))]);
-        let case = Case { same_text: true, scopes: ("a", "a"), ..Case::of(LATENCY, Vec::new(), Vec::new()) };
-        let said = Case { replies: vec![replies()], ..case }.said();
+        let case = InspectedMetric { same_text: true, scopes: ("a", "a"), ..InspectedMetric::of(LATENCY, Vec::new(), Vec::new()) };
+        let said = InspectedMetric { replies: vec![replies()], ..case }.said();
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].1.starts_with("both scopes are the same"), "{said:?}");
     }
@@ -904,7 +921,7 @@ mod tests {
     fn a_store_that_nobody_reaches_is_one_finding() {
         let gone = || Err(SourceError::Unreachable("refused the connection".to_owned()));
         let replies = vec![(Part::Numerator, [gone(), gone()]), (Part::Denominator, [gone(), gone()])];
-        let (reports, findings) = Case { replies, ..Case::of(RATIO, Vec::new(), Vec::new()) }.inspect();
+        let (reports, findings) = InspectedMetric { replies, ..InspectedMetric::of(RATIO, Vec::new(), Vec::new()) }.inspect();
         assert!(reports.is_empty());
         assert_eq!(findings.len(), 1, "{findings:?}");
     }
@@ -912,10 +929,10 @@ mod tests {
     #[test]
     fn points_that_come_or_change_too_seldom_ask_for_a_longer_step() {
         let sparse = |seed| around(100.0, seed).into_iter().enumerate().map(|(i, v)| if i % 3 == 1 { v } else { N }).collect::<Vec<_>>();
-        let case = Case::of(LATENCY, one(around(100.0, 1)), one(sparse(2)));
+        let case = InspectedMetric::of(LATENCY, one(around(100.0, 1)), one(sparse(2)));
         case.says(Severity::Warning, &[Arm::Canary], "a point every 3m, asked every 1m: the points between are missing; use `step: 3m`");
         let held = |from: f64| (0..30_u32).map(|i| from + f64::from(i / 3 * 4 % 7)).collect::<Vec<_>>();
-        let case = Case::of(LATENCY, one(held(1.5)), one(held(2.5)));
+        let case = InspectedMetric::of(LATENCY, one(held(1.5)), one(held(2.5)));
         let said = "its values change every 3m and are asked every 1m: 2 of 3 points repeat the one before";
         case.says(Severity::Warning, &[Arm::Baseline, Arm::Canary], said);
     }
@@ -924,10 +941,10 @@ mod tests {
     fn more_gaps_than_points_and_a_canary_that_reports_less_are_warned_of() {
         // At no regular distance.
         let gappy = || around(100.0, 2).into_iter().enumerate().map(|(i, v)| if i * i % 7 == 1 { v } else { N }).collect::<Vec<_>>();
-        let case = Case::of(LATENCY, one(around(100.0, 1)), one(gappy()));
+        let case = InspectedMetric::of(LATENCY, one(around(100.0, 1)), one(gappy()));
         case.says(Severity::Warning, &[Arm::Canary], "21 of 30 points are missing, and the judge needs half of them");
         let less = around(100.0, 2).into_iter().enumerate().map(|(i, v)| if (10..20).contains(&i) { N } else { v }).collect();
-        let case = Case::of(LATENCY, one(around(100.0, 1)), one(less));
+        let case = InspectedMetric::of(LATENCY, one(around(100.0, 1)), one(less));
         case.says(Severity::Warning, &[], "the canary reports 20 of 30 points, the baseline 30 of 30 points; find out why");
     }
 
@@ -935,7 +952,7 @@ mod tests {
     fn arms_of_different_resolution_ask_for_a_step_at_which_both_have_points() {
         let every =
             |k: usize, seed| one(around(100.0, seed).into_iter().enumerate().map(|(i, v)| if i % k == 0 { v } else { N }).collect());
-        let case = || Case::of(LATENCY, every(2, 1), every(3, 2));
+        let case = || InspectedMetric::of(LATENCY, every(2, 1), every(3, 2));
         case().says(
             Severity::Warning,
             &[Arm::Baseline],
@@ -953,15 +970,15 @@ mod tests {
     fn a_sparse_counter_whose_absence_means_zero_is_not_held_against_the_config() {
         let sparse = || [one(sparse(0)), one(sparse(2))];
         let [baseline, canary] = sparse();
-        let value = Case { beside: true, ..Case::of("absent_means_zero: true, limits: {max: 9}", baseline, canary) };
+        let value = InspectedMetric { beside: true, ..InspectedMetric::of("absent_means_zero: true, limits: {max: 9}", baseline, canary) };
         let ratio = "kind: ratio, absent_means_zero: true, limits: {max: 0.01}";
         let totals = [one(around(1000.0, 1)), one(around(1000.0, 2))];
-        for case in [value, Case::counts(ratio, sparse(), totals)] {
+        for case in [value, InspectedMetric::counts(ratio, sparse(), totals)] {
             let said = case.said();
             assert!(said.iter().all(|(severity, _)| *severity == Severity::Note), "{said:#?}");
         }
         let [baseline, canary] = sparse();
-        Case::of("limits: {max: 9}", baseline, canary).says(Severity::Warning, &ARMS, "22 of 30 points are missing");
+        InspectedMetric::of("limits: {max: 9}", baseline, canary).says(Severity::Warning, &ARMS, "22 of 30 points are missing");
     }
 
     #[test]
@@ -969,11 +986,15 @@ mod tests {
         let every = |k: usize, seed| one(around(5.0, seed).into_iter().enumerate().map(|(i, v)| if i % k == 0 { v } else { N }).collect());
         let zero = "kind: ratio, absent_means_zero: true, limits: {max: 0.01}";
         let totals = |k: usize| [every(k, 3), every(k, 4)];
-        let seconds = |case: Case| case.inspect().0[0].canary.resolution_seconds;
-        assert_eq!(seconds(Case::of("absent_means_zero: true, limits: {max: 9}", every(3, 1), every(3, 2))), None);
-        assert_eq!(seconds(Case::counts(zero, [every(3, 1), every(3, 2)], totals(1))), Some(60));
-        assert_eq!(seconds(Case::counts(zero, [every(1, 1), every(1, 2)], totals(3))), Some(180), "a denominator is always there");
-        assert_eq!(seconds(Case::counts(RATIO, [every(3, 1), every(3, 2)], totals(1))), Some(180));
+        let seconds = |case: InspectedMetric| case.inspect().0[0].canary.resolution_seconds;
+        assert_eq!(seconds(InspectedMetric::of("absent_means_zero: true, limits: {max: 9}", every(3, 1), every(3, 2))), None);
+        assert_eq!(seconds(InspectedMetric::counts(zero, [every(3, 1), every(3, 2)], totals(1))), Some(60));
+        assert_eq!(
+            seconds(InspectedMetric::counts(zero, [every(1, 1), every(1, 2)], totals(3))),
+            Some(180),
+            "a denominator is always there"
+        );
+        assert_eq!(seconds(InspectedMetric::counts(RATIO, [every(3, 1), every(3, 2)], totals(1))), Some(180));
     }
 
     /// What is said of how late the points of some metrics came, each with its settings and both arms.
@@ -1016,18 +1037,26 @@ mod tests {
         let totals = || [one(vec![1000.0; 30]), one(vec![1001.0; 30])];
         let none = || [Vec::new(), Vec::new()];
         let both = &[Arm::Baseline, Arm::Canary];
-        Case::counts(RATIO, none(), totals()).says(Severity::Warning, both, "no series came back, while its denominator has points; if");
+        InspectedMetric::counts(RATIO, none(), totals()).says(
+            Severity::Warning,
+            both,
+            "no series came back, while its denominator has points; if",
+        );
         let zero = "kind: ratio, absent_means_zero: true, limits: {max: 0.01}";
-        Case::counts(zero, none(), totals()).says(Severity::Note, both, "no series came back, while its denominator has points: counts");
+        InspectedMetric::counts(zero, none(), totals()).says(
+            Severity::Note,
+            both,
+            "no series came back, while its denominator has points: counts",
+        );
         let some = || (0..30_u32).map(|i| if i % 2 == 0 { f64::from(i % 3) } else { N }).collect::<Vec<_>>();
-        let case = Case::counts(RATIO, [one(some()), one(some())], totals());
+        let case = InspectedMetric::counts(RATIO, [one(some()), one(some())], totals());
         case.says(Severity::Warning, both, "15 of 30 points have a denominator and no numerator");
     }
 
     #[test]
     fn counts_are_summed_and_an_interval_without_traffic_is_no_gap() {
         let totals = |first: f64| std::iter::once(first).chain(vec![100.0; 29]).collect::<Vec<_>>();
-        let case = Case::counts(
+        let case = InspectedMetric::counts(
             RATIO,
             [one(vec![1.0; 30]), one(totals(0.0).iter().map(|m| m / 50.0).collect())],
             [one(totals(100.0)), one(totals(0.0))],
@@ -1044,11 +1073,11 @@ mod tests {
     fn too_little_traffic_says_what_will_decide_and_what_would_be_enough() {
         let few = || [one(vec![1.0; 30]), one(vec![1.1; 30])];
         let none = || [one(vec![0.0; 30]), one(vec![0.0; 30])];
-        let case = Case::counts(RATIO, none(), few());
+        let case = InspectedMetric::counts(RATIO, none(), few());
         case.says(Severity::Note, &[], "too little for statistics in 30m, so that its limits will decide (33 canary requests where 50");
-        let case = Case::counts("kind: ratio, direction: increase", none(), few());
+        let case = InspectedMetric::counts("kind: ratio, direction: increase", none(), few());
         case.says(Severity::Warning, &[], "too little for statistics in 30m, and no limits: it stays inconclusive (33 canary requests");
-        let case = Case::of("limits: {max: 500}, min_points: 40", one(around(100.0, 1)), one(around(100.0, 2)));
+        let case = InspectedMetric::of("limits: {max: 500}, min_points: 40", one(around(100.0, 1)), one(around(100.0, 2)));
         let said = case.said();
         assert!(said[0].1.contains("30 points where 40 are needed") && said[0].1.contains("observe 10 minutes longer"), "{said:?}");
     }
@@ -1057,13 +1086,13 @@ mod tests {
     fn several_series_are_named_by_what_tells_them_apart() {
         let pods = || vec![series(&[("app", "x"), ("pod", "a")], around(1.0, 1)), series(&[("app", "x"), ("pod", "b")], around(1.0, 2))];
         let said = "2 series came back where one is judged, told apart by pod (pod=\"a\", pod=\"b\")";
-        Case::of(LATENCY, pods(), one(around(1.0, 3))).says(Severity::Error, &[Arm::Baseline], said);
-        let case = Case::of("per_instance: node", pods(), pods());
+        InspectedMetric::of(LATENCY, pods(), one(around(1.0, 3))).says(Severity::Error, &[Arm::Baseline], said);
+        let case = InspectedMetric::of("per_instance: node", pods(), pods());
         case.says(Severity::Error, &[Arm::Baseline, Arm::Canary], "a series has no label `node`");
-        let case = Case::of("per_instance: app", pods(), pods());
+        let case = InspectedMetric::of("per_instance: app", pods(), pods());
         case.says(Severity::Error, &[Arm::Baseline, Arm::Canary], "two series have app=\"x\"");
         let alone = vec![series(&[("pod", "c")], around(1.0, 4))];
-        Case::of("per_instance: pod", alone, pods()).says(
+        InspectedMetric::of("per_instance: pod", alone, pods()).says(
             Severity::Warning,
             &[],
             "`per_instance: pod` with one instance in the baseline (c)",
@@ -1073,23 +1102,29 @@ mod tests {
     #[test]
     fn a_scope_that_finds_nothing_is_said_once_and_a_single_query_by_itself() {
         let totals = || one(vec![1000.0; 30]);
-        let findings = Case::counts(RATIO, [totals(), Vec::new()], [totals(), Vec::new()]).inspect().1;
-        let empty: Vec<&Finding> = findings.iter().filter(|finding| finding.message.contains("series")).collect();
+        let findings = InspectedMetric::counts(RATIO, [totals(), Vec::new()], [totals(), Vec::new()]).inspect().1;
+        let empty: Vec<&LintFinding> = findings.iter().filter(|finding| finding.message.contains("series")).collect();
         assert_eq!(empty.len(), 1, "{findings:#?}");
         assert!(empty[0].message.starts_with("not one query found a series: nothing is called `b` there"), "{empty:?}");
         assert_eq!((empty[0].pointer.as_str(), empty[0].arms.as_slice()), ("", &[Arm::Canary][..]));
-        let case = Case::of(LATENCY, one(around(1.0, 1)), Vec::new());
+        let case = InspectedMetric::of(LATENCY, one(around(1.0, 1)), Vec::new());
         case.says(Severity::Warning, &[Arm::Canary], "no series came back, while the other arm has one; check what `b` selects");
-        let case = Case::of("optional: true", Vec::new(), Vec::new());
+        let case = InspectedMetric::of("optional: true", Vec::new(), Vec::new());
         case.says(Severity::Note, &[Arm::Baseline, Arm::Canary], "no series came back; the metric is optional");
     }
 
     #[test]
     fn a_slow_or_refused_query_is_named() {
-        let slow = Case { took: Duration::from_millis(7_300), ..Case::of(LATENCY, one(around(1.0, 1)), one(around(1.0, 2))) };
+        let slow = InspectedMetric {
+            took: Duration::from_millis(7_300),
+            ..InspectedMetric::of(LATENCY, one(around(1.0, 1)), one(around(1.0, 2)))
+        };
         slow.says(Severity::Warning, &[Arm::Baseline, Arm::Canary], "took 7.3 s; let the store compute it");
         let refused = |at: u32| Err(SourceError::Refused(format!("parse error at {at}")));
-        let case = Case { replies: vec![(Part::Value, [refused(4), refused(9)])], ..Case::of(LATENCY, Vec::new(), Vec::new()) };
+        let case = InspectedMetric {
+            replies: vec![(Part::Value, [refused(4), refused(9)])],
+            ..InspectedMetric::of(LATENCY, Vec::new(), Vec::new())
+        };
         case.says(Severity::Error, &[Arm::Baseline, Arm::Canary], "the metric store refused the query: parse error at 4; query `q`");
     }
 
@@ -1097,7 +1132,7 @@ mod tests {
     fn equal_points_are_counted_and_their_value_named() {
         let zeros =
             |seed: u32| around(1.0, seed).into_iter().enumerate().map(|(i, v)| if i % 3 == 0 { 0.0 } else { v }).collect::<Vec<_>>();
-        let case = Case::of("limits: {max: 5}", one(zeros(1)), one(around(1.0, 2)));
+        let case = InspectedMetric::of("limits: {max: 5}", one(zeros(1)), one(around(1.0, 2)));
         case.says(Severity::Note, &[Arm::Baseline], "33 % of the points are 0");
     }
 }

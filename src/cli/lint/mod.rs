@@ -3,24 +3,26 @@
 //! `config` looks at the config alone, `queries` at the texts of its queries. With a metric store `ask` asks it every query for both arms, `profile` says what a series is
 //! like, `inspect` what a person should know of it, `histogram` what its buckets hold, and `text` draws all that.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use haldane_judges::{CheckedConfig, Period};
 use jiff::Timestamp;
-use serde::Serialize;
 
-use super::judge::variable;
-use super::store::{self, StoreArgs};
-use super::{Failure, Outcome, output};
+use super::store;
+use super::{CommandFailure, CommandOutcome, output};
 use crate::analysis::AnalysisLimits;
 use crate::report::format::{clean, seconds};
 use crate::source::Window;
 use crate::source::cache::Source;
-use finding::{Finding, Severity, merged};
-use inspect::{Inspection, MetricReport};
+use args::LintFormat;
+use finding::{LintFinding, Severity, merged};
+use inspect::Inspection;
+use report::{FileReport, Report, StoreTrial};
 
+pub(super) use args::LintArgs;
+
+mod args;
 mod ask;
 mod config;
 mod finding;
@@ -28,104 +30,23 @@ mod histogram;
 mod inspect;
 mod profile;
 mod queries;
+mod report;
 mod sparkline;
 mod text;
 
 /// Distance between points where the config names none.
 const DEFAULT_STEP: Period = Period::from_seconds(60);
 
-/// Arguments of `haldane lint`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exits with 0, or with 2 where there is an error (with --strict, or a warning), or with 4 where no query could be asked."
-)]
-pub(super) struct Args {
-    /// Canary configs, YAML or JSON.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// Take warnings for errors.
-    #[arg(long)]
-    strict: bool,
-    /// How the findings are written.
-    #[arg(long, short, value_enum, default_value_t = Format::Text)]
-    output: Format,
-    #[command(flatten, next_help_heading = "Trying the queries")]
-    store: StoreArgs,
-    /// Value of ${scope} for the baseline.
-    #[arg(long, value_name = "SCOPE")]
-    baseline: Option<String>,
-    /// Value of ${scope} for the canary.
-    #[arg(long, value_name = "SCOPE")]
-    canary: Option<String>,
-    /// Value of ${location} for both arms.
-    #[arg(long)]
-    location: Option<String>,
-    /// A template variable of both arms; repeat it for more.
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
-    variables: Vec<(String, String)>,
-    /// Length of the window that is asked for, up to its end.
-    #[arg(long, value_name = "PERIOD", default_value = "30m")]
-    last: Period,
-    /// The window's end. Default: now, less the time after which the metric store's samples have arrived (its `settle`).
-    #[arg(long, value_name = "TIME")]
-    end: Option<Timestamp>,
-}
-
-/// A rendering of what was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people on a terminal.
-    Text,
-    /// For pipelines.
-    Json,
-}
-
-/// Everything that was found.
-#[derive(Debug, Serialize)]
-struct Report {
-    errors: usize,
-    warnings: usize,
-    files: Vec<FileReport>,
-}
-
-/// What was found about one config.
-#[derive(Debug, Serialize)]
-struct FileReport {
-    file: String,
-    /// Gravest first.
-    findings: Vec<Finding>,
-    /// What the store has, where it was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tried: Option<Tried>,
-}
-
-/// What a store answered.
-#[derive(Debug, Serialize)]
-struct Tried {
-    source: String,
-    /// Kind of the store, such as `prometheus`.
-    store: &'static str,
-    window: Window,
-    /// How long after a window's end its samples may arrive, in seconds.
-    settle_seconds: u64,
-    baseline: String,
-    canary: String,
-    queries: usize,
-    /// Queries that did not reach the store.
-    unreachable: usize,
-    metrics: Vec<MetricReport>,
-}
-
 /// Checks the files and prints what was found.
 ///
 /// # Errors
-/// [`Failure`] when a metric store is asked for that cannot be used, or none of its queries reached it.
-pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
+/// [`CommandFailure`] when a metric store is asked for that cannot be used, or none of its queries reached it.
+pub(super) async fn command(args: LintArgs) -> Result<CommandOutcome, CommandFailure> {
     let sources = if args.store.is_given() { Some(store::open(&args.store)?.0) } else { None };
     let source = sources.as_ref().map(|sources| sources.choose(args.store.source.as_deref()));
-    let source = source.transpose().map_err(|error| Failure::usage(error.to_string()))?;
+    let source = source.transpose().map_err(|error| CommandFailure::usage(error.to_string()))?;
     if source.is_some() && (args.baseline.is_none() || args.canary.is_none()) {
-        return Err(Failure::usage("give --baseline and --canary, so that the queries can be tried for both arms"));
+        return Err(CommandFailure::usage("give --baseline and --canary, so that the queries can be tried for both arms"));
     }
     let mut files = Vec::new();
     for file in &args.files {
@@ -134,27 +55,28 @@ pub(super) async fn command(args: Args) -> Result<Outcome, Failure> {
     let count = |severity| files.iter().flat_map(|file| &file.findings).filter(|finding| finding.severity == severity).count();
     let report = Report { errors: count(Severity::Error), warnings: count(Severity::Warning), files };
     output::print(&match args.output {
-        Format::Text => text::render(&report, output::terminal()),
-        Format::Json => output::pretty(&report)?,
+        LintFormat::Text => text::render(&report, output::terminal()),
+        LintFormat::Json => output::pretty(&report)?,
     })?;
     let tried = || report.files.iter().filter_map(|file| file.tried.as_ref());
     let queries: usize = tried().map(|tried| tried.queries).sum();
     if queries > 0 && tried().map(|tried| tried.unreachable).sum::<usize>() == queries {
-        return Err(Failure::unreachable("not one query reached the metric store; check its URL and that it runs"));
+        return Err(CommandFailure::unreachable("not one query reached the metric store; check its URL and that it runs"));
     }
-    Ok(if report.errors > 0 || (args.strict && report.warnings > 0) { Outcome::Usage } else { Outcome::Done })
+    Ok(if report.errors > 0 || (args.strict && report.warnings > 0) { CommandOutcome::Usage } else { CommandOutcome::Done })
 }
 
-async fn check(args: &Args, file: &Path, source: Option<&Source>) -> Result<FileReport, Failure> {
+async fn check(args: &LintArgs, file: &Path, source: Option<&Source>) -> Result<FileReport, CommandFailure> {
     let shown = clean(&file.display().to_string());
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read `{shown}`: {error}")))?;
+    let text = std::fs::read_to_string(file).map_err(|error| CommandFailure::usage(format!("cannot read `{shown}`: {error}")))?;
     let (mut findings, mut tried) = (Vec::new(), None);
     match CheckedConfig::from_yaml(&text) {
         Err(invalid) => {
-            findings.extend(invalid.problems.into_iter().map(|problem| Finding::new(Severity::Error, problem.pointer, problem.message)));
+            findings
+                .extend(invalid.problems.into_iter().map(|problem| LintFinding::new(Severity::Error, problem.pointer, problem.message)));
             let hint = super::judge::kayenta_hint(&text).trim_start();
             if !hint.is_empty() {
-                findings.push(Finding::error("", hint));
+                findings.push(LintFinding::error("", hint));
             }
         }
         Ok(config) => {
@@ -170,13 +92,13 @@ async fn check(args: &Args, file: &Path, source: Option<&Source>) -> Result<File
 }
 
 /// Asks the store every query for both arms, and looks at what came back.
-async fn try_queries(args: &Args, config: &CheckedConfig, source: &Source, findings: &mut Vec<Finding>) -> Option<Tried> {
+async fn try_queries(args: &LintArgs, config: &CheckedConfig, source: &Source, findings: &mut Vec<LintFinding>) -> Option<StoreTrial> {
     let settle = source.settle();
     let now = Timestamp::now().as_second();
     let window = match window(config, args.last, args.end.map(Timestamp::as_second), now, settle) {
         Ok(window) => window,
         Err(message) => {
-            findings.push(Finding::error("", message));
+            findings.push(LintFinding::error("", message));
             return None;
         }
     };
@@ -188,7 +110,7 @@ async fn try_queries(args: &Args, config: &CheckedConfig, source: &Source, findi
     let metrics = inspection.all(&asked, findings);
     let (queries, unreachable) = (asked.len(), asked.iter().filter(|one| one.is_unreachable()).count());
     let (source, store) = (source.name(), source.kind());
-    Some(Tried {
+    Some(StoreTrial {
         source: source.to_owned(),
         store,
         window,
@@ -222,7 +144,7 @@ fn window(config: &CheckedConfig, last: Period, end: Option<i64>, now: i64, sett
 }
 
 /// A word on a window that may still gain samples.
-fn young(window: Window, now: i64, settle: Duration) -> Option<Finding> {
+fn young(window: Window, now: i64, settle: Duration) -> Option<LintFinding> {
     let age = now.saturating_sub(window.end);
     let settle = i64::try_from(settle.as_secs()).unwrap_or(i64::MAX);
     if age >= settle {
@@ -234,7 +156,7 @@ fn young(window: Window, now: i64, settle: Duration) -> Option<Finding> {
         "the window {ended}, and gains samples until {} after its end (`settle`); leave --end out, or give an earlier one",
         shown(settle)
     );
-    Some(Finding::warning("", message))
+    Some(LintFinding::warning("", message))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use haldane_judges::CheckedConfig;
 use haldane_judges::config::{BUILT_IN_VARIABLES, Kind, MetricQuery};
 
-use super::finding::{Finding, Severity};
+use super::finding::{LintFinding, Severity};
 use crate::source::leftovers::{leftovers, native_of};
 use crate::source::{Shape, SourceError, datadog, prometheus};
 
@@ -14,7 +14,7 @@ const STORES: [&str; 3] = ["prometheus", "datadog", "dataset"];
 
 /// What a text is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TextPart {
     /// The whole of it.
     Single,
     /// Events within a step, or all there could have been.
@@ -22,13 +22,13 @@ pub(super) enum Part {
 }
 
 /// The texts of a query, each with where it stands.
-pub(super) fn texts<'a>(at: &str, kind: Kind, query: &'a MetricQuery) -> Vec<(String, Part, &'a str)> {
+pub(super) fn texts<'a>(at: &str, kind: Kind, query: &'a MetricQuery) -> Vec<(String, TextPart, &'a str)> {
     match query {
-        MetricQuery::Single(text) if kind == Kind::Distribution => vec![(at.to_owned(), Part::Count, text)],
-        MetricQuery::Single(text) => vec![(at.to_owned(), Part::Single, text)],
-        MetricQuery::Buckets(query) => vec![(format!("{at}/buckets"), Part::Count, query.buckets.as_str())],
+        MetricQuery::Single(text) if kind == Kind::Distribution => vec![(at.to_owned(), TextPart::Count, text)],
+        MetricQuery::Single(text) => vec![(at.to_owned(), TextPart::Single, text)],
+        MetricQuery::Buckets(query) => vec![(format!("{at}/buckets"), TextPart::Count, query.buckets.as_str())],
         MetricQuery::Counts(counts) => {
-            let count = |field: &str, text: &'a str| (format!("{at}/{field}"), Part::Count, text);
+            let count = |field: &str, text: &'a str| (format!("{at}/{field}"), TextPart::Count, text);
             vec![count("numerator", &counts.numerator), count("denominator", &counts.denominator)]
         }
     }
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether there is a store of that name; says so where there is none.
-    pub(super) fn knows(&self, at: &str, store: &str, findings: &mut Vec<Finding>) -> bool {
+    pub(super) fn knows(&self, at: &str, store: &str, findings: &mut Vec<LintFinding>) -> bool {
         let known = STORES.contains(&store);
         if !known {
             let nearest = STORES.into_iter().map(|known| (strsim::damerau_levenshtein(store, known), known)).min();
@@ -57,13 +57,20 @@ impl<'a> Reader<'a> {
                 Some((_, known)) => format!("did you mean `{known}`?"),
                 None => format!("the names are `{}`", STORES.join("`, `")),
             };
-            findings.push(Finding::error(at, format!("`{store}` is no metric store, so that nothing ever asks this; {hint}")));
+            findings.push(LintFinding::error(at, format!("`{store}` is no metric store, so that nothing ever asks this; {hint}")));
         }
         known
     }
 
     /// What there is to say of one text, and what it is where that can be told.
-    pub(super) fn examine(&mut self, at: &str, store: &str, part: Part, text: &'a str, findings: &mut Vec<Finding>) -> Option<Shape> {
+    pub(super) fn examine(
+        &mut self,
+        at: &str,
+        store: &str,
+        part: TextPart,
+        text: &'a str,
+        findings: &mut Vec<LintFinding>,
+    ) -> Option<Shape> {
         let names = variables(text);
         self.used.extend(&names);
         let mut explained = self.undeclared(at, text, &names, findings);
@@ -79,7 +86,7 @@ impl<'a> Reader<'a> {
             // Datadog's query is not read for what is left in it; otherwise these are two things.
             Err(_) if store == "datadog" && !left.is_empty() => {
                 if !will_ask {
-                    findings.extend(left.iter().map(|leftover| Finding::error(at, leftover.to_string())));
+                    findings.extend(left.iter().map(|leftover| LintFinding::error(at, leftover.to_string())));
                 }
             }
             read => {
@@ -87,12 +94,12 @@ impl<'a> Reader<'a> {
                     && !will_ask
                     && !refused(error, &explained)
                 {
-                    findings.push(Finding::error(at, error.to_string()));
+                    findings.push(LintFinding::error(at, error.to_string()));
                 }
                 // The refusal may have named it.
                 let named = |text: &str| read.as_ref().is_err_and(|error| error.to_string().contains(&format!("`{text}`")));
                 let others = left.iter().filter(|leftover| !named(&leftover.text));
-                findings.extend(others.map(|leftover| Finding::warning(at, leftover.to_string())));
+                findings.extend(others.map(|leftover| LintFinding::warning(at, leftover.to_string())));
             }
         }
         // What should have been replaced may well have told the arms apart.
@@ -102,15 +109,15 @@ impl<'a> Reader<'a> {
         explained.extend(left.into_iter().map(|leftover| leftover.text));
         match read.ok()?? {
             Ok(shape) => {
-                if let Some(rate) = shape.rate.filter(|_| part == Part::Count) {
-                    findings.push(Finding::warning(at, rate_of_events(store, rate)));
+                if let Some(rate) = shape.rate.filter(|_| part == TextPart::Count) {
+                    findings.push(LintFinding::warning(at, rate_of_events(store, rate)));
                 }
                 Some(shape)
             }
             Err(error) => {
                 if explained.is_empty() && !will_ask {
                     let message = format!("Prometheus cannot read this query: {error}; unless it is MetricsQL, no store will answer it");
-                    findings.push(Finding::warning(at, message));
+                    findings.push(LintFinding::warning(at, message));
                 }
                 None
             }
@@ -118,9 +125,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Variables that no query uses.
-    pub(super) fn unused(&self, findings: &mut Vec<Finding>) {
+    pub(super) fn unused(&self, findings: &mut Vec<LintFinding>) {
         for name in self.config.variables.keys().filter(|name| !self.used.contains(name.as_str())) {
-            findings.push(Finding::new(Severity::Warning, format!("/variables/{name}"), "no query uses this variable"));
+            findings.push(LintFinding::new(Severity::Warning, format!("/variables/{name}"), "no query uses this variable"));
         }
     }
 
@@ -129,7 +136,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says which variables are not there; their names, in backticks.
-    fn undeclared(&self, at: &str, text: &str, names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
+    fn undeclared(&self, at: &str, text: &str, names: &[&str], findings: &mut Vec<LintFinding>) -> Vec<String> {
         let mut found = Vec::new();
         for name in names {
             let quoted = format!("`{name}`");
@@ -138,14 +145,14 @@ impl<'a> Reader<'a> {
             }
             let known = BUILT_IN_VARIABLES.into_iter().chain(self.config.variables.keys().map(String::as_str));
             let message = format!("`${{{name}}}` is not built in and not declared; {}", suggestion(name, text, known));
-            findings.push(Finding::error(at, message));
+            findings.push(LintFinding::error(at, message));
             found.push(quoted);
         }
         found
     }
 
     /// Whether nothing in the query can differ between the arms.
-    fn same_for_both(&self, at: &str, store: &str, names: &[&str], findings: &mut Vec<Finding>) {
+    fn same_for_both(&self, at: &str, store: &str, names: &[&str], findings: &mut Vec<LintFinding>) {
         let has_default = |name: &str| self.config.variables.get(name).is_some_and(|variable| variable.default.is_some());
         let tells_apart = |name: &&str| !matches!(*name, "step" | "window") && !has_default(name);
         if names.iter().any(tells_apart) {
@@ -161,7 +168,7 @@ impl<'a> Reader<'a> {
             "nothing in this query tells the arms apart{but}, so that the canary is compared with itself; put `${{scope}}` where it selects \
              an arm, such as `{example}`"
         );
-        findings.push(Finding::warning(at, message));
+        findings.push(LintFinding::warning(at, message));
     }
 }
 
@@ -211,7 +218,7 @@ mod tests {
     use super::*;
 
     /// What is said of one query of that store.
-    fn said_in(settings: &str, store: &str, part: Part, text: &str) -> Vec<(Severity, String)> {
+    fn said_in(settings: &str, store: &str, part: TextPart, text: &str) -> Vec<(Severity, String)> {
         let config = CheckedConfig::from_yaml(&format!("{{name: x, {settings} metrics: [{{name: m}}]}}")).unwrap();
         let mut findings = Vec::new();
         Reader::new(&config, None).examine("", store, part, text, &mut findings);
@@ -220,7 +227,7 @@ mod tests {
 
     #[track_caller]
     fn says(store: &str, text: &str, severity: Severity, parts: &[&str]) {
-        let said = said_in("variables: {ns: {default: d}, be: {}}, step: 60s,", store, Part::Single, text);
+        let said = said_in("variables: {ns: {default: d}, be: {}}, step: 60s,", store, TextPart::Single, text);
         let as_expected = |(found, message): &(Severity, String)| *found == severity && parts.iter().all(|part| message.contains(part));
         assert!(said.len() == 1 && as_expected(&said[0]), "{text}: {said:#?}");
     }
@@ -248,7 +255,7 @@ mod tests {
         says("prometheus", "x{a=“web”,b=\"${scope}\"}", Warning, &["`“`", "write `\"`"]);
         says("prometheus", "x{a=\"[[job]]\",b=\"${scope}\"}", Warning, &["`[[job]]`"]);
         for (text, left) in [("avg:foo{version:{{args.version}}}", "Argo"), ("avg:foo{$be,${scope}}", "variable of a dashboard")] {
-            let said = said_in("", "datadog", Part::Single, text);
+            let said = said_in("", "datadog", TextPart::Single, text);
             assert!(said[0].0 == Error && said[0].1.contains(left), "{text}: {said:?}");
         }
     }
@@ -266,7 +273,7 @@ mod tests {
         says("prometheus", "up{a=\"${ns}\"}", Severity::Warning, &["(`${ns}` is the same for both arms", "`app=\"${scope}\"`"]);
         says("datadog", "avg:m{*}", Severity::Warning, &["nothing in this query tells the arms apart,", "`version:${scope}`"]);
         for text in ["up{a=\"${scope}\"}", "up{a=\"${be}\"}", "up{a=\"${location}\"}"] {
-            assert_eq!(said_in("variables: {be: {}},", "prometheus", Part::Single, text), [], "{text}");
+            assert_eq!(said_in("variables: {be: {}},", "prometheus", TextPart::Single, text), [], "{text}");
         }
     }
 
@@ -274,11 +281,11 @@ mod tests {
     fn rates_where_events_are_counted_are_named() {
         let rates = |store: &str, part, text: &str| said_in("", store, part, text);
         let text = "sum(rate(x{a=\"${scope}\"}[1m]))";
-        let said = rates("prometheus", Part::Count, text);
+        let said = rates("prometheus", TextPart::Count, text);
         assert!(said.len() == 1 && said[0].0 == Severity::Warning && said[0].1.ends_with("use `increase(...[${step}])`"), "{said:?}");
-        assert_eq!(rates("prometheus", Part::Single, text), []);
-        assert!(rates("datadog", Part::Count, "sum:x{${scope}}.as_rate()")[0].1.ends_with("use `.as_count()`"));
-        assert_eq!(rates("datadog", Part::Count, "sum:x{${scope}}.as_count()"), []);
+        assert_eq!(rates("prometheus", TextPart::Single, text), []);
+        assert!(rates("datadog", TextPart::Count, "sum:x{${scope}}.as_rate()")[0].1.ends_with("use `.as_count()`"));
+        assert_eq!(rates("datadog", TextPart::Count, "sum:x{${scope}}.as_count()"), []);
     }
 
     #[test]
@@ -286,7 +293,7 @@ mod tests {
         let config = CheckedConfig::from_yaml("{name: x, metrics: [{name: m}]}").unwrap();
         for text in ["sum(rate(x[5m])", "up{${scope}}"] {
             let mut findings = Vec::new();
-            Reader::new(&config, Some("prometheus")).examine("", "prometheus", Part::Single, text, &mut findings);
+            Reader::new(&config, Some("prometheus")).examine("", "prometheus", TextPart::Single, text, &mut findings);
             assert_eq!(findings, [], "{text}");
         }
     }

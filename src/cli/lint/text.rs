@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
-use super::finding::{Finding, Severity};
-use super::histogram::Row;
+use super::finding::{LintFinding, Severity};
+use super::histogram::PictureRow;
 use super::inspect::{ArmReport, MetricReport, Totals, listed};
 use super::profile::{Gap, Place, Profile, Values};
+use super::report::{FileReport, Report, StoreTrial};
 use super::sparkline::{points_per_column, sparkline};
-use super::{FileReport, Report, Tried};
 use crate::report::format::{self, Unit, clean, seconds, truncate};
 use crate::report::{Page, Terminal};
 
@@ -55,7 +55,7 @@ impl Page {
         let name = self.paint(BOLD, &file.file);
         self.line(&name);
         // What is no trouble, and of one metric, stands with its picture.
-        let pictured = |finding: &&Finding| {
+        let pictured = |finding: &&LintFinding| {
             let metrics = || file.tried.iter().flat_map(|tried| &tried.metrics);
             let drawn = |name: &String| metrics().any(|metric| metric.name == *name && metric.is_drawn());
             finding.severity == Severity::Note && finding.metric.as_ref().is_some_and(drawn)
@@ -69,7 +69,7 @@ impl Page {
         self.line("");
     }
 
-    fn finding(&mut self, finding: &Finding) {
+    fn finding(&mut self, finding: &LintFinding) {
         let style = match finding.severity {
             Severity::Error => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
             Severity::Warning => Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())),
@@ -106,7 +106,7 @@ impl Page {
         }
     }
 
-    fn tried(&mut self, tried: &Tried, notes: &[&Finding]) {
+    fn tried(&mut self, tried: &StoreTrial, notes: &[&LintFinding]) {
         // A metric without any points has been spoken of.
         let drawn: Vec<&MetricReport> = tried.metrics.iter().filter(|metric| metric.is_drawn()).collect();
         if drawn.is_empty() {
@@ -143,7 +143,7 @@ impl Page {
         WIDEST_SPARKLINE.min(self.width - LABEL)
     }
 
-    fn picture(&mut self, metric: &MetricReport, step_seconds: u32, notes: &[&Finding]) {
+    fn picture(&mut self, metric: &MetricReport, step_seconds: u32, notes: &[&LintFinding]) {
         let worse = match metric.direction {
             Direction::Increase => "a rise is worse",
             Direction::Decrease => "a fall is worse",
@@ -194,7 +194,7 @@ impl Page {
     }
 
     /// A line for each bucket, with a bar for the share of each arm's requests that lies in it.
-    fn histogram(&mut self, rows: &[Row]) {
+    fn histogram(&mut self, rows: &[PictureRow]) {
         const SHARE: usize = 6;
         let lies = rows.iter().map(|row| row.lies.width()).max().unwrap_or(0).max("REQUESTS".len());
         let room = (self.width.saturating_sub(4 + lies + 2 * (GAP.len() + SHARE + 1)) / 2).clamp(4, 24);
@@ -223,7 +223,7 @@ impl Page {
         let value = |place: usize| values.iter().skip(place).step_by(3).cloned().collect::<Vec<String>>();
         // Of what is constant nothing is known.
         let dependence = |v: &Values, text: String| if v.distinct == 1 { "-".to_owned() } else { text };
-        let mut columns: Vec<Column> = vec![
+        let mut columns: Vec<TitledColumn> = vec![
             ("POINTS", rows.iter().map(|(_, _, p, _)| format!("{}/{}", p.present, p.expected)).collect()),
             ("GAP", rows.iter().map(|(_, _, p, _)| gap(p.longest_gap, step_seconds)).collect()),
             ("EVERY", rows.iter().map(|(_, arm, ..)| arm.resolution_seconds.map_or_else(|| "-".to_owned(), seconds)).collect()),
@@ -240,7 +240,7 @@ impl Page {
                 columns.retain(|(title, _)| *title != spare);
             }
         }
-        let line = |cell: &dyn Fn(&Column) -> String| {
+        let line = |cell: &dyn Fn(&TitledColumn) -> String| {
             let cells = columns.iter().map(|column| {
                 let text = cell(column);
                 format!("{}{text}", " ".repeat(width(column).saturating_sub(text.width())))
@@ -256,9 +256,9 @@ impl Page {
 }
 
 /// A column's title and its cells.
-type Column = (&'static str, Vec<String>);
+type TitledColumn = (&'static str, Vec<String>);
 
-fn width(column: &Column) -> usize {
+fn width(column: &TitledColumn) -> usize {
     column.1.iter().map(|cell| cell.width()).max().unwrap_or(0).max(column.0.width())
 }
 
@@ -433,13 +433,13 @@ mod tests {
         ArmReport { queries: vec![query], profile: Some(Profile::of(&points)), resolution_seconds, held_points: None, counts, points }
     }
 
-    fn report(name: &str, unit: Option<&str>, points: [Vec<f64>; 2], findings: Vec<Finding>) -> Report {
+    fn report(name: &str, unit: Option<&str>, points: [Vec<f64>; 2], findings: Vec<LintFinding>) -> Report {
         let window = Window { start: 0, end: points[0].len() as i64 * 60, step_seconds: 60 };
         let [baseline, canary] = points.map(|points| arm(points, None, name));
         let written = Unit::named(Kind::Value, unit, false);
         let metric =
             MetricReport { name: name.to_owned(), unit: None, direction: Direction::Increase, baseline, canary, buckets: None, written };
-        let tried = Tried {
+        let tried = StoreTrial {
             source: name.to_owned(),
             store: "any",
             window,
@@ -463,9 +463,9 @@ mod tests {
     #[test]
     fn what_is_wrong_comes_first_and_notes_stand_with_their_metric() {
         let findings = vec![
-            Finding::warning("/metrics/0", "late").on("latency").of(Arm::Canary),
-            Finding::note("/metrics/0", "half are 0").on("latency"),
-            Finding::note("/metrics/1", "of another"),
+            LintFinding::warning("/metrics/0", "late").on("latency").of(Arm::Canary),
+            LintFinding::note("/metrics/0", "half are 0").on("latency"),
+            LintFinding::note("/metrics/1", "of another"),
         ];
         let text = render(&report("latency", Some("ms"), [vec![0.0, 8.0, f64::NAN, 4.0], vec![8.0; 4]], findings), PLAIN);
         let place = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part:?} is not in\n{text}"));
@@ -486,7 +486,7 @@ mod tests {
     #[test]
     fn nothing_foreign_reaches_the_terminal_and_colour_adds_nothing_but_colour() {
         let hostile = "x\u{1b}[31m\u{202e}\n\u{9b}y";
-        let findings = vec![Finding::warning(&format!("/{hostile}"), hostile).on(hostile), Finding::note("", hostile)];
+        let findings = vec![LintFinding::warning(&format!("/{hostile}"), hostile).on(hostile), LintFinding::note("", hostile)];
         let report = report(hostile, Some(hostile), [wandering(30, 1.0), wandering(30, 2.0)], findings);
         let plain = render(&report, PLAIN);
         assert!(!plain.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{plain}");
@@ -505,7 +505,7 @@ mod tests {
         for unit in [None, Some("ms"), Some("bytes"), Some("a-long-unit-of-measure")] {
             for (n, level) in [(1, 0.0), (30, 123_456.0), (11_000, 1.234e-7), (720, -9.87e300)] {
                 for width in [60, 80, 100] {
-                    let findings = vec![Finding::warning("/metrics/0/queries/prometheus/denominator", "a word ".repeat(60)).on(&long)];
+                    let findings = vec![LintFinding::warning("/metrics/0/queries/prometheus/denominator", "a word ".repeat(60)).on(&long)];
                     let report = report(&long, unit, [wandering(n, level), wandering(n, level * 3.0)], findings);
                     let text = render(&report, Terminal { width, colour: false });
                     for line in text.lines() {
@@ -534,7 +534,7 @@ mod tests {
     fn a_long_name_is_whole_where_a_line_holds_it_and_the_arm_is_never_cut_off() {
         let name = "checkout-service/payment-provider/card-authorisation-latency-p99-ms";
         let pointer = "/metrics/11/queries/prometheus/denominator";
-        let finding = |name: &str| Finding::warning(pointer, "late").on(name).of(Arm::Baseline).of(Arm::Canary);
+        let finding = |name: &str| LintFinding::warning(pointer, "late").on(name).of(Arm::Baseline).of(Arm::Canary);
         let text = render(&report(name, Some("ms"), [wandering(30, 1.0), wandering(30, 2.0)], vec![finding(&name[..50])]), PLAIN);
         let expected = [
             format!("  warning  {}, both arms\n           {pointer}\n           late\n", &name[..50]),

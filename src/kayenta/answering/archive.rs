@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::payload::{self, Execution, Payload};
 use super::reply::ErrorReply;
 use super::state::Edge;
-use crate::archive::{ArchiveError, Kind, is_short_id, short_id};
+use crate::archive::{ArchiveError, DocumentKind, is_short_id, short_id};
 use crate::judgements::Identity;
 use crate::kayenta::wire::refusal::shown as shown_text;
 
@@ -46,7 +46,7 @@ impl Edge {
         };
         // The same random bits in both halves: what matters is that another execution has others.
         let identity = Identity::short(&short_id(created, u128::from(random) << 16 | u128::from(random >> 48)));
-        match store.create(Kind::KayentaExecution, &identity.id, &ExecutionRecord { created, payload }).await {
+        match store.create(DocumentKind::KayentaExecution, &identity.id, &ExecutionRecord { created, payload }).await {
             // An interval of an analysis is asked for at every poll.
             Ok(()) | Err(ArchiveError::Exists { .. }) => Ok(identity),
             Err(error) => Err(error.into()),
@@ -65,7 +65,7 @@ impl Edge {
             );
             return Err(ErrorReply::not_found(message));
         };
-        match store.get::<ExecutionRecord>(Kind::KayentaExecution, id).await? {
+        match store.get::<ExecutionRecord>(DocumentKind::KayentaExecution, id).await? {
             Some(found) => Ok(Execution { payload: found.value.payload, identity: Identity::short(id), created: found.value.created }),
             None => Err(ErrorReply::not_found(format!("no such execution: the store has none with the id `{}`", shown_text(id)))),
         }
@@ -74,7 +74,7 @@ impl Edge {
     /// The status that was kept of an execution that ended.
     pub(crate) async fn archived(&self, id: &str) -> Result<Option<Value>, ErrorReply> {
         match self.store() {
-            Some(store) => Ok(store.get(Kind::CanaryResult, id).await.or_else(absent)?.map(|found| found.value)),
+            Some(store) => Ok(store.get(DocumentKind::CanaryResult, id).await.or_else(absent)?.map(|found| found.value)),
             None => Ok(None),
         }
     }
@@ -82,7 +82,7 @@ impl Edge {
     /// Keeps the status of something that ended.
     pub(crate) async fn keep(&self, id: &str, status: &Value) {
         let Some(store) = self.store() else { return };
-        match store.create(Kind::CanaryResult, id, status).await {
+        match store.create(DocumentKind::CanaryResult, id, status).await {
             // Another replica was quicker.
             Ok(()) | Err(ArchiveError::Exists { .. }) => {}
             Err(error) => tracing::error!(%error, id, "the result of an execution was not kept"),

@@ -92,7 +92,7 @@ pub(crate) fn identify(payload: &Payload, key: &IdKey, created: Timestamp, rando
 
 /// Reads an id.
 pub(crate) fn read(id: &str, key: &IdKey) -> Result<Execution, IdError> {
-    let id::Decoded { request, created, key } = id::decode::<Payload>(id, key)?;
+    let id::DecodedId { request, created, key } = id::decode::<Payload>(id, key)?;
     Ok(Execution { payload: request, identity: Identity { key, id: id.to_owned() }, created })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::payload::{CanaryPayload, pair_id};
 use super::result::PairIdentity;
-use super::score::Thresholds;
+use super::score::RequestThresholds;
 use super::state::Edge;
 use crate::analysis::{Request, Scorecard};
 use crate::judgements::Identity;
@@ -20,7 +20,7 @@ use crate::source::Window;
 pub(crate) struct ExecutionPlan {
     /// What is to be judged.
     pub(crate) request: Request,
-    pub(crate) thresholds: Thresholds,
+    pub(crate) thresholds: RequestThresholds,
     /// The length of every scope's window, in seconds, where they all have one.
     pub(crate) duration_seconds: Option<u64>,
     /// Why no judge decides: the config names one that is not here. The series are read all the same, as in Kayenta, whose judge stage fails
@@ -53,7 +53,7 @@ pub(crate) fn canary(edge: &Edge, payload: &CanaryPayload) -> Result<ExecutionPl
     }
     Ok(ExecutionPlan {
         request: analysis,
-        thresholds: Thresholds { pass: thresholds.pass, marginal: thresholds.marginal },
+        thresholds: RequestThresholds { pass: thresholds.pass, marginal: thresholds.marginal },
         duration_seconds: common_duration(&request),
         unknown_judge,
     })

@@ -7,7 +7,7 @@ use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use haldane_judges::{Judgement, Verdict};
 use serde_json::{Map, Value, json};
 
-use super::score::{self, Thresholds};
+use super::score::{self, RequestThresholds};
 use crate::analysis::{MetricStatistics, Scorecard, Statistics};
 use crate::kayenta::wire::values::{number, without_nulls};
 
@@ -23,7 +23,7 @@ pub(crate) struct PairIdentity {
 }
 
 /// The judge's result. `named` has one entry for each metric of the scorecard.
-pub(crate) fn judge_result(scorecard: &Scorecard, named: &[PairIdentity], thresholds: Thresholds) -> Value {
+pub(crate) fn judge_result(scorecard: &Scorecard, named: &[PairIdentity], thresholds: RequestThresholds) -> Value {
     let judgement = &scorecard.judgement;
     let results: Vec<Value> = judgement
         .metrics
@@ -90,7 +90,7 @@ fn kayentas(metric: &MetricResult, outcome: &aca::MetricOutcome, named: &PairIde
     result
 }
 
-fn kayentas_statistics(statistics: &aca::Statistics) -> Value {
+fn kayentas_statistics(statistics: &aca::SampleStatistics) -> Value {
     json!({
         "count": statistics.count,
         "mean": number(statistics.mean.0),
@@ -112,7 +112,7 @@ fn group_score(name: &str, score: Value) -> Value {
     json!({ "name": name, "score": score, "classification": "", "classificationReason": "" })
 }
 
-fn haldanes_score(scorecard: &Scorecard, thresholds: Thresholds) -> Value {
+fn haldanes_score(scorecard: &Scorecard, thresholds: RequestThresholds) -> Value {
     let judgement = &scorecard.judgement;
     let shown = score::shown(judgement.verdict, judgement.score, thresholds);
     let mut reason = vec![judgement.summary.clone()];
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use crate::analysis::Provenance;
 
-    const THRESHOLDS: Thresholds = Thresholds { pass: 95.0, marginal: 75.0 };
+    const THRESHOLDS: RequestThresholds = RequestThresholds { pass: 95.0, marginal: 75.0 };
 
     /// The score of a canary whose values lie around `canary` beside 100.
     fn score(canary: f64, evidence: Evidence) -> Value {

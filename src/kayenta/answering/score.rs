@@ -8,7 +8,7 @@ use haldane_judges::Verdict;
 
 /// The request's thresholds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Thresholds {
+pub(crate) struct RequestThresholds {
     pub(crate) pass: f64,
     pub(crate) marginal: f64,
 }
@@ -22,8 +22,8 @@ pub(crate) struct ClientScore {
 }
 
 /// The whole score nearest to `score` that says `verdict` at these thresholds, which are 0 to 100 with `marginal <= pass`.
-pub(crate) fn shown(verdict: Verdict, score: Option<f64>, thresholds: Thresholds) -> ClientScore {
-    let Thresholds { pass, marginal } = thresholds;
+pub(crate) fn shown(verdict: Verdict, score: Option<f64>, thresholds: RequestThresholds) -> ClientScore {
+    let RequestThresholds { pass, marginal } = thresholds;
     let (lowest, highest) = match verdict {
         Verdict::Fail => (0.0, marginal.ceil() - 1.0),
         Verdict::Marginal => (marginal.floor() + 1.0, pass.ceil() - 1.0),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     /// Argo Rollouts truncates the score and compares with `>=`.
-    fn argo(score: f64, thresholds: Thresholds) -> ArgoDecision {
+    fn argo(score: f64, thresholds: RequestThresholds) -> ArgoDecision {
         let score = score.trunc();
         if score >= thresholds.pass {
             ArgoDecision::Successful
@@ -72,17 +72,17 @@ mod tests {
     }
 
     /// Orca truncates the score; an interval fails at or below the marginal threshold, the last one also below the pass threshold.
-    fn orca_fails(score: f64, thresholds: Thresholds) -> bool {
+    fn orca_fails(score: f64, thresholds: RequestThresholds) -> bool {
         score.trunc() <= thresholds.marginal
     }
 
-    fn orca_promotes(score: f64, thresholds: Thresholds) -> bool {
+    fn orca_promotes(score: f64, thresholds: RequestThresholds) -> bool {
         !orca_fails(score, thresholds) && score.trunc() >= thresholds.pass
     }
 
     const ALL: [Verdict; 3] = [Verdict::Fail, Verdict::Marginal, Verdict::Pass];
 
-    fn agree(verdict: Verdict, score: f64, thresholds: Thresholds) -> bool {
+    fn agree(verdict: Verdict, score: f64, thresholds: RequestThresholds) -> bool {
         let (argo, fails, promotes) = (argo(score, thresholds), orca_fails(score, thresholds), orca_promotes(score, thresholds));
         match verdict {
             Verdict::Fail => argo == ArgoDecision::Failed && fails,
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn every_client_decides_as_the_verdict_says_wherever_a_whole_score_can() {
         for (pass, marginal) in [(75.0, 50.0), (95.0, 75.0), (100.0, 50.0), (90.5, 60.2)] {
-            let thresholds = Thresholds { pass, marginal };
+            let thresholds = RequestThresholds { pass, marginal };
             for verdict in ALL {
                 for score in [None, Some(0.0), Some(50.0), Some(50.7), Some(74.99), Some(94.999), Some(100.0)] {
                     let shown = shown(verdict, score, thresholds);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_score_that_says_the_verdict_already_is_only_rounded() {
-        let thresholds = Thresholds { pass: 75.0, marginal: 50.0 };
+        let thresholds = RequestThresholds { pass: 75.0, marginal: 50.0 };
         assert_eq!(shown(Verdict::Pass, Some(87.4), thresholds).score, 87.0);
         assert_eq!(shown(Verdict::Marginal, Some(60.5), thresholds).score, 61.0);
         assert_eq!(shown(Verdict::Fail, Some(12.0), thresholds).score, 12.0);
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn thresholds_without_room_between_them_give_marginal_and_a_warning_about_orca() {
         for (pass, marginal) in [(95.0, 94.0), (100.0, 99.0)] {
-            let thresholds = Thresholds { pass, marginal };
+            let thresholds = RequestThresholds { pass, marginal };
             let one = shown(Verdict::Marginal, Some(97.0), thresholds);
             assert_eq!(one.score, marginal);
             assert!(one.warning.as_deref().is_some_and(|warning| warning.contains("Orca will fail")), "{one:?}");
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn thresholds_of_zero_cannot_tell_argo_of_a_failure_and_say_so() {
-        let thresholds = Thresholds { pass: 0.0, marginal: 0.0 };
+        let thresholds = RequestThresholds { pass: 0.0, marginal: 0.0 };
         let (fail, marginal, pass) = (
             shown(Verdict::Fail, Some(0.0), thresholds),
             shown(Verdict::Marginal, None, thresholds),
@@ -148,7 +148,7 @@ mod tests {
         #[test]
         fn a_score_is_whole_and_agrees_or_warns(a in 0.0..=100.0_f64, b in 0.0..=100.0_f64, score in prop::option::of(-10.0..200.0_f64), whole in any::<bool>()) {
             let (a, b) = if whole { (a.round(), b.round()) } else { (a, b) };
-            let thresholds = Thresholds { pass: a.max(b), marginal: a.min(b) };
+            let thresholds = RequestThresholds { pass: a.max(b), marginal: a.min(b) };
             for verdict in ALL {
                 let shown = shown(verdict, score, thresholds);
                 prop_assert!((0.0..=100.0).contains(&shown.score));

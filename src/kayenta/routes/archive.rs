@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::archive::{Archive, Kind, MAX_PAGE};
+use crate::archive::{Archive, DocumentKind, MAX_PAGE};
 use crate::kayenta::answering::payload::new_id;
 use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
@@ -19,7 +19,7 @@ fn archive(edge: &Edge) -> Result<&Archive, ErrorReply> {
 /// `GET /canaryResultArchive`.
 pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
-    let entries = archive(&edge)?.list(Kind::CanaryResult, None, MAX_PAGE).await?;
+    let entries = archive(&edge)?.list(DocumentKind::CanaryResult, None, MAX_PAGE).await?;
     let line = |entry: crate::archive::Entry| json!({ "id": entry.id, "updatedTimestamp": entry.updated.as_millisecond(), "updatedTimestampIso": java_text(entry.updated) });
     Ok(Json(entries.into_iter().map(line).collect()))
 }
@@ -38,7 +38,7 @@ pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameter
     let store = archive(&edge)?;
     let status = checked(body.0)?;
     let id = parameters.get("pipelineId").map_or_else(new_id, str::to_owned);
-    store.create(Kind::CanaryResult, &id, &status).await?;
+    store.create(DocumentKind::CanaryResult, &id, &status).await?;
     Ok(Json(json!({ "pipelineId": id })))
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn update(
             shown_text(&id)
         )));
     }
-    store.put(Kind::CanaryResult, &id, &status).await?;
+    store.put(DocumentKind::CanaryResult, &id, &status).await?;
     Ok(Json(json!({ "pipelineId": id })))
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn delete(
     parameters: Parameters,
 ) -> Result<StatusCode, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
-    if archive(&edge)?.delete(Kind::CanaryResult, &id).await? {
+    if archive(&edge)?.delete(DocumentKind::CanaryResult, &id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ErrorReply::not_found(format!("the archive has no result with the id `{}` to delete", shown_text(&id))))

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::archive::{Archive, Kind};
+use crate::archive::{Archive, DocumentKind};
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::new_id;
 use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
@@ -49,7 +49,7 @@ impl Edge {
             return Ok(fixed.document.clone());
         }
         if let Some(store) = &self.configs.store
-            && let Some(found) = store.get::<Value>(Kind::CanaryConfig, id).await.or_else(absent)?
+            && let Some(found) = store.get::<Value>(DocumentKind::CanaryConfig, id).await.or_else(absent)?
         {
             return Ok(found.value);
         }
@@ -65,12 +65,12 @@ impl Edge {
         let Some(store) = &self.configs.store else { return Ok(found) };
         let mut after: Option<String> = None;
         loop {
-            let page = store.list(Kind::CanaryConfig, after.as_deref(), crate::archive::MAX_PAGE).await?;
+            let page = store.list(DocumentKind::CanaryConfig, after.as_deref(), crate::archive::MAX_PAGE).await?;
             let last = page.len() < crate::archive::MAX_PAGE;
             after = page.last().map(|entry| entry.id.clone());
             let mut configs = Vec::with_capacity(page.len());
             for entry in page.into_iter().filter(|entry| !self.configs.fixed.contains_key(&entry.id)) {
-                configs.push(async move { (store.get::<Value>(Kind::CanaryConfig, &entry.id).await, entry.id) });
+                configs.push(async move { (store.get::<Value>(DocumentKind::CanaryConfig, &entry.id).await, entry.id) });
             }
             let mut configs = stream::iter(configs).buffered(READ_AT_ONCE);
             while let Some((config, id)) = configs.next().await {
@@ -152,7 +152,7 @@ pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameter
     let created = config.created_timestamp.unwrap_or(now.as_millisecond());
     let updated = config.updated_timestamp.unwrap_or(created);
     let document = stamped(&config, &id, Some(created), updated)?;
-    store.create(Kind::CanaryConfig, &id, &document).await?;
+    store.create(DocumentKind::CanaryConfig, &id, &document).await?;
     Ok(Json(json!({ "canaryConfigId": id })))
 }
 
@@ -168,13 +168,13 @@ pub(crate) async fn update(
     config.check_for_storage()?;
     let store = edge.writable()?;
     edge.unfixed(&id)?;
-    if store.get::<Value>(Kind::CanaryConfig, &id).await?.is_none() {
+    if store.get::<Value>(DocumentKind::CanaryConfig, &id).await?.is_none() {
         return Err(ErrorReply::bad_request(format!("there is no canary config `{}` to change; POST makes a new one", shown_text(&id))));
     }
     edge.refuse_collision(&id, &config).await?;
     let body_id = if config.id.is_empty() { id.clone() } else { config.id.clone() };
     let document = stamped(&config, &body_id, config.created_timestamp, edge.now().as_millisecond())?;
-    store.put(Kind::CanaryConfig, &id, &document).await?;
+    store.put(DocumentKind::CanaryConfig, &id, &document).await?;
     Ok(Json(json!({ "canaryConfigId": id })))
 }
 
@@ -187,7 +187,7 @@ pub(crate) async fn delete(
     edge.other_account(parameters.get("configurationAccountName"))?;
     let store = edge.writable()?;
     edge.unfixed(&id)?;
-    if store.delete(Kind::CanaryConfig, &id).await? {
+    if store.delete(DocumentKind::CanaryConfig, &id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ErrorReply::not_found(format!("there is no canary config `{}` to delete", shown_text(&id))))

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use haldane_judges::evidence::is_absent;
 use serde_json::{Map, Value, json};
 
-use crate::archive::Kind;
+use crate::archive::DocumentKind;
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{FetchPayload, Payload};
 use crate::kayenta::answering::prepare::is_tag;
@@ -111,7 +111,7 @@ pub(crate) async fn metric_sets(
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("accountName"))?;
     if let Some(store) = edge.store()
-        && let Some(found) = store.get::<Value>(Kind::MetricSetList, &id).await.or_else(absent)?
+        && let Some(found) = store.get::<Value>(DocumentKind::MetricSetList, &id).await.or_else(absent)?
     {
         return Ok(Json(found.value));
     }

@@ -11,7 +11,7 @@ use haldane_judges::evidence::{ABSENT, Arm, Observation, Points, is_absent};
 use serde_json::{Map, Value, json};
 
 use crate::analysis::{ArmSamples, MetricProvenance, Scorecard};
-use crate::archive::{Kind, MAX_PAGE};
+use crate::archive::{DocumentKind, MAX_PAGE};
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{Payload, execution_of_pairs, new_id};
 use crate::kayenta::answering::prepare::{ExecutionPlan, named};
@@ -49,7 +49,7 @@ impl Edge {
     /// A list of metric set pairs: that of an execution, or one that was stored.
     pub(crate) async fn pairs(&self, id: &str) -> Result<Value, ErrorReply> {
         if let Some(store) = self.store()
-            && let Some(found) = store.get::<Value>(Kind::MetricSetPairList, id).await.or_else(absent)?
+            && let Some(found) = store.get::<Value>(DocumentKind::MetricSetPairList, id).await.or_else(absent)?
         {
             return Ok(found.value);
         }
@@ -167,12 +167,12 @@ fn side(values: &[f64], window: Option<Window>, gaps: Gaps) -> ShownSide {
 /// What can be written to `/metricSetPairList` and `/metricSetList`.
 #[derive(Clone, Copy)]
 pub(crate) struct Lists {
-    kind: Kind,
+    kind: DocumentKind,
     id_field: &'static str,
 }
 
-pub(crate) const PAIR_LISTS: Lists = Lists { kind: Kind::MetricSetPairList, id_field: "metricSetPairListId" };
-pub(crate) const SET_LISTS: Lists = Lists { kind: Kind::MetricSetList, id_field: "metricSetListId" };
+pub(crate) const PAIR_LISTS: Lists = Lists { kind: DocumentKind::MetricSetPairList, id_field: "metricSetPairListId" };
+pub(crate) const SET_LISTS: Lists = Lists { kind: DocumentKind::MetricSetList, id_field: "metricSetListId" };
 
 impl Lists {
     /// Stores a list under a new id.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::analysis::{ArmSamples, MetricSamples, Request, Scope, name_of_series};
 use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters};
 use crate::kayenta::answering::result::{self, PairIdentity};
-use crate::kayenta::answering::score::Thresholds;
+use crate::kayenta::answering::score::RequestThresholds;
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::{CanaryConfig, ScoreThresholds};
 use crate::kayenta::reading::native::{Surface, choose_judge, native_config};
@@ -73,7 +73,7 @@ async fn judge_pairs(
     let (request, named) = request(native.into_inner(), judge, pairs)?;
     let deadline = edge.executions.options().default_deadline;
     let scorecard = edge.executions.calculate(request, deadline).await?;
-    Ok(result::judge_result(&scorecard, &named, Thresholds { pass: thresholds.pass, marginal: thresholds.marginal }))
+    Ok(result::judge_result(&scorecard, &named, RequestThresholds { pass: thresholds.pass, marginal: thresholds.marginal }))
 }
 
 /// One metric for each pair, with its samples.

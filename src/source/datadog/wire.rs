@@ -194,13 +194,13 @@ fn texts(said: Option<ErrorTexts>) -> Vec<String> {
 /// What a failed request's body says, if it is in Datadog's format.
 pub(super) fn failure(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct ErrorReply {
+    struct ErrorBody {
         #[serde(default)]
         errors: Option<ErrorTexts>,
         #[serde(default)]
         error: Option<ErrorTexts>,
     }
-    let failure: ErrorReply = serde_json::from_slice(body).ok()?;
+    let failure: ErrorBody = serde_json::from_slice(body).ok()?;
     let mut said = texts(failure.errors);
     said.extend(texts(failure.error));
     (!said.is_empty()).then(|| noted(&said))

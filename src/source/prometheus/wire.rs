@@ -578,9 +578,9 @@ struct SampleText<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for SampleText<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
+        struct SampleTextVisitor;
 
-        impl<'de> Visitor<'de> for TextVisitor {
+        impl<'de> Visitor<'de> for SampleTextVisitor {
             type Value = SampleText<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -596,7 +596,7 @@ impl<'de> Deserialize<'de> for SampleText<'de> {
             }
         }
 
-        deserializer.deserialize_str(TextVisitor)
+        deserializer.deserialize_str(SampleTextVisitor)
     }
 }
 

@@ -2,37 +2,38 @@
 
 use std::ops::Range;
 
-use super::tolerances;
 use crate::config::{Direction, Metric};
+use crate::draft::ResultDraft;
 use crate::evidence::{Looks, Points};
 use crate::explain;
-use crate::haldane::finding::Finding;
+use crate::haldane::fallback::{fall_back, or_by_limit};
 use crate::haldane::ladder::{self, Claim, Rung, Size};
+use crate::haldane::numbers::{finite, ratio_to};
 use crate::haldane::past::{Windows, disjoint_windows};
 use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
-use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
-use crate::quality::{CleanArm, Cleaned};
+use crate::haldane::tolerances::{Tolerances, tolerances};
+use crate::limit;
+use crate::quality::{CleanArm, CleanMetric};
 use crate::remedy::{self, RatioTraffic};
 use crate::scorecard::{AppliedLimit, ArmCounts, CountNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, Reason, Status};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
 use crate::stats::normal_isf;
 use crate::stats::sequential::sequential_p;
-use crate::stats::strata::{Comparison, Stratum, deviate, standardised_rates};
-use crate::threshold;
+use crate::stats::strata::{ArmComparison, Stratum, deviate, standardised_rates};
 
 /// Looks back at a growing window; of a plan with more of them, so many evenly spread ones.
 const MOST_LOOKS: u32 = 24;
 
 /// One arm, pooled over the window.
-pub(in crate::haldane) struct Pooled {
+pub(in crate::haldane) struct PooledArm {
     pub(in crate::haldane) events: f64,
     pub(in crate::haldane) total: f64,
     pub(in crate::haldane) rate: f64,
     pub(in crate::haldane) intervals: usize,
 }
 
-impl Pooled {
+impl PooledArm {
     pub(in crate::haldane) fn of(arm: &CleanArm) -> Self {
         let (x, m, intervals) = arm.counts().fold((0.0, 0.0, 0), |(events, total, n), (x, m)| (events + x, total + m, n + 1));
         Self { events: x, total: m, rate: if m > 0.0 { x / m } else { 0.0 }, intervals }
@@ -120,8 +121,8 @@ fn level_of(rate: f64) -> f64 {
 }
 
 /// The estimate of one comparison.
-pub(in crate::haldane) struct Measured {
-    pub(in crate::haldane) compared: Comparison,
+pub(in crate::haldane) struct CountEstimate {
+    pub(in crate::haldane) compared: ArmComparison,
     /// Standardised rates of baseline and canary, in the reading.
     pub(in crate::haldane) rates: (f64, f64),
     /// Shift of the rate, above 0 is worse.
@@ -133,9 +134,9 @@ pub(in crate::haldane) struct Measured {
     pub(in crate::haldane) reading: Reading,
 }
 
-impl Measured {
+impl CountEstimate {
     pub(in crate::haldane) fn of(strata: &[Stratum], reading: Reading, aligned: bool, placebos: &[f64]) -> Self {
-        let compared = if aligned { Comparison::aligned(strata, placebos) } else { Comparison::unaligned(strata, placebos) };
+        let compared = if aligned { ArmComparison::aligned(strata, placebos) } else { ArmComparison::unaligned(strata, placebos) };
         let standardised = if aligned { standardised_rates(strata) } else { pooled_rates(strata) };
         let rates = reading.arms(standardised);
         Self {
@@ -153,12 +154,12 @@ impl Measured {
         ratio_to(self.shift, self.level)
     }
 
-    pub(in crate::haldane) fn size(&self, tolerance: super::Tolerances, absolute: f64) -> Size {
+    pub(in crate::haldane) fn size(&self, tolerance: Tolerances, absolute: f64) -> Size {
         size_of(self.shift, self.level, tolerance, absolute)
     }
 }
 
-fn size_of(shift: f64, level: f64, tolerance: super::Tolerances, absolute: f64) -> Size {
+fn size_of(shift: f64, level: f64, tolerance: Tolerances, absolute: f64) -> Size {
     let reaches = |relative: f64| {
         let shift = shift * rule::REACHES;
         shift > 0.0 && shift >= absolute && shift >= relative * level
@@ -167,7 +168,7 @@ fn size_of(shift: f64, level: f64, tolerance: super::Tolerances, absolute: f64) 
 }
 
 /// How large a worsening is, of which alone most comparisons need to know.
-pub(in crate::haldane) fn size(strata: &[Stratum], reading: Reading, aligned: bool, tolerance: super::Tolerances, absolute: f64) -> Size {
+pub(in crate::haldane) fn size(strata: &[Stratum], reading: Reading, aligned: bool, tolerance: Tolerances, absolute: f64) -> Size {
     let rates = reading.arms(if aligned { standardised_rates(strata) } else { pooled_rates(strata) });
     size_of(reading.worsening(rates), level_of(rates.0), tolerance, absolute)
 }
@@ -196,7 +197,7 @@ fn slices(points: &Points) -> (&[f64], &[f64]) {
 
 /// Whether the arms are compared interval by interval: they align, and most of their traffic lies in intervals that both have;
 /// `totals` are those of the asked arm and of the other.
-pub(super) fn pairs_up(cleaned: &Cleaned, totals: impl Iterator<Item = (f64, f64)>) -> bool {
+pub(super) fn pairs_up(cleaned: &CleanMetric, totals: impl Iterator<Item = (f64, f64)>) -> bool {
     let count = |(shared, asked, other): (usize, usize, usize), (a, b): (f64, f64)| {
         let (has_a, has_b) = (usize::from(a > 0.0), usize::from(b > 0.0));
         (shared + has_a * has_b, asked + has_a, other + has_b)
@@ -206,7 +207,7 @@ pub(super) fn pairs_up(cleaned: &Cleaned, totals: impl Iterator<Item = (f64, f64
 }
 
 /// Strata of both arms' intervals between two places, counted from the window's start.
-pub(in crate::haldane) fn strata_of(cleaned: &Cleaned, reading: Reading, baseline: Range<usize>, canary: Range<usize>) -> Vec<Stratum> {
+pub(in crate::haldane) fn strata_of(cleaned: &CleanMetric, reading: Reading, baseline: Range<usize>, canary: Range<usize>) -> Vec<Stratum> {
     fn cut(points: &Points, range: Range<usize>) -> (&[f64], &[f64]) {
         let (events, totals) = slices(points);
         let range = range.start.min(events.len())..range.end.min(events.len());
@@ -216,7 +217,7 @@ pub(in crate::haldane) fn strata_of(cleaned: &Cleaned, reading: Reading, baselin
 }
 
 /// Deviates of placebo windows, which do not overlap.
-fn placebos(cleaned: &Cleaned, reading: Reading, aligned: bool) -> Vec<f64> {
+fn placebos(cleaned: &CleanMetric, reading: Reading, aligned: bool) -> Vec<f64> {
     let Some(baseline) = cleaned.baseline.history.as_ref() else { return Vec::new() };
     let none = Points::Counts { events: Vec::new(), totals: Vec::new() };
     let canary = cleaned.canary.history.as_ref().unwrap_or(&none);
@@ -230,14 +231,14 @@ fn placebos(cleaned: &Cleaned, reading: Reading, aligned: bool) -> Vec<f64> {
             let strata = reading.strata((&b.0[pair.baseline.clone()], &b.1[pair.baseline]), (&c.0[pair.canary.clone()], &c.1[pair.canary]));
             let traffic = |of: &dyn Fn(&Stratum) -> f64| strata.iter().filter(|one| of(one) > 0.0).count() * 2 >= strata.len();
             let seen = traffic(&|one| one.total) && traffic(&|one| one.other_total);
-            seen.then(|| if aligned { deviate(&strata) } else { Comparison::unaligned(&strata, &[]).z })
+            seen.then(|| if aligned { deviate(&strata) } else { ArmComparison::unaligned(&strata, &[]).z })
         })
         .collect()
 }
 
 /// p-value of a regression over all looks of the plan so far, given this look's own and that of the first intervals of both arms; the
 /// look's own without a plan.
-pub(super) fn over_looks(cleaned: &Cleaned, plan: Option<Looks>, own: f64, p_of: impl Fn(Range<usize>, Range<usize>) -> f64) -> f64 {
+pub(super) fn over_looks(cleaned: &CleanMetric, plan: Option<Looks>, own: f64, p_of: impl Fn(Range<usize>, Range<usize>) -> f64) -> f64 {
     let Some(plan) = plan else { return own };
     let (look, looks) = (plan.look.max(1), plan.looks.max(plan.look).max(1));
     let every = look.div_ceil(MOST_LOOKS).max(1);
@@ -251,28 +252,28 @@ pub(super) fn over_looks(cleaned: &Cleaned, plan: Option<Looks>, own: f64, p_of:
     sequential_p(seen)
 }
 
-pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResult {
     let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
-    let (baseline, canary) = (Pooled::of(&cleaned.baseline), Pooled::of(&cleaned.canary));
+    let (baseline, canary) = (PooledArm::of(&cleaned.baseline), PooledArm::of(&cleaned.canary));
     let reading = Reading::of(metric.direction, (baseline.events, baseline.total), (canary.events, canary.total));
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
     if is_one_series(cleaned) {
         let sentence =
             "both arms are one and the same counts, interval by interval, so that nothing is compared; does the query tell them apart?";
-        finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
-        return finding.close();
+        draft.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
+        return draft.close();
     }
     let strata = strata_of(cleaned, reading, 0..n.0, 0..n.1);
     let aligned = pairs_up(cleaned, strata.iter().map(|one| (one.total, one.other_total)));
     let learnt = placebos(cleaned, reading, aligned);
-    let m = Measured::of(&strata, reading, aligned, &learnt);
+    let m = CountEstimate::of(&strata, reading, aligned, &learnt);
     let (p, p_independent) = (m.compared.p(), m.compared.p_independent());
     let tolerance = tolerances(metric, learnt.len());
     let absolute = absolute_tolerance(metric);
     let size = m.size(tolerance, absolute);
     let earlier = |b: Range<usize>, c: Range<usize>| {
         let strata = strata_of(cleaned, reading, b, c);
-        if aligned { Comparison::aligned(&strata, &learnt).p() } else { Comparison::unaligned(&strata, &learnt).p() }
+        if aligned { ArmComparison::aligned(&strata, &learnt).p() } else { ArmComparison::unaligned(&strata, &learnt).p() }
     };
     let p_regressed = if size == Size::Beyond { over_looks(cleaned, context.looks, p, earlier) } else { p };
     let intervals = baseline.intervals.min(canary.intervals);
@@ -298,7 +299,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         p_pass: rule::P_PASS / context.passing_looks(),
     };
     let inflation = m.compared.inflation();
-    finding.result.counts = Some(CountNumbers {
+    draft.result.counts = Some(CountNumbers {
         baseline: baseline.numbers(),
         canary: canary.numbers(),
         shift: m.shift,
@@ -312,13 +313,13 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         p_detectable,
         detectable_rate: excluded.original(reading),
     });
-    finding.result.history = (!learnt.is_empty()).then(|| HistoryNumbers {
+    draft.result.history = (!learnt.is_empty()).then(|| HistoryNumbers {
         windows: learnt.len(),
         window_points: n.0.max(n.1),
         spread: finite(learnt.iter().map(|z| z * z).sum::<f64>() / learnt.len() as f64).map(f64::sqrt),
         clock: None,
     });
-    finding.result.limit = Some(AppliedLimit {
+    draft.result.limit = Some(AppliedLimit {
         relative: tolerance.regressed,
         absolute,
         from: tolerance.from.to_owned(),
@@ -330,14 +331,14 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     match ladder::walk(&claim) {
         Rung::Regressed => {
             let sentence = format!("{what}; p {} over {intervals} intervals, bursts allowed for", p_words(p_regressed));
-            finding.decide(Status::Regressed, Reason::Shift, Mode::Counts, sentence);
-            return finding.close();
+            draft.decide(Status::Regressed, Reason::Shift, Mode::Counts, sentence);
+            return draft.close();
         }
         Rung::Suspect => {
             let (reason, sentence) = suspicion(&what, &m, &claim, &strata, healed);
-            finding.decide(Status::Suspect, reason, Mode::Counts, sentence);
-            or_by_limit(&mut finding, by_limits(metric, &baseline, &canary));
-            return finding.close();
+            draft.decide(Status::Suspect, reason, Mode::Counts, sentence);
+            or_by_limit(&mut draft, by_limits(metric, &baseline, &canary));
+            return draft.close();
         }
         Rung::Acquitted => {
             let wanted = explain::rate(excluded.original(reading));
@@ -347,19 +348,19 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
             } else {
                 format!("{what}: p {}, and a rate of {wanted} would have shown", p_words(p))
             };
-            finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Counts, sentence);
-            return finding.close();
+            draft.decide(Status::Pass, Reason::WithinTolerance, Mode::Counts, sentence);
+            return draft.close();
         }
         Rung::Open => {}
     }
     if intervals < needed {
-        finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(intervals as u64, "interval")));
+        draft.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(intervals as u64, "interval")));
     }
     if canary.total < metric.min_requests as f64 {
         let seen = explain::count(canary.total.round() as u64, "canary request");
-        finding.guard(Guard::FewRequests, format!("{seen} where {} are needed", metric.min_requests));
+        draft.guard(Guard::FewRequests, format!("{seen} where {} are needed", metric.min_requests));
     }
-    if finding.result.guards.is_empty() || p_detectable > claim.p_pass {
+    if draft.result.guards.is_empty() || p_detectable > claim.p_pass {
         let bursts = if inflation >= 2.0 {
             format!("; events come in bursts here (they vary {} times as much as independent ones)", explain::digits(inflation))
         } else {
@@ -373,9 +374,9 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
             explain::digits(canary.total),
             explain::rate(excluded.original(reading))
         );
-        finding.guard(Guard::CouldNotDetect, sentence);
+        draft.guard(Guard::CouldNotDetect, sentence);
     }
-    let (max, min) = threshold::resolve(metric, (baseline.total > 0.0).then_some(baseline.rate));
+    let (max, min) = limit::resolve(metric, (baseline.total > 0.0).then_some(baseline.rate));
     let traffic = RatioTraffic {
         canary_total: canary.total,
         canary_rate: canary.rate,
@@ -390,26 +391,26 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         missing_intervals: needed.saturating_sub(intervals),
         step_seconds: context.step_seconds,
     };
-    finding.result.remedies = remedy::for_ratio(metric, &traffic);
-    fall_back(&mut finding, by_limits(metric, &baseline, &canary));
-    finding.close()
+    draft.result.remedies = remedy::for_ratio(metric, &traffic);
+    fall_back(&mut draft, by_limits(metric, &baseline, &canary));
+    draft.close()
 }
 
 /// What the limits decide.
-fn by_limits(metric: &Metric, baseline: &Pooled, canary: &Pooled) -> threshold::Decision {
+fn by_limits(metric: &Metric, baseline: &PooledArm, canary: &PooledArm) -> limit::Decision {
     let level = (baseline.total > 0.0).then_some(baseline.rate);
-    let of = |arm: &Pooled| threshold::decide_ratio(metric, arm.events, arm.total, level);
-    threshold::unless_of_both(of(canary), || of(baseline))
+    let of = |arm: &PooledArm| limit::decide_ratio(metric, arm.events, arm.total, level);
+    limit::unless_of_both(of(canary), || of(baseline))
 }
 
 /// Whether both arms are the same counts, which vary: no two arms are.
-fn is_one_series(cleaned: &Cleaned) -> bool {
+fn is_one_series(cleaned: &CleanMetric) -> bool {
     let seen = slices(&cleaned.baseline.points).1.iter().filter(|m| m.is_finite()).count() >= rule::FEWEST;
     seen && cleaned.is_one_series() && cleaned.varies()
 }
 
 /// The worsening that must be excluded for a pass, in the reading.
-struct Excluded {
+struct ExclusionLimit {
     /// The baseline's rate.
     baseline: f64,
     /// The canary's rate were it so much worse.
@@ -420,7 +421,7 @@ struct Excluded {
 }
 
 /// A rise by `detectable`, at least a point; a fall of a rare rate to what a rise of the same factor comes from.
-fn excluded(metric: &Metric, m: &Measured, (baseline, canary): (&Pooled, &Pooled)) -> Excluded {
+fn excluded(metric: &Metric, m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm)) -> ExclusionLimit {
     let rate = m.rates.0;
     let (at, distance) = if m.reading.more_is_worse {
         let distance = (metric.detectable * m.level).max(rule::DETECTABLE_RATE);
@@ -429,12 +430,12 @@ fn excluded(metric: &Metric, m: &Measured, (baseline, canary): (&Pooled, &Pooled
         let distance = (rate * metric.detectable / (1.0 + metric.detectable)).max(rule::DETECTABLE_RATE);
         ((rate - distance).max(0.0), distance)
     };
-    Excluded { baseline: rate, rate: at, distance, totals: (baseline.total, canary.total) }
+    ExclusionLimit { baseline: rate, rate: at, distance, totals: (baseline.total, canary.total) }
 }
 
-impl Excluded {
+impl ExclusionLimit {
     /// p-value that the canary is that much worse.
-    fn p(&self, m: &Measured) -> f64 {
+    fn p(&self, m: &CountEstimate) -> f64 {
         let over = |rate: f64, total: f64| if total > 0.0 { rate * (1.0 - rate) / total } else { 0.0 };
         let error = (over(self.rate, self.totals.1) + over(self.baseline, self.totals.0)).sqrt();
         if error > 0.0 { m.compared.p_of((self.distance - m.shift) / error) } else { 1.0 }
@@ -448,7 +449,7 @@ impl Excluded {
 
 /// Whether the last third of the canary shows less than half of the tolerance, against the whole baseline and, where the arms align, the
 /// same intervals of it.
-fn has_healed(subject: &Subject<'_>, m: &Measured, tolerance: super::Tolerances) -> bool {
+fn has_healed(subject: &Subject<'_>, m: &CountEstimate, tolerance: Tolerances) -> bool {
     let cleaned = subject.cleaned;
     let n = (cleaned.baseline.points.len(), cleaned.canary.points.len());
     if n.1 < rule::RECENT.2 {
@@ -462,7 +463,7 @@ fn has_healed(subject: &Subject<'_>, m: &Measured, tolerance: super::Tolerances)
     less(0..n.0) && (!cleaned.is_aligned() || less(n.0 - k..n.0))
 }
 
-fn suspicion(what: &str, m: &Measured, claim: &Claim, strata: &[Stratum], healed: bool) -> (Reason, String) {
+fn suspicion(what: &str, m: &CountEstimate, claim: &Claim, strata: &[Stratum], healed: bool) -> (Reason, String) {
     if healed {
         return (Reason::Healed, format!("was worse at first, no longer: {what}"));
     }
@@ -504,7 +505,7 @@ pub(super) fn p_words(p: f64) -> String {
 }
 
 /// "rose 1.4 pp (+72 %), 1.9 % (19 of 1000) in the baseline, 3.3 % (33 of 1000) in the canary; limit +25 % and 0.1 pp".
-fn moved(m: &Measured, (baseline, canary): (&Pooled, &Pooled), relative: f64, absolute: f64) -> String {
+fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relative: f64, absolute: f64) -> String {
     let levels = format!("{} in the baseline, {} in the canary", baseline.words(), canary.words());
     let rises = m.reading.rises();
     if m.shift == 0.0 {

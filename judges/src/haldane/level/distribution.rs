@@ -6,26 +6,27 @@
 use std::ops::Range;
 
 use super::counts::{self, over_looks};
-use super::{Tolerances, tolerances};
 use crate::config::{Direction, Metric};
+use crate::draft::ResultDraft;
 use crate::evidence::{Buckets, Points, Spacing};
 use crate::explain;
-use crate::haldane::finding::Finding;
+use crate::haldane::fallback::{fall_back, or_by_limit};
 use crate::haldane::ladder::{self, Claim, Rung, Size};
+use crate::haldane::numbers::{finite, ratio_to};
 use crate::haldane::past::{self, Windows};
 use crate::haldane::rule;
 use crate::haldane::subject::Subject;
-use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
-use crate::quality::Cleaned;
+use crate::haldane::tolerances::{Tolerances, absolute_tolerance, tolerances};
+use crate::limit;
+use crate::quality::CleanMetric;
 use crate::remedy::{self, RatioTraffic};
 use crate::scorecard::{
     AppliedLimit, CurvePoint, DistributionNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, QuantileNumbers, Reason, Share,
     Status,
 };
 use crate::stats::Z_95;
-use crate::stats::strata::{Comparison, Stratum, deviate};
+use crate::stats::strata::{ArmComparison, Stratum, deviate};
 use crate::stats::van_elteren;
-use crate::threshold;
 
 /// Most points of the curves that a scorecard shows.
 const MOST_CURVE_POINTS: usize = 60;
@@ -111,12 +112,12 @@ impl<'a> Rows<'a> {
     }
 
     /// The evidence of one question.
-    fn compared(&self, evidence: Evidence, slower_is_worse: bool, placebos: &[f64]) -> Comparison {
+    fn compared(&self, evidence: QuestionEvidence, slower_is_worse: bool, placebos: &[f64]) -> ArmComparison {
         match evidence {
-            Evidence::Whole => self.whole(slower_is_worse, placebos).compared,
-            Evidence::Above(bound) => {
+            QuestionEvidence::Whole => self.whole(slower_is_worse, placebos).compared,
+            QuestionEvidence::Above(bound) => {
                 let strata = self.strata(bound, slower_is_worse);
-                if self.aligned { Comparison::aligned(&strata, placebos) } else { Comparison::unaligned(&strata, placebos) }
+                if self.aligned { ArmComparison::aligned(&strata, placebos) } else { ArmComparison::unaligned(&strata, placebos) }
             }
         }
     }
@@ -129,7 +130,7 @@ impl<'a> Rows<'a> {
 
 /// What a question is answered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Evidence {
+enum QuestionEvidence {
     /// The whole distribution.
     Whole,
     /// The share of requests slower than a bound.
@@ -214,8 +215,8 @@ pub(in crate::haldane) struct Question {
     is_above: (bool, bool),
     /// Requests slower than the bound, and their shares: baseline, canary.
     slower: ((f64, f64), (f64, f64)),
-    evidence: Evidence,
-    compared: Comparison,
+    evidence: QuestionEvidence,
+    compared: ArmComparison,
     inflation: f64,
     /// Requests of the asked arm slower than the bound, and its intervals with some; 0 where evidence was not asked for.
     events: f64,
@@ -280,17 +281,11 @@ impl Question {
     }
 }
 
-/// Smallest shift worth acting on, in the unit: as stated, else 5 ms of what is a time.
-pub(in crate::haldane) fn absolute_tolerance(metric: &Metric) -> f64 {
-    let default = metric.seconds_in_unit().map_or(0.0, |seconds| rule::LEAST_LATENCY / seconds);
-    metric.tolerance.absolute.unwrap_or(default)
-}
-
 /// Deviates of earlier windows of one question: its place among them, its evidence, and which arm is asked about.
-type Learn<'a> = &'a dyn Fn(Evidence, bool) -> Vec<f64>;
+type Learn<'a> = &'a dyn Fn(QuestionEvidence, bool) -> Vec<f64>;
 
 /// What both arms say over some intervals.
-pub(in crate::haldane) struct Measured {
+pub(in crate::haldane) struct DistributionEstimate {
     pub(in crate::haldane) questions: Vec<Question>,
     theta: f64,
     shapes: Shapes,
@@ -307,12 +302,12 @@ enum Depth {
 }
 
 /// Answers every question of a metric by some intervals of both arms, whose buckets are the same.
-fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_>, depth: Depth, learn: Learn<'_>) -> Measured {
+fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_>, depth: Depth, learn: Learn<'_>) -> DistributionEstimate {
     let shapes = Shapes::of(rows, bounds.len() + 1);
     // Of either direction it may be what tells which one was taken.
     let is_asked = matches!(depth, Depth::Whole) || metric.direction == Direction::Either;
     let whole = is_asked.then(|| {
-        let placebos = learn(Evidence::Whole, true);
+        let placebos = learn(QuestionEvidence::Whole, true);
         (rows.whole(true, &placebos), placebos)
     });
     let theta = whole.as_ref().map_or(0.5, |(whole, _)| whole.theta.clamp(0.0, 1.0));
@@ -350,7 +345,7 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         let parting = if near { None } else { nearest(&between) };
         let (bound, resolved) = (parting.unwrap_or(first), near || parting.is_some());
         // The whole distribution says little of a tail.
-        let evidence = if i == 0 && tau <= 0.5 { Evidence::Whole } else { Evidence::Above(bound) };
+        let evidence = if i == 0 && tau <= 0.5 { QuestionEvidence::Whole } else { QuestionEvidence::Above(bound) };
         let shift = asked.0 - other.0;
         // What must be excluded: so much above the quantile of the other arm, or above the lower edge of a wide bucket that holds most.
         let held = |j: usize| {
@@ -388,7 +383,7 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
             slower,
             evidence,
             inflation: 1.0,
-            compared: Comparison::nothing(),
+            compared: ArmComparison::nothing(),
             events: 0.0,
             intervals: 0,
             detectable,
@@ -408,11 +403,11 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         question.events = strata.iter().map(|one| one.events).sum();
         question.intervals = strata.iter().filter(|one| one.events > 0.0 && (!rows.aligned || one.other_total > 0.0)).count();
         (question.compared, question.placebos) = match (&whole, evidence) {
-            (Some((whole, placebos)), Evidence::Whole) if slower_is_worse => (whole.compared.clone(), placebos.clone()),
+            (Some((whole, placebos)), QuestionEvidence::Whole) if slower_is_worse => (whole.compared.clone(), placebos.clone()),
             (_, evidence) => {
                 let placebos = learn(evidence, slower_is_worse);
                 let compared = match evidence {
-                    Evidence::Above(_) if rows.aligned => Comparison::aligned(&strata, &placebos),
+                    QuestionEvidence::Above(_) if rows.aligned => ArmComparison::aligned(&strata, &placebos),
                     evidence => rows.compared(evidence, slower_is_worse, &placebos),
                 };
                 (compared, placebos)
@@ -441,11 +436,11 @@ fn measure(metric: &Metric, (bounds, spacing): (&[f64], Spacing), rows: &Rows<'_
         question
     };
     let questions = metric.asked_quantiles().into_iter().enumerate().map(question).collect();
-    Measured { questions, theta, shapes }
+    DistributionEstimate { questions, theta, shapes }
 }
 
 /// The arms' buckets; both have the same bounds.
-fn arms(cleaned: &Cleaned) -> Option<(&Buckets, &Buckets)> {
+fn arms(cleaned: &CleanMetric) -> Option<(&Buckets, &Buckets)> {
     match (&cleaned.baseline.points, &cleaned.canary.points) {
         (Points::Buckets(baseline), Points::Buckets(canary)) => Some((baseline, canary)),
         _ => None,
@@ -453,7 +448,7 @@ fn arms(cleaned: &Cleaned) -> Option<(&Buckets, &Buckets)> {
 }
 
 /// Deviates of placebo windows, which do not overlap.
-fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_worse: bool) -> Vec<f64> {
+fn placebos(cleaned: &CleanMetric, aligned: bool, evidence: QuestionEvidence, slower_is_worse: bool) -> Vec<f64> {
     fn of(points: Option<&Points>) -> Option<&Buckets> {
         match points {
             Some(Points::Buckets(buckets)) => Some(buckets),
@@ -470,7 +465,7 @@ fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_wors
     let deviate = |pair: past::Placebo| {
         let rows = Rows::of((baseline, pair.baseline), (canary, pair.canary), aligned);
         rows.seen().then(|| match evidence {
-            Evidence::Above(bound) if aligned => deviate(&rows.strata(bound, slower_is_worse)),
+            QuestionEvidence::Above(bound) if aligned => deviate(&rows.strata(bound, slower_is_worse)),
             evidence => rows.compared(evidence, slower_is_worse, &[]).z,
         })
     };
@@ -478,17 +473,27 @@ fn placebos(cleaned: &Cleaned, aligned: bool, evidence: Evidence, slower_is_wors
 }
 
 /// What some intervals of a metric say by themselves of what is beyond the tolerance.
-pub(in crate::haldane) fn part(subject: &Subject<'_>, baseline: Range<usize>, canary: Range<usize>, aligned: bool) -> Option<Measured> {
+pub(in crate::haldane) fn part(
+    subject: &Subject<'_>,
+    baseline: Range<usize>,
+    canary: Range<usize>,
+    aligned: bool,
+) -> Option<DistributionEstimate> {
     part_of(subject, (baseline, canary), aligned, Depth::OfBeyond)
 }
 
-fn part_of(subject: &Subject<'_>, (baseline, canary): (Range<usize>, Range<usize>), aligned: bool, depth: Depth) -> Option<Measured> {
+fn part_of(
+    subject: &Subject<'_>,
+    (baseline, canary): (Range<usize>, Range<usize>),
+    aligned: bool,
+    depth: Depth,
+) -> Option<DistributionEstimate> {
     let (b, c) = arms(subject.cleaned)?;
     let rows = Rows::of((b, baseline), (c, canary), aligned);
     Some(measure(subject.metric, (b.bounds(), b.spacing()), &rows, depth, &|_, _| Vec::new()))
 }
 
-impl Measured {
+impl DistributionEstimate {
     /// What the ladder is asked of each quantile by these intervals alone, for so many chances.
     pub(in crate::haldane) fn claims(&self, metric: &Metric, chances: f64) -> Vec<(Claim, &Question)> {
         let asked = self.asked();
@@ -536,18 +541,18 @@ fn has_healed(subject: &Subject<'_>, i: usize, question: &Question, tolerance: T
     less(0..n.0, false) && (!subject.cleaned.is_aligned() || less(n.0 - k..n.0, true))
 }
 
-pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResult {
     let (metric, cleaned, context) = (subject.metric, subject.cleaned, subject.context);
     let Some((baseline, canary)) = arms(cleaned) else {
-        finding.decide(Status::Error, Reason::Mismatch, Mode::None, "there are no buckets".to_owned());
-        return finding.close();
+        draft.decide(Status::Error, Reason::Mismatch, Mode::None, "there are no buckets".to_owned());
+        return draft.close();
     };
     let busy = canary.totals().iter().filter(|total| **total > 0.0).count();
     if cleaned.is_one_series() && cleaned.varies() && busy >= rule::FEWEST {
         let sentence =
             "both arms are one and the same buckets, interval by interval, so that nothing is compared; does the query tell them apart?";
-        finding.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
-        return finding.close();
+        draft.decide(Status::Inconclusive, Reason::SameSeries, Mode::None, sentence.to_owned());
+        return draft.close();
     }
     let n = (baseline.len(), canary.len());
     let rows = Rows::of((baseline, 0..n.0), (canary, 0..n.1), true);
@@ -563,7 +568,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let needed = rule::FEWEST.max(metric.min_points as usize);
     let enough = totals.1 >= metric.min_requests as f64 && totals.0 > 0.0 && intervals >= needed;
     let chances = (context.live_counts as f64 / rule::FREE_RATIOS).max(1.0);
-    let answers: Vec<Answer<'_>> = m
+    let answers: Vec<QuestionStanding<'_>> = m
         .questions
         .iter()
         .enumerate()
@@ -594,22 +599,22 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
                 p_detectable: enough.then_some(p_detectable),
                 p_pass: rule::P_PASS / context.passing_looks(),
             };
-            Answer { question, claim, rung: ladder::walk(&claim), tolerance, p_independent, healed, p_detectable }
+            QuestionStanding { question, claim, rung: ladder::walk(&claim), tolerance, p_independent, healed, p_detectable }
         })
         .collect();
     let empty = totals.0 <= 0.0 || totals.1 <= 0.0;
-    finding.result.distribution = (!empty).then(|| numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
+    draft.result.distribution = (!empty).then(|| numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
     if empty {
         let seen = [totals.0, totals.1].map(explain::digits);
-        finding.guard(
+        draft.guard(
             Guard::FewRequests,
             format!("{} requests in the baseline and {} in the canary leave nothing to compare", seen[0], seen[1]),
         );
-        fall_back(&mut finding, threshold::decide_distribution(metric, canary));
-        return finding.close();
+        fall_back(&mut draft, limit::decide_distribution(metric, canary));
+        return draft.close();
     }
     let windows = m.questions.iter().map(|question| question.placebos.len()).max().unwrap_or(0);
-    finding.result.history = (windows > 0).then(|| HistoryNumbers {
+    draft.result.history = (windows > 0).then(|| HistoryNumbers {
         windows,
         window_points: n.0.max(n.1),
         spread: m
@@ -621,7 +626,7 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         clock: None,
     });
     let tolerance = tolerances(metric, windows);
-    finding.result.limit = Some(AppliedLimit {
+    draft.result.limit = Some(AppliedLimit {
         relative: tolerance.regressed,
         absolute,
         from: tolerance.from.to_owned(),
@@ -631,42 +636,42 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     });
     // Of equally grave ones the surest.
     let gravest = answers.iter().max_by(|a, b| a.rung.cmp(&b.rung).then(b.claim.p_alone.total_cmp(&a.claim.p_alone)));
-    let Some(gravest) = gravest else { return finding.close() };
+    let Some(gravest) = gravest else { return draft.close() };
     let words = Words { metric, m: &m, bounds: baseline.bounds(), absolute, intervals };
     match gravest.rung {
         Rung::Regressed => {
             let also = also(&answers, gravest, Rung::Regressed);
             let sentence = format!("{}; {}{also}", words.moved(gravest), words.limit(gravest));
-            finding.decide(Status::Regressed, Reason::Shift, Mode::Distribution, sentence);
-            return finding.close();
+            draft.decide(Status::Regressed, Reason::Shift, Mode::Distribution, sentence);
+            return draft.close();
         }
         Rung::Suspect => {
             let (reason, sentence) = words.suspicion(gravest, &rows);
-            finding.decide(Status::Suspect, reason, Mode::Distribution, sentence);
-            or_by_limit(&mut finding, by_limit(metric, baseline, canary));
-            return finding.close();
+            draft.decide(Status::Suspect, reason, Mode::Distribution, sentence);
+            or_by_limit(&mut draft, by_limit(metric, baseline, canary));
+            return draft.close();
         }
         Rung::Acquitted | Rung::Open => {}
     }
     if answers.iter().all(|answer| answer.rung == Rung::Acquitted) {
         let sentence = words.acquittal(&answers);
-        finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Distribution, sentence);
-        return finding.close();
+        draft.decide(Status::Pass, Reason::WithinTolerance, Mode::Distribution, sentence);
+        return draft.close();
     }
     if intervals < needed {
-        finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(intervals as u64, "interval")));
+        draft.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(intervals as u64, "interval")));
     }
     if totals.1 < metric.min_requests as f64 {
         let seen = explain::count(totals.1.round() as u64, "canary request");
-        finding.guard(Guard::FewRequests, format!("{seen} where {} are needed", metric.min_requests));
+        draft.guard(Guard::FewRequests, format!("{seen} where {} are needed", metric.min_requests));
     }
-    let open: Vec<&Answer<'_>> =
+    let open: Vec<&QuestionStanding<'_>> =
         answers.iter().filter(|answer| answer.question.required && answer.p_detectable > answer.claim.p_pass).collect();
     for answer in &open {
-        finding.guard(Guard::CouldNotDetect, words.open(answer));
+        draft.guard(Guard::CouldNotDetect, words.open(answer));
     }
     // All of the required questions must be settled: the one that takes most decides.
-    let traffic = |answer: &&Answer<'_>| {
+    let traffic = |answer: &&QuestionStanding<'_>| {
         let question = answer.question;
         RatioTraffic {
             canary_total: totals.1,
@@ -688,22 +693,22 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
             step_seconds: context.step_seconds,
         }
     };
-    let required: Vec<&Answer<'_>> = answers.iter().filter(|answer| answer.question.required).collect();
+    let required: Vec<&QuestionStanding<'_>> = answers.iter().filter(|answer| answer.question.required).collect();
     let settling: Vec<RatioTraffic> = required.iter().map(traffic).collect();
-    finding.result.remedies = remedy::for_distribution(metric, &settling);
+    draft.result.remedies = remedy::for_distribution(metric, &settling);
     let coarse: Vec<String> = open.iter().filter_map(|answer| words.too_coarse(answer)).collect();
-    finding.result.remedies.extend(coarse.into_iter().map(|sentence| crate::scorecard::Remedy::Configure { sentence }));
-    fall_back(&mut finding, by_limit(metric, baseline, canary));
-    finding.close()
+    draft.result.remedies.extend(coarse.into_iter().map(|sentence| crate::scorecard::Remedy::Configure { sentence }));
+    fall_back(&mut draft, by_limit(metric, baseline, canary));
+    draft.close()
 }
 
 /// What the limits decide.
-fn by_limit(metric: &Metric, baseline: &Buckets, canary: &Buckets) -> threshold::Decision {
-    threshold::unless_of_both(threshold::decide_distribution(metric, canary), || threshold::decide_distribution(metric, baseline))
+fn by_limit(metric: &Metric, baseline: &Buckets, canary: &Buckets) -> limit::Decision {
+    limit::unless_of_both(limit::decide_distribution(metric, canary), || limit::decide_distribution(metric, baseline))
 }
 
 /// One question and where it stands.
-struct Answer<'a> {
+struct QuestionStanding<'a> {
     question: &'a Question,
     claim: Claim,
     rung: Rung,
@@ -714,7 +719,7 @@ struct Answer<'a> {
 }
 
 /// "; so did p95 and p99".
-fn also(answers: &[Answer<'_>], gravest: &Answer<'_>, rung: Rung) -> String {
+fn also(answers: &[QuestionStanding<'_>], gravest: &QuestionStanding<'_>, rung: Rung) -> String {
     let others: Vec<String> = answers
         .iter()
         .filter(|answer| answer.rung == rung && answer.question.tau != gravest.question.tau)
@@ -731,7 +736,7 @@ fn sign(question: &Question) -> f64 {
 /// The sentences of one metric.
 struct Words<'a> {
     metric: &'a Metric,
-    m: &'a Measured,
+    m: &'a DistributionEstimate,
     bounds: &'a [f64],
     absolute: f64,
     intervals: usize,
@@ -744,7 +749,7 @@ impl Words<'_> {
 
     /// "p95 rose 41 ms (+28 %, 90 % interval 22 ms to 63 ms) from 146 ms to 187 ms: 6.1 % of 14920 canary requests were slower than 250
     /// ms, 3.9 % of 15080 in the baseline (p 2e-6 over 30 intervals, bursts allowed for)".
-    fn moved(&self, answer: &Answer<'_>) -> String {
+    fn moved(&self, answer: &QuestionStanding<'_>) -> String {
         let question = answer.question;
         format!("{}: {}", self.shift(question), self.evidence(answer))
     }
@@ -781,11 +786,11 @@ impl Words<'_> {
         )
     }
 
-    fn evidence(&self, answer: &Answer<'_>) -> String {
+    fn evidence(&self, answer: &QuestionStanding<'_>) -> String {
         let question = answer.question;
         let p = counts::p_words(answer.claim.p);
         let over = format!("p {p} over {}, bursts allowed for", explain::count(self.intervals as u64, "interval"));
-        if question.evidence == Evidence::Whole {
+        if question.evidence == QuestionEvidence::Whole {
             let pairs = explain::rate(self.m.theta);
             return format!("a canary request was slower than a baseline request in {pairs} of pairs ({over})");
         }
@@ -800,12 +805,12 @@ impl Words<'_> {
         )
     }
 
-    fn limit(&self, answer: &Answer<'_>) -> String {
+    fn limit(&self, answer: &QuestionStanding<'_>) -> String {
         let absolute = (self.absolute > 0.0).then(|| explain::difference(self.metric, self.absolute));
         explain::limit(sign(answer.question), answer.tolerance.regressed, absolute)
     }
 
-    fn suspicion(&self, answer: &Answer<'_>, rows: &Rows<'_>) -> (Reason, String) {
+    fn suspicion(&self, answer: &QuestionStanding<'_>, rows: &Rows<'_>) -> (Reason, String) {
         let (question, claim) = (answer.question, &answer.claim);
         let limit = self.limit(answer);
         if answer.healed {
@@ -834,7 +839,7 @@ impl Words<'_> {
         (Reason::Shift, format!("{}; {why}; {limit}", self.moved(answer)))
     }
 
-    fn acquittal(&self, answers: &[Answer<'_>]) -> String {
+    fn acquittal(&self, answers: &[QuestionStanding<'_>]) -> String {
         let named = |required: bool| {
             let names: Vec<String> =
                 answers.iter().filter(|answer| answer.question.required == required).map(|answer| answer.question.name()).collect();
@@ -876,7 +881,7 @@ impl Words<'_> {
         format!("{moved}: {}{}", levels.join("; "), left.unwrap_or_default())
     }
 
-    fn open(&self, answer: &Answer<'_>) -> String {
+    fn open(&self, answer: &QuestionStanding<'_>) -> String {
         let question = answer.question;
         let name = question.name();
         if !question.may_pass {
@@ -910,7 +915,7 @@ impl Words<'_> {
     }
 
     /// What bounds would tell of a quantile that lies in a wide bucket.
-    fn too_coarse(&self, answer: &Answer<'_>) -> Option<String> {
+    fn too_coarse(&self, answer: &QuestionStanding<'_>) -> Option<String> {
         let question = answer.question;
         let upper = self.bounds.get(question.bucket).copied().unwrap_or(f64::INFINITY);
         // More requests would tell, or the canary is as slow as that.
@@ -927,8 +932,8 @@ impl Words<'_> {
     }
 }
 
-fn numbers(m: &Measured, answers: &[Answer<'_>], bounds: &[f64], aligned: bool, plan: bool) -> DistributionNumbers {
-    let quantile = |answer: &Answer<'_>| {
+fn numbers(m: &DistributionEstimate, answers: &[QuestionStanding<'_>], bounds: &[f64], aligned: bool, plan: bool) -> DistributionNumbers {
+    let quantile = |answer: &QuestionStanding<'_>| {
         let question = answer.question;
         let share = |(requests, share): (f64, f64)| Share { requests, share };
         QuantileNumbers {
@@ -970,7 +975,7 @@ fn numbers(m: &Measured, answers: &[Answer<'_>], bounds: &[f64], aligned: bool, 
 }
 
 /// Both cumulative distributions, from the first bound that any request is below to the last that any is above.
-fn curve(m: &Measured, bounds: &[f64]) -> Vec<CurvePoint> {
+fn curve(m: &DistributionEstimate, bounds: &[f64]) -> Vec<CurvePoint> {
     let point =
         |(j, bound): (usize, &f64)| CurvePoint { bound: *bound, baseline: 1.0 - m.shapes.slower.0[j], canary: 1.0 - m.shapes.slower.1[j] };
     let all: Vec<CurvePoint> = bounds.iter().enumerate().map(point).collect();

@@ -1,13 +1,16 @@
 //! Events without a total: how many intervals have any, and how many there are.
 
+use super::same::{Same, same_arms, sameness};
 use crate::config::{Direction, Kind};
+use crate::draft::ResultDraft;
 use crate::explain;
-use crate::haldane::finding::Finding;
+use crate::haldane::fallback::{by_limits, fall_back};
 use crate::haldane::ladder::{self, Claim, Rung, Size};
 use crate::haldane::minority::{PointTest, count_test, indicator};
+use crate::haldane::numbers::{finite, ratio_to};
+use crate::haldane::remark::ExaminerRemark;
 use crate::haldane::rule;
 use crate::haldane::subject::Subject;
-use crate::haldane::{Observation, fall_back, finite, ratio_to};
 use crate::remedy;
 use crate::scorecard::{EventNumbers, Examiner, Guard, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
@@ -16,7 +19,7 @@ use crate::stats::prediction::{student_quantile, student_sf};
 
 /// Events of one arm against the other's.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::haldane) struct Measured {
+pub(in crate::haldane) struct EventEstimate {
     /// Intervals with any: the arm that is asked about, the other, and their tests.
     pub(in crate::haldane) test: PointTest,
     /// p-value of the difference of the means, with each arm's own dependence.
@@ -34,7 +37,7 @@ pub(in crate::haldane) struct Measured {
 }
 
 /// Compares the canary's events with the baseline's; `rises` says whether more are worse. `None` where an arm has no points.
-pub(in crate::haldane) fn measure(baseline: &[f64], canary: &[f64], rises: bool) -> Option<Measured> {
+pub(in crate::haldane) fn measure(baseline: &[f64], canary: &[f64], rises: bool) -> Option<EventEstimate> {
     let (asked, other) = if rises { (canary, baseline) } else { (baseline, canary) };
     let test = count_test(&indicator(other, |v| v > 0.0), &indicator(asked, |v| v > 0.0));
     let (b, c) = (Sample::of_present(other).ok()?, Sample::of_present(asked).ok()?);
@@ -57,11 +60,11 @@ pub(in crate::haldane) fn measure(baseline: &[f64], canary: &[f64], rises: bool)
         1.0
     };
     let means = if rises { (mb, mc) } else { (mc, mb) };
-    Some(Measured { test, p_sum, means, shift: mc - mb, error, degrees, relative: ratio_to(mc - mb, mb), rises })
+    Some(EventEstimate { test, p_sum, means, shift: mc - mb, error, degrees, relative: ratio_to(mc - mb, mb), rises })
 }
 
 /// What the ladder is asked of events. `two_sided` doubles the p-values.
-pub(in crate::haldane) fn claim(subject: &Subject<'_>, m: &Measured, two_sided: bool) -> Claim {
+pub(in crate::haldane) fn claim(subject: &Subject<'_>, m: &EventEstimate, two_sided: bool) -> Claim {
     let times = if two_sided { 2.0 } else { 1.0 };
     let metric = subject.metric;
     let tolerance = metric.tolerance.relative.unwrap_or(rule::TOLERANCE.0);
@@ -82,7 +85,7 @@ pub(in crate::haldane) fn claim(subject: &Subject<'_>, m: &Measured, two_sided: 
     }
 }
 
-impl Measured {
+impl EventEstimate {
     /// Of baseline and canary: intervals with any, and all.
     fn intervals(&self) -> [(usize, usize); 2] {
         let (asked, other) = ((self.test.asked, self.test.n.1), (self.test.other, self.test.n.0));
@@ -90,7 +93,7 @@ impl Measured {
     }
 }
 
-pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &Measured) -> String {
+pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &EventEstimate) -> String {
     let metric = subject.metric;
     let [(in_baseline, baseline), (in_canary, canary)] = m.intervals();
     let change = ratio_to(m.means.1 - m.means.0, m.means.0);
@@ -105,7 +108,7 @@ pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &Measured) -> String {
 }
 
 /// Events among values: a gauge or rate of which a rise is worse and that is nearly always 0. Its level is 0 whatever happens.
-pub(in crate::haldane) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<Observation> {
+pub(in crate::haldane) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<ExaminerRemark> {
     let by_level = subject.metric.kind == Kind::Events || subject.cleaned.counts_requests();
     if by_level || subject.direction != Direction::Increase || !subject.is_sparse() {
         return None;
@@ -116,10 +119,10 @@ pub(in crate::haldane) fn examine(subject: &Subject<'_>, result: &mut MetricResu
         return None;
     }
     result.events = Some(numbers(&m));
-    Some(Observation { examiner: Examiner::Level, rung, reason: Reason::Events, mode: Mode::Statistical, sentence: words(subject, &m) })
+    Some(ExaminerRemark { examiner: Examiner::Level, rung, reason: Reason::Events, mode: Mode::Statistical, sentence: words(subject, &m) })
 }
 
-fn numbers(m: &Measured) -> EventNumbers {
+fn numbers(m: &EventEstimate) -> EventNumbers {
     let [(intervals_baseline, _), (intervals_canary, _)] = m.intervals();
     EventNumbers {
         intervals_baseline,
@@ -133,7 +136,7 @@ fn numbers(m: &Measured) -> EventNumbers {
     }
 }
 
-pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResult {
     debug_assert!(subject.metric.kind == Kind::Events);
     let (metric, context) = (subject.metric, subject.context);
     let rises = match subject.direction {
@@ -145,17 +148,17 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
         }
     };
     let Some(m) = measure(&subject.baseline, &subject.canary, rises) else {
-        finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
-        return finding.close();
+        draft.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
+        return draft.close();
     };
-    if let Some(same @ super::Same::Series) = super::sameness(subject) {
-        return super::same_arms(finding, subject, &same);
+    if let Some(same @ Same::Series) = sameness(subject) {
+        return same_arms(draft, subject, &same);
     }
-    finding.result.events = Some(numbers(&m));
+    draft.result.events = Some(numbers(&m));
     if m.means == (0.0, 0.0) {
         let sentence = "no events seen in either arm, so that nothing could differ";
-        finding.decide(Status::Pass, Reason::Identical, Mode::None, sentence.to_owned());
-        return finding.close();
+        draft.decide(Status::Pass, Reason::Identical, Mode::None, sentence.to_owned());
+        return draft.close();
     }
     let few = m.test.n.0.min(m.test.n.1);
     let needed = rule::FEWEST_RATE.max(metric.min_points as usize);
@@ -171,31 +174,26 @@ pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult
     let worse = explain::quantity(metric, if rises { m.means.0 + detectable } else { (m.means.0 - detectable).max(0.0) });
     let what = words(subject, &m);
     match ladder::walk(&claim) {
-        Rung::Regressed => finding.decide(Status::Regressed, Reason::Events, Mode::Statistical, what),
-        Rung::Suspect => finding.decide(Status::Suspect, Reason::Events, Mode::Statistical, what),
+        Rung::Regressed => draft.decide(Status::Regressed, Reason::Events, Mode::Statistical, what),
+        Rung::Suspect => draft.decide(Status::Suspect, Reason::Events, Mode::Statistical, what),
         Rung::Acquitted => {
-            finding.decide(
-                Status::Pass,
-                Reason::WithinTolerance,
-                Mode::Statistical,
-                format!("{what}; {worse} an interval would have shown"),
-            );
+            draft.decide(Status::Pass, Reason::WithinTolerance, Mode::Statistical, format!("{what}; {worse} an interval would have shown"));
         }
         Rung::Open => {
             if few < needed {
-                finding.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(few as u64, "interval")));
-                finding.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
+                draft.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(few as u64, "interval")));
+                draft.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
             } else {
-                finding.guard(
+                draft.guard(
                     Guard::CouldNotDetect,
                     format!("{what}; a {} to {worse} an interval could not be ruled out", if rises { "rise" } else { "fall" }),
                 );
                 let room = (detectable - m.shift).max(0.0) / student_quantile(1.0 - claim.p_pass, m.degrees.max(1.0));
                 let growth = if room > 0.0 { (m.error / room).powi(2).max(1.0) } else { f64::INFINITY };
-                finding.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
+                draft.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
             }
-            fall_back(&mut finding, super::by_limits(subject));
+            fall_back(&mut draft, by_limits(subject));
         }
     }
-    finding.close()
+    draft.close()
 }

@@ -1,24 +1,27 @@
 //! Values: gauges, percentiles, rates, and ratios of which only the quotient is known.
 
-use super::{by_limits, sameness, tolerances};
+use super::same::{same_arms, sameness};
 use crate::config::Direction;
+use crate::draft::ResultDraft;
 use crate::explain;
-use crate::haldane::finding::Finding;
+use crate::haldane::fallback::{by_limits, fall_back, or_by_limit};
 use crate::haldane::ladder::{self, Claim, Rung, Size};
-use crate::haldane::past::{Compared, Learnt, Pair, Past, Usual, factor, window_sample};
+use crate::haldane::numbers::{finite, ratio_to};
+use crate::haldane::past::{Compared, Past, PlaceboHistory, Usual, WindowPair, factor, window_sample};
 use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
-use crate::haldane::{fall_back, finite, or_by_limit, ratio_to};
+use crate::haldane::tolerances::{Tolerances, tolerances};
+use crate::limit::present;
 use crate::remedy;
-use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, Paired, Reason, Status};
+use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, PairedNumbers, Reason, Status};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation, variance_inflation};
 use crate::stats::differences::{hodges_lehmann, shift_with_interval_90};
+use crate::stats::mann_whitney::mann_whitney;
 use crate::stats::mann_whitney::{RankTest, mann_whitney_of};
 use crate::stats::paired::{paired_rank_test, paired_rank_test_of};
-use crate::stats::ranks::Pooled;
+use crate::stats::ranks::PooledRanks;
 use crate::stats::student::{t4_isf, t4_sf};
 use crate::stats::{Sample, Z_95, median_of_sorted, normal_sf, pooled_scatter, pooled_scatter_in, scatter};
-use crate::threshold::present;
 
 /// Asymptotic variance of a Hodges-Lehmann shift of normal samples, in those of a difference of means.
 const HODGES: f64 = std::f64::consts::FRAC_PI_3;
@@ -38,7 +41,7 @@ pub(in crate::haldane) struct Arms<'a> {
 
 /// Everything the ladder needs to know of two windows of values, turned so that more is worse.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::haldane) struct Measured {
+pub(in crate::haldane) struct ValueEstimate {
     pub(in crate::haldane) n: (usize, usize),
     /// +1 where a rise of the series is worse, else -1.
     pub(in crate::haldane) sign: f64,
@@ -74,7 +77,7 @@ pub(in crate::haldane) struct Measured {
     pub(in crate::haldane) rate: bool,
 }
 
-impl Measured {
+impl ValueEstimate {
     /// What the p-values of ranks and of means are multiplied by, which share one level where there are both.
     fn legs(&self) -> (f64, f64) {
         if self.means.is_some() { rule::LEGS } else { (1.0, 1.0) }
@@ -92,12 +95,12 @@ impl Measured {
 }
 
 /// Measures two windows that have points; `None` where an arm has none.
-pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<Measured> {
+pub(in crate::haldane) fn measure(arms: &Arms<'_>) -> Option<ValueEstimate> {
     Some(measured(arms, &Sample::of_present(arms.baseline).ok()?, &Sample::of_present(arms.canary).ok()?).0)
 }
 
 /// The same of windows whose points were sorted before, with their ranks, the canary's first.
-fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> (Measured, Pooled) {
+fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> (ValueEstimate, PooledRanks) {
     let rate = arms.rate;
     let rho = (lag1_autocorrelation(arms.baseline), lag1_autocorrelation(arms.canary));
     // Dependence as the baseline has it, so that no move of the canary widens its own allowance; rates have no other.
@@ -115,11 +118,11 @@ fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> (Measured, Pooled) {
     let compare = |canary: &[f64], baseline: &[f64]| {
         let (c, b) = (window_sample(canary)?, window_sample(baseline)?);
         let by_means = if rate { (0.0, 0.0) } else { (c.mean() - b.mean(), b.median().abs()) };
-        Some(Pair { by_location: (location_shift(rate, &c, &b), location(rate, &b).abs()), by_means })
+        Some(WindowPair { by_location: (location_shift(rate, &c, &b), location(rate, &b).abs()), by_means })
     };
     let n = (arms.baseline.len(), arms.canary.len());
     let compared = Compared::of(arms.past, n, arms.concurrent, !rate, &compare);
-    let learnt = Learnt::of(&compared, rate, location(rate, b).abs(), |pair| pair.by_location);
+    let learnt = PlaceboHistory::of(&compared, rate, location(rate, b).abs(), |pair| pair.by_location);
     // A few windows are as like to be a start-up as what is usual: until there are enough, this window's own scatter decides alone, and
     // the shift is as it is.
     let usual = learnt.usual();
@@ -144,14 +147,14 @@ fn measured(arms: &Arms<'_>, b: &Sample, c: &Sample) -> (Measured, Pooled) {
     let sigma = with_past((drift * drift + sampling * sampling + pods * pods).sqrt(), usual);
     let sign = sign_of(arms.direction, effect);
     let means = (usual.is_enough() && !rate).then(|| means(&compared, (b, c), level, inflation)).flatten();
-    let ranks = Pooled::of(c, b);
+    let ranks = PooledRanks::of(c, b);
     let test = mann_whitney_of(&ranks, sign < 0.0);
     if usual.clock.is_some() && unit > 0.0 {
         let seen = |bound: f64| if bound.is_finite() { unit * at_clock(bound / unit) } else { bound };
         (low, high) = (seen(low), seen(high));
     }
     let interval = if sign < 0.0 { (-high, -low) } else { (low, high) };
-    let measured = Measured {
+    let measured = ValueEstimate {
         n: (b.len(), c.len()),
         sign,
         effect: sign * effect,
@@ -244,7 +247,7 @@ fn means(compared: &Compared, (b, c): (&Sample, &Sample), level: f64, inflation:
     if level <= 0.0 {
         return None;
     }
-    let learnt = Learnt::of(compared, false, b.median().abs(), |pair| pair.by_means);
+    let learnt = PlaceboHistory::of(compared, false, b.median().abs(), |pair| pair.by_means);
     let usual = learnt.usual();
     if !usual.is_enough() {
         return None;
@@ -264,7 +267,7 @@ fn means(compared: &Compared, (b, c): (&Sample, &Sample), level: f64, inflation:
 /// What a shift must reach, from the tolerances and the past.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::haldane) struct Bar {
-    pub(in crate::haldane) tolerance: super::Tolerances,
+    pub(in crate::haldane) tolerance: Tolerances,
     /// In the unit.
     pub(in crate::haldane) absolute: f64,
     /// Both relative tolerances in units of the effect.
@@ -274,7 +277,7 @@ pub(in crate::haldane) struct Bar {
 }
 
 impl Bar {
-    pub(in crate::haldane) fn of(subject: &Subject<'_>, m: &Measured) -> Self {
+    pub(in crate::haldane) fn of(subject: &Subject<'_>, m: &ValueEstimate) -> Self {
         let tolerance = tolerances(subject.metric, m.usual.windows);
         let absolute = subject.absolute_tolerance();
         let scale = if m.rate { m.level } else { 1.0 };
@@ -292,12 +295,12 @@ impl Bar {
     }
 
     /// The shift, in the unit, that is beyond the tolerance.
-    pub(in crate::haldane) fn beyond(&self, m: &Measured) -> f64 {
+    pub(in crate::haldane) fn beyond(&self, m: &ValueEstimate) -> f64 {
         (self.tolerance.regressed * m.level).max(self.absolute)
     }
 
     /// How large an effect is, and what the past and the sample's dependence ask of rates.
-    pub(in crate::haldane) fn size(&self, m: &Measured, effect: f64) -> Size {
+    pub(in crate::haldane) fn size(&self, m: &ValueEstimate, effect: f64) -> Size {
         let effect = effect * rule::REACHES;
         let evident = !m.rate || m.usual.is_enough() || m.p_ess <= rule::P_RATE;
         let large = effect > 0.0 && effect * m.unit >= self.absolute && evident;
@@ -319,7 +322,7 @@ fn p_of(effect: f64, sigma: f64) -> f64 {
 const LEVELS: Levels = Levels { regressed: (rule::P_VALUE, 1.0), suspect: (rule::P_SUSPECT, 1.0) };
 
 /// What the ladder is asked of the ranks, and of the means.
-pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f64, healed: [bool; 2]) -> (Claim, Option<Claim>) {
+pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &ValueEstimate, chances: f64, healed: [bool; 2]) -> (Claim, Option<Claim>) {
     let bar = Bar::of(subject, m);
     let history = m.usual.is_enough();
     let few = m.n.0.min(m.n.1);
@@ -366,7 +369,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &Measured, chances: f
 }
 
 /// Whether a plan is in its first half and has too few points yet for anything but a gross shift to be proved.
-fn is_early(subject: &Subject<'_>, m: &Measured) -> bool {
+fn is_early(subject: &Subject<'_>, m: &ValueEstimate) -> bool {
     let first_half = subject.context.looks.is_some_and(|plan| plan.look.saturating_mul(2) < plan.looks);
     first_half && m.n.0.min(m.n.1) < rule::PLAN_POINTS && !is_gross(m)
 }
@@ -387,7 +390,7 @@ fn bucket(subject: &Subject<'_>) -> Option<(f64, f64)> {
 }
 
 /// A shift of the level itself, in nearly all comparisons, clear of the scatter (which rates have none of).
-pub(in crate::haldane) fn is_gross(m: &Measured) -> bool {
+pub(in crate::haldane) fn is_gross(m: &ValueEstimate) -> bool {
     let relative = if m.rate { ratio_to(m.shift, m.level) } else { m.effect };
     relative * rule::REACHES >= rule::GROSS.0 && m.test.cles >= rule::GROSS.1 && (m.rate || m.shift >= rule::GROSS.2 * m.noise)
 }
@@ -456,62 +459,92 @@ pub(in crate::haldane) fn whole<'a>(subject: &'a Subject<'_>) -> Arms<'a> {
     }
 }
 
-pub(super) fn judge(mut finding: Finding, subject: &Subject<'_>) -> MetricResult {
+/// The relative shift of the canary's last points against those of the baseline, turned so that more is worse.
+pub(in crate::haldane) fn relative_shift(means: bool, sign: f64, c: &Sample, b: &Sample) -> f64 {
+    let shift = if means { c.mean() - b.mean() } else { crate::stats::differences::hodges_lehmann(c, b) };
+    let level = if means { b.mean() } else { b.median() }.abs();
+    ratio_to(sign * shift, level)
+}
+
+/// Whether a worsening of the whole window has provably gone: its last third shows less than half of the tolerance, against the whole
+/// baseline and, where the arms align, against the same intervals, and is better than what came before it by a rank test.
+///
+/// By means where the worsening is one of means. Not against other days' clock times, of which a third of a window says too little.
+fn has_healed(subject: &Subject<'_>, m: &ValueEstimate, bar: &Bar, means: bool) -> bool {
+    let n = subject.canary.len();
+    if n < rule::RECENT.2 || m.usual.clock.is_some() {
+        return false;
+    }
+    let (before, last) = subject.canary.split_at(n - n.div_ceil(rule::HEALED.0));
+    let sample = |values: &[f64]| Sample::of_present(values).ok();
+    let less = |baseline: &[f64]| {
+        let relative = sample(last).zip(sample(baseline)).map(|(last, b)| relative_shift(m.rate || means, m.sign, &last, &b));
+        relative.is_some_and(|relative| relative < rule::HEALED.1 * bar.tolerance.regressed)
+    };
+    let turned = |values: &[f64]| sample(values).map(|sample| if m.sign < 0.0 { sample.negated() } else { sample });
+    let better = || {
+        let parts = turned(before).zip(turned(last));
+        parts.is_some_and(|(before, last)| mann_whitney(&before, &last).p.greater <= rule::P_RANK)
+    };
+    let aligned = subject.cleaned.is_aligned();
+    less(&subject.baseline) && (!aligned || less(&subject.baseline[subject.baseline.len() - last.len()..])) && better()
+}
+
+pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResult {
     let metric = subject.metric;
     let Some(samples) = &subject.samples else {
         // Coverage of at least half leaves a point in each arm, unless the window has none at all.
-        finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
-        return finding.close();
+        draft.decide(Status::NoData, Reason::LowCoverage, Mode::None, "there are no points".to_owned());
+        return draft.close();
     };
     let (m, ranks) = measured(&whole(subject), &samples.baseline, &samples.canary);
     let few = m.n.0.min(m.n.1);
     if few >= rule::FEWEST.max(metric.min_points as usize)
         && let Some(same) = sameness(subject)
     {
-        return super::same_arms(finding, subject, &same);
+        return same_arms(draft, subject, &same);
     }
     let bar = Bar::of(subject, &m);
     // Only what is beyond the tolerance can have been proved, and so can have healed.
-    let healed = [(Some(m.effect), false), (m.means.map(|(effect, _)| effect), true)].map(|(effect, means)| {
-        effect.is_some_and(|effect| bar.size(&m, effect) == Size::Beyond) && crate::haldane::recent::has_healed(subject, &m, &bar, means)
-    });
+    let healed = [(Some(m.effect), false), (m.means.map(|(effect, _)| effect), true)]
+        .map(|(effect, means)| effect.is_some_and(|effect| bar.size(&m, effect) == Size::Beyond) && has_healed(subject, &m, &bar, means));
     let (claim, means) = claims(subject, &m, subject.chances(), healed);
     let by_ranks = if m.unit > 0.0 { ladder::walk(&claim) } else { ladder::walk(&from_nothing(subject, &m)) };
     let by_means = means.as_ref().map(ladder::walk).filter(|rung| *rung >= Rung::Suspect && *rung > by_ranks);
-    finding.result.numbers = Some(numbers(subject, &m, &ranks));
-    finding.result.limit = Some(applied(&m, &bar, claim.chances));
-    finding.result.history = history_numbers(&m);
-    let said = Said { subject, m: &m, bar: &bar, claim: &claim };
+    draft.result.numbers = Some(numbers(subject, &m, &ranks));
+    draft.result.limit = Some(applied(&m, &bar, claim.chances));
+    draft.result.history = history_numbers(&m);
+    let said = MetricSentences { subject, m: &m, bar: &bar, claim: &claim };
     match by_means.unwrap_or(by_ranks) {
         rung @ (Rung::Regressed | Rung::Suspect) => {
             let status = if rung == Rung::Regressed { Status::Regressed } else { Status::Suspect };
             let (reason, sentence) = said.against(by_means.is_some(), healed[usize::from(by_means.is_some())], rung);
-            finding.decide(status, reason, Mode::Statistical, sentence);
+            draft.decide(status, reason, Mode::Statistical, sentence);
             if rung == Rung::Suspect {
-                or_by_limit(&mut finding, by_limits(subject));
+                or_by_limit(&mut draft, by_limits(subject));
             }
-            return finding.close();
+            return draft.close();
         }
         Rung::Acquitted => {
-            finding.decide(Status::Pass, Reason::WithinTolerance, Mode::Statistical, said.acquitted());
-            return finding.close();
+            draft.decide(Status::Pass, Reason::WithinTolerance, Mode::Statistical, said.acquitted());
+            return draft.close();
         }
         Rung::Open => {}
     }
-    raise_guards(&mut finding, &said);
+    raise_guards(&mut draft, &said);
     let certainly_worse = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(&m);
     let mut decision = by_limits(subject);
     if certainly_worse && decision.status == Status::Pass {
         decision.status = Status::Inconclusive;
         decision.reason = Reason::InsufficientEvidence;
     }
-    fall_back(&mut finding, decision);
-    finding.close()
+    fall_back(&mut draft, decision);
+    draft.close()
 }
 
 /// Nothing but zeros in the baseline and before it: no fraction can be told, so that a stated absolute tolerance decides, and any rise is
 /// suspect without one.
-fn from_nothing(subject: &Subject<'_>, m: &Measured) -> Claim {
+fn from_nothing(subject: &Subject<'_>, m: &ValueEstimate) -> Claim {
     let absolute = subject.absolute_tolerance();
     let rises = m.shift > 0.0;
     let any = subject.canary.iter().any(|v| v.is_finite() && m.sign * v > 0.0);
@@ -524,7 +557,7 @@ fn from_nothing(subject: &Subject<'_>, m: &Measured) -> Claim {
     }
 }
 
-fn applied(m: &Measured, bar: &Bar, chances: f64) -> AppliedLimit {
+fn applied(m: &ValueEstimate, bar: &Bar, chances: f64) -> AppliedLimit {
     AppliedLimit {
         relative: bar.tolerance.regressed,
         absolute: bar.absolute,
@@ -535,7 +568,7 @@ fn applied(m: &Measured, bar: &Bar, chances: f64) -> AppliedLimit {
     }
 }
 
-fn history_numbers(m: &Measured) -> Option<HistoryNumbers> {
+fn history_numbers(m: &ValueEstimate) -> Option<HistoryNumbers> {
     (m.usual.windows > 0).then(|| HistoryNumbers {
         windows: m.usual.windows,
         window_points: m.n.0.max(m.n.1),
@@ -550,7 +583,7 @@ fn locations(subject: &Subject<'_>, rate: bool) -> (f64, f64) {
     subject.samples.as_ref().map_or((0.0, 0.0), |samples| (at(&samples.baseline), at(&samples.canary)))
 }
 
-fn numbers(subject: &Subject<'_>, m: &Measured, ranks: &Pooled) -> Numbers {
+fn numbers(subject: &Subject<'_>, m: &ValueEstimate, ranks: &PooledRanks) -> Numbers {
     let (baseline, canary) = locations(subject, m.rate);
     let usual = t4_isf(rule::P_SUSPECT) * m.sigma;
     Numbers {
@@ -585,32 +618,32 @@ fn numbers(subject: &Subject<'_>, m: &Measured, ranks: &Pooled) -> Numbers {
     }
 }
 
-fn paired(subject: &Subject<'_>, sign: f64, ranks: &Pooled) -> Option<Paired> {
+fn paired(subject: &Subject<'_>, sign: f64, ranks: &PooledRanks) -> Option<PairedNumbers> {
     let samples = subject.samples.as_ref()?;
     let (canary, baseline) = ((&*subject.canary, &samples.canary), (&*subject.baseline, &samples.baseline));
     if let Ok(test) = paired_rank_test_of(canary, baseline, ranks, sign < 0.0) {
-        return Some(Paired { pairs: subject.baseline.len(), effective: test.effective, p: test.p });
+        return Some(PairedNumbers { pairs: subject.baseline.len(), effective: test.effective, p: test.p });
     }
     // An arm has gaps, so that the pairs are fewer than the points that were ranked.
     let both = |(b, c): &(&f64, &f64)| b.is_finite() && c.is_finite();
     let pairs = subject.baseline.iter().zip(subject.canary.iter()).filter(both);
     let (b, c): (Vec<f64>, Vec<f64>) = pairs.map(|(b, c)| (sign * b, sign * c)).unzip();
     let test = paired_rank_test(&c, &b).ok()?;
-    Some(Paired { pairs: b.len(), effective: test.effective, p: test.p })
+    Some(PairedNumbers { pairs: b.len(), effective: test.effective, p: test.p })
 }
 
-fn raise_guards(finding: &mut Finding, said: &Said<'_>) {
+fn raise_guards(draft: &mut ResultDraft, said: &MetricSentences<'_>) {
     let (metric, m, context) = (said.subject.metric, said.m, said.subject.context);
     let few = m.n.0.min(m.n.1);
     let least = if m.rate && !m.usual.is_enough() { rule::FEWEST_RATE } else { rule::FEWEST };
     let needed = (metric.min_points as usize).max(least);
     if few < needed {
         let sentence = format!("{} where {needed} are needed", explain::count(few as u64, "point"));
-        finding.guard(Guard::FewPoints, sentence);
-        finding.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
+        draft.guard(Guard::FewPoints, sentence);
+        draft.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
         return;
     }
-    finding.guard(Guard::CouldNotDetect, said.open());
+    draft.guard(Guard::CouldNotDetect, said.open());
     // Only the sampling error shrinks with more points; what the arms and the past scatter anyway stays.
     let windows = if m.usual.is_enough() { m.usual.windows } else { 0 };
     let share = rule::OWN_WINDOWS / (rule::OWN_WINDOWS + windows as f64);
@@ -618,18 +651,18 @@ fn raise_guards(finding: &mut Finding, said: &Said<'_>) {
     let room = ((said.bar.detectable - m.effect) / t4_isf(said.claim.p_pass)).max(0.0);
     let growth = share * m.sampling * m.sampling / (room * room - stays).max(0.0);
     let growth = if m.unit > 0.0 { growth.max(1.0) } else { f64::INFINITY };
-    finding.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
+    draft.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
 }
 
 /// The sentences of one metric.
-struct Said<'a> {
+struct MetricSentences<'a> {
     subject: &'a Subject<'a>,
-    m: &'a Measured,
+    m: &'a ValueEstimate,
     bar: &'a Bar,
     claim: &'a Claim,
 }
 
-impl Said<'_> {
+impl MetricSentences<'_> {
     /// +1 where a rise of the values as they were reported is worse.
     fn sign(&self) -> f64 {
         self.m.sign * self.subject.original_sign()

@@ -1,4 +1,4 @@
-//! What the judge finds on one metric, and Kayenta's words for it.
+//! What the judge `NetflixACAJudge-v1.0` finds on one metric and on the canary, and Kayenta's words for it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::verdict::Verdict;
 
 /// A number that need not be finite. In JSON `"NaN"`, `"Infinity"` and `"-Infinity"` are texts, as Kayenta writes them.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +125,7 @@ pub enum Finding {
 /// One arm after missing points and outliers were dealt with; all 0 for an empty arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AcaStatistics")]
-pub struct Statistics {
+pub struct SampleStatistics {
     /// Points.
     pub count: usize,
     /// Mean, in the unit.
@@ -136,7 +138,7 @@ pub struct Statistics {
     pub std: Number,
 }
 
-impl Default for Statistics {
+impl Default for SampleStatistics {
     fn default() -> Self {
         let zero = Number(0.0);
         Self { count: 0, mean: zero, min: zero, max: zero, std: zero }
@@ -170,9 +172,9 @@ pub struct MetricOutcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Number>,
     /// The baseline.
-    pub control: Statistics,
+    pub control: SampleStatistics,
     /// The canary.
-    pub experiment: Statistics,
+    pub experiment: SampleStatistics,
 }
 
 impl MetricOutcome {
@@ -187,5 +189,58 @@ impl MetricOutcome {
             Finding::ClassifiedCritical => format!("The metric {name} was classified as {classification} (Critical)"),
             Finding::Failed => "Metric Classification Failed".to_owned(),
         })
+    }
+}
+
+/// The canary's score, by Kayenta's rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AcaSummary")]
+pub struct Summary {
+    /// The score, rounded to two decimals; above 100 or below 0 where the weights do not add up to 100.
+    pub score: Number,
+    /// The score against the thresholds.
+    pub verdict: Verdict,
+    /// What set the score to 0 whatever the groups say.
+    pub reason: SummaryReason,
+    /// The groups, in the order in which Kayenta adds up their scores.
+    pub groups: Vec<GroupOutcome>,
+}
+
+/// What set the score to 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "AcaSummaryReason")]
+pub enum SummaryReason {
+    /// Nothing; the groups made the score.
+    None,
+    /// A critical metric failed: the first, as its place among the metrics, counted from 0.
+    CriticalMetric(usize),
+    /// Half of the metrics or more have no data.
+    TooManyWithoutData,
+}
+
+/// One group of metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AcaGroup")]
+pub struct GroupOutcome {
+    /// Its name.
+    pub name: String,
+    /// Percentage of its metrics that pass, of those that are pass, high, low or missing required data; 0 where there is none.
+    pub score: f64,
+    /// Whether there is any. Without, the group counts as 100 in the canary's score.
+    pub has_data: bool,
+    /// Its weight, in percent: the configured one, or an equal share of what the configured ones leave of 100.
+    pub weight: Number,
+}
+
+impl Summary {
+    /// Kayenta's reason for the score; empty where it gives none. `metric_reason` gives the reason of a metric by its place.
+    #[must_use]
+    pub fn text(&self, metric_reason: impl FnOnce(usize) -> Option<String>) -> String {
+        match self.reason {
+            SummaryReason::None => String::new(),
+            SummaryReason::CriticalMetric(metric) => format!("Canary Failed: {}", metric_reason(metric).unwrap_or_default()),
+            SummaryReason::TooManyWithoutData => "Canary Failed: 50% or more metrics returned NODATA".to_owned(),
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! The settings of a metric that this judge alone reads, with Kayenta's defaults.
+//! The settings of a metric that the judge `NetflixACAJudge-v1.0` alone reads, with Kayenta's defaults.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ConfigProblem;
+use crate::problem::ConfigProblem;
 
 /// Settings that the judge `NetflixACAJudge-v1.0` alone reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

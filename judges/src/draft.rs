@@ -2,11 +2,11 @@
 
 use crate::config::Metric;
 use crate::explain;
-use crate::quality::{self, Cleaned, Unjudged};
+use crate::quality::{self, CleanMetric, Unjudged};
 use crate::scorecard::{Coverage, Examiner, Guard, GuardFinding, MetricResult, Mode, Reason, Status};
 
 /// A result under way.
-pub(crate) struct Finding {
+pub(crate) struct ResultDraft {
     pub(crate) result: MetricResult,
     /// The canary reports clearly less often than the baseline.
     asymmetric: bool,
@@ -16,10 +16,10 @@ pub(crate) struct Finding {
     lacks_data: bool,
 }
 
-impl Finding {
+impl ResultDraft {
     /// The result of what cannot be judged at all.
     pub(crate) fn unjudged(metric: &Metric, why: &Unjudged) -> MetricResult {
-        let mut finding = Self::blank(metric);
+        let mut draft = Self::blank(metric);
         match why {
             Unjudged::Failed(failure) => {
                 let reason = match failure.reason.as_str() {
@@ -29,20 +29,20 @@ impl Finding {
                     _ => Reason::Fetch,
                 };
                 let sentence = format!("the {}'s samples could not be had: {}", failure.arm, failure.message);
-                finding.decide(Status::Error, reason, Mode::None, sentence);
+                draft.decide(Status::Error, reason, Mode::None, sentence);
             }
-            Unjudged::Bounds(message) => finding.decide(Status::NoData, Reason::NoSharedBound, Mode::None, message.clone()),
-            Unjudged::Mismatch(message) => finding.decide(Status::Error, Reason::Mismatch, Mode::None, message.clone()),
+            Unjudged::Bounds(message) => draft.decide(Status::NoData, Reason::NoSharedBound, Mode::None, message.clone()),
+            Unjudged::Mismatch(message) => draft.decide(Status::Error, Reason::Mismatch, Mode::None, message.clone()),
         }
-        finding.result
+        draft.result
     }
 
     /// The result of a metric that was not judged by the deadline of whoever asked.
     pub(crate) fn late(metric: &Metric) -> MetricResult {
-        let mut finding = Self::blank(metric);
+        let mut draft = Self::blank(metric);
         let sentence = "was not judged by the request's deadline; give the request more time, or judge fewer metrics, instances or points";
-        finding.decide(Status::Error, Reason::Deadline, Mode::None, sentence.to_owned());
-        finding.result
+        draft.decide(Status::Error, Reason::Deadline, Mode::None, sentence.to_owned());
+        draft.result
     }
 
     fn blank(metric: &Metric) -> Self {
@@ -50,31 +50,31 @@ impl Finding {
     }
 
     /// Starts a result; `units` is what its units are to be warned of. What is silent throughout comes back closed.
-    pub(crate) fn of(metric: &Metric, cleaned: &Cleaned, units: &[String]) -> Result<Self, Box<MetricResult>> {
-        let mut finding = Self::blank(metric);
+    pub(crate) fn of(metric: &Metric, cleaned: &CleanMetric, units: &[String]) -> Result<Self, Box<MetricResult>> {
+        let mut draft = Self::blank(metric);
         let (baseline, canary) = (cleaned.baseline.coverage, cleaned.canary.coverage);
-        finding.result.baseline_coverage = baseline;
-        finding.result.canary_coverage = canary;
-        finding.result.warnings.extend(cleaned.warnings.iter().chain(units).cloned());
+        draft.result.baseline_coverage = baseline;
+        draft.result.canary_coverage = canary;
+        draft.result.warnings.extend(cleaned.warnings.iter().chain(units).cloned());
         let expected = cleaned.baseline.reports() && !metric.may_be_absent && !cleaned.up_at_other_step;
         if cleaned.canary.seen == 0.0 && canary.infinite == 0 && expected {
             let sentence = format!("is reported by the baseline ({}) and not at all by the canary", points(baseline));
-            finding.decide(Status::Regressed, Reason::Silent, Mode::None, sentence);
-            finding.result.examiner = Examiner::Silence;
-            return Err(Box::new(finding.result));
+            draft.decide(Status::Regressed, Reason::Silent, Mode::None, sentence);
+            draft.result.examiner = Examiner::Silence;
+            return Err(Box::new(draft.result));
         }
-        finding.seen = (cleaned.baseline.seen, cleaned.canary.seen);
-        finding.asymmetric = !metric.may_be_absent && cleaned.baseline.seen - cleaned.canary.seen > quality::ASYMMETRY + 1e-12;
+        draft.seen = (cleaned.baseline.seen, cleaned.canary.seen);
+        draft.asymmetric = !metric.may_be_absent && cleaned.baseline.seen - cleaned.canary.seen > quality::ASYMMETRY + 1e-12;
         if baseline.fraction < quality::ENOUGH || canary.fraction < quality::ENOUGH {
             let infinite = baseline.infinite + canary.infinite;
             let rest = if infinite > 0 { format!("; {infinite} are infinite or too large to be judged") } else { String::new() };
             let unseen = cleaned.canary.seen > canary.fraction || cleaned.baseline.seen > baseline.fraction;
             let hint = if unseen { "; requests were reported without events: set absent_means_zero if that means none" } else { "" };
             let sentence = format!("too few points: the baseline has {}, the canary {}{rest}{hint}", points(baseline), points(canary));
-            finding.decide(Status::NoData, Reason::LowCoverage, Mode::None, sentence);
-            finding.lacks_data = true;
+            draft.decide(Status::NoData, Reason::LowCoverage, Mode::None, sentence);
+            draft.lacks_data = true;
         }
-        Ok(finding)
+        Ok(draft)
     }
 
     /// Whether an arm has too few points for its level to be judged; what there is may speak all the same.
