@@ -21,13 +21,13 @@ const DISCARDED_BYTES: usize = 64 << 20;
 const OTHER_VALUES: usize = 200_000;
 
 /// A JSON body.
-pub(crate) struct JsonDocument {
+pub(crate) struct BoundedJson {
     pub(crate) document: Value,
     /// Its length as it was sent, in bytes.
     pub(crate) size: usize,
 }
 
-impl FromRequest<SharedState> for JsonDocument {
+impl FromRequest<SharedState> for BoundedJson {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &SharedState) -> Result<Self, Problem> {

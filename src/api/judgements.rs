@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::body::translate;
-use super::json::JsonDocument;
+use super::json::BoundedJson;
 use super::observe::note;
 use super::problem::Problem;
 use super::state::SharedState;
@@ -141,10 +141,10 @@ pub(crate) async fn create(
     State(state): State<SharedState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Result<JsonDocument, Problem>,
+    body: Result<BoundedJson, Problem>,
 ) -> Result<Response, Problem> {
     let query = JudgementQuery::read(query.as_deref(), 1)?;
-    let JsonDocument { document, size } = body?;
+    let BoundedJson { document, size } = body?;
     let planner = SharedState::clone(&state);
     let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
     if prefers_async(&headers) {
