@@ -1,6 +1,6 @@
 //! Replays recorded canaries through the judges: how often would they have been right, and what would another config have done?
 //!
-//! [`run`] reads files case by case, judges each under every [`Column`] on all processors, and hands the small results over in
+//! [`run()`] reads files case by case, judges each under every [`Column`] on all processors, and hands the small results over in
 //! the files' order, so that the same files give the same output on any number of threads. Recorded points are never kept.
 //! [`ReplaySummary`] makes the rates of them, [`Calibration`] the report on what each metric's noise allows.
 //!
