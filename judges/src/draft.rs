@@ -121,7 +121,8 @@ fn points(coverage: Coverage) -> String {
     }
 }
 
-fn blank(metric: &Metric) -> MetricResult {
+/// The result of a metric of which nothing is known yet: an error.
+pub(crate) fn blank(metric: &Metric) -> MetricResult {
     MetricResult {
         name: metric.name.clone(),
         kind: metric.kind,

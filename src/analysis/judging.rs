@@ -1,10 +1,9 @@
-//! Judges on the pool of threads, metric by metric and until a deadline: no judgement outlives who asked for it.
+//! Judges on threads for that, metric by metric and until a deadline: no judgement outlives who asked for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haldane_judges::{JudgeName, Judgement, Judging};
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use tokio::time::Instant;
 
 use super::assemble::Assembly;
@@ -28,7 +27,7 @@ impl Patience {
     pub(super) fn judge(&self, name: JudgeName, assembly: &Assembly) -> Judgement {
         let judging = Judging::new(name, &assembly.config, &assembly.evidence);
         let examine = |metric| if self.is_over() { None } else { judging.examine(metric) };
-        let results = (0..judging.metrics()).into_par_iter().map(examine).collect();
+        let results = pool::spread(judging.metrics(), examine);
         judging.conclude(results)
     }
 }

@@ -9,12 +9,12 @@ use super::score::{ScoredMetric, summary};
 use crate::aca_outcome::{Classification, MetricOutcome, Summary, SummaryReason};
 use crate::aca_rules::NanStrategy;
 use crate::config::{CheckedConfig, Metric};
-use crate::draft::ResultDraft;
+use crate::draft::{self, ResultDraft};
 use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
 use crate::score::{late_names, not_in_time};
 use crate::scorecard::{
-    Action, Coverage, Examiner, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict,
+    Action, Coverage, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict,
     VerdictCause, VerdictReason,
 };
 
@@ -91,35 +91,15 @@ pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>) -> Met
     };
     let (status, reason, mode, sentence) = in_our_words(metric, &outcome, observation.is_some(), failure);
     MetricResult {
-        name: metric.name.clone(),
-        kind: metric.kind,
-        unit: metric.unit.clone(),
-        direction: metric.direction,
         groups: metric.groups.clone(),
-        critical: metric.critical,
-        muted: metric.muted,
-        optional: metric.optional,
         status,
         reason,
         mode,
-        examiner: Examiner::Level,
         sentence,
-        findings: Vec::new(),
         baseline_coverage: coverages.0,
         canary_coverage: coverages.1,
-        numbers: None,
-        counts: None,
-        events: None,
-        distribution: None,
-        limit: None,
-        history: None,
-        trend: None,
-        worst_instance: None,
-        threshold: None,
-        guards: Vec::new(),
-        remedies: Vec::new(),
-        warnings: Vec::new(),
         aca: Some(outcome),
+        ..draft::blank(metric)
     }
 }
 
