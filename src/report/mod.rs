@@ -8,6 +8,7 @@ mod html;
 mod junit;
 mod markdown;
 mod page;
+mod picture;
 mod terminal;
 mod view;
 

@@ -297,7 +297,7 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
 }
 
 /// The quantile that a table shows: the gravest, of equal ones the surest, and where nothing speaks the highest that was judged.
-fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
+pub(super) fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
     let flagged = numbers.quantiles.iter().filter(|one| matches!(one.status, Status::Regressed | Status::Suspect));
     let gravest = flagged.min_by(|a, b| a.status.cmp(&b.status).then(a.p.total_cmp(&b.p)));
     gravest.or_else(|| numbers.quantiles.iter().rev().find(|one| one.required)).or(numbers.quantiles.last())
