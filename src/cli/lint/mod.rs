@@ -31,7 +31,6 @@ mod inspect;
 mod profile;
 mod queries;
 mod report;
-mod sparkline;
 mod text;
 
 /// Distance between points where the config names none.
