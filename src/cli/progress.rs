@@ -22,6 +22,10 @@ impl Spinner {
 
     /// Shows how many metrics have arrived.
     pub(super) fn fetched(&self, progress: FetchProgress) {
+        // Where every sample came with the request there is nothing to fetch.
+        if progress.total == 0 {
+            return;
+        }
         if self.0.length().is_none() {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos} of {len} metrics") {
                 self.0.set_style(style);

@@ -4,6 +4,7 @@
 //! stated in `docs/METHOD.md`.
 
 use anstyle::Style;
+use haldane_judges::aca::{MetricOutcome, SampleStatistics};
 use haldane_judges::config::Kind;
 use haldane_judges::scorecard::{
     AppliedLimit, ArmCounts, CountNumbers, Coverage, DistributionNumbers, EventNumbers, Examiner, HistoryNumbers, Interval, MetricResult,
@@ -76,8 +77,13 @@ impl Explanation<'_> {
             steps.push(("p-value", self.requests(distribution)));
         }
         if let Some(events) = &metric.events {
-            steps.push(("Statistic", self.events(events)));
-            steps.push(("p-value", self.intervals(events)));
+            // Beside a level of 0, events among values are looked at as well.
+            let titles = if metric.kind == Kind::Events { ("Statistic", "p-value") } else { ("Events", "p-value of the events") };
+            steps.push((titles.0, self.events(events)));
+            steps.push((titles.1, self.intervals(events)));
+        }
+        if let Some(outcome) = &metric.aca {
+            steps.push(("Statistic", self.kayenta(outcome)));
         }
         let limit = self.limit();
         if !limit.is_empty() {
@@ -135,15 +141,19 @@ impl Explanation<'_> {
         };
         let mut sentences = vec![arm("baseline", metric.baseline_coverage), arm("canary", metric.canary_coverage)];
         if let Some(statistics) = self.provenance.and_then(|p| p.statistics) {
-            for (name, of) in [("baseline", statistics.baseline), ("canary", statistics.canary)].iter().filter(|(_, of)| of.count > 0) {
-                let value = |v: f64| self.unit.value(v);
+            let of = match (&metric.counts, &metric.distribution) {
+                (Some(_), _) => ", rates of an interval each,",
+                (None, Some(_)) => ", medians of an interval each,",
+                (None, None) => "",
+            };
+            for (name, arm) in [("baseline", statistics.baseline), ("canary", statistics.canary)].iter().filter(|(_, arm)| arm.count > 0) {
                 sentences.push(format!(
-                    "The {name}'s {} points have a mean of {}, from {} to {}, and a standard deviation of {}.",
-                    of.count,
-                    value(of.mean),
-                    value(of.min),
-                    value(of.max),
-                    self.unit.distance(of.std)
+                    "The {name}'s {} points with those of warm-up{of} have a mean of {}, from {} to {}, and a standard deviation of {}.",
+                    arm.count,
+                    self.unit.value(arm.mean),
+                    self.unit.value(arm.min),
+                    self.unit.value(arm.max),
+                    self.unit.distance(arm.std)
                 ));
             }
         }
@@ -183,7 +193,7 @@ impl Explanation<'_> {
             Some(relative) => {
                 format!("The baseline's level is {}, so that this is {}.", self.unit.distance(level), self.relative(relative))
             }
-            None => "The baseline's level is 0, so that no percentage can be told.".to_owned(),
+            _ => "The baseline's level is 0, so that no percentage can be told.".to_owned(),
         });
         sentences
     }
@@ -276,11 +286,11 @@ impl Explanation<'_> {
             )
         };
         let by = if counts.aligned { "interval by interval, so that traffic that varies does no harm" } else { "over the whole windows" };
-        let relative = counts.relative_shift.map(|relative| format!(", which is {}", self.relative(relative))).unwrap_or_default();
+        let relative = counts.relative_shift.map(|relative| format!(" ({})", self.relative(relative))).unwrap_or_default();
         vec![
             arm("baseline", &counts.baseline),
             arm("canary", &counts.canary),
-            format!("The rates differ by {} {by}{relative}.", self.unit.difference(counts.shift * self.turn)),
+            format!("The rates differ by {}{relative}, compared {by}.", self.unit.difference(counts.shift * self.turn)),
         ]
     }
 
@@ -385,6 +395,25 @@ impl Explanation<'_> {
         )]
     }
 
+    /// What Kayenta's judge computes, whose means and interval are of the points that it keeps.
+    fn kayenta(&self, outcome: &MetricOutcome) -> Vec<String> {
+        let arm = |of: &SampleStatistics| format!("{} of {} points", self.unit.value(of.mean.0), of.count);
+        let mut sentences =
+            vec![format!("The mean is {} in the baseline and {} in the canary.", arm(&outcome.control), arm(&outcome.experiment))];
+        let ratio = outcome.ratio.map(|ratio| format!("The canary's mean is {} times the baseline's.", format::number(ratio.0)));
+        let size = outcome.effect_size.map(|size| format!("The effect size is {}.", format::number(size.0)));
+        sentences.extend(ratio.into_iter().chain(size));
+        if let (Some(estimate), Some(lower), Some(upper)) = (outcome.estimate, outcome.lower, outcome.upper) {
+            sentences.push(format!(
+                "The shift is {} by the rank test, 98 % interval {}.",
+                self.unit.difference(estimate.0),
+                self.unit.differences(Some(lower.0), Some(upper.0))
+            ));
+        }
+        sentences.push(format!("Kayenta's judge calls that {}.", outcome.classification));
+        sentences
+    }
+
     fn limit(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         if let Some(limit) = &self.metric.limit {
@@ -395,7 +424,7 @@ impl Explanation<'_> {
             if !declared.is_empty() {
                 sentences.push(format!("Declared is {declared}."));
             }
-            if let (Some(past), Some(points)) = (threshold.points_past, threshold.points) {
+            if let (Some(past), Some(points), false) = (threshold.points_past, threshold.points, declared.is_empty()) {
                 sentences.push(format!("{past} of the canary's {points} points are past it."));
             }
             if let Some(interval) = threshold.rate_interval {

@@ -43,7 +43,7 @@ impl LimitBar {
         let by_level = metric.examiner == Examiner::Level && !(metric.reason == Reason::Events && metric.kind != Kind::Events);
         match metric.mode {
             Mode::None => None,
-            Mode::Threshold => metric.threshold.as_ref().map(|threshold| past_limit(metric, threshold, unit)),
+            Mode::Threshold => metric.threshold.as_ref().and_then(|threshold| past_limit(metric, threshold, unit)),
             _ if !by_level => None,
             Mode::Counts => {
                 let counts = metric.counts.as_ref()?;
@@ -148,8 +148,8 @@ impl Shift<'_> {
     }
 }
 
-/// Where the canary is, with a declared limit of 1.
-fn past_limit(metric: &MetricResult, threshold: &ThresholdNumbers, unit: &Unit) -> LimitBar {
+/// Where the canary is, with a declared limit of 1; `None` where no number says it.
+fn past_limit(metric: &MetricResult, threshold: &ThresholdNumbers, unit: &Unit) -> Option<LimitBar> {
     let level = match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => Some(counts.canary.rate),
         (None, Some(numbers)) => Some(numbers.canary),
@@ -159,12 +159,12 @@ fn past_limit(metric: &MetricResult, threshold: &ThresholdNumbers, unit: &Unit) 
     let shift = match (past, level) {
         (Some((past, points)), _) => format!("{past}/{points} past"),
         (None, Some(level)) => format!("at {}", unit.value(level)),
-        (None, None) => String::new(),
+        (None, None) => return None,
     };
     let times = level.zip(threshold.max).filter(|(level, max)| *max > 0.0 && *level >= 0.0).map(|(level, max)| level / max);
     // Points past a limit may be few, and then the typical one is not.
     let times = times.filter(|times| metric.status != Status::Regressed || *times >= 1.0);
-    LimitBar { shift, limit: threshold_limits(threshold, unit), times }
+    Some(LimitBar { shift, limit: threshold_limits(threshold, unit), times })
 }
 
 /// Columns of a bar with so many a limit.

@@ -4,17 +4,19 @@
 //! was judged in [`explain`](super::explain).
 
 use anstyle::Style;
+use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{MetricResult, VerdictReason};
+use jiff::Timestamp;
 use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
-use super::format::{Unit, clean, truncate};
+use super::format::{self, Unit, clean, truncate};
 use super::limit_bar::{self, LimitBar};
 use super::page::{Page, Terminal};
 use super::sparkline::{points_per_column, sparkline};
 use super::verbose::style;
-use super::view::{MetricRow, Sparkline, View};
-use crate::analysis::Scorecard;
+use super::view::{MetricRow, Sparkline, View, telling};
+use crate::analysis::{ArmSamples, MetricSamples, Scorecard, WindowSpan};
 
 /// Narrowest layout; a narrower terminal wraps the lines itself.
 const NARROWEST: usize = 40;
@@ -29,6 +31,8 @@ const LONGEST_NAME: usize = 28;
 const SHORTEST_NAME: usize = 12;
 /// Widest text of a shift or a limit.
 const LONGEST_SHIFT: usize = 14;
+/// Columns of a sentence that takes the place of a shift, at least.
+const SHORTEST_SENTENCE: usize = 30;
 /// Lines of what is said about metrics and the canary, so that seven metrics and all of it fit 24.
 const LINES_SAID: usize = 6;
 /// Lines of one sentence, and of what to do.
@@ -40,9 +44,9 @@ pub fn terminal(card: &Scorecard, terminal: Terminal) -> String {
     let view = View::new(card);
     let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::NoHyphenation);
     let mut rows: Vec<MetricLine<'_>> =
-        view.rows.iter().zip(&card.judgement.metrics).map(|(row, metric)| MetricLine::of(row, metric)).collect();
+        view.rows.iter().zip(&card.judgement.metrics).map(|(row, metric)| MetricLine::of(row, metric, card)).collect();
     rows.sort_by(|a, b| a.row.rank().cmp(&b.row.rank()).then(b.times().total_cmp(&a.times())));
-    page.about(&view);
+    page.about(card);
     let layout = LineLayout::of(&rows, page.width);
     page.rows(&rows, layout);
     page.said(&view, card, &rows, layout);
@@ -54,13 +58,16 @@ pub fn terminal(card: &Scorecard, terminal: Terminal) -> String {
 /// A metric with what its line shows.
 struct MetricLine<'a> {
     row: &'a MetricRow,
+    /// Both arms, where the scorecard carries them.
+    points: Option<Sparkline>,
     /// How far it went towards its limit; `None` where the finding's sentence alone says it.
     bar: Option<LimitBar>,
 }
 
 impl<'a> MetricLine<'a> {
-    fn of(row: &'a MetricRow, metric: &MetricResult) -> Self {
-        Self { row, bar: LimitBar::of(metric, &Unit::of(metric)) }
+    fn of(row: &'a MetricRow, metric: &MetricResult, card: &Scorecard) -> Self {
+        let points = telling_points(metric, card).or_else(|| row.points.clone());
+        Self { row, points, bar: LimitBar::of(metric, &Unit::of(metric)) }
     }
 
     fn times(&self) -> f64 {
@@ -85,20 +92,23 @@ impl LineLayout {
         let widest = |text: &dyn Fn(&MetricLine<'_>) -> usize| lines.iter().map(text).max().unwrap_or(0);
         let of_bar = |text: &dyn Fn(&LimitBar) -> usize| widest(&|line| line.bar.as_ref().map_or(0, text));
         let name = widest(&|line| line.row.name.width()).max("METRIC".len());
-        let has_points = lines.iter().any(|line| line.row.points.is_some());
+        let has_points = lines.iter().any(|line| line.points.is_some());
         let has_bar = lines.iter().any(|line| line.bar.as_ref().is_some_and(|bar| bar.times.is_some()));
+        // A column that is empty throughout is left out.
+        let fitted = |widest: usize, title: &str| if widest > 0 { widest.clamp(title.len(), LONGEST_SHIFT) } else { 0 };
         let plain = Self {
             status: widest(&|line| line.row.status_word.width()).max("STATUS".len()),
             name,
             spark: 0,
             unit: 0,
-            shift: of_bar(&|bar| bar.shift.width()).clamp("SHIFT".len(), LONGEST_SHIFT),
-            limit: of_bar(&|bar| bar.limit.width()).clamp("LIMIT".len(), LONGEST_SHIFT),
+            shift: fitted(of_bar(&|bar| bar.shift.width()), "SHIFT"),
+            limit: fitted(of_bar(&|bar| bar.limit.width()), "LIMIT"),
         };
+        let sentence = if lines.iter().any(|line| line.bar.is_none()) { SHORTEST_SENTENCE } else { 0 };
         let layouts = LAYOUTS.map(|(spark, unit)| {
             let (spark, unit) = (if has_points { spark } else { 0 }, if has_bar { unit } else { 0 });
             let layout = Self { spark, unit, ..plain };
-            let left = width.saturating_sub(layout.width() - layout.name);
+            let left = width.saturating_sub(layout.width().max(layout.before() + sentence) - layout.name);
             Self { name: name.min(left), ..layout }
         });
         let fits = |wanted: usize| layouts.iter().copied().find(|layout| layout.name >= wanted);
@@ -125,10 +135,13 @@ impl LineLayout {
 
 impl Page {
     /// What was compared, and over which time.
-    fn about(&mut self, view: &View) {
-        let fact = |wanted: &str| view.facts.iter().find(|(label, _)| *label == wanted).map(|(_, value)| value.as_str());
-        let parts = [fact("Window"), fact("Canary at"), fact("Baseline at").map(|_| "the baseline before the canary"), fact("Source")];
-        let about = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    fn about(&mut self, card: &Scorecard) {
+        let data = &card.data;
+        let window = data.canary_window.as_ref().map(|window| span(window, data.step_seconds));
+        let before = data.canary_window != data.baseline_window || card.judgement.comparison == Comparison::BeforeAfter;
+        let before = before.then(|| "the baseline before the canary".to_owned());
+        let source = data.source.as_deref().map_or_else(|| "samples sent with the request".to_owned(), clean);
+        let about = [window, before, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let about = self.paint(Style::new().dimmed(), &truncate(&about, self.width));
         self.line(&about);
     }
@@ -142,13 +155,13 @@ impl Page {
         let parts = [
             ("STATUS".to_owned(), status),
             ("METRIC".to_owned(), name),
-            ("BASELINE".to_owned(), spark),
+            ((if spark < "BASELINE".len() { "BASE" } else { "BASELINE" }).to_owned(), spark),
             ("CANARY".to_owned(), spark),
             ("SHIFT".to_owned(), shift),
             (limit_bar::scale(unit), if unit > 0 { limit_bar::width(unit) } else { 0 }),
             ("LIMIT".to_owned(), limit),
         ];
-        let header = joined(parts);
+        let header = joined(parts) + if shift == 0 { "  FINDING" } else { "" };
         let header = self.paint(Style::new().dimmed(), &truncate(header.trim_end(), self.width));
         self.line(&header);
         for line in lines {
@@ -161,7 +174,7 @@ impl Page {
         let LineLayout { status, name, spark, unit, shift, limit } = layout;
         let style = style(line.row.status);
         let word = padded(&line.row.status_word, status);
-        let sparks = line.row.points.as_ref().map_or_else(|| [String::new(), String::new()], |points| sparks(points, spark));
+        let sparks = line.points.as_ref().map_or_else(|| [String::new(), String::new()], |points| sparks(points, spark));
         let [baseline, canary] = sparks;
         let before = joined([(line.row.name.clone(), name), (baseline, spark), (canary, spark)]);
         let start = format!("{}{GAP}{before}{GAP}", self.paint(style, &word));
@@ -198,6 +211,28 @@ impl Page {
             left -= self.bounded("", sentence, most);
         }
     }
+}
+
+/// Of a distribution the quantile that the line speaks of, interval by interval.
+fn telling_points(metric: &MetricResult, card: &Scorecard) -> Option<Sparkline> {
+    let one = metric.distribution.as_ref().and_then(telling)?;
+    let provenance = card.data.metrics.iter().find(|provenance| provenance.name == metric.name)?;
+    let MetricSamples { baseline: ArmSamples::Buckets(baseline), canary: ArmSamples::Buckets(canary), .. } = provenance.samples.as_ref()?
+    else {
+        return None;
+    };
+    Some(Sparkline { baseline: baseline.quantiles(one.quantile), canary: canary.quantiles(one.quantile) })
+}
+
+/// A window as a person reads it: `2026-01-31 10:00 to 11:00 UTC, 60 points every 1m`.
+fn span(window: &WindowSpan, step_seconds: u32) -> String {
+    let WindowSpan { start, end, points } = window;
+    let (day, last_day) = (start.strftime("%F").to_string(), end.strftime("%F").to_string());
+    let last_day = if last_day == day { String::new() } else { format!("{last_day} ") };
+    // A step of less than a minute may begin at a second.
+    let clock = |at: &Timestamp| at.strftime(if at.as_second() % 60 == 0 { "%H:%M" } else { "%T" }).to_string();
+    let points = if *points == 1 { "1 point".to_owned() } else { format!("{points} points") };
+    format!("{day} {} to {last_day}{} UTC, {points} every {}", clock(start), clock(end), format::seconds(step_seconds.into()))
 }
 
 /// A name that leaves room for what is said of it.

@@ -639,7 +639,7 @@ fn the_worst_metric_comes_first_and_the_verdict_with_what_to_do_and_where_to_fin
     }
     // Of equal ones that which went furthest towards its limit.
     let first = terminal(&regressed(), NARROW).lines().find(|line| line.starts_with("regressed")).unwrap().to_owned();
-    assert!(first.contains("error-ratio") && first.contains("┃███▸") && first.contains("+302 %"), "{first}");
+    assert!(first.contains("error-ratio") && first.contains('▸') && first.contains("+302 %"), "{first}");
     // The same of everything there is to say.
     let all = verbose(&regressed(), NARROW);
     let end = all.trim_end().rsplit("\n\n").next().unwrap();
@@ -714,7 +714,7 @@ fn the_figures_are_those_of_the_json() {
     let text = explain(&card, "error-ratio", Terminal::default()).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         format!("{} of {} requests are events", of("/counts/canary/events"), of("/counts/canary/total")),
-        format!("+{} pp interval by interval", number(100.0 * of("/counts/shift"))),
+        format!("+{} pp ({})", number(100.0 * of("/counts/shift")), signed_percent(of("/counts/relative_shift"))),
         format!("vary {} times", number(of("/counts/inflation"))),
         format!("p {}.", p_value(of("/counts/p"))),
         format!("p {} is at most {}", p_value(of("/counts/p")), p_value(of("/limit/p"))),
