@@ -4,7 +4,7 @@
 //! stated in `docs/METHOD.md`.
 
 use anstyle::Style;
-use haldane_judges::aca::{MetricOutcome, SampleStatistics};
+use haldane_judges::aca::MetricOutcome;
 use haldane_judges::config::Kind;
 use haldane_judges::scorecard::{
     AppliedLimit, ArmCounts, CountNumbers, Coverage, DistributionNumbers, EventNumbers, Examiner, HistoryNumbers, Interval, MetricResult,
@@ -395,11 +395,9 @@ impl Explanation<'_> {
         )]
     }
 
-    /// What Kayenta's judge computes, whose means and interval are of the points that it keeps.
+    /// What Kayenta's judge computes of the points that it keeps.
     fn kayenta(&self, outcome: &MetricOutcome) -> Vec<String> {
-        let arm = |of: &SampleStatistics| format!("{} of {} points", self.unit.value(of.mean.0), of.count);
-        let mut sentences =
-            vec![format!("The mean is {} in the baseline and {} in the canary.", arm(&outcome.control), arm(&outcome.experiment))];
+        let mut sentences = Vec::new();
         let ratio = outcome.ratio.map(|ratio| format!("The canary's mean is {} times the baseline's.", format::number(ratio.0)));
         let size = outcome.effect_size.map(|size| format!("The effect size is {}.", format::number(size.0)));
         sentences.extend(ratio.into_iter().chain(size));

@@ -150,6 +150,10 @@ impl Shift<'_> {
 
 /// Where the canary is, with a declared limit of 1; `None` where no number says it.
 fn past_limit(metric: &MetricResult, threshold: &ThresholdNumbers, unit: &Unit) -> Option<LimitBar> {
+    let limit = threshold_limits(threshold, unit);
+    if limit.is_empty() {
+        return None;
+    }
     let level = match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => Some(counts.canary.rate),
         (None, Some(numbers)) => Some(numbers.canary),
@@ -164,7 +168,7 @@ fn past_limit(metric: &MetricResult, threshold: &ThresholdNumbers, unit: &Unit) 
     let times = level.zip(threshold.max).filter(|(level, max)| *max > 0.0 && *level >= 0.0).map(|(level, max)| level / max);
     // Points past a limit may be few, and then the typical one is not.
     let times = times.filter(|times| metric.status != Status::Regressed || *times >= 1.0);
-    Some(LimitBar { shift, limit: threshold_limits(threshold, unit), times })
+    Some(LimitBar { shift, limit, times })
 }
 
 /// Columns of a bar with so many a limit.

@@ -140,8 +140,9 @@ impl Page {
         let window = data.canary_window.as_ref().map(|window| span(window, data.step_seconds));
         let before = data.canary_window != data.baseline_window || card.judgement.comparison == Comparison::BeforeAfter;
         let before = before.then(|| "the baseline before the canary".to_owned());
+        let look = card.judgement.looks.map(|plan| format!("look {} of {}", plan.look, plan.looks));
         let source = data.source.as_deref().map_or_else(|| "samples sent with the request".to_owned(), clean);
-        let about = [window, before, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let about = [look, window, before, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let about = self.paint(Style::new().dimmed(), &truncate(&about, self.width));
         self.line(&about);
     }
