@@ -414,6 +414,7 @@ mod tests {
             looks: None,
             ramp: Vec::new(),
             advisory: false,
+            labels: Default::default(),
             samples: BTreeMap::new(),
             queries: BTreeMap::new(),
         }

@@ -83,6 +83,9 @@ struct What {
     /// --canary-share.
     #[arg(long, value_name = "1,5,25,50,100", value_delimiter = ',', value_parser = percent)]
     ramp: Vec<f64>,
+    /// What to write on the scorecard, such as service=checkout or version=1.4.2; repeat it for more. It decides nothing.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = variable)]
+    labels: Vec<(String, String)>,
     /// Judge and report everything, and answer with a pass that says which verdict it would have been.
     #[arg(long)]
     advisory: bool,
@@ -181,7 +184,7 @@ enum OutputFormat {
 }
 
 /// Flags that a scorecard replaces, which is not judged again.
-const JUDGING_FLAGS: [&str; 29] = [
+const JUDGING_FLAGS: [&str; 30] = [
     "config",
     "baseline",
     "canary",
@@ -203,6 +206,7 @@ const JUDGING_FLAGS: [&str; 29] = [
     "early_pass",
     "ramp",
     "advisory",
+    "labels",
     "source",
     "samples",
     "server",
@@ -214,7 +218,7 @@ const JUDGING_FLAGS: [&str; 29] = [
 ];
 
 /// Flags that a whole request replaces.
-const BODY_FLAGS: [&str; 22] = [
+const BODY_FLAGS: [&str; 23] = [
     "config",
     "baseline",
     "canary",
@@ -235,6 +239,7 @@ const BODY_FLAGS: [&str; 22] = [
     "early_pass",
     "ramp",
     "advisory",
+    "labels",
     "source",
     "samples",
 ];
@@ -334,12 +339,12 @@ impl OutcomeArgs {
     }
 
     fn render(&self, reply: ScorecardReply) -> Result<String, CommandFailure> {
-        if let (ScorecardReply::Received(document), OutputFormat::Json) = (&reply, self.output) {
+        if let (ScorecardReply::Received { document, .. }, OutputFormat::Json) = (&reply, self.output) {
             return output::pretty(document);
         }
         let card = match reply {
             ScorecardReply::Made(card) => *card,
-            received @ ScorecardReply::Received(_) => received.card()?,
+            received @ ScorecardReply::Received { .. } => received.card()?,
         };
         Ok(match self.output {
             OutputFormat::Text => self.text(&card)?,
@@ -393,6 +398,8 @@ fn body(args: &JudgeArgs) -> Result<Value, CommandFailure> {
     put("early_pass", args.when.early_pass.then_some(Value::Bool(true)));
     put("canary_share", canary_share.map(Value::from));
     put("ramp", (!args.what.ramp.is_empty()).then(|| json!(args.what.ramp)));
+    let labels = args.what.labels.iter().cloned().collect::<BTreeMap<_, _>>();
+    put("labels", (!labels.is_empty()).then(|| json!(labels)));
     put("mode", args.what.advisory.then(|| Value::from("advisory")));
     put("source", args.whence.store.source.clone().map(Value::from));
     put("samples", args.whence.samples.as_deref().map(|file| read_json(file, "samples")).transpose()?);

@@ -40,7 +40,9 @@ impl JudgementClient {
         match self {
             Self::Remote(server) => {
                 let _waiting = Spinner::start("waiting for the server's judgement");
-                Ok(ScorecardReply::Received(server.judge(&body, wait, with_samples).await?))
+                let document = server.judge(&body, wait, with_samples).await?;
+                let link = document.get("id").and_then(Value::as_str).map(|id| server.link(id));
+                Ok(ScorecardReply::Received { document, link })
             }
             Self::Local { analyst, configs } => {
                 let request = crate::api::translate(body, configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())?;
@@ -73,8 +75,8 @@ impl JudgementClient {
 
 /// A scorecard: a server's own words, which JSON output passes on untouched, or one made here.
 pub(super) enum ScorecardReply {
-    /// A server's.
-    Received(Value),
+    /// A server's, and where it is read if the server does not know its own address.
+    Received { document: Value, link: Option<String> },
     /// Made here.
     Made(Box<Scorecard>),
 }
@@ -87,7 +89,7 @@ impl ScorecardReply {
     pub(super) fn verdict(&self) -> Result<Verdict, CommandFailure> {
         match self {
             Self::Made(card) => Ok(card.judgement.verdict),
-            Self::Received(document) => {
+            Self::Received { document, .. } => {
                 let known = document.get("verdict").and_then(|verdict| Verdict::deserialize(verdict).ok());
                 known.ok_or_else(|| CommandFailure::usage("the server's reply has no verdict; is it a Haldane server?"))
             }
@@ -101,11 +103,14 @@ impl ScorecardReply {
     pub(super) fn card(&self) -> Result<Scorecard, CommandFailure> {
         match self {
             Self::Made(card) => Ok(Scorecard::clone(card)),
-            Self::Received(document) => Scorecard::deserialize(document).map_err(|error| {
-                CommandFailure::usage(format!(
-                    "the server's scorecard cannot be read: {error}; it may be of another version: use --output json"
-                ))
-            }),
+            Self::Received { document, link } => {
+                let card = Scorecard::deserialize(document).map_err(|error| {
+                    CommandFailure::usage(format!(
+                        "the server's scorecard cannot be read: {error}; it may be of another version: use --output json"
+                    ))
+                })?;
+                Ok(Scorecard { url: card.url.clone().or_else(|| link.clone()), ..card })
+            }
         }
     }
 }

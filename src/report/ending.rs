@@ -3,13 +3,14 @@
 
 use anstyle::{AnsiColor, Style};
 use haldane_judges::Verdict;
+use unicode_width::UnicodeWidthStr;
 
 use super::format::clean;
 use super::page::Page;
 use super::view::View;
 use crate::analysis::Scorecard;
 
-/// Lines of a link, at most, as a terminal wraps it.
+/// Lines of a link, at most, as a terminal wraps it. A longer one would leave the verdict no room.
 const LINES_OF_A_LINK: usize = 3;
 
 impl Page {
@@ -45,10 +46,10 @@ impl Page {
 
 /// Where the judgement is found again, uncut: a part of an address or an id opens nothing. `None` where it cannot be asked for again.
 fn link(card: &Scorecard, width: usize) -> Option<String> {
-    let id = clean(card.id.as_ref()?);
-    Some(if id.len() + "judgement ".len() <= width {
-        format!("judgement {id}")
-    } else {
-        "judgement: its id is long, and `--output json` has it".to_owned()
-    })
+    // One line, which a terminal wraps, so that it stays one address to whoever takes it up.
+    if let Some(url) = card.url.as_deref().map(clean).filter(|url| url.width() <= LINES_OF_A_LINK * width) {
+        return Some(url);
+    }
+    let id = format!("judgement {}", clean(card.id.as_ref()?));
+    Some(if id.width() <= width { id } else { "judgement: its id is long, and `--output json` has it".to_owned() })
 }

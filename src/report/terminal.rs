@@ -3,6 +3,8 @@
 //! Seven metrics fit 24 lines of 100 columns. Everything else that a scorecard holds is in [`verbose`](super::verbose), and how one metric
 //! was judged in [`explain`](super::explain).
 
+use std::collections::BTreeMap;
+
 use anstyle::Style;
 use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{MetricResult, VerdictReason};
@@ -141,8 +143,13 @@ impl Page {
         let before = data.canary_window != data.baseline_window || card.judgement.comparison == Comparison::BeforeAfter;
         let before = before.then(|| "the baseline before the canary".to_owned());
         let look = card.judgement.looks.map(|plan| format!("look {} of {}", plan.look, plan.looks));
+        let scope = |arm: &BTreeMap<String, String>| arm.get("scope").map(|scope| clean(scope));
+        let arms = match (scope(&data.canary), scope(&data.baseline)) {
+            (Some(canary), Some(baseline)) if canary != baseline => Some(format!("{canary} against {baseline}")),
+            (canary, baseline) => canary.or(baseline),
+        };
         let source = data.source.as_deref().map_or_else(|| "samples sent with the request".to_owned(), clean);
-        let about = [look, window, before, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let about = [arms, look, window, before, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let about = self.paint(Style::new().dimmed(), &truncate(&about, self.width));
         self.line(&about);
     }
@@ -204,7 +211,7 @@ impl Page {
             let rest = all.len() - i;
             // The last line says how much there is no room for.
             if left < 2 && rest > left {
-                let more = self.paint(Style::new().dimmed(), &format!("... and {rest} more: --verbose has all of it"));
+                let more = self.paint(Style::new().dimmed(), &format!("... and {rest} more, which --verbose shows"));
                 self.line(&more);
                 return;
             }

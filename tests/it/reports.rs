@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haldane::analysis::{ArmSamples, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, WindowSpan};
+use haldane::analysis::{ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, WindowSpan};
 use haldane::report::{Terminal, explain, html, junit, look, markdown, terminal, verbose};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::{Arm, Comparison, Looks};
@@ -171,6 +171,7 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         series: Some(1),
         points: Some(60),
         history_points: Some(1_200),
+        explore_url: None,
     };
     MetricProvenance {
         series_of: None,
@@ -216,6 +217,9 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
     };
     Scorecard {
         id: Some("1hAbCdEf".to_owned()),
+        url: None,
+        labels: Labels::default(),
+        version: "0.1.0".to_owned(),
         judged_at: "2026-11-20T11:00:07Z".parse().unwrap(),
         rerun: false,
         data: Provenance {
@@ -225,7 +229,7 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
             step_seconds: 60,
             digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
             metrics: metrics.iter().map(|metric| provenance(&metric.name, metric.kind == Kind::Value)).collect(),
-            population: Vec::new(),
+            ..Provenance::default()
         },
         samples: Samples::default(),
         judgement: Judgement {
@@ -647,17 +651,23 @@ fn the_worst_metric_comes_first_and_the_verdict_with_what_to_do_and_where_to_fin
 }
 
 #[test]
-fn an_id_is_shown_whole_or_said_to_be_in_the_json() {
+fn an_id_is_shown_whole_or_said_to_be_in_the_json_and_a_link_comes_before_it() {
     let mut card = healthy();
     let id = "0123456789".repeat(600);
     card.id = Some(id.clone());
-    for text in [terminal(&card, Terminal::default()), verbose(&card, NARROW), markdown(&card), html(&card)] {
-        assert!(!text.contains(&id[..30]), "{text}");
+    let text = terminal(&card, Terminal::default());
+    assert!(text.ends_with("`--output json` has it\n") && !text.contains(&id[..30]), "{text}");
+    for text in [verbose(&card, NARROW), markdown(&card)] {
+        assert!(text.split_whitespace().collect::<String>().contains(&id), "{text}");
     }
-    assert!(terminal(&card, Terminal::default()).ends_with("`--output json` has it\n"));
-    assert!(verbose(&card, NARROW).contains("its id has 6000 characters"));
-    card.id = None;
-    assert!(terminal(&card, Terminal::default()).ends_with("promote the canary\n"));
+    let ending = |card: &Scorecard| terminal(card, NARROW).trim_end().rsplit('\n').next().unwrap().to_owned();
+    // One line, so that it is taken up as one; longer than the terminal, which wraps it, but not so long that it is all there is to see.
+    card.url = Some(format!("https://haldane.example/v1/judgements/{}", &id[..150]));
+    assert_eq!(Some(ending(&card)), card.url);
+    card.url = Some(format!("https://haldane.example/v1/judgements/{id}"));
+    assert!(ending(&card).contains("--output json"), "{}", ending(&card));
+    (card.id, card.url) = (None, None);
+    assert_eq!(ending(&card), "promote the canary");
 }
 
 #[test]
