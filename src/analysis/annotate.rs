@@ -42,8 +42,7 @@ pub(super) fn unmatched_arms(request: &Request, notes: &[MetricNotes], populatio
 }
 
 /// What is said of a canary whose past may be that of the version that is judged, and was left out for that.
-pub(super) const UNRELEASED: &str =
-    "judged without history: the window slides, and nothing says when the canary was released; give `released_at` (--released-at)";
+pub(super) const UNRELEASED: &str = "judged without history: the window slides; give `released_at` (--released-at)";
 
 /// Says of every extension until when it lasts, and whether that is within the plan.
 pub(super) fn name_times(judgement: &mut Judgement, request: &Request) {

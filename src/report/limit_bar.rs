@@ -66,7 +66,11 @@ impl LimitBar {
                 }
                 // Next to a level of 0 the estimate is no fraction of anything.
                 (Some(numbers), _) if numbers.level <= 0.0 => shift_of(metric, unit, (numbers.shift, None, 0.0), ""),
-                (Some(numbers), _) => shift_of(metric, unit, (numbers.effect * numbers.level, Some(numbers.effect), numbers.level), ""),
+                (Some(numbers), _) => {
+                    // Against the same clock time of earlier days it is another shift than that of the levels.
+                    let of = if metric.history.as_ref().is_some_and(|history| history.clock.is_some()) { "clock " } else { "" };
+                    shift_of(metric, unit, (numbers.effect * numbers.level, Some(numbers.effect), numbers.level), of)
+                }
                 (None, Some(events)) => Some(Self {
                     shift: match events.relative_shift {
                         Some(relative) => format!("mean {}", format::signed_percent(relative * turn(metric))),

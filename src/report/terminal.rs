@@ -201,23 +201,34 @@ impl Page {
         let shown = |line: &MetricLine<'_>| line.bar.is_none() && layout.before() + line.row.sentence.width() <= self.width;
         let open = lines.iter().filter(|line| line.row.counts_against() && !shown(line));
         let of_metrics = open.map(|line| format!("{}: {}", name_of(line.row), line.row.sentence));
-        let all: Vec<String> = of_metrics.chain(of_canary).collect();
-        if all.is_empty() {
+        let (of_metrics, of_canary): (Vec<String>, Vec<String>) = (of_metrics.collect(), of_canary.collect());
+        let all = of_metrics.len() + of_canary.len();
+        if all == 0 {
             return;
         }
         self.line("");
-        let mut left = LINES_SAID;
-        for (i, sentence) in all.iter().enumerate() {
-            let rest = all.len() - i;
-            // The last line says how much there is no room for.
-            if left < 2 && rest > left {
-                let more = self.paint(Style::new().dimmed(), &format!("... and {rest} more, which --verbose shows"));
-                self.line(&more);
-                return;
-            }
-            let most = if rest > 1 { (left - 1).min(LINES_OF_ONE) } else { left.min(LINES_OF_ONE) };
-            left -= self.bounded("", sentence, most);
+        // One line says how many there is no room for, where there may be any; and what is to be known of the canary is not crowded out.
+        let lines = if all * LINES_OF_ONE > LINES_SAID { LINES_SAID - 1 } else { LINES_SAID };
+        let kept = of_canary.len().min(LINES_OF_ONE);
+        let (left, shown) = self.sentences(&of_metrics, lines - kept);
+        let (_, more) = self.sentences(&of_canary, left + kept);
+        if shown + more < all {
+            let rest = self.paint(Style::new().dimmed(), &format!("... and {} more, which --verbose shows", all - shown - more));
+            self.line(&rest);
         }
+    }
+
+    /// As many sentences as so many lines have room for; how many lines are left, and how many sentences were shown.
+    fn sentences(&mut self, sentences: &[String], mut left: usize) -> (usize, usize) {
+        let mut shown = 0;
+        for sentence in sentences {
+            if left == 0 {
+                break;
+            }
+            left -= self.bounded("", sentence, left.min(LINES_OF_ONE));
+            shown += 1;
+        }
+        (left, shown)
     }
 }
 

@@ -419,7 +419,15 @@ async fn a_prometheus_is_judged_in_process_and_its_queries_are_tried() {
     let judged = run(&[&["judge", "--config", &config, "--last", "30m", "--verbose"], arms.as_slice()].concat());
     assert_eq!(code(&judged), 1, "{}{}", out(&judged), err(&judged));
     // Nothing says when the canary's version began, so that its past says nothing of what is usual.
-    assert!(out(&judged).contains("judged without history: the window slides"), "{}", out(&judged));
+    let without = "judged without history: the window slides; give `released_at` (--released-at)";
+    assert!(out(&judged).contains(without), "{}", out(&judged));
+    let compact = run(&[&["judge", "--config", &config, "--last", "30m"], arms.as_slice()].concat());
+    assert!(out(&compact).contains(without), "{}", out(&compact));
+    let released = (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(20)).to_string();
+    for stated in [["--last", "30m", "--released-at", &released], ["--last", "30m", "--offset", "1h"]] {
+        let judged = run(&[&["judge", "--config", &config, "--verbose"], stated.as_slice(), arms.as_slice()].concat());
+        assert!(!out(&judged).contains("judged without history: the window slides"), "{}", out(&judged));
+    }
     // The table's row, the query as it was asked, and the store's own words without their escape sequence.
     let text = out(&judged).split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["regressed latency median 105 → 165 ms", "latency{app=\"shop-canary\"}", "parse error: \\u{1b}[31mno"] {

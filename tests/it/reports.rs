@@ -605,6 +605,9 @@ fn seven_metrics_fit_a_screen_of_24_lines_whatever_there_is_to_say() {
         for width in [80, 100] {
             let text = terminal(&card, Terminal { width, colour: false });
             assert!(text.lines().count() <= 23, "one line is the prompt's: {} lines\n{text}", text.lines().count());
+            // Neither of the metrics nor of the canary is nothing said, and what there is no room for is counted.
+            let said = |start: &str| text.lines().any(|line| line.starts_with(start));
+            assert!(said("warning: ") && said("... and "), "{text}");
         }
     }
 }
@@ -687,6 +690,16 @@ fn a_level_is_named_where_a_shift_stands_beside_it() {
     }
     // On one line there is room for the shift alone.
     assert!(!terminal(&card, Terminal::default()).contains("380"), "{}", terminal(&card, Terminal::default()));
+}
+
+#[test]
+fn a_shift_against_the_same_clock_time_of_earlier_days_is_called_that() {
+    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.04), clock: Some(0.05) };
+    let card = card(Verdict::Pass, None, vec![MetricResult { history: Some(history), ..metric("latency") }]);
+    let text = terminal(&card, NARROW);
+    assert!(text.contains("clock +1.1 %"), "{text}");
+    let text = explain(&card, "latency", NARROW).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("What decides is +1.1 %, against this clock time on earlier days, when the arms differed by +5 %."), "{text}");
 }
 
 /// The scorecard as JSON, and the value at a pointer below a metric.
