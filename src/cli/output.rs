@@ -54,8 +54,12 @@ pub(super) fn terminal() -> Terminal {
         return Terminal::default();
     }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let variable = |name: &str| std::env::var_os(name);
-    Terminal { width: width.unwrap_or(Terminal::default().width), colour: has_colour(variable("NO_COLOR"), variable("TERM")) }
+    Terminal { width: width.unwrap_or(Terminal::default().width), colour: takes_escapes() }
+}
+
+/// Whether a terminal, where there is one, is to be sent escape sequences.
+pub(super) fn takes_escapes() -> bool {
+    has_colour(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"))
 }
 
 /// Whether a terminal takes escape sequences, by what the environment says of it.
