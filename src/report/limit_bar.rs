@@ -11,7 +11,7 @@ use super::view::{is_of_the_rest, quantile_name, telling, threshold_limits, turn
 pub(super) struct LimitBar {
     /// What moved: `+41.9 %`, `p95 +20 %`, `at 0.3 %`.
     pub(super) shift: String,
-    /// What a regression takes, in the same unit: `+25 %`, `+35 % usual`, `≤ 1 %`.
+    /// What a regression takes, in the same unit: `+25 %`, `proof +35 %`, `≤ 1 %`.
     pub(super) limit: String,
     /// The former as a multiple of the latter; below 0 it is better than the baseline. `None` where there is no limit to it.
     pub(super) times: Option<f64>,
@@ -145,7 +145,7 @@ impl Shift<'_> {
             } else {
                 return conditions;
             };
-            conditions.push(Condition { times, shift, limit: format!("{} usual", self.limit(&text)) });
+            conditions.push(Condition { times, shift, limit: format!("proof {}", self.limit(&text)) });
         }
         conditions.retain(|one| one.times.is_finite());
         conditions
