@@ -84,22 +84,10 @@ fn parts<'a>(card: &'a Scorecard, view: &'a View) -> Vec<MetricPart<'a>> {
         .collect();
     let worst = |part: &MetricPart<'_>| part.shift.map_or(0.0, |place| place.shift);
     parts.sort_by(|a, b| {
-        let rank = |part: &MetricPart<'_>| (part.result.muted, gravity(part.result.status), !part.result.critical);
+        let rank = |part: &MetricPart<'_>| part.row.rank();
         rank(a).cmp(&rank(b)).then(worst(b).total_cmp(&worst(a)))
     });
     parts
-}
-
-/// How far up a status stands, from 0.
-fn gravity(status: Status) -> u8 {
-    match status {
-        Status::Regressed => 0,
-        Status::Suspect => 1,
-        Status::Error => 2,
-        Status::NoData => 3,
-        Status::Inconclusive => 4,
-        Status::Pass => 5,
-    }
 }
 
 /// What was judged, in short: service and version where labels name them, else the canary's scope, else the config.
@@ -174,7 +162,7 @@ fn table(metrics: &[MetricPart<'_>]) -> Markup {
                         tr {
                             td class=(class(row)) { (row.status_word) }
                             td.name { a href={ "#metric-" (i) } { (row.name) } @for flag in &row.flags { " " span.flag { (flag) } } }
-                            td data-label="Baseline → canary" { (row.change) }
+                            td data-label="Baseline → canary" { (row.levels()) }
                             td.number data-label="Shift" { (row.change_percent) }
                             td { @if let Some(place) = &part.shift { (forest::row(&row.name, place)) } }
                             td data-label="Limit" { (row.limit_short) }
