@@ -5,7 +5,7 @@ use anstyle::{AnsiColor, Style};
 use haldane_judges::Verdict;
 use unicode_width::UnicodeWidthStr;
 
-use super::format::clean;
+use super::format::{clean, truncate};
 use super::page::Page;
 use super::view::View;
 use crate::analysis::Scorecard;
@@ -22,8 +22,9 @@ impl Page {
             Verdict::Fail => AnsiColor::Red,
         };
         let verdict = self.paint(Style::new().bold().fg_color(Some(colour.into())), &view.verdict.to_string().to_uppercase());
-        let by = super::format::truncate(&format!("{}, judged by {}", view.config, view.judge), self.width.saturating_sub(24));
-        let line = format!("{verdict}  {}  {by}", view.score);
+        let subject = view.subject.as_ref().map(|subject| format!("{}  ", truncate(subject, self.width / 2))).unwrap_or_default();
+        let by = format!("{subject}{}  {}, judged by {}", view.score, view.config, view.judge);
+        let line = format!("{verdict}  {}", truncate(&by, self.width.saturating_sub(10)));
         self.line(&line);
         if let Some(banner) = &view.banner {
             let banner = self.paint(Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())), banner);

@@ -22,6 +22,8 @@ pub struct View {
     pub score: String,
     /// What to do.
     pub action: Action,
+    /// Service and version, where labels of these names say so.
+    pub subject: Option<String>,
     /// Name of the config.
     pub config: String,
     /// Name of the judge.
@@ -147,6 +149,7 @@ impl View {
             verdict: judgement.verdict,
             score: format::score(judgement.score),
             action: recommendation.action,
+            subject: subject(card),
             config: clean(&judgement.config),
             judge: judgement.judge.as_str(),
             banner: judgement
@@ -183,6 +186,12 @@ pub(super) fn word(variant: &impl serde::Serialize) -> String {
         Ok(other) => other.to_string(),
         Err(error) => error.to_string(),
     }
+}
+
+/// Service and version, or the one that is known.
+fn subject(card: &Scorecard) -> Option<String> {
+    let labels = ["service", "version"].into_iter().filter_map(|name| card.labels.get(name).map(|value| clean(value)));
+    Some(labels.collect::<Vec<_>>().join(" ")).filter(|subject| !subject.is_empty())
 }
 
 /// What selects an arm: the scope itself, and the other variables by name.

@@ -38,7 +38,7 @@ struct MetricPart<'a> {
 pub fn html(card: &Scorecard) -> String {
     let view = View::new(card);
     let metrics = parts(card, &view);
-    let title = format!("Canary {}: {}", view.verdict, truncate(&subject(card), LONGEST));
+    let title = format!("Canary {}: {}", view.verdict, truncate(&subject(card, &view), LONGEST));
     let script = STANDARD.encode(Sha256::digest(SCRIPT));
     let policy =
         format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'");
@@ -91,11 +91,9 @@ fn parts<'a>(card: &'a Scorecard, view: &'a View) -> Vec<MetricPart<'a>> {
 }
 
 /// What was judged, in short: service and version where labels name them, else the canary's scope, else the config.
-fn subject(card: &Scorecard) -> String {
-    let label = |name: &str| card.labels.get(name).map(|value| clean(value));
+fn subject(card: &Scorecard, view: &View) -> String {
     let scope = || card.data.canary.get("scope").map(|scope| clean(scope));
-    let what = label("service").or_else(scope).unwrap_or_else(|| clean(&card.judgement.config));
-    label("version").map_or(what.clone(), |version| format!("{what} {version}"))
+    view.subject.clone().or_else(scope).unwrap_or_else(|| view.config.clone())
 }
 
 fn head(card: &Scorecard, view: &View) -> Markup {
@@ -108,7 +106,7 @@ fn head(card: &Scorecard, view: &View) -> Markup {
     let others = card.labels.iter().filter(|(name, _)| *name != "service" && *name != "version");
     html! {
         header class=(class) {
-            h1 { span.verdict { (view.verdict) } " " span.what { (truncate(&subject(card), LONGEST)) } " " span.score { (view.score) } }
+            h1 { span.verdict { (view.verdict) } " " span.what { (truncate(&subject(card, view), LONGEST)) } " " span.score { (view.score) } }
             p.by {
                 @if let Some(canary) = scope(&card.data.canary) { (canary) }
                 @if let Some(baseline) = scope(&card.data.baseline) { " against " (baseline) ", " }
