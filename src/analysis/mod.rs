@@ -10,6 +10,7 @@
 //! | `query` | a planned query and its windows |
 //! | `align/` | what is told of two arms' points on one grid; knows no plan |
 //! | `plan` | a checked request with every query |
+//! | `observer` | who is told of every judgement |
 //! | `fetch`, `beside`, `read` | one query; what is of use beside a window; all that a plan asks for |
 //! | `pairing`, `arms`, `population`, `assemble` | replies to evidence |
 //! | `provenance`, `annotate` | digest and statistics; what is said beside the judge |
@@ -24,6 +25,7 @@ mod error;
 mod fetch;
 mod judging;
 mod limits;
+mod observer;
 mod pairing;
 mod plan;
 mod population;
@@ -41,6 +43,7 @@ pub use assemble::name_of_series;
 pub use error::AnalysisError;
 pub(crate) use fetch::QueryAnswer;
 pub use limits::AnalysisLimits;
+pub use observer::JudgementObserver;
 pub use plan::Plan;
 pub(crate) use query::{Part, PlannedQuery, parts};
 pub use read::FetchProgress;

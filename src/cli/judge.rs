@@ -1,7 +1,7 @@
 //! `haldane judge`: one judgement, by a server or in this process, with the verdict as the exit code.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use super::client::{self, DEFAULT_WAIT, Server};
 use super::progress::Spinner;
 use super::store::{self, StoreArgs};
 use super::{CommandFailure, CommandOutcome, output};
-use crate::analysis::{AnalysisError, AnalysisLimits, Analyst, Scorecard};
+use crate::analysis::{AnalysisError, AnalysisLimits, Analyst, Plan, Scorecard};
 use crate::api::Problem;
+use crate::replay::Case;
 use crate::report;
 use crate::settings::BodyLimits;
 
@@ -153,6 +154,10 @@ struct OutcomeArgs {
     /// Include every sample in JSON.
     #[arg(long, short)]
     verbose: bool,
+    /// Append what was judged to this file, a line for each judgement, which `haldane replay` judges again. Not with --server: a server
+    /// records by `serve --record`.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    record: Option<PathBuf>,
 }
 
 /// A rendering of a scorecard.
@@ -227,6 +232,10 @@ pub(super) async fn command(args: JudgeArgs) -> Result<CommandOutcome, CommandFa
     }
     let from_environment = || std::env::var("HALDANE_SERVER").ok().filter(|_| !args.whence.store.is_given());
     let server = args.whence.server.clone().or_else(from_environment).filter(|server| !server.trim().is_empty());
+    if let (Some(address), Some(_)) = (&server, &args.outcome.record) {
+        let message = format!("--record: HALDANE_SERVER lets `{address}` judge, which has the samples; record there by `serve --record`");
+        return Err(CommandFailure::usage(message));
+    }
     let body = body(&args)?;
     // The page draws both arms.
     let with_samples = args.outcome.verbose || args.outcome.output == OutputFormat::Html;
@@ -299,7 +308,17 @@ async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Sco
     let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
         .map_err(|problem| client::refusal(&problem))?;
     let waiting = Spinner::start("fetching");
-    let judging = async { analyst.run(&analyst.plan(request)?, Instant::now() + wait, &|progress| waiting.fetched(progress)).await };
+    let judging = async {
+        let plan = analyst.plan(request)?;
+        let scorecard = analyst.run(&plan, Instant::now() + wait, &|progress| waiting.fetched(progress)).await?;
+        if let Some(file) = &args.outcome.record
+            && let Err(problem) = record(file, &plan, &scorecard)
+        {
+            // The verdict stands.
+            output::say(&format!("warning: nothing is recorded in `{}`: {problem}", file.display()));
+        }
+        Ok(scorecard)
+    };
     judging.await.map_err(|error| match error {
         AnalysisError::UnknownSource { .. } => {
             CommandFailure::usage(format!("{error}; give --prometheus URL, --settings FILE or --server URL"))
@@ -307,6 +326,14 @@ async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Sco
         // As the server would put it, so that both ways end with the same exit code.
         _ => client::refusal(&Problem::from(&error)),
     })
+}
+
+/// Appends what was judged to a file.
+fn record(file: &Path, plan: &Plan, scorecard: &Scorecard) -> Result<(), String> {
+    let line = Case::of_judgement(plan.request(), scorecard)?.line()?;
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+    // All at once: other processes may append to the same file.
+    opened.and_then(|mut opened| opened.write_all(&line)).map_err(|error| error.to_string())
 }
 
 /// The JSON body of `POST /v1/judgements`.

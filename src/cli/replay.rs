@@ -57,7 +57,7 @@ Exits with 0, or with 2 where nothing could be read (with --strict, where any ca
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReplayArgs {
-    /// Files of recorded canaries, or folders of them: JSON lines (.jsonl, .jsonl.gz), or tables (.csv, .parquet, .ndjson) in a build with datasets.
+    /// Files of recorded canaries, or folders of them: JSON lines (.jsonl, .jsonl.gz), or tables with a row for each value (.csv, .ndjson; .parquet in a build with datasets).
     #[arg(required_unless_present = "schema", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// A shipped config's name, or a file, whose metrics are found by name. Left out: derived from each metric's role and direction.
@@ -199,6 +199,9 @@ pub(super) fn command(args: &ReplayArgs) -> Result<CommandOutcome, CommandFailur
     );
     drop(bar);
     let counted = counted.map_err(|error| CommandFailure::usage(error.to_string()))?;
+    for note in &counted.notes {
+        output::say(&format!("note: {}", clean(note)));
+    }
     output::print(&summary.render(&counted, args.format).map_err(CommandFailure::Usage)?)?;
     if let Some((path, write)) = write_report {
         output::write(Some(path), &write(&calibration))?;

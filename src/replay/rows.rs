@@ -130,7 +130,7 @@ pub(super) struct Output {
     columns: Vec<String>,
     run: String,
     #[cfg(feature = "datasets")]
-    parquet: Option<super::table::RowsWriter>,
+    parquet: Option<super::parquet::RowsWriter>,
 }
 
 impl Output {
@@ -167,7 +167,7 @@ impl Output {
         };
         #[cfg(feature = "datasets")]
         if format == RowsFormat::Parquet {
-            output.parquet = Some(super::table::RowsWriter::create(path).map_err(ReplayError::Output)?);
+            output.parquet = Some(super::parquet::RowsWriter::create(path).map_err(ReplayError::Output)?);
             return Ok(output);
         }
         let end = output.read_back(known)?;

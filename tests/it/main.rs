@@ -17,6 +17,7 @@ mod load;
 mod prometheus;
 mod real_histograms;
 mod real_prometheus;
+mod recordings;
 mod replay;
 mod reports;
 mod support;

@@ -632,17 +632,50 @@ fn the_shape_of_a_recording_is_printed_as_a_schema() {
 
 #[cfg(not(feature = "datasets"))]
 #[test]
-fn a_table_is_refused_with_the_way_to_read_it() {
-    let refused = run(&[&fixture("canaries.csv")]);
-    assert!(refused.status.code() == Some(2) && err(&refused).contains("--features datasets"), "{}", err(&refused));
+fn parquet_is_refused_with_the_way_to_read_it() {
+    let folder = Folder::new();
+    let parquet = folder.write("canaries.parquet", "PAR1");
+    let refused = run(&[&parquet]);
+    assert!(refused.status.code() == Some(2) && err(&refused).contains("make build-datasets"), "{}", err(&refused));
+    // In a folder it is one of the recordings that cannot be read; alone there it is as good as named.
+    let refused = run(&[&folder.named("")]);
+    assert!(refused.status.code() == Some(2) && err(&refused).contains("make build-datasets"), "{}", err(&refused));
+    std::fs::copy(fixture("canaries.jsonl"), folder.path("others.jsonl")).unwrap();
+    let text = ok(&[&folder.named("")]);
+    assert!(text.contains("6 canaries") && text.contains("make build-datasets"), "{text}");
+    assert_eq!(run(&[&folder.named(""), "--strict"]).status.code(), Some(2));
 }
 
-#[cfg(feature = "datasets")]
+#[test]
+fn a_recording_in_several_formats_is_read_once() {
+    let folder = Folder::new();
+    for name in ["canaries.jsonl", "canaries.csv"] {
+        std::fs::copy(fixture(name), folder.path(name)).unwrap();
+    }
+    folder.write("canaries.parquet", "PAR1");
+    let output = run(&[&folder.named(""), "--format", "json", "--strict"]);
+    let note = "note: `canaries.csv` and `canaries.parquet` are taken for `canaries.jsonl` in another format and not read";
+    assert!(output.status.code() == Some(0) && err(&output).contains(note), "{}", err(&output));
+    assert_eq!(serde_json::from_str::<Value>(&out(&output)).unwrap(), json_of(&[&fixture("canaries.jsonl")]));
+}
+
 #[test]
 fn a_table_of_the_same_points_gives_the_same_rates() {
     let lines = json_of(&[&fixture("canaries.jsonl"), "--judge", ALL]);
     assert_eq!(json_of(&[&fixture("canaries.csv"), "--judge", ALL]), lines);
-    // And rows as Parquet.
+    // And as JSON, in any order of the rows.
+    let folder = Folder::new();
+    let mut reader = csv::Reader::from_path(fixture("canaries.csv")).unwrap();
+    let rows = reader.deserialize::<std::collections::BTreeMap<String, String>>().map(|row| serde_json::to_string(&row.unwrap()).unwrap());
+    let mut rows: Vec<String> = rows.collect();
+    rows.sort_by_key(|row| row.bytes().map(u64::from).sum::<u64>() % 7);
+    let ndjson = folder.write("canaries.ndjson", &rows.join("\n"));
+    assert_eq!(json_of(&[&ndjson, "--judge", ALL]), lines);
+}
+
+#[cfg(feature = "datasets")]
+#[test]
+fn rows_are_written_as_parquet() {
     let folder = Folder::new();
     let output = folder.named("rows.parquet");
     ok(&[&fixture("canaries.csv"), "--output", &output]);
@@ -650,7 +683,6 @@ fn a_table_of_the_same_points_gives_the_same_rates() {
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
 }
 
-#[cfg(feature = "datasets")]
 #[test]
 fn a_tables_window_leaves_what_is_before_it_as_history_and_bad_cells_are_named() {
     let folder = Folder::new();
