@@ -356,7 +356,7 @@ fn bad_lines_are_named_with_field_and_remedy_and_skipped() {
     assert!(text.starts_with("1 canaries: 1 healthy, 0 regressed, 0 unlabelled; 7 skipped\n"), "{text}");
     for part in [
         "line 2: ",
-        "line 3: metrics[0].baseline[1]: invalid type: string \"x\"",
+        "line 3: metrics[0].baseline[1]: invalid value: string \"x\", expected a number, null, \"NaN\"",
         "line 4: step_seconds: 0 is no distance between points; give a number above 0",
         "line 5: metrics: is empty; give at least one metric",
         "line 6: case `twice`",
