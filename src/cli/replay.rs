@@ -117,7 +117,8 @@ const DEFECT_RATE: f64 = 0.02;
 
 #[derive(Debug, clap::Args)]
 struct ReportArgs {
-    /// Write what each metric's noise allows and what the gate is worth, counted from the first judge: .md or .html.
+    /// Write what each metric's noise allows, what the gate is worth and which verdicts were wrong, counted from the first judge, with the
+    /// ROC of each: .md or .html.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Releases a day that have a canary.
@@ -173,7 +174,7 @@ pub(super) fn command(args: &ReplayArgs) -> Result<CommandOutcome, CommandFailur
     {
         return Err(CommandFailure::usage(format!("--inject: `{fault}` is named twice")));
     }
-    let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions, &args.faults);
+    let mut calibration = Calibration::new(names.clone(), assumptions, &args.faults);
     let mut summary = ReplaySummary::new(names, &pairs, args.looks.is_some(), defect_rate, &args.faults);
     let target = args.inject_into.clone().map_or(Target::Any, Target::Named);
     let options = ReplayOptions {

@@ -12,6 +12,7 @@
 //! * `rule`: what can judge. `judging`: a case under a judge, `result`: what comes of it. `rows`, `row`: the flat output, which a later replay resumes.
 //! * `faults`, `injection`: faults that are put into recorded canaries, and what is then found.
 //! * `rates`: rates with intervals; `worth`: what they are worth at a stated defect rate.
+//! * `sweep`: wider tolerances; `wrong`: verdicts that were wrong; `page`, `roc_chart`: the report as a page.
 //! * `layout`: tables and words. `evaluate`: the measurement on the labelled corpus.
 
 mod calibration;
@@ -35,14 +36,17 @@ mod rates;
 mod recorder;
 mod recording;
 mod result;
+mod roc_chart;
 mod row;
 mod rows;
 mod rule;
 mod run;
 mod summary;
+mod sweep;
 mod table;
 pub mod verdicts;
 mod worth;
+mod wrong;
 
 pub use calibration::{Assumptions, Calibration};
 pub use case::{Case, CaseMetric, Instances, Label};
@@ -55,7 +59,7 @@ pub use layout::ReportFormat;
 pub use options::{Filter, ReplayOptions};
 pub use provenance::CaseProvenance;
 pub use recorder::{RecordCounts, RecordFolder, Recorder};
-pub use result::{CaseJudgement, CaseResult, Detection, FOUND_WITHIN_MINUTES, FaultResult, JudgedMetric};
+pub use result::{CaseJudgement, CaseLocation, CaseResult, Detection, FOUND_WITHIN_MINUTES, FaultResult, JudgedMetric};
 pub use row::ReplayRow;
 pub use rule::Rule;
 pub use run::{MAX_LOOKS, ReplayCounts, ReplayProgress, default_threads, run};

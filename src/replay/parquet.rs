@@ -167,3 +167,37 @@ fn frame(rows: &[ReplayRow]) -> PolarsResult<DataFrame> {
         text("run", &|row| Some(row.run.clone())),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{LazyCsvReader, LazyFileListReader as _};
+
+    use super::super::table::{self, TableFormat};
+    use super::*;
+
+    #[test]
+    fn parquet_of_a_csv_gives_the_cases_of_the_csv() {
+        let csv = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/replay/canaries.csv");
+        let mut expected = Vec::new();
+        let read_csv = table::read(&csv, TableFormat::Csv, Some(600.0), &mut |case| {
+            expected.push(*case.unwrap().1);
+            true
+        });
+        assert_eq!((read_csv, expected.len()), (Ok(()), 6));
+        // All columns as text, and with the types that polars takes them for.
+        for infer in [0, 100] {
+            let scanned = LazyCsvReader::new(PlRefPath::try_from_path(&csv).unwrap()).with_infer_schema_length(Some(infer));
+            let mut frame = scanned.finish().unwrap().collect().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let parquet = folder.path().join("canaries.parquet");
+            ParquetWriter::new(File::create(&parquet).unwrap()).finish(&mut frame).unwrap();
+            let mut cases = Vec::new();
+            read(&parquet, Some(600.0), &mut |case| {
+                cases.push(case.unwrap());
+                true
+            })
+            .unwrap();
+            assert_eq!(cases, expected);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::WindowSpan;
+use crate::analysis::{Labels, WindowSpan};
 
 /// Where a recorded canary is from and what was said of it then. Nothing is judged by it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,9 @@ pub struct CaseProvenance {
     /// The baseline's window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_window: Option<WindowSpan>,
+    /// What the caller wrote on the judgement.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// When the canary's version was released, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

@@ -45,6 +45,7 @@ impl Case {
             canary: request.canary.variables.clone(),
             canary_window: data.canary_window.clone(),
             baseline_window: data.baseline_window.clone(),
+            labels: request.labels.clone(),
             released_at: request.released_at,
         };
         let scope = recorded.canary.get("scope").unwrap_or(&config.name);

@@ -91,7 +91,8 @@ fn case_of(rows: Vec<ReplayRow>, columns: &[String]) -> Option<CaseResult> {
     }
     let ReplayRow { case: id, source, group, label, pairing, points, .. } = first;
     let injected = Vec::new();
-    rows.next().is_none().then_some(CaseResult { id, source, group, label, pairing, points, injected, columns: judged })
+    let columns = judged;
+    rows.next().is_none().then_some(CaseResult { id, source, group, label, pairing, points, injected, columns, location: None })
 }
 
 /// Longest row that is read back, in bytes.

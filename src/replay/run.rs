@@ -15,7 +15,7 @@ use super::error::ReplayError;
 use super::input::{self, Input, Inputs, Item, ItemContent};
 use super::judging::{self, Column};
 use super::options::ReplayOptions;
-use super::result::{CaseJudgement, CaseResult};
+use super::result::{CaseJudgement, CaseLocation, CaseResult};
 use super::rows;
 
 /// Most looks that a window is cut into.
@@ -203,6 +203,7 @@ fn process(item: Item, options: &ReplayOptions, finished: &BTreeSet<String>) -> 
             pairing: case.pairing,
             injected,
             columns,
+            location: Some(CaseLocation { file: item.file, line: item.line }),
             source: case.source,
             id: case.id,
         })),

@@ -458,6 +458,17 @@ fn the_calibration_report_shows_its_formulas_with_their_numbers() {
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
+    // By hand: one of three healthy canaries alarms, one of two regressed ones is missed; both with their line in the file.
+    for part in [
+        "## Wrong verdicts",
+        "| false alarm | `",
+        "canaries.jsonl:",
+        "Misses: 1 regressed",
+        "False alarms: 1 healthy",
+        "| Tolerances times |",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
     // A third of the healthy canaries' latencies alarm: 1/3 x 50 x 30.4375 a month.
     assert!(text.contains("`latency_ms`") && text.contains("| 507 |"), "{text}");
     ok(&[
@@ -474,6 +485,10 @@ fn the_calibration_report_shows_its_formulas_with_their_numbers() {
         "0",
     ]);
     let html = std::fs::read_to_string(page).unwrap();
+    // A curve for the judge, a dot where it fails (1 of 3 healthy, 1 of 2 regressed), and each wrong verdict with what it showed.
+    for part in ["<polyline class=\"curve\"", "cx=\"162.66", "cy=\"172\"", "href=\"#case-2\"", "id=\"case-2\"", "role=\"img\""] {
+        assert!(html.contains(part), "{part} is missing:\n{html}");
+    }
     // 10 x 365.25 x .01 x .8.
     assert!(html.contains("29.2") && html.contains("80 %, given") && !html.contains("<script"), "{html}");
     let wrong = run(&[&fixture("canaries.jsonl"), "--report", &folder.named("report.pdf")]);
