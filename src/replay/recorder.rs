@@ -62,13 +62,14 @@ struct Counters {
     left_out: AtomicU64,
 }
 
-type Judged = (Arc<Plan>, Scorecard);
+/// What was judged, and what came of it.
+type JudgedPlan = Box<(Arc<Plan>, Scorecard)>;
 
 /// Records judgements; to be given to an [`Analyst`](crate::analysis::Analyst). Dropped, it waits some seconds for what is to be written.
 #[derive(Debug)]
 pub struct Recorder {
     /// `None` once it ends.
-    queue: Mutex<Option<SyncSender<Judged>>>,
+    queue: Mutex<Option<SyncSender<JudgedPlan>>>,
     counters: Arc<Counters>,
     ended: Mutex<Receiver<()>>,
 }
@@ -113,7 +114,7 @@ impl Recorder {
 impl JudgementObserver for Recorder {
     fn judged(&self, plan: &Arc<Plan>, scorecard: &Scorecard) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = queue.as_ref().map(|queue| queue.try_send((Arc::clone(plan), scorecard.clone())));
+        let sent = queue.as_ref().map(|queue| queue.try_send(Box::new((Arc::clone(plan), scorecard.clone()))));
         drop(queue);
         if let Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = sent
             && self.counters.left_out.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000)
@@ -133,9 +134,10 @@ impl Drop for Recorder {
 }
 
 /// Writes what comes until nobody is left who could send more.
-fn write_all(waiting: &Receiver<Judged>, writer: &mut FolderWriter, counters: &Counters) {
+fn write_all(waiting: &Receiver<JudgedPlan>, writer: &mut FolderWriter, counters: &Counters) {
     let mut fails = false;
-    for (plan, scorecard) in waiting {
+    for judged in waiting {
+        let (plan, scorecard) = *judged;
         let line = Case::of_judgement(plan.request(), &scorecard).and_then(|case| case.line());
         let written = match line {
             Ok(line) => writer.write(&line, Timestamp::now()).map_err(|error| error.to_string()),

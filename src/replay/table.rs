@@ -131,7 +131,7 @@ fn batch_of(rows: &mut TableRows, batch: &[CasePlace]) -> Result<Vec<CaseRows>, 
 /// A table, row by row.
 enum TableRows {
     Csv { reader: Box<csv::Reader<RowBound>>, left: Rc<Cell<u64>>, columns: HashMap<&'static str, usize>, record: csv::StringRecord },
-    Ndjson { reader: BufReader<File>, at: RowPlace, row: JsonRow },
+    Ndjson { reader: BufReader<File>, at: RowPlace, row: Box<JsonRow> },
 }
 
 impl TableRows {
@@ -144,7 +144,7 @@ impl TableRows {
                 Ok(Self::Csv { reader: Box::new(reader), left, columns: HashMap::new(), record: csv::StringRecord::new() })
             }
             TableFormat::Ndjson => {
-                Ok(Self::Ndjson { reader: BufReader::new(file), at: RowPlace { byte: 0, line: 1 }, row: JsonRow::default() })
+                Ok(Self::Ndjson { reader: BufReader::new(file), at: RowPlace { byte: 0, line: 1 }, row: Box::default() })
             }
         }
     }
@@ -200,7 +200,7 @@ impl TableRows {
                 if text.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                *row = serde_json::from_slice(text).map_err(|error| wrong(format!("is no row of a table: {error}")))?;
+                **row = serde_json::from_slice(text).map_err(|error| wrong(format!("is no row of a table: {error}")))?;
                 return Ok(Some(begin));
             },
         }
