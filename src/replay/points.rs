@@ -121,7 +121,7 @@ impl Serialize for PointSlice<'_> {
 pub(super) mod optional {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    use super::PointList;
+    use crate::replay::points::PointList;
 
     /// Reads a list of points, or none.
     pub(in crate::replay) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Option<f64>>>, D::Error> {
@@ -133,7 +133,7 @@ pub(super) mod optional {
     pub(in crate::replay) fn serialize<S: Serializer>(points: &Option<Vec<Option<f64>>>, serializer: S) -> Result<S::Ok, S::Error> {
         match points {
             None => serializer.serialize_none(),
-            Some(points) => super::serialize(points, serializer),
+            Some(points) => crate::replay::points::serialize(points, serializer),
         }
     }
 }
