@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs browser
+.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs browser
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ advisories: deny-tool ## check every dependency against the advisory database, w
 
 deny-tool: ## install cargo-deny where it is missing (compiles for some minutes)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+
+build-datasets: ## build the program that also reads and writes Parquet, and has the source `dataset` (polars compiles for minutes)
+	$(CARGO) build --release --locked --bin haldane --features datasets
 
 evaluate: ## measure the judges on the labelled corpus (HALDANE_CORPUS=FOLDER), and fail where a floor is broken
 	@[ -n '$(HALDANE_CORPUS)' ] || { echo 'HALDANE_CORPUS names no folder: give the one that has cases.jsonl.gz' >&2; exit 1; }

@@ -13,6 +13,7 @@ use super::assemble::{Assembly, assemble};
 use super::error::AnalysisError;
 use super::judging::on_the_pool;
 use super::limits::AnalysisLimits;
+use super::observer::JudgementObserver;
 use super::plan::Plan;
 use super::provenance::{digest, statistics};
 use super::read::{FetchProgress, Replies, read};
@@ -25,13 +26,21 @@ use crate::source::sources::Sources;
 pub struct Analyst {
     sources: Sources,
     limits: AnalysisLimits,
+    observer: Option<Arc<dyn JudgementObserver>>,
 }
 
 impl Analyst {
     /// An analyst over these stores.
     #[must_use]
     pub fn new(sources: Sources, limits: AnalysisLimits) -> Self {
-        Self { sources, limits }
+        Self { sources, limits, observer: None }
+    }
+
+    /// The same, which tells somebody of every judgement.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Option<Arc<dyn JudgementObserver>>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// The stores it reads from.
@@ -69,12 +78,16 @@ impl Analyst {
         // Before anything is read: a point that settles meanwhile is still called young.
         let asked_at = Timestamp::now().as_second();
         let replies = read(plan, deadline, progress).await?;
-        let plan = Arc::clone(plan);
+        let (plan, observer) = (Arc::clone(plan), self.observer.clone());
         on_the_pool(deadline, move |patience| {
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
             keep(&plan, &replies, &assembly, &judgement);
-            Ok(scorecard(&plan, &replies, assembly, judgement))
+            let scorecard = scorecard(&plan, &replies, assembly, judgement);
+            if let Some(observer) = observer {
+                observer.judged(&plan, &scorecard);
+            }
+            Ok(scorecard)
         })
         .await?
     }

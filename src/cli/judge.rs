@@ -1,8 +1,9 @@
 //! `haldane judge`: a judgement by a server or in this process, or every look of a plan, with the verdict as the exit code.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{ArgGroup, ValueEnum};
 use haldane_judges::{CheckedConfig, Period};
@@ -14,7 +15,8 @@ use super::judgement_client::{JudgementClient, ScorecardReply};
 use super::store::{self, StoreArgs};
 use super::watch::{self, WatchDisplay};
 use super::{CommandFailure, CommandOutcome, output};
-use crate::analysis::{AnalysisLimits, Analyst, Scorecard};
+use crate::analysis::{AnalysisLimits, Analyst, JudgementObserver, Plan, Scorecard};
+use crate::replay::Case;
 use crate::report::{self, Terminal, format};
 
 /// Longest request or samples file that is read.
@@ -166,6 +168,10 @@ struct OutcomeArgs {
     /// Show how this metric was judged, step by step and with its figures, instead of the scorecard.
     #[arg(long, value_name = "METRIC", conflicts_with = "output")]
     explain: Option<String>,
+    /// Append what was judged to this file, a line for each judgement, which `haldane replay` judges again. Not with --server: a server
+    /// records by `serve --record`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "scorecard"])]
+    record: Option<PathBuf>,
 }
 
 /// A rendering of a scorecard.
@@ -298,7 +304,7 @@ async fn judged(args: &JudgeArgs) -> Result<ScorecardReply, CommandFailure> {
         return Err(CommandFailure::usage("--wait 0s leaves no time to fetch anything; give at least 1s"));
     }
     let body = body(args)?;
-    let client = args.whence.client()?;
+    let client = args.whence.client(args.outcome.record.as_deref())?;
     let with_samples = args.outcome.draws_samples();
     if args.when.watch {
         return watch::follow(&client, body, wait, args.outcome.display()).await;
@@ -308,15 +314,48 @@ async fn judged(args: &JudgeArgs) -> Result<ScorecardReply, CommandFailure> {
 
 impl Whence {
     /// Who judges.
-    fn client(&self) -> Result<JudgementClient, CommandFailure> {
+    fn client(&self, record: Option<&Path>) -> Result<JudgementClient, CommandFailure> {
         let from_environment = || std::env::var("HALDANE_SERVER").ok().filter(|_| !self.store.is_given());
         let server = self.server.clone().or_else(from_environment).filter(|server| !server.trim().is_empty());
         let Some(address) = server else {
             let (sources, configs) = store::open(&self.store)?;
-            return Ok(JudgementClient::Local { analyst: Box::new(Analyst::new(sources, AnalysisLimits::default())), configs });
+            let observer = record.map(|file| Arc::new(FileRecorder { file: file.to_owned() }) as Arc<dyn JudgementObserver>);
+            let analyst = Analyst::new(sources, AnalysisLimits::default()).observed_by(observer);
+            return Ok(JudgementClient::Local { analyst: Box::new(analyst), configs });
         };
+        if record.is_some() {
+            let message = format!(
+                "--record: HALDANE_SERVER lets `{}` judge, which has the samples; record there by `serve --record`",
+                address.trim()
+            );
+            return Err(CommandFailure::usage(message));
+        }
         let token = client::token(self.token_file.as_deref(), std::env::var("HALDANE_TOKEN").ok())?;
         Ok(JudgementClient::Remote(Server::at(address.trim(), token)?))
+    }
+}
+
+/// Appends what was judged to a file.
+#[derive(Debug)]
+struct FileRecorder {
+    file: PathBuf,
+}
+
+impl FileRecorder {
+    fn record(&self, plan: &Plan, scorecard: &Scorecard) -> Result<(), String> {
+        let line = Case::of_judgement(plan.request(), scorecard)?.line()?;
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(&self.file);
+        // All at once: other processes may append to the same file.
+        opened.and_then(|mut opened| opened.write_all(&line)).map_err(|error| error.to_string())
+    }
+}
+
+impl JudgementObserver for FileRecorder {
+    fn judged(&self, plan: &Arc<Plan>, scorecard: &Scorecard) {
+        if let Err(problem) = self.record(plan, scorecard) {
+            // The verdict stands.
+            output::say(&format!("warning: nothing is recorded in `{}`: {problem}", self.file.display()));
+        }
     }
 }
 

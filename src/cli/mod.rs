@@ -15,6 +15,7 @@ mod judgement_client;
 mod lint;
 mod output;
 mod progress;
+mod record;
 mod reference;
 mod replay;
 pub mod serve;
@@ -76,6 +77,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Turn a canary config of Kayenta's into a native one, with a note for each thing that has no equal.
     Convert(convert::ConvertArgs),
+    /// Walk over a past period and record what would have been judged at each step, for `replay`.
+    Record(Box<record::RecordArgs>),
     /// Judge recorded canaries again: how often is each judge right, and what would another config have done?
     Replay(Box<replay::ReplayArgs>),
     /// Measure the judges on the labelled corpus.
@@ -122,6 +125,7 @@ async fn execute(command: Command) -> Result<CommandOutcome, CommandFailure> {
         Command::Demo(args) => return demo::command(args).await,
         Command::Lint(args) => return lint::command(args).await,
         Command::Convert(args) => return convert::command(&args),
+        Command::Record(args) => return record::command(*args).await,
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
         Command::Openapi => output::print(&output::pretty(&crate::api::openapi_document())?)?,
