@@ -159,7 +159,7 @@ pub(crate) async fn create(
 
 /// Checks a request and plans its queries.
 fn plan(document: Value, state: &SharedState) -> Result<Arc<Plan>, Problem> {
-    let request = translate(document, &state.configs, &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
+    let request = translate(document, &state.configs.current(), &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
     tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
     state.executions.plan(request).map_err(|error| Problem::from(&error))
 }

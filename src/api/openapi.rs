@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use axum::Json;
+use axum::body::Bytes;
+use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use haldane_judges::CanaryConfig;
 use schemars::generate::SchemaSettings;
@@ -72,10 +73,12 @@ pub(super) fn operations() -> OpenApiRouter<SharedState> {
     responses((status = 200, description = "The OpenAPI document", body = Object, content_type = "application/json"))
 )]
 pub(crate) async fn document() -> Response {
-    Json(openapi_document()).into_response()
+    // One copy for all who ask, however slowly they read.
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
 }
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
 
 /// The OpenAPI document, as `/openapi.json` serves it and `openapi/haldane.json` records it.
 #[must_use]

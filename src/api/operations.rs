@@ -51,9 +51,11 @@ pub(crate) async fn ready(State(state): State<SharedState>) -> Result<Json<Healt
     responses((status = 200, description = "Metrics for Prometheus", body = String, content_type = "application/openmetrics-text"))
 )]
 pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response, Problem> {
-    let text = state.metrics.exposition(state.executions.unfinished(), state.executions.analyst().sources()).map_err(|error| {
-        tracing::error!(%error, "the metrics cannot be written");
-        Problem::fault()
-    })?;
+    let text = state.metrics.exposition(state.executions.unfinished(), state.executions.analyst().sources(), &state.connections).map_err(
+        |error| {
+            tracing::error!(%error, "the metrics cannot be written");
+            Problem::fault()
+        },
+    )?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }

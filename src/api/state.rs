@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::metrics::Metrics;
 use crate::analysis::Analyst;
 use crate::judgements::Judgements;
-use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, Settings};
+use crate::server::ConnectionCounts;
+use crate::settings::{BodyLimits, InvalidSettings, LiveConfigs, Settings};
 
 /// What the handlers share; one for each process.
 #[derive(Debug)]
 pub struct AppState {
     pub(crate) executions: Judgements,
-    pub(crate) configs: ConfigStore,
+    pub(crate) configs: LiveConfigs,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
+    pub(crate) connections: ConnectionCounts,
     stopping: AtomicBool,
 }
 
@@ -37,13 +39,32 @@ impl AppState {
             settings.executions,
             Box::new(move |ending| observer.judged(ending.as_deref())),
         );
-        Ok(Arc::new(Self { executions, configs: settings.configs, bodies: settings.bodies, metrics, stopping: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            executions,
+            configs: LiveConfigs::new(settings.configs),
+            bodies: settings.bodies,
+            metrics,
+            connections: ConnectionCounts::default(),
+            stopping: AtomicBool::new(false),
+        }))
     }
 
     /// The executions, for whoever has to wait for their end.
     #[must_use]
     pub fn executions(&self) -> &Judgements {
         &self.executions
+    }
+
+    /// What is counted of the connections of callers.
+    #[must_use]
+    pub fn connections(&self) -> &ConnectionCounts {
+        &self.connections
+    }
+
+    /// The configs on offer, which may be read anew.
+    #[must_use]
+    pub fn configs(&self) -> &LiveConfigs {
+        &self.configs
     }
 
     /// Says that the service is about to stop: from now on `/health/ready` answers 503.
