@@ -2,6 +2,7 @@
 //!
 //! Everything that touches a network, a disk or a clock is here; everything that can change a verdict is in `haldane-judges`.
 
+pub mod access;
 pub mod analysis;
 pub mod api;
 pub mod archive;

@@ -11,20 +11,24 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::AccessSettings;
 use crate::analysis::AnalysisLimits;
 use crate::archive::Archive;
 use crate::judgements::Options;
 use crate::judgements::id::IdKey;
-use crate::server::{BodyPace, ConnectionLimits};
+use crate::server::{BodyPace, ConnectionLimits, TlsSettings};
 use crate::source::SourceSettings;
 use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::source::sources::Sources;
 
+mod access;
 mod configs;
 mod connections;
 mod error;
 mod file;
 
+pub use access::AccessArgs;
+use access::AccessSection;
 pub(crate) use configs::is_kayentas;
 pub use configs::{ConfigEntry, ConfigStore, KayentaFile, LiveConfigs, Origin};
 pub use connections::ConnectionArgs;
@@ -101,6 +105,9 @@ pub struct ServeArgs {
     /// Connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,
+    /// Access.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Form of the log lines.
@@ -139,6 +146,8 @@ pub struct SettingsFile {
     limits: LimitsSection,
     /// Connections.
     connections: ConnectionSection,
+    /// Who may ask, and how.
+    access: AccessSection,
     /// Metric stores, by the source name that requests use.
     #[schemars(with = "BTreeMap<String, SourceSettings>")]
     sources: BTreeMap<String, Value>,
@@ -208,6 +217,10 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Bounds of connections.
     pub connections: ConnectionLimits,
+    /// Who may ask, and how.
+    pub access: AccessSettings,
+    /// The certificate that is shown to callers; without one they speak plain HTTP.
+    pub tls: Option<TlsSettings>,
     /// Bounds of request bodies.
     pub bodies: BodyLimits,
     /// Bounds of one analysis.
@@ -260,6 +273,8 @@ impl Default for Settings {
             shutdown_delay: Duration::ZERO,
             shutdown_grace: DEFAULT_SHUTDOWN_GRACE,
             connections: ConnectionLimits::default(),
+            access: AccessSettings::default(),
+            tls: None,
             bodies: BodyLimits::default(),
             limits: AnalysisLimits::default(),
             executions: Options::default(),
@@ -321,6 +336,7 @@ impl Settings {
             value => Ok(value),
         };
         let (connections, pace) = connections::read(&args.connections, &file.connections)?;
+        let (access, tls) = access::read(args.access, file.access, &base)?;
         let bodies = BodyLimits {
             pace,
             bytes: positive("max_body_bytes", args.max_body_bytes, body_bytes, default.bodies.bytes)?,
@@ -350,6 +366,8 @@ impl Settings {
             shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
             shutdown_grace: args.shutdown_grace.or(file.shutdown_grace).map_or(default.shutdown_grace, Period::duration),
             connections,
+            access,
+            tls,
             bodies,
             limits: AnalysisLimits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
             executions: Options {

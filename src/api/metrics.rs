@@ -13,7 +13,6 @@ use prometheus_client::registry::Registry;
 
 use crate::analysis::Scorecard;
 use crate::judgements::{AnswerOrigin, Failure};
-use crate::server::ConnectionCounts;
 use crate::source::sources::Sources;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -165,18 +164,15 @@ impl Metrics {
         self.lookups.get_or_create(&FoundLabel { answered }).inc();
     }
 
-    /// The metrics as text, with those that the sources keep themselves.
-    pub(crate) fn exposition(
-        &self,
-        unfinished: usize,
-        sources: &Sources,
-        connections: &ConnectionCounts,
-    ) -> Result<String, std::fmt::Error> {
+    /// The metrics as text, with those that the sources and others keep themselves.
+    pub(crate) fn exposition(&self, unfinished: usize, sources: &Sources, others: &[Registry]) -> Result<String, std::fmt::Error> {
         self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
         text::encode_registry(&mut out, &of_sources(sources))?;
-        text::encode_registry(&mut out, &connections.registry())?;
+        for registry in others {
+            text::encode_registry(&mut out, registry)?;
+        }
         text::encode_eof(&mut out)?;
         Ok(out)
     }

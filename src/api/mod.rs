@@ -14,6 +14,8 @@ mod operations;
 mod problem;
 mod state;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::http::{Method, StatusCode, Uri, header};
@@ -26,6 +28,7 @@ use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::access;
 pub use body::{JudgementBody, translate};
 pub use openapi::openapi_document;
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
@@ -56,6 +59,7 @@ pub fn router_with(state: SharedState, others: Router) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(observe::answer_panic))
+        .layer(from_fn_with_state(Arc::clone(&state.access), access::permit))
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metrics::Metrics;
+use crate::access::Access;
 use crate::analysis::Analyst;
 use crate::judgements::Judgements;
 use crate::server::ConnectionCounts;
@@ -17,6 +18,7 @@ pub struct AppState {
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
     pub(crate) connections: ConnectionCounts,
+    pub(crate) access: Arc<Access>,
     stopping: AtomicBool,
 }
 
@@ -30,6 +32,8 @@ impl AppState {
     /// [`InvalidSettings`] when a store's settings do not work.
     pub fn new(settings: Settings) -> Result<SharedState, InvalidSettings> {
         let analyst = Arc::new(Analyst::new(settings.open_sources()?, settings.limits));
+        let access = Access::open(&settings.access, settings.listen, &settings.id_key);
+        let access = access.map_err(|(setting, error)| InvalidSettings::of_setting(setting, error))?;
         let metrics = Metrics::default();
         let observer = metrics.clone();
         let executions = Judgements::new(
@@ -45,6 +49,7 @@ impl AppState {
             bodies: settings.bodies,
             metrics,
             connections: ConnectionCounts::default(),
+            access: Arc::new(access),
             stopping: AtomicBool::new(false),
         }))
     }
@@ -59,6 +64,12 @@ impl AppState {
     #[must_use]
     pub fn connections(&self) -> &ConnectionCounts {
         &self.connections
+    }
+
+    /// Who may ask what.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// The configs on offer, which may be read anew.

@@ -17,6 +17,7 @@ mod progress;
 mod replay;
 pub mod serve;
 mod store;
+mod token;
 
 pub(crate) use failure::{CommandFailure, CommandOutcome};
 
@@ -71,6 +72,8 @@ enum Command {
     /// Measure the judges on the labelled corpus.
     #[command(hide = true)]
     Evaluate(replay::EvaluateArgs),
+    /// Make a token for callers of the service.
+    Token(token::TokenArgs),
     /// Print the OpenAPI document of the HTTP service.
     Openapi,
     /// Print the JSON Schema of the canary config, for editors.
@@ -110,6 +113,7 @@ async fn execute(command: Command) -> Result<CommandOutcome, CommandFailure> {
         Command::Convert(args) => return convert::command(&args),
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
+        Command::Token(args) => return token::command(&args),
         Command::Openapi => output::print(&output::pretty(&crate::api::openapi_document())?)?,
         Command::Schema => output::print(&output::pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
         Command::Completions { shell } => {

@@ -4,24 +4,30 @@ use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::http::{HeaderName, Method, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tower::ServiceBuilder;
+use tower_http::cors::CorsLayer;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::access;
 use crate::api::{self, AppState, SharedState};
 use crate::kayenta::{self, SharedEdge};
 use crate::server::logging::{self, LogWriter};
 use crate::server::signals::Signals;
-use crate::server::{ConnectionLimits, Server, leftovers};
+use crate::server::{ConnectionLimits, Server, TlsIdentity, leftovers};
 use crate::settings::{ConfigStore, DEFAULT_SHUTDOWN_GRACE, InvalidSettings, LogFormat, Settings};
 
 /// Time, beyond what the end may take, after which the process ends however busy it is.
 const LAST_RESORT: Duration = Duration::from_secs(2);
+/// Time between two looks at whether files of tokens and certificates have changed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Time for the last log lines to be written.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -69,7 +75,17 @@ pub async fn serve(mut settings: Settings) -> Result<(), ServeError> {
     let sources = settings.sources.keys().cloned().collect::<Vec<_>>().join(", ");
     let service = Service::bind(settings).await?;
     let listening = service.address();
-    info!(%listening, configs, kayenta_configs, sources, version = env!("CARGO_PKG_VERSION"), "listening on http://{listening}");
+    let scheme = if service.options.tls.is_some() { "https" } else { "http" };
+    info!(%listening, configs, kayenta_configs, sources, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{listening}");
+    match service.state.access().known_tokens() {
+        Some(0) => warn!("the tokens file holds no token: nobody may ask anything"),
+        Some(tokens) => info!(tokens, "each request needs a token"),
+        None if !listening.ip().is_loopback() => warn!(
+            "ANYBODY who can reach {listening} may judge, and read from every metric store: give --tokens-file, or let a network policy or a \
+             proxy keep others out"
+        ),
+        None => {}
+    }
     let reloading = tokio::spawn(service.reload.clone().whenever(signals.clone()));
     service.until(signals.stop()).await;
     reloading.abort();
@@ -116,9 +132,28 @@ impl ServiceParts {
             edge = edge.with_clock(clock);
         }
         let edge = Arc::new(edge);
-        let router = api::router_with(state.clone(), kayenta::router(Arc::clone(&edge))).layer(from_fn(leftovers::discard));
+        let router = guarded(api::router_with(state.clone(), kayenta::router(Arc::clone(&edge))), &state);
         Ok(Self { state, edge, router })
     }
+}
+
+/// The routes behind what is done before them: credentials are taken out of the address, which may change where it leads, and pages of other
+/// origins are answered as configured.
+fn guarded(router: Router, state: &SharedState) -> Router {
+    let inner = ServiceBuilder::new().layer(from_fn_with_state(Arc::clone(state.access()), access::admit)).service(router);
+    let outer = Router::new().fallback_service(inner).layer(from_fn(leftovers::discard));
+    let origins = state.access().cors_origins();
+    if origins.is_empty() {
+        return outer;
+    }
+    let named = |name| HeaderName::from_static(name);
+    let cors = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, named("prefer"), named("x-requested-with")])
+        .expose_headers([header::LOCATION, header::RETRY_AFTER, named("x-request-id")])
+        .max_age(Duration::from_secs(3600));
+    outer.layer(cors)
 }
 
 /// What is read again when the service is told to.
@@ -127,17 +162,56 @@ struct Reload {
     state: SharedState,
     edge: SharedEdge,
     configs_folder: Option<PathBuf>,
+    tls: Option<Arc<TlsIdentity>>,
 }
 
+/// When a file was changed last, and how long it is; `None` while it is not there.
+type FileStamp = Option<(SystemTime, u64)>;
+
 impl Reload {
+    /// Reads everything again at each signal, and tokens and certificates when their files change.
     async fn whenever(self, mut signals: Signals) {
+        let this = Arc::new(self);
+        let on_a_thread = |job: fn(&Self) -> Vec<FileStamp>| {
+            let this = Arc::clone(&this);
+            tokio::task::spawn_blocking(move || job(&this))
+        };
+        let mut known = on_a_thread(Self::stamps).await.unwrap_or_default();
         loop {
-            signals.reload().await;
-            let this = self.clone();
-            // Files are read on a thread for that.
-            if tokio::task::spawn_blocking(move || this.configs()).await.is_err() {
-                warn!("reading the configs again broke off");
+            let told = tokio::select! {
+                () = signals.reload() => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+            };
+            // Looked at before they are read: what changes meanwhile is seen the next time.
+            let now = on_a_thread(Self::stamps).await.unwrap_or_default();
+            if told {
+                let _ = on_a_thread(|this| {
+                    this.configs();
+                    Vec::new()
+                })
+                .await;
             }
+            if told || now != known {
+                let _ = on_a_thread(|this| {
+                    this.credentials();
+                    Vec::new()
+                })
+                .await;
+                known = now;
+            }
+        }
+    }
+
+    fn stamps(&self) -> Vec<FileStamp> {
+        let files = self.state.access().files().chain(self.tls.iter().flat_map(|tls| tls.files()));
+        files.map(|file| std::fs::metadata(file).and_then(|file| Ok((file.modified()?, file.len()))).ok()).collect()
+    }
+
+    /// Tokens and certificates as they are now; where one cannot be used, those from before stay.
+    fn credentials(&self) {
+        self.state.access().reload();
+        if let Some(tls) = &self.tls {
+            self.state.access().note("tls_cert", tls.reload());
         }
     }
 
@@ -159,9 +233,10 @@ impl Reload {
 }
 
 /// How a service serves and ends.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct ServeOptions {
     limits: ConnectionLimits,
+    tls: Option<Arc<TlsIdentity>>,
     delay: Duration,
     grace: Duration,
 }
@@ -184,13 +259,16 @@ impl Service {
     /// [`ServeError`] when the settings do not work or the address is taken.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
         let address = settings.listen;
-        let options = ServeOptions { limits: settings.connections, delay: settings.shutdown_delay, grace: settings.shutdown_grace };
+        let tls = settings.tls.clone().map(|settings| TlsIdentity::open(settings).map(Arc::new)).transpose();
+        let tls = tls.map_err(|error| InvalidSettings::of_setting("tls_cert", error))?;
+        let (delay, grace) = (settings.shutdown_delay, settings.shutdown_grace);
+        let options = ServeOptions { limits: settings.connections, tls: tls.clone(), delay, grace };
         let configs_folder = settings.configs_folder.clone();
         let ServiceParts { state, edge, router } = ServiceParts::of(settings, None)?;
         let cannot = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let reload = Reload { state: state.clone(), edge, configs_folder };
+        let reload = Reload { state: state.clone(), edge, configs_folder, tls };
         Ok(Self { listener, address, state, router, reload, options })
     }
 
@@ -215,12 +293,12 @@ pub async fn bind_and_serve(
     stop: impl Future<Output = ()> + Send + 'static,
     delay: Duration,
 ) {
-    let options = ServeOptions { limits: ConnectionLimits::default(), delay, grace: DEFAULT_SHUTDOWN_GRACE };
+    let options = ServeOptions { limits: ConnectionLimits::default(), tls: None, delay, grace: DEFAULT_SHUTDOWN_GRACE };
     serve_and_end(listener, state, router, stop, options).await;
 }
 
 async fn serve_and_end(listener: TcpListener, state: SharedState, router: Router, stop: impl Future<Output = ()>, options: ServeOptions) {
-    let server = Server::new(listener, router, options.limits, state.connections().clone(), None);
+    let server = Server::new(listener, router, options.limits, state.connections().clone(), options.tls);
     let stopped = async {
         stop.await;
         state.stop();
