@@ -22,7 +22,11 @@ fn allows(only: Option<&BTreeSet<String>>, what: &str, name: &str, token: &str) 
         Some(only) if !only.contains(name) => {
             let shown: String = name.chars().take(60).collect();
             let known: Vec<&str> = only.iter().map(String::as_str).collect();
-            let named = if shown.is_empty() { format!("a {what} that the request does not name") } else { format!("the {what} `{shown}`") };
+            let named = if shown.is_empty() {
+                format!("{what} that the request does not name")
+            } else {
+                format!("the {} `{shown}`", what.split(' ').next_back().unwrap_or(what))
+            };
             Err(Denial::forbidden(format!("the token `{token}` may not use {named}, only: {}", known.join(", "))))
         }
         _ => Ok(()),
@@ -57,7 +61,7 @@ impl Caller {
     /// # Errors
     /// [`Denial`] when not.
     pub(crate) fn may_use_source(&self, name: &str) -> Result<(), Denial> {
-        self.grant().map_or(Ok(()), |grant| allows(grant.sources.as_ref(), "source", name, &grant.name))
+        self.grant().map_or(Ok(()), |grant| allows(grant.sources.as_ref(), "a source", name, &grant.name))
     }
 
     /// Whether they may judge by this config on offer, or look at what was judged by it; `None` for one that comes with the request.
@@ -67,7 +71,7 @@ impl Caller {
     pub(crate) fn may_use_config(&self, name: Option<&str>) -> Result<(), Denial> {
         let Some(grant) = self.grant() else { return Ok(()) };
         match name {
-            Some(name) => allows(grant.configs.as_ref(), "config", name, &grant.name),
+            Some(name) => allows(grant.configs.as_ref(), "a config", name, &grant.name),
             None if grant.configs.is_none() => Ok(()),
             None => Err(Denial::forbidden(format!(
                 "the token `{}` may judge by certain configs on offer alone, and this one comes with the request",
@@ -81,7 +85,7 @@ impl Caller {
     /// # Errors
     /// [`Denial`] when not.
     pub(crate) fn may_use_application(&self, name: &str) -> Result<(), Denial> {
-        self.grant().map_or(Ok(()), |grant| allows(grant.applications.as_ref(), "application", name, &grant.name))
+        self.grant().map_or(Ok(()), |grant| allows(grant.applications.as_ref(), "an application", name, &grant.name))
     }
 
     /// The name of their token.

@@ -8,11 +8,11 @@ use serde_json::json;
 /// Why a request is turned away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denial {
-    pub(super) status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The last part of the problem's type, and what it is counted by.
-    pub(super) slug: &'static str,
-    title: &'static str,
-    pub(super) detail: String,
+    pub(crate) slug: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) detail: String,
     retry_after: Option<u64>,
 }
 

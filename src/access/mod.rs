@@ -21,6 +21,7 @@ mod table;
 mod token;
 
 pub(crate) use caller::Caller;
+pub(crate) use denial::Denial;
 pub(crate) use guard::{admit, permit};
 pub use links::LinkKey;
 pub use state::{Access, AccessSettings};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,6 +18,7 @@ use super::json::BoundedJson;
 use super::observe::note;
 use super::problem::Problem;
 use super::state::SharedState;
+use crate::access::Caller;
 use crate::analysis::{Plan, Scorecard};
 use crate::judgements::Outcome;
 use crate::pool;
@@ -140,13 +141,16 @@ impl JudgementQuery {
 pub(crate) async fn create(
     State(state): State<SharedState>,
     RawQuery(query): RawQuery,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<BoundedJson, Problem>,
 ) -> Result<Response, Problem> {
     let query = JudgementQuery::read(query.as_deref(), 1)?;
     let BoundedJson { document, size } = body?;
+    caller.may_use_config(document.get("config").and_then(Value::as_str))?;
     let planner = SharedState::clone(&state);
     let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
+    may_read(&caller, &plan, &state)?;
     if prefers_async(&headers) {
         let mut response = running(state.executions.start(plan).await.map_err(|error| Problem::from(&error))?);
         response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
@@ -155,6 +159,16 @@ pub(crate) async fn create(
     let deadline = query.wait.map_or(state.executions.options().default_deadline, Duration::from_secs);
     let scorecard = state.executions.run_to_end(plan, deadline).await.map_err(|failure| Problem::from(&failure))?;
     Ok(answer(scorecard, query.verbose).await)
+}
+
+/// Whether the caller may read from the source that the plan asks, if it asks any.
+fn may_read(caller: &Caller, plan: &Plan, state: &SharedState) -> Result<(), Problem> {
+    if plan.queries() > 0
+        && let Ok(source) = state.executions.analyst().sources().choose(plan.request().source.as_deref())
+    {
+        caller.may_use_source(source.name())?;
+    }
+    Ok(())
 }
 
 /// Checks a request and plans its queries.

@@ -7,6 +7,7 @@ mod body;
 mod catalog;
 mod json;
 mod judgements;
+mod links;
 mod metrics;
 mod observe;
 mod openapi;

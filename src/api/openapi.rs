@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::body::JudgementBody;
 use super::catalog::{self, ConfigList, JudgeList};
 use super::judgements::{self, RunningJudgement};
+use super::links::{self, JudgementLink};
 use super::operations::{self, Health};
 use super::problem::Problem;
 use super::state::SharedState;
@@ -52,6 +53,7 @@ pub(super) fn v1() -> OpenApiRouter<SharedState> {
     OpenApiRouter::new()
         .routes(routes!(judgements::create))
         .routes(routes!(judgements::get))
+        .routes(routes!(links::link))
         .routes(routes!(catalog::list_configs))
         .routes(routes!(catalog::get_config))
         .routes(routes!(catalog::list_judges))
@@ -110,6 +112,7 @@ fn schemas() -> Map<String, Value> {
     let mut replies = settings().for_serialize().into_generator();
     replies.subschema_for::<Scorecard>();
     replies.subschema_for::<RunningJudgement>();
+    replies.subschema_for::<JudgementLink>();
     replies.subschema_for::<ConfigList>();
     replies.subschema_for::<JudgeList>();
     replies.subschema_for::<Health>();

@@ -1,9 +1,11 @@
 //! What callers may do to the service, and it to them: the program itself, over sockets.
 
+mod access;
 mod bodies;
 mod connections;
 mod ending;
 mod log;
+mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
