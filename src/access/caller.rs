@@ -80,6 +80,21 @@ impl Caller {
         }
     }
 
+    /// Whether they may list the judgements by this config; `None` for those by every one.
+    ///
+    /// # Errors
+    /// [`Denial`] when not.
+    pub(crate) fn may_list(&self, config: Option<&str>) -> Result<(), Denial> {
+        match (config, self.grant()) {
+            (None, Some(grant)) if grant.configs.is_some() => Err(Denial::forbidden(format!(
+                "the token `{}` may list judgements by certain configs alone; say which as `config=NAME`",
+                grant.name
+            ))),
+            (None, _) => Ok(()),
+            (Some(_), _) => self.may_use_config(config),
+        }
+    }
+
     /// Whether they may speak of this application, as Kayenta's API has them.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! words on whether the process lives and is ready.
 //!
 //! ```text
-//! guard ──▶ state (Access) ──▶ table ──▶ token      guard ──▶ address, bounds ──▶ caller ──▶ table, denial      hosts, origins ──▶ denial      links
+//! guard ──▶ state (Access) ──▶ table ──▶ token      guard ──▶ address, bounds ──▶ caller ──▶ table, denial      hosts, origins ──▶ denial
 //! ```
 
 mod address;
@@ -14,7 +14,6 @@ mod counts;
 mod denial;
 mod guard;
 mod hosts;
-mod links;
 mod origins;
 mod state;
 mod table;
@@ -23,7 +22,6 @@ mod token;
 pub(crate) use caller::Caller;
 pub(crate) use denial::Denial;
 pub(crate) use guard::{admit, permit};
-pub use links::LinkKey;
 pub use state::{Access, AccessSettings};
 pub use table::Role;
 pub use token::{TokenDigest, new_token};

@@ -10,10 +10,9 @@ use prometheus_client::registry::Registry;
 
 use super::counts::AccessCounts;
 use super::hosts::HostRule;
-use super::links::LinkKey;
 use super::origins::OriginRule;
 use super::table::TokenTable;
-use crate::judgements::IdKey;
+use crate::judgements::{IdKey, LinkKey};
 
 /// What settings say of access.
 #[derive(Debug, Clone, PartialEq, Eq)]

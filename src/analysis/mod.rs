@@ -5,7 +5,7 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `limits`, `error` | bounds of one analysis; why there is no verdict |
+//! | `limits`, `error`, `labels` | bounds of one analysis; why there is no verdict; what a caller writes on it |
 //! | `samples`, `request`, `scorecard` | samples on the wire; what is asked; what is answered |
 //! | `query` | a planned query and its windows |
 //! | `align/` | what is told of two arms' points on one grid; knows no plan |
@@ -23,6 +23,7 @@ mod beside;
 mod error;
 mod fetch;
 mod judging;
+mod labels;
 mod limits;
 mod pairing;
 mod plan;
@@ -40,6 +41,7 @@ pub(crate) use arms::{AnsweredQuery, arm_points, histogram_points};
 pub use assemble::name_of_series;
 pub use error::AnalysisError;
 pub(crate) use fetch::QueryAnswer;
+pub use labels::Labels;
 pub use limits::AnalysisLimits;
 pub use plan::Plan;
 pub(crate) use query::{Part, PlannedQuery, parts};

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use haldane_judges::CheckedConfig;
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::metrics::Metrics;
 use crate::access::Access;
 use crate::analysis::Analyst;
 use crate::judgements::Judgements;
+use crate::lint::{LintFinding, Severity, examine, merged};
 use crate::server::ConnectionCounts;
 use crate::settings::{BodyLimits, InvalidSettings, LiveConfigs, Settings};
+use crate::source::cache::Source;
 
 /// What the handlers share; one for each process.
 #[derive(Debug)]
@@ -20,6 +26,24 @@ pub struct AppState {
     pub(crate) connections: ConnectionCounts,
     pub(crate) access: Arc<Access>,
     stopping: AtomicBool,
+}
+
+/// How a metric store is, as far as judgements have shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct SourceHealth {
+    /// The name by which requests choose it.
+    pub(super) name: String,
+    /// Which store it is, such as `prometheus`.
+    pub(super) kind: &'static str,
+    /// Requests sent since the start, each try counted.
+    pub(super) requests: u64,
+    /// Those among them that were tries after the first.
+    pub(super) retries: u64,
+    /// Whether it answered the last request; `null` before the first.
+    pub(super) answers: Option<bool>,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
 }
 
 /// The handlers' share in it.
@@ -41,6 +65,7 @@ impl AppState {
             settings.id_key,
             settings.store,
             settings.executions,
+            settings.links,
             Box::new(move |ending| observer.judged(ending.as_deref())),
         );
         Ok(Arc::new(Self {
@@ -76,6 +101,32 @@ impl AppState {
     #[must_use]
     pub fn configs(&self) -> &LiveConfigs {
         &self.configs
+    }
+
+    /// What lint says of a config on offer without asking a store, gravest first; notes left out.
+    pub(super) fn lint(&self, config: &CheckedConfig) -> Vec<LintFinding> {
+        let mut findings = Vec::new();
+        examine(config, None, &mut findings);
+        let mut findings = merged(findings);
+        findings.retain(|finding| finding.severity != Severity::Note);
+        findings.sort_by_key(|finding| finding.severity);
+        findings
+    }
+
+    /// How the metric stores are, by name, as far as judgements have shown.
+    pub(super) fn source_health(&self) -> Vec<SourceHealth> {
+        let health = |source: &Source| {
+            let (traffic, last) = (source.traffic().unwrap_or_default(), source.health());
+            SourceHealth {
+                name: source.name().to_owned(),
+                kind: source.kind(),
+                requests: traffic.requests,
+                retries: traffic.retries,
+                answers: last.as_ref().map(Result::is_ok),
+                error: last.and_then(Result::err).map(|error| error.to_string()),
+            }
+        };
+        self.executions.analyst().sources().iter().map(health).collect()
     }
 
     /// Says that the service is about to stop: from now on `/health/ready` answers 503.

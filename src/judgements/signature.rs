@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use sha2::Sha256;
 
-use crate::judgements::IdKey;
+use super::id::IdKey;
 
 /// What the addresses of judgements begin with.
 const JUDGEMENTS: &str = "/v1/judgements/";
@@ -61,7 +61,7 @@ impl LinkKey {
     ///
     /// # Errors
     /// What is wrong with the link.
-    pub(super) fn verify(&self, path: &str, expires: &str, signature: &str, now: Timestamp) -> Result<(), &'static str> {
+    pub(crate) fn verify(&self, path: &str, expires: &str, signature: &str, now: Timestamp) -> Result<(), &'static str> {
         const WRONG: &str = "the link was changed, or signed with another key; ask for another one";
         let (Some(judgement), Ok(expires)) = (judgement(path), expires.parse::<i64>()) else { return Err(WRONG) };
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| WRONG)?;
