@@ -35,8 +35,13 @@ impl HostRule {
         if stated.iter().any(|host| host == "*") || (stated.is_empty() && !listen.ip().to_canonical().is_loopback()) {
             return Self::Any;
         }
-        let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), listen.ip().to_string()];
-        Self::Only(stated.iter().map(|host| host.to_ascii_lowercase()).chain(own).collect())
+        let mut names: Vec<String> = stated.iter().map(|host| host.to_ascii_lowercase()).collect();
+        for own in ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), listen.ip().to_string()] {
+            if !names.contains(&own) {
+                names.push(own);
+            }
+        }
+        Self::Only(names)
     }
 
     /// Whether a request for this authority is one for this service. Who names none is no browser.

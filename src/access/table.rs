@@ -103,7 +103,16 @@ impl TokenTable {
         let document = serde_saphyr::from_str::<Value>(text).map_err(|error| {
             error.location().map_or_else(|| "is not YAML".to_owned(), |place| format!("is not YAML at line {}", place.line()))
         })?;
-        let file: TokensFile = document::read(document).map_err(|problem| format!("{}: {}", problem.pointer, problem.message))?;
+        // What is of the wrong kind would be quoted, and may be a token.
+        let file: TokensFile = document::read(document).map_err(|problem| match problem.message {
+            message if message.starts_with("invalid") => {
+                format!(
+                    "{}: is of the wrong kind; a line is `{{name: TEXT, sha256: TEXT, roles: [judge]}}` below `tokens`",
+                    problem.pointer
+                )
+            }
+            message => format!("{}: {message}", problem.pointer),
+        })?;
         let mut grants = HashMap::new();
         let mut names = BTreeSet::new();
         for (i, line) in file.tokens.into_iter().enumerate() {
@@ -183,7 +192,7 @@ mod tests {
             ("tokens: [{name: a, token: hunter2, roles: [read]}]", "token"),
             ("tokens: [{name: 'hunter2", "not YAML"),
             (long.as_str(), "/tokens/1/name"),
-            ("- hunter2", "invalid type"),
+            ("- hunter2", "wrong kind"),
         ] {
             let error = TokenTable::parse(text, None).unwrap_err();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{text}: {error}");

@@ -27,7 +27,7 @@ pub mod wire;
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::http::{Method, Uri};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -89,17 +89,22 @@ fn with_slash(router: Router<SharedEdge>, path: &str, methods: MethodRouter<Shar
     router.route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
-fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     ErrorReply::fault(&crate::pool::words_of(&*panic)).into_response()
 }
 
-async fn unknown_method(method: Method, uri: Uri) -> ErrorReply {
+async fn unknown_method(method: Method, uri: Uri) -> Response {
+    // As the framework of Kayenta has it: what an address answers to is told to whoever asks.
+    if method == Method::OPTIONS {
+        return Response::default();
+    }
     let shown: String = uri.path().chars().take(100).collect();
     let method: String = method.as_str().chars().take(20).collect();
     ErrorReply::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         format!("`{shown}` does not answer to {method}; the header Allow names what it answers to"),
     )
+    .into_response()
 }
 
 #[cfg(test)]

@@ -152,8 +152,8 @@ fn roles_and_bounds_are_kept_on_both_surfaces() {
     denied(&send(&haldane, "/canary/mine?application=shop", &headers, "{}"), "a source that the request does not name");
     denied(&send(&haldane, "/canary/m%69ne%2Fx?application=shop&metricsAccountName=eu", &headers, "{}"), "the config");
     denied(&get(&haldane, "/canary/executions", &bearer(&bound)), "an application that the request does not name");
-    // Past the bounds: no such config.
-    assert_eq!(status(&send(&haldane, "/canary/m%69ne?application=shop&metricsAccountName=eu", &headers, "{}")), 400);
+    // Past the bounds: there is no such config.
+    assert_eq!(status(&send(&haldane, "/canary/m%69ne?application=shop&metricsAccountName=eu", &headers, "{}")), 404);
 }
 
 #[test]
