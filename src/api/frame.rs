@@ -38,11 +38,11 @@ h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{f
 a{color:var(--link)}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 .dim{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad)}.open{color:var(--open)}
-.word{font-weight:600}
+.word{font-weight:600;white-space:nowrap}
 .tag{display:inline-block;border:1px solid var(--line);border-radius:1em;padding:0 .5em;margin:0 .3em .2em 0;font-size:.85em;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-th{color:var(--dim);font-weight:600}
+th{color:var(--dim);font-weight:600;white-space:nowrap}
 td time{white-space:nowrap}
 pre{background:color-mix(in srgb,var(--fg) 6%,transparent);padding:.6rem;overflow-x:auto}
 code{overflow-wrap:anywhere}
@@ -51,7 +51,7 @@ form .wide{grid-column:1/-1}
 form .row{grid-column:1/-1;display:flex;flex-wrap:wrap;gap:1rem}
 label{display:grid;gap:.2rem;font-weight:600}
 label small{font-weight:400;color:var(--dim)}
-textarea,input,select,button{font:inherit;color:inherit;background:var(--bg);border:1px solid var(--dim);border-radius:.3rem;padding:.4rem;max-width:100%}
+textarea,input,select,button{font:inherit;font-weight:400;color:inherit;background:var(--bg);border:1px solid var(--dim);border-radius:.3rem;padding:.4rem;max-width:100%}
 textarea{min-height:9rem;font-family:ui-monospace,monospace}
 button{background:var(--link);color:var(--bg);border-color:var(--link);padding:.5rem 1.2rem;font-weight:600;cursor:pointer;justify-self:start}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dd{margin:0}

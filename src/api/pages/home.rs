@@ -51,7 +51,7 @@ fn judged(judgements: &[JudgementSummary]) -> Markup {
             tbody {
                 @for one in judgements {
                     tr {
-                        td { a.word class=(class(one)) href={ "/v1/judgements/" (one.id) ".html" } { (one.verdict) } }
+                        td { a class={ "word " (class(one)) } href={ "/v1/judgements/" (one.id) ".html" } { (one.verdict) } }
                         td {
                             @for (name, value) in one.labels.iter() { span.tag { (clean(name)) ": " (short(value)) } }
                             @if let Some(canary) = &one.canary { (short(canary)) }
