@@ -1,10 +1,10 @@
 //! What a token that is bound to certain configs, sources or applications may ask through Kayenta's API, where the address says which it is
-//! about. Through the native API the body says it, and its handler asks [`Caller`] itself.
+//! about. Through the native API the body says it, and its handler asks [`Requester`] itself.
 
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::caller::Caller;
+use super::caller::Requester;
 use super::denial::Denial;
 
 /// What a route of Kayenta's API uses, and how its address names it.
@@ -48,7 +48,7 @@ fn values(uri: &Uri, name: &str) -> Vec<String> {
 }
 
 /// Whether the caller may ask this, as far as the address says what it is about.
-pub(super) fn check(caller: &Caller, method: &Method, route: &str, uri: &Uri) -> Result<(), Denial> {
+pub(super) fn check(caller: &Requester, method: &Method, route: &str, uri: &Uri) -> Result<(), Denial> {
     let route = if route.len() > 1 { route.trim_end_matches('/') } else { route };
     let Some(used) = USES.iter().find(|used| used.method == *method && used.route == route) else { return Ok(()) };
     match used.config {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::denial::Denial;
-use super::table::{Role, TokenGrant};
+use super::table::{AccessRole, TokenGrant};
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(crate) enum Caller {
+pub(crate) enum Requester {
     /// Anybody: no tokens are configured.
     Anyone,
     /// The holder of a token.
@@ -33,7 +33,7 @@ fn allows(only: Option<&BTreeSet<String>>, what: &str, name: &str, token: &str) 
     }
 }
 
-impl Caller {
+impl Requester {
     fn grant(&self) -> Option<&TokenGrant> {
         match self {
             Self::Token(grant) => Some(grant),
@@ -42,17 +42,17 @@ impl Caller {
     }
 
     /// Whether they have a role, or one that includes it.
-    pub(super) fn has(&self, role: Role) -> Result<(), Denial> {
+    pub(super) fn has(&self, role: AccessRole) -> Result<(), Denial> {
         let Some(grant) = self.grant() else { return Ok(()) };
-        let enough = |own: &Role| match role {
-            Role::Read => true,
-            Role::Judge => matches!(own, Role::Judge | Role::Admin),
-            Role::Admin => matches!(own, Role::Admin),
+        let enough = |own: &AccessRole| match role {
+            AccessRole::Read => true,
+            AccessRole::Judge => matches!(own, AccessRole::Judge | AccessRole::Admin),
+            AccessRole::Admin => matches!(own, AccessRole::Admin),
         };
         if grant.roles.iter().any(enough) {
             return Ok(());
         }
-        let own: Vec<String> = grant.roles.iter().map(Role::to_string).collect();
+        let own: Vec<String> = grant.roles.iter().map(AccessRole::to_string).collect();
         Err(Denial::forbidden(format!("the token `{}` has the role {}, and this needs `{role}`", grant.name, own.join(", "))))
     }
 

@@ -16,10 +16,10 @@ struct DenialLabel {
 
 /// Counts of access. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub(super) struct AccessCounts(Arc<Inner>);
+pub(super) struct AccessCounts(Arc<AccessTotals>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct AccessTotals {
     denied: Family<DenialLabel, Counter>,
     tokens: Gauge<i64, AtomicI64>,
     stale: Gauge<i64, AtomicI64>,

@@ -11,15 +11,15 @@ use jiff::Timestamp;
 
 use super::address::{self, AddressCredentials};
 use super::bounds;
-use super::caller::Caller;
+use super::caller::Requester;
 use super::denial::Denial;
 use super::state::Access;
-use super::table::Role;
+use super::table::AccessRole;
 use super::token::is_token;
 
 /// What was found out of who asks, until the route is known.
 #[derive(Debug, Clone)]
-struct Admission(Result<Caller, Denial>);
+struct Admission(Result<Requester, Denial>);
 
 /// Takes credentials out of the address, looks at the host and the origin, and finds out who asks.
 pub(crate) async fn admit(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
@@ -45,8 +45,8 @@ pub(crate) async fn admit(State(access): State<Arc<Access>>, mut request: Reques
     next.run(request).await
 }
 
-fn identify(access: &Access, method: &Method, headers: &HeaderMap, path: &str, found: AddressCredentials) -> Result<Caller, Denial> {
-    let Some(tokens) = access.tokens() else { return Ok(Caller::Anyone) };
+fn identify(access: &Access, method: &Method, headers: &HeaderMap, path: &str, found: AddressCredentials) -> Result<Requester, Denial> {
+    let Some(tokens) = access.tokens() else { return Ok(Requester::Anyone) };
     let bearer = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(value) => {
@@ -61,7 +61,11 @@ fn identify(access: &Access, method: &Method, headers: &HeaderMap, path: &str, f
         if let Some((expires, signature)) = &found.link
             && matches!(*method, Method::GET | Method::HEAD)
         {
-            return access.links.verify(path, expires, signature, Timestamp::now()).map(|()| Caller::Link).map_err(Denial::unauthenticated);
+            return access
+                .links
+                .verify(path, expires, signature, Timestamp::now())
+                .map(|()| Requester::Link)
+                .map_err(Denial::unauthenticated);
         }
         return Err(Denial::unauthenticated(
             "send a token as `Authorization: Bearer TOKEN`, or before the path as `/t/TOKEN/...` where no header can be sent",
@@ -72,7 +76,7 @@ fn identify(access: &Access, method: &Method, headers: &HeaderMap, path: &str, f
     if grant.expires.is_some_and(|expires| Timestamp::now() >= expires) {
         return Err(Denial::unauthenticated(format!("the token `{}` has ended; ask for another one", grant.name)));
     }
-    Ok(Caller::Token(Arc::clone(grant)))
+    Ok(Requester::Token(Arc::clone(grant)))
 }
 
 /// What a request needs, by its method and its route's pattern.
@@ -83,7 +87,7 @@ enum RouteNeed {
     /// Nothing but that it means this service: says whether to send requests here.
     Host,
     /// A token with this role, if there are tokens.
-    Role(Role),
+    Role(AccessRole),
 }
 
 fn need(method: &Method, route: Option<&str>) -> RouteNeed {
@@ -93,10 +97,10 @@ fn need(method: &Method, route: Option<&str>) -> RouteNeed {
     match (method, route) {
         (&Method::GET | &Method::HEAD, "/health/live") => RouteNeed::Nothing,
         (&Method::GET | &Method::HEAD, "/health/ready" | "/health" | "/health/") => RouteNeed::Host,
-        (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) => RouteNeed::Role(Role::Read),
-        (&Method::POST, _) if !documents.into_iter().any(below) => RouteNeed::Role(Role::Judge),
-        (&Method::PUT, _) if below("/pipelines") => RouteNeed::Role(Role::Judge),
-        _ => RouteNeed::Role(Role::Admin),
+        (&Method::GET | &Method::HEAD | &Method::OPTIONS, _) => RouteNeed::Role(AccessRole::Read),
+        (&Method::POST, _) if !documents.into_iter().any(below) => RouteNeed::Role(AccessRole::Judge),
+        (&Method::PUT, _) if below("/pipelines") => RouteNeed::Role(AccessRole::Judge),
+        _ => RouteNeed::Role(AccessRole::Admin),
     }
 }
 
@@ -121,16 +125,16 @@ pub(crate) async fn permit(State(access): State<Arc<Access>>, mut request: Reque
 }
 
 /// Who asks, where they may; nobody in particular where that does not matter.
-fn decide(access: &Access, request: &mut Request) -> Result<Option<Caller>, Denial> {
+fn decide(access: &Access, request: &mut Request) -> Result<Option<Requester>, Denial> {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let need = need(request.method(), route.as_deref());
     // Where nobody looked at who asks, as in a router that is not served, nobody gets past tokens.
     let admission = match request.extensions_mut().remove::<Admission>() {
         Some(Admission(admission)) => admission,
-        None if access.tokens().is_none() => Ok(Caller::Anyone),
+        None if access.tokens().is_none() => Ok(Requester::Anyone),
         None => Err(Denial::unauthenticated("nobody looked at who asks")),
     };
-    let bound = |caller: &Caller| bounds::check(caller, request.method(), route.as_deref().unwrap_or_default(), request.uri());
+    let bound = |caller: &Requester| bounds::check(caller, request.method(), route.as_deref().unwrap_or_default(), request.uri());
     match (need, admission) {
         (RouteNeed::Nothing, admission) => Ok(admission.ok()),
         (RouteNeed::Host, Err(denial)) if denial.slug == "unauthenticated" => Ok(None),
@@ -145,9 +149,9 @@ fn decide(access: &Access, request: &mut Request) -> Result<Option<Caller>, Deni
 }
 
 /// Whether the caller's token has requests left.
-fn in_time(caller: &Caller) -> Result<(), Denial> {
+fn in_time(caller: &Requester) -> Result<(), Denial> {
     use governor::clock::{Clock as _, DefaultClock};
-    let Caller::Token(grant) = caller else { return Ok(()) };
+    let Requester::Token(grant) = caller else { return Ok(()) };
     let (Some(rate), Some(per_minute)) = (&grant.rate, grant.per_minute) else { return Ok(()) };
     rate.check().map_err(|not_until| {
         let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -165,22 +169,22 @@ mod tests {
         for (method, route, expected) in [
             (Method::GET, "/health/live", RouteNeed::Nothing),
             (Method::GET, "/health/ready", RouteNeed::Host),
-            (Method::POST, "/health/live", role(Role::Judge)),
-            (Method::GET, "/metrics", role(Role::Read)),
-            (Method::GET, "/v1/judgements/{id}", role(Role::Read)),
-            (Method::POST, "/v1/judgements", role(Role::Judge)),
-            (Method::POST, "/canary/{id}", role(Role::Judge)),
-            (Method::POST, "/judges/judge", role(Role::Judge)),
-            (Method::PUT, "/pipelines/{id}/cancel", role(Role::Judge)),
-            (Method::POST, "/canaryConfig", role(Role::Admin)),
-            (Method::POST, "/canaryConfig/", role(Role::Admin)),
-            (Method::PUT, "/canaryConfig/{id}", role(Role::Admin)),
-            (Method::DELETE, "/metricSetList/{id}", role(Role::Admin)),
-            (Method::POST, "/canaryResultArchive", role(Role::Admin)),
-            (Method::PATCH, "/anything", role(Role::Admin)),
+            (Method::POST, "/health/live", role(AccessRole::Judge)),
+            (Method::GET, "/metrics", role(AccessRole::Read)),
+            (Method::GET, "/v1/judgements/{id}", role(AccessRole::Read)),
+            (Method::POST, "/v1/judgements", role(AccessRole::Judge)),
+            (Method::POST, "/canary/{id}", role(AccessRole::Judge)),
+            (Method::POST, "/judges/judge", role(AccessRole::Judge)),
+            (Method::PUT, "/pipelines/{id}/cancel", role(AccessRole::Judge)),
+            (Method::POST, "/canaryConfig", role(AccessRole::Admin)),
+            (Method::POST, "/canaryConfig/", role(AccessRole::Admin)),
+            (Method::PUT, "/canaryConfig/{id}", role(AccessRole::Admin)),
+            (Method::DELETE, "/metricSetList/{id}", role(AccessRole::Admin)),
+            (Method::POST, "/canaryResultArchive", role(AccessRole::Admin)),
+            (Method::PATCH, "/anything", role(AccessRole::Admin)),
         ] {
             assert_eq!(need(&method, Some(route)), expected, "{method} {route}");
         }
-        assert_eq!(need(&Method::GET, None), role(Role::Read));
+        assert_eq!(need(&Method::GET, None), role(AccessRole::Read));
     }
 }

@@ -19,9 +19,9 @@ mod state;
 mod table;
 mod token;
 
-pub(crate) use caller::Caller;
+pub(crate) use caller::Requester;
 pub(crate) use denial::Denial;
 pub(crate) use guard::{admit, permit};
 pub use state::{Access, AccessSettings};
-pub use table::Role;
+pub use table::AccessRole;
 pub use token::{TokenDigest, new_token};

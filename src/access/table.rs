@@ -21,7 +21,7 @@ const MAX_FILE_BYTES: usize = 4 << 20;
 /// What the holder of a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum AccessRole {
     /// Look at judgements, configs and metrics.
     Read,
     /// Judge, and what `read` may.
@@ -30,7 +30,7 @@ pub enum Role {
     Admin,
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for AccessRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",
@@ -52,7 +52,7 @@ struct TokensFile {
 struct TokenLine {
     name: String,
     sha256: String,
-    roles: Vec<Role>,
+    roles: Vec<AccessRole>,
     #[serde(default)]
     sources: Option<BTreeSet<String>>,
     #[serde(default)]
@@ -68,7 +68,7 @@ struct TokenLine {
 /// What is known of a token.
 pub(crate) struct TokenGrant {
     pub(crate) name: String,
-    pub(super) roles: Vec<Role>,
+    pub(super) roles: Vec<AccessRole>,
     /// The only sources, configs and applications that it may use; `None` for every one.
     pub(super) sources: Option<BTreeSet<String>>,
     pub(super) configs: Option<BTreeSet<String>>,

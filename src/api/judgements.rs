@@ -20,7 +20,7 @@ use super::observe::note;
 use super::problem::Problem;
 use super::representation::{Representation, TextDocument};
 use super::state::SharedState;
-use crate::access::Caller;
+use crate::access::Requester;
 use crate::analysis::{Plan, Scorecard};
 use crate::judgements::Outcome;
 use crate::pool;
@@ -149,7 +149,7 @@ impl JudgementQuery {
 pub(crate) async fn create(
     State(state): State<SharedState>,
     RawQuery(query): RawQuery,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Requester>,
     headers: HeaderMap,
     body: Result<BoundedJson, Problem>,
 ) -> Result<Response, Problem> {
@@ -170,7 +170,7 @@ pub(crate) async fn create(
 }
 
 /// Whether the caller may read from the source that the plan asks, if it asks any.
-fn may_read(caller: &Caller, plan: &Plan, state: &SharedState) -> Result<(), Problem> {
+fn may_read(caller: &Requester, plan: &Plan, state: &SharedState) -> Result<(), Problem> {
     if plan.queries() > 0
         && let Ok(source) = state.executions.analyst().sources().choose(plan.request().source.as_deref())
     {

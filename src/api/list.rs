@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::state::SharedState;
-use crate::access::Caller;
+use crate::access::Requester;
 use crate::judgements::{JudgementFilter, JudgementSummary};
 
 /// Judgements of a page where nothing is said, and at most.
@@ -53,7 +53,7 @@ pub(super) struct JudgementList {
 )]
 pub(crate) async fn list(
     State(state): State<SharedState>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Requester>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<JudgementList>, Problem> {
     let (filter, limit) = read(query.as_deref().unwrap_or_default())?;

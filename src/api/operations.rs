@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::state::SharedState;
-use crate::access::Caller;
+use crate::access::Requester;
 
 /// The service's health.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -43,7 +43,7 @@ pub(crate) async fn live() -> Json<Health> {
         (status = 503, description = "The process is about to stop", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn ready(State(state): State<SharedState>, caller: Option<Extension<Caller>>) -> Result<Json<Health>, Problem> {
+pub(crate) async fn ready(State(state): State<SharedState>, caller: Option<Extension<Requester>>) -> Result<Json<Health>, Problem> {
     if state.is_stopping() {
         return Err(Problem::come_back("stopping", "The service is stopping", 1, "this process is about to stop; ask another replica"));
     }

@@ -21,7 +21,7 @@ use crate::api::{self, AppState, SharedState};
 use crate::kayenta::{self, SharedEdge};
 use crate::server::logging::{self, LogWriter};
 use crate::server::signals::Signals;
-use crate::server::{ConnectionLimits, Server, TlsIdentity, leftovers};
+use crate::server::{ConnectionLimits, HttpServer, TlsIdentity, leftovers};
 use crate::settings::{ConfigStore, DEFAULT_SHUTDOWN_GRACE, InvalidSettings, LogFormat, Settings};
 
 /// Time, beyond what the end may take, after which the process ends however busy it is.
@@ -298,7 +298,7 @@ pub async fn bind_and_serve(
 }
 
 async fn serve_and_end(listener: TcpListener, state: SharedState, router: Router, stop: impl Future<Output = ()>, options: ServeOptions) {
-    let server = Server::new(listener, router, options.limits, state.connections().clone(), options.tls);
+    let server = HttpServer::new(listener, router, options.limits, state.connections().clone(), options.tls);
     let stopped = async {
         stop.await;
         state.stop();

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{CommandFailure, CommandOutcome, output};
-use crate::access::{Role, TokenDigest, new_token};
+use crate::access::{AccessRole, TokenDigest, new_token};
 
 /// Make a token for callers of the service.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ struct NewTokenArgs {
     name: String,
     /// What its holder may do; may be given several times.
     #[arg(long = "role", value_name = "ROLE", default_value = "judge")]
-    roles: Vec<Role>,
+    roles: Vec<AccessRole>,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -43,7 +43,7 @@ pub(super) fn command(args: &TokenArgs) -> Result<CommandOutcome, CommandFailure
     let TokenCommand::New(NewTokenArgs { name, roles }) = &args.command;
     let token = new_token();
     let digest = TokenDigest::of(&token);
-    let roles = roles.iter().map(Role::to_string).collect::<Vec<_>>().join(", ");
+    let roles = roles.iter().map(AccessRole::to_string).collect::<Vec<_>>().join(", ");
     output::print(&format!("{token}\n"))?;
     output::say(&format!("  - {{name: {name}, sha256: {digest}, roles: [{roles}]}}"));
     Ok(CommandOutcome::Done)

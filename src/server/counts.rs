@@ -44,10 +44,10 @@ struct ClosingLabel {
 
 /// Counts of connections. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct ConnectionCounts(Arc<Inner>);
+pub struct ConnectionCounts(Arc<ConnectionTotals>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ConnectionTotals {
     open: Gauge,
     accepted: Counter,
     closed: Family<ClosingLabel, Counter>,

@@ -55,7 +55,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// A server that has its address.
 #[derive(Debug)]
-pub struct Server {
+pub struct HttpServer {
     listener: TcpListener,
     context: Arc<ConnectionContext>,
     roster: Roster,
@@ -63,7 +63,7 @@ pub struct Server {
     refusals: Arc<Semaphore>,
 }
 
-impl Server {
+impl HttpServer {
     /// A server of `router`. With `tls`, it speaks nothing else.
     #[must_use]
     pub fn new(

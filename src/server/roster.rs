@@ -11,10 +11,10 @@ use super::pulse::Pulse;
 
 /// The open connections of one process.
 #[derive(Debug, Clone)]
-pub(super) struct Roster(Arc<Inner>);
+pub(super) struct Roster(Arc<RosterInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct RosterInner {
     most: usize,
     most_per_peer: usize,
     counts: ConnectionCounts,
@@ -46,7 +46,7 @@ fn counted(peer: IpAddr) -> IpAddr {
 
 impl Roster {
     pub(super) fn new((most, most_per_peer): (usize, usize), counts: ConnectionCounts) -> Self {
-        Self(Arc::new(Inner { most, most_per_peer, counts, open: Mutex::default() }))
+        Self(Arc::new(RosterInner { most, most_per_peer, counts, open: Mutex::default() }))
     }
 
     fn open(&self) -> MutexGuard<'_, OpenConnections> {

@@ -17,7 +17,7 @@ use super::super::notice;
 use super::super::problem::Problem;
 use super::super::representation::Representation;
 use super::super::state::SharedState;
-use crate::access::Caller;
+use crate::access::Requester;
 use crate::pool;
 
 /// The form.
@@ -54,7 +54,7 @@ struct Fields {
 /// Judges what the form says, for a browser.
 pub(crate) async fn judge(
     State(state): State<SharedState>,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<Requester>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Response {
     let judged = async {
