@@ -4,6 +4,7 @@ mod access;
 mod bodies;
 mod connections;
 mod ending;
+mod files;
 mod log;
 mod tls;
 
