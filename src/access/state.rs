@@ -113,11 +113,6 @@ impl Access {
         troubles.iter().map(|(what, error)| format!("{what}: {error}; what it said before stays in use")).collect()
     }
 
-    /// The files that are read again where they change.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.tokens_file.iter().map(PathBuf::as_path)
-    }
-
     /// The origins whose pages may ask, as header values.
     #[must_use]
     pub fn cors_origins(&self) -> Vec<HeaderValue> {

@@ -15,6 +15,7 @@ mod lint;
 mod output;
 mod progress;
 mod reference;
+mod reload;
 mod replay;
 pub mod serve;
 mod store;

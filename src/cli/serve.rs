@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, Method, header};
@@ -16,18 +16,17 @@ use tower_http::cors::CorsLayer;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::reload::{Reload, stamps};
 use crate::access;
 use crate::api::{self, AppState, SharedState};
 use crate::kayenta::{self, SharedEdge};
 use crate::server::logging::{self, LogWriter};
 use crate::server::signals::Signals;
-use crate::server::{ConnectionLimits, HttpServer, TlsIdentity, leftovers};
-use crate::settings::{ConfigStore, DEFAULT_SHUTDOWN_GRACE, InvalidSettings, LogFormat, Settings};
+use crate::server::{ConnectionLimits, HttpServer, TlsIdentity, TlsSettings, leftovers};
+use crate::settings::{DEFAULT_SHUTDOWN_GRACE, InvalidSettings, LogFormat, Settings};
 
 /// Time, beyond what the end may take, after which the process ends however busy it is.
 const LAST_RESORT: Duration = Duration::from_secs(2);
-/// Time between two looks at whether files of tokens and certificates have changed.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Time for the last log lines to be written.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -156,82 +155,6 @@ fn guarded(router: Router, state: &SharedState) -> Router {
     outer.layer(cors)
 }
 
-/// What is read again when the service is told to.
-#[derive(Debug, Clone)]
-struct Reload {
-    state: SharedState,
-    edge: SharedEdge,
-    configs_folder: Option<PathBuf>,
-    tls: Option<Arc<TlsIdentity>>,
-}
-
-/// When a file was changed last, and how long it is; `None` while it is not there.
-type FileStamp = Option<(SystemTime, u64)>;
-
-impl Reload {
-    /// Reads everything again at each signal, and tokens and certificates when their files change.
-    async fn whenever(self, mut signals: Signals) {
-        let this = Arc::new(self);
-        let on_a_thread = |job: fn(&Self) -> Vec<FileStamp>| {
-            let this = Arc::clone(&this);
-            tokio::task::spawn_blocking(move || job(&this))
-        };
-        let mut known = on_a_thread(Self::stamps).await.unwrap_or_default();
-        loop {
-            let told = tokio::select! {
-                () = signals.reload() => true,
-                () = tokio::time::sleep(LOOK_EVERY) => false,
-            };
-            // Looked at before they are read: what changes meanwhile is seen the next time.
-            let now = on_a_thread(Self::stamps).await.unwrap_or_default();
-            if told {
-                let _ = on_a_thread(|this| {
-                    this.configs();
-                    Vec::new()
-                })
-                .await;
-            }
-            if told || now != known {
-                let _ = on_a_thread(|this| {
-                    this.credentials();
-                    Vec::new()
-                })
-                .await;
-                known = now;
-            }
-        }
-    }
-
-    fn stamps(&self) -> Vec<FileStamp> {
-        let files = self.state.access().files().chain(self.tls.iter().flat_map(|tls| tls.files()));
-        files.map(|file| std::fs::metadata(file).and_then(|file| Ok((file.modified()?, file.len()))).ok()).collect()
-    }
-
-    /// Tokens and certificates as they are now; where one cannot be used, those from before stay.
-    fn credentials(&self) {
-        self.state.access().reload();
-        if let Some(tls) = &self.tls {
-            self.state.access().note("tls_cert", tls.reload());
-        }
-    }
-
-    /// The configs as they are now; where one cannot be used, all from before stay.
-    fn configs(&self) {
-        let Some(folder) = &self.configs_folder else {
-            info!("told to read files again, and no folder of configs is given");
-            return;
-        };
-        let read = ConfigStore::with_directory(folder).and_then(|configs| self.edge.reload(&configs).map(|()| configs));
-        match read {
-            Ok(configs) => {
-                info!(configs = configs.list().count(), kayenta_configs = configs.kayentas().len(), "the configs were read again");
-                self.state.configs().replace(configs);
-            }
-            Err(error) => warn!(%error, "the configs were not taken; those from before stay in use"),
-        }
-    }
-}
-
 /// How a service serves and ends.
 #[derive(Debug)]
 struct ServeOptions {
@@ -259,6 +182,9 @@ impl Service {
     /// [`ServeError`] when the settings do not work or the address is taken.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
         let address = settings.listen;
+        let files: Vec<PathBuf> =
+            settings.access.tokens_file.iter().cloned().chain(settings.tls.iter().flat_map(TlsSettings::files)).collect();
+        let known = stamps(&files);
         let tls = settings.tls.clone().map(|settings| TlsIdentity::open(settings).map(Arc::new)).transpose();
         let tls = tls.map_err(|error| InvalidSettings::of_setting("tls_cert", error))?;
         let (delay, grace) = (settings.shutdown_delay, settings.shutdown_grace);
@@ -268,7 +194,7 @@ impl Service {
         let cannot = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let reload = Reload { state: state.clone(), edge, configs_folder, tls };
+        let reload = Reload { state: state.clone(), edge, configs_folder, tls, files, known };
         Ok(Self { listener, address, state, router, reload, options })
     }
 

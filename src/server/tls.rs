@@ -27,6 +27,14 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
 }
 
+impl TlsSettings {
+    /// The files that are read.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().cloned().collect()
+    }
+}
+
 /// The certificate in use.
 pub struct TlsIdentity {
     settings: TlsSettings,
@@ -57,12 +65,6 @@ impl TlsIdentity {
         let config = Arc::new(server_config(&self.settings)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
-    }
-
-    /// The files that it is read from.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let TlsSettings { cert, key, client_ca } = &self.settings;
-        [Some(cert), Some(key), client_ca.as_ref()].into_iter().flatten().map(PathBuf::as_path)
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
