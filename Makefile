@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs browser
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -119,6 +119,17 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (60) each
 openapi: ## write the OpenAPI document that is committed
 	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new
 	mv openapi/haldane.json.new openapi/haldane.json
+
+# HALDANE_BIN names another program to test; then none is built. SCREENSHOTS=FOLDER keeps pictures of the pages.
+browser: ## open the pages in Chromium and look for what a person would (needs Node)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo 'chromium is missing, and there is no apt-get to install it with' >&2; exit 1; }; \
+	  if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
+	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
+	cd tests/browser && npm ci --silent
+	cd tests/browser && HALDANE_BIN='$(or $(HALDANE_BIN),$(TARGET)/debug/haldane)' node --test
 
 docs: ## write the pages that are made of schemas (docs/config.md)
 	$(CARGO) run --quiet -- schema --markdown > docs/config.md.new

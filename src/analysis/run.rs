@@ -8,7 +8,7 @@ use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::annotate::{add_notes, name_times, unmatched_arms};
+use super::annotate::{UNRELEASED, add_notes, name_times, unmatched_arms};
 use super::assemble::{Assembly, assemble};
 use super::error::AnalysisError;
 use super::judging::on_the_pool;
@@ -108,6 +108,9 @@ fn scorecard(plan: &Plan, replies: &Replies, assembly: Assembly, mut judgement: 
     judgement.warnings.extend(unmatched_arms(request, &metrics, &population));
     let of_population = replies.population.iter().flat_map(|answer| answer.reply.iter()).flat_map(|reply| &reply.warnings);
     judgement.warnings.extend(of_population.map(|warning| format!("population: {warning}")));
+    if plan.lacks_release() {
+        judgement.warnings.push(UNRELEASED.to_owned());
+    }
     name_times(&mut judgement, request);
     let (mut with_statistics, mut population): (Vec<_>, _) = (metrics.into_iter().zip(&evidence.observations).collect(), population);
     let queries = with_statistics.iter_mut().flat_map(|(notes, _)| &mut notes.provenance.queries).chain(&mut population);

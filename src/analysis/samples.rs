@@ -154,7 +154,7 @@ impl ArmSamples {
                 Points::Values(values) => values.into_iter().map(known).collect(),
                 Points::Counts { .. } | Points::Buckets(_) => Vec::new(),
             },
-            Self::Buckets(samples) => samples.medians(),
+            Self::Buckets(samples) => samples.quantiles(0.5),
         }
     }
 
@@ -210,10 +210,11 @@ impl BucketSamples {
         Buckets::from_rows(self.bounds.clone(), &self.counts, self.spacing)
     }
 
-    /// The median of each interval; `None` where it has no requests.
-    pub(crate) fn medians(&self) -> Vec<Option<f64>> {
-        let medians = self.buckets().map(|buckets| buckets.quantiles(0.5)).unwrap_or_default();
-        medians.into_iter().map(|median| median.is_finite().then_some(median)).collect()
+    /// A quantile of each interval, above 0 and below 1; `None` where it has no requests.
+    #[must_use]
+    pub fn quantiles(&self, tau: f64) -> Vec<Option<f64>> {
+        let quantiles = self.buckets().map(|buckets| buckets.quantiles(tau)).unwrap_or_default();
+        quantiles.into_iter().map(|quantile| quantile.is_finite().then_some(quantile)).collect()
     }
 
     /// What is wrong with them: the place within the samples, and what to do about it.

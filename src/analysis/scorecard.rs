@@ -228,6 +228,12 @@ pub struct Statistics {
     pub count: usize,
     /// Mean.
     pub mean: f64,
+    /// Median.
+    #[serde(default)]
+    pub median: f64,
+    /// 95 % of them are at or below it (Hyndman and Fan's definition 7).
+    #[serde(default)]
+    pub p95: f64,
     /// Smallest.
     pub min: f64,
     /// Largest.
@@ -247,6 +253,15 @@ impl Statistics {
         if values.is_empty() {
             return Self::default();
         }
+        let mut sorted = values.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let quantile = |share: f64| {
+            let place = (sorted.len() - 1) as f64 * share;
+            let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            // Weighed and not subtracted, so that no finite values have an infinite quantile.
+            let weight = place.fract();
+            below * (1.0 - weight) + above * weight
+        };
         // Divided before they are added, so that no finite values have an infinite mean.
         let n = values.len() as f64;
         let mean = values.iter().map(|value| value / n).sum::<f64>();
@@ -254,8 +269,10 @@ impl Statistics {
         Self {
             count: values.len(),
             mean,
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            median: quantile(0.5),
+            p95: quantile(0.95),
+            min: quantile(0.0),
+            max: quantile(1.0),
             std: variance.sqrt().min(f64::MAX),
         }
     }

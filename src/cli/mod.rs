@@ -11,6 +11,7 @@ mod convert;
 mod demo;
 mod failure;
 mod judge;
+mod judgement_client;
 mod lint;
 mod output;
 mod progress;
@@ -20,6 +21,7 @@ mod replay;
 pub mod serve;
 mod store;
 mod token;
+mod watch;
 
 pub(crate) use failure::{CommandFailure, CommandOutcome};
 
@@ -43,6 +45,13 @@ Examples:
   Compare two deployments in your Prometheus over the last half hour:
     haldane judge --prometheus http://localhost:9090 --config http-golden-signals \\
       --baseline checkout --canary checkout-canary --last 30m
+
+  See how one metric was judged, step by step, now or from a scorecard that was kept:
+    haldane judge ... --explain latency
+    haldane judge --scorecard canary.json --explain latency
+
+  Follow a canary until its plan ends, or it fails:
+    haldane judge ... --start 2026-01-31T10:00:00Z --planned-end 2026-01-31T11:00:00Z --watch
 
   Run the service, and ask it from a pipeline:
     haldane serve --listen 0.0.0.0:8090 --prometheus http://prometheus:9090

@@ -251,7 +251,7 @@ fn arms_are_missing(status: Status) -> bool {
 
 fn samples(metric: &CaseMetric) -> Result<(Sample, Sample), haldane_judges::stats::StatError> {
     if let (Some(baseline), Some(canary)) = (&metric.baseline_buckets, &metric.canary_buckets) {
-        return Ok((Sample::of_present(&numbers(&baseline.medians()))?, Sample::of_present(&numbers(&canary.medians()))?));
+        return Ok((Sample::of_present(&numbers(&baseline.quantiles(0.5)))?, Sample::of_present(&numbers(&canary.quantiles(0.5)))?));
     }
     let values = |values: &[Option<f64>], totals: &Option<Vec<Option<f64>>>| match totals {
         Some(totals) => numbers(values).iter().zip(numbers(totals)).map(|(events, total)| events / total).collect(),

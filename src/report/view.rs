@@ -68,9 +68,11 @@ pub struct MetricRow {
     pub reason: String,
     /// `critical`, `muted`, `optional`.
     pub flags: Vec<&'static str>,
+    /// What the levels of `change` are: `median`, `mean` or `rate`; empty where `change` says so itself.
+    pub level: &'static str,
     /// `412 → 585 ms`.
     pub change: String,
-    /// `+41.9 %`.
+    /// `+41.9 %`: the shift that was judged, which need not be the difference of those levels.
     pub change_percent: String,
     /// How it was decided, as a word.
     pub mode: &'static str,
@@ -101,6 +103,33 @@ impl MetricRow {
     #[must_use]
     pub fn is_plain_pass(&self) -> bool {
         self.status == Status::Pass && self.guards.is_empty() && self.remedies.is_empty() && self.warnings.is_empty()
+    }
+
+    /// Both levels, with what they are: `median 412 → 585 ms`.
+    #[must_use]
+    pub fn levels(&self) -> String {
+        if self.level.is_empty() || self.change == NONE { self.change.clone() } else { format!("{} {}", self.level, self.change) }
+    }
+
+    /// Whether it kept the canary from a pass, or would have if it were critical: neither a pass nor muted.
+    #[must_use]
+    pub fn counts_against(&self) -> bool {
+        self.status != Status::Pass && !self.flags.contains(&"muted")
+    }
+
+    /// Where it stands in a list that begins with the worst; muted metrics, which count for nothing, come last.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        let gravity = match self.status {
+            Status::Regressed => 0,
+            Status::Suspect => 1,
+            Status::Error => 2,
+            Status::NoData => 3,
+            Status::Inconclusive => 4,
+            Status::Pass => 5,
+        };
+        let is = |flag: &str| self.flags.contains(&flag);
+        2 * gravity + usize::from(!is("critical")) + if is("muted") { 12 } else { 0 }
     }
 }
 
@@ -148,7 +177,7 @@ impl View {
 }
 
 /// A variant's name on the wire.
-fn word(variant: &impl serde::Serialize) -> String {
+pub(super) fn word(variant: &impl serde::Serialize) -> String {
     match serde_json::to_value(variant) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(other) => other.to_string(),
@@ -274,6 +303,12 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         status_word: metric.status.to_string(),
         reason: metric.reason.to_string(),
         flags: flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect(),
+        level: match (&metric.counts, &metric.numbers) {
+            _ if quantile.is_some() => "",
+            (Some(_), _) => "rate",
+            (None, Some(_)) if metric.kind != Kind::Ratio => "median",
+            (None, _) => "mean",
+        },
         change: levels.map_or_else(
             || NONE.to_owned(),
             |(baseline, canary)| {
@@ -297,19 +332,19 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
 }
 
 /// The quantile that a table shows: the gravest, of equal ones the surest, and where nothing speaks the highest that was judged.
-fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
+pub(super) fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
     let flagged = numbers.quantiles.iter().filter(|one| matches!(one.status, Status::Regressed | Status::Suspect));
     let gravest = flagged.min_by(|a, b| a.status.cmp(&b.status).then(a.p.total_cmp(&b.p)));
     gravest.or_else(|| numbers.quantiles.iter().rev().find(|one| one.required)).or(numbers.quantiles.last())
 }
 
 /// `p95`, `p99.9`.
-fn quantile_name(quantile: f64) -> String {
+pub(super) fn quantile_name(quantile: f64) -> String {
     format!("p{}", format::number(100.0 * quantile))
 }
 
 /// `1` where a shift above 0 is a rise, `-1` where it is a fall. Shifts come turned so that more is worse; people read the change itself.
-fn turn(metric: &MetricResult) -> f64 {
+pub(super) fn turn(metric: &MetricResult) -> f64 {
     let fell = match (&metric.counts, &metric.numbers) {
         (None, None) => metric.distribution.as_ref().and_then(telling).is_some_and(|one| one.canary < one.baseline),
         (Some(counts), _) => counts.canary.rate < counts.baseline.rate,
@@ -329,7 +364,7 @@ fn turn(metric: &MetricResult) -> f64 {
 }
 
 /// Whether percentages are of what is left to a bound, such as the failures of a success rate, to which the level is nearer than to 0.
-fn is_of_the_rest(metric: &MetricResult) -> bool {
+pub(super) fn is_of_the_rest(metric: &MetricResult) -> bool {
     match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => 2.0 * (counts.baseline.events + counts.canary.events) > counts.baseline.total + counts.canary.total,
         (None, numbers) => numbers.as_ref().is_some_and(|numbers| numbers.mirrored_at.is_some()),
@@ -337,7 +372,7 @@ fn is_of_the_rest(metric: &MetricResult) -> bool {
 }
 
 /// `1` or `-1`, by which a relative shift is multiplied to be read. What is left grows where the level falls.
-fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
+pub(super) fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
     match (is_of_the_rest(metric), &metric.counts) {
         (false, _) => turn,
         (true, Some(_)) => -turn,
@@ -345,7 +380,7 @@ fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
     }
 }
 
-const OF_THE_REST: &str = " of what is left";
+pub(super) const OF_THE_REST: &str = " of what is left";
 
 fn mode(mode: Mode) -> &'static str {
     match mode {
@@ -381,7 +416,7 @@ fn limits(metric: &MetricResult, unit: &Unit) -> (String, String) {
     }
 }
 
-fn threshold_limits(threshold: &ThresholdNumbers, unit: &Unit) -> String {
+pub(super) fn threshold_limits(threshold: &ThresholdNumbers, unit: &Unit) -> String {
     let max = threshold.max.map(|max| format!("≤ {}", unit.value(max)));
     let min = threshold.min.map(|min| format!("≥ {}", unit.value(min)));
     [min, max].into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -508,7 +543,7 @@ fn distribution_evidence(lines: &mut Vec<String>, numbers: &DistributionNumbers,
 }
 
 /// A standard error or limit of an estimate.
-fn estimate_size(value: f64, unit: &Unit, is_rate: bool) -> String {
+pub(super) fn estimate_size(value: f64, unit: &Unit, is_rate: bool) -> String {
     if is_rate { unit.distance(value) } else { format::percent(value) }
 }
 
