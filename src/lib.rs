@@ -2,10 +2,12 @@
 //!
 //! Everything that touches a network, a disk or a clock is here; everything that can change a verdict is in `haldane-judges`.
 
+pub mod access;
 pub mod analysis;
 pub mod api;
 pub mod archive;
 pub mod cli;
+mod files;
 mod hex;
 mod json;
 pub mod judgements;
@@ -14,6 +16,7 @@ mod lint;
 mod pool;
 pub mod replay;
 pub mod report;
+pub mod server;
 pub mod settings;
 pub mod source;
 mod tls;

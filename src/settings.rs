@@ -12,23 +12,34 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::AccessSettings;
 use crate::analysis::AnalysisLimits;
 use crate::archive::Archive;
 use crate::judgements::id::IdKey;
-use crate::judgements::{Links, Options};
+use crate::judgements::{LinkKey, Links, Options};
 use crate::replay::{RecordFolder, Recorder};
+use crate::server::{BodyPace, ConnectionLimits, TlsSettings};
 use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::source::sources::Sources;
 use crate::source::{ExploreTemplate, SourceSettings};
 
+mod access;
 mod configs;
+mod connections;
 mod error;
 mod file;
 
+pub use access::AccessArgs;
+use access::AccessSection;
 pub(crate) use configs::is_kayentas;
-pub use configs::{ConfigEntry, ConfigStore, KayentaFile, Origin};
+pub use configs::{ConfigEntry, ConfigStore, KayentaFile, LiveConfigs, Origin};
+pub use connections::ConnectionArgs;
+use connections::ConnectionSection;
 pub use error::InvalidSettings;
 pub(crate) use file::read_bounded;
+
+/// Time for requests and judgements to end where settings give none.
+pub const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// Source that `--prometheus` makes.
 pub const PROMETHEUS_ACCOUNT: &str = "prometheus";
@@ -69,6 +80,9 @@ pub struct ServeArgs {
     /// Time to keep serving, while /health/ready says no, after a signal to stop [default: 0s]. Give load balancers time to notice.
     #[arg(long, env = "HALDANE_SHUTDOWN_DELAY", value_name = "TIME")]
     pub shutdown_delay: Option<Period>,
+    /// Time, after that, for requests and judgements to end [default: 10s]. What has not ended by then is cut off.
+    #[arg(long, env = "HALDANE_SHUTDOWN_GRACE", value_name = "TIME")]
+    pub shutdown_grace: Option<Period>,
     /// Largest request body, in bytes [default: 8388608].
     #[arg(long, env = "HALDANE_MAX_BODY_BYTES", value_name = "BYTES")]
     pub max_body_bytes: Option<usize>,
@@ -99,6 +113,12 @@ pub struct ServeArgs {
     /// What is logged [default: info]: error, warn, info, debug, trace, or directives such as `info,haldane=debug`.
     #[arg(long, env = "HALDANE_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Connections.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
+    /// Access.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Form of the log lines.
@@ -135,8 +155,14 @@ pub struct SettingsFile {
     background_deadline: Option<Period>,
     /// Time to keep serving after a signal to stop.
     shutdown_delay: Option<Period>,
+    /// Time, after that, for requests and judgements to end.
+    shutdown_grace: Option<Period>,
     /// Bounds.
     limits: LimitsSection,
+    /// Connections.
+    connections: ConnectionSection,
+    /// Who may ask, and how.
+    access: AccessSection,
     /// Metric stores, by the source name that requests use.
     #[schemars(with = "BTreeMap<String, SourceSettings>")]
     sources: BTreeMap<String, Value>,
@@ -196,6 +222,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The configs on offer.
     pub configs: ConfigStore,
+    /// The folder that they were read from, beside those that ship.
+    pub configs_folder: Option<PathBuf>,
     /// Key that signs ids.
     pub id_key: IdKey,
     /// Whether the key is made up, so that ids end with this process.
@@ -204,6 +232,14 @@ pub struct Settings {
     pub links: Links,
     /// How long to keep serving after a signal to stop.
     pub shutdown_delay: Duration,
+    /// How long requests and judgements may take to end after that.
+    pub shutdown_grace: Duration,
+    /// Bounds of connections.
+    pub connections: ConnectionLimits,
+    /// Who may ask, and how.
+    pub access: AccessSettings,
+    /// The certificate that is shown to callers; without one they speak plain HTTP.
+    pub tls: Option<TlsSettings>,
     /// Bounds of request bodies.
     pub bodies: BodyLimits,
     /// Bounds of one analysis.
@@ -237,11 +273,13 @@ pub struct BodyLimits {
     pub max_points: usize,
     /// Most points that all inline samples may have together.
     pub max_inline_points: usize,
+    /// How fast a body must come.
+    pub pace: BodyPace,
 }
 
 impl Default for BodyLimits {
     fn default() -> Self {
-        Self { bytes: 8 << 20, max_points: AnalysisLimits::default().max_points, max_inline_points: 500_000 }
+        Self { bytes: 8 << 20, max_points: AnalysisLimits::default().max_points, max_inline_points: 500_000, pace: BodyPace::default() }
     }
 }
 
@@ -250,10 +288,15 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
             configs: ConfigStore::shipped(),
+            configs_folder: None,
             id_key: IdKey::random(),
             id_key_is_random: true,
             links: Links::default(),
             shutdown_delay: Duration::ZERO,
+            shutdown_grace: DEFAULT_SHUTDOWN_GRACE,
+            connections: ConnectionLimits::default(),
+            access: AccessSettings::default(),
+            tls: None,
             bodies: BodyLimits::default(),
             limits: AnalysisLimits::default(),
             executions: Options::default(),
@@ -284,8 +327,9 @@ impl Settings {
         let beside = |path: PathBuf| base.join(path);
         let default = Self::default();
 
-        let configs = match args.configs.or(file.configs.map(beside)) {
-            Some(folder) => ConfigStore::with_directory(&folder)?,
+        let configs_folder = args.configs.or(file.configs.map(beside));
+        let configs = match &configs_folder {
+            Some(folder) => ConfigStore::with_directory(folder)?,
             None => default.configs,
         };
         let key_file = args.id_key_file.or(file.id_key_file.map(beside));
@@ -315,7 +359,10 @@ impl Settings {
             0 => Err(InvalidSettings::at(name, "0 would refuse everything; give at least 1")),
             value => Ok(value),
         };
+        let (connections, pace) = connections::read(&args.connections, &file.connections)?;
+        let (access, tls) = access::read(args.access, file.access, &base)?;
         let bodies = BodyLimits {
+            pace,
             bytes: positive("max_body_bytes", args.max_body_bytes, body_bytes, default.bodies.bytes)?,
             max_points: positive("max_points", args.max_points, max_points, default.bodies.max_points)?,
             max_inline_points: positive("max_inline_points", args.max_inline_points, max_inline_points, default.bodies.max_inline_points)?,
@@ -338,13 +385,19 @@ impl Settings {
         })?;
         let links = args.public_url.or(file.public_url).map(|url| Links::to(&url)).transpose();
         let links = links.map_err(|message| InvalidSettings::at("public_url", message))?.unwrap_or_default();
+        let links = if access.tokens_file.is_some() { links.signed(LinkKey::of(&id_key), access.link_lifetime) } else { links };
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(default.listen),
             configs,
+            configs_folder,
             id_key,
             id_key_is_random,
             links,
             shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
+            shutdown_grace: args.shutdown_grace.or(file.shutdown_grace).map_or(default.shutdown_grace, Period::duration),
+            connections,
+            access,
+            tls,
             bodies,
             limits: AnalysisLimits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
             executions: Options {
@@ -414,7 +467,15 @@ fn read_settings(path: &Path) -> Result<SettingsFile, InvalidSettings> {
         return Ok(SettingsFile::default());
     }
     let document =
-        serde_saphyr::from_str::<Value>(&text).map_err(|error| invalid(ConfigProblem::new("", format!("is not YAML: {error}"))))?;
+        // Without the lines around the fault: a secret may stand there, although it should not.
+        serde_saphyr::from_str::<Value>(&text).map_err(|error| {
+            let place = error.location().map(|place| format!(" at line {}, column {}", place.line(), place.column())).unwrap_or_default();
+            let message = format!(
+                "is not YAML{place}: look there for the indentation, quotes and colons, and for a key that is written twice (the line is not \
+                 shown, since a secret may stand in it)"
+            );
+            invalid(ConfigProblem::new("", message))
+        })?;
     document::read(document).map_err(invalid)
 }
 
@@ -543,17 +604,25 @@ mod tests {
     }
 
     #[test]
+    fn yaml_that_cannot_be_read_is_placed_and_none_of_it_repeated() {
+        for file in [
+            "sources:\n  main:\n    bearer_token: hunter2\n   url: [x\n",
+            "token: *hunter2\n",
+            "sources: {a: {password: 'hunter2}}\n",
+            "hunter2: 1\nhunter2: 2\n",
+            "a: \"hunter2\\q\"\n",
+        ] {
+            let error = load(file, &[]).unwrap_err();
+            assert!(error.contains("is not YAML") && error.contains("line") && !error.contains("hunter2"), "{file}: {error}");
+        }
+    }
+
+    #[test]
     fn a_word_that_is_no_log_level_is_refused() {
         for fine in ["info", "WARN", "info,haldane=debug", "off"] {
             assert!(check_level(fine).is_ok(), "{fine}");
         }
         let error = check_level("loud").unwrap_err().to_string();
         assert!(error.contains("`loud`") && error.contains("debug"), "{error}");
-    }
-
-    #[test]
-    fn a_file_without_end_is_not_read_to_its_end() {
-        let error = read_bounded(Path::new("/dev/zero")).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
     }
 }

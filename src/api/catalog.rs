@@ -72,7 +72,7 @@ pub(crate) async fn list_configs(State(state): State<SharedState>) -> Json<Confi
         metrics: entry.config.metrics.len(),
         origin: entry.origin,
     };
-    Json(ConfigList { configs: state.configs.list().map(summary).collect() })
+    Json(ConfigList { configs: state.configs.current().list().map(summary).collect() })
 }
 
 /// Read a canary config
@@ -95,7 +95,8 @@ pub(crate) async fn get_config(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found("unknown-config", "the name of the config is not UTF-8 text"))?;
-    let entry = state.configs.get(&name).ok_or_else(|| Problem::not_found("unknown-config", state.configs.unknown(&name)))?;
+    let configs = state.configs.current();
+    let entry = configs.get(&name).ok_or_else(|| Problem::not_found("unknown-config", configs.unknown(&name)))?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let mut media_types = accept.split(',').map(|media| media.split(';').next().unwrap_or_default().trim());
     if media_types.any(|media| matches!(media, "application/yaml" | "application/x-yaml" | "text/yaml")) {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,6 +20,7 @@ use super::observe::note;
 use super::problem::Problem;
 use super::representation::{Representation, TextDocument};
 use super::state::SharedState;
+use crate::access::Requester;
 use crate::analysis::{Plan, Scorecard};
 use crate::judgements::Outcome;
 use crate::pool;
@@ -148,13 +149,16 @@ impl JudgementQuery {
 pub(crate) async fn create(
     State(state): State<SharedState>,
     RawQuery(query): RawQuery,
+    Extension(caller): Extension<Requester>,
     headers: HeaderMap,
     body: Result<BoundedJson, Problem>,
 ) -> Result<Response, Problem> {
     let query = JudgementQuery::read(query.as_deref(), 1)?;
     let BoundedJson { document, size } = body?;
+    caller.may_use_config(document.get("config").and_then(Value::as_str))?;
     let planner = SharedState::clone(&state);
     let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
+    may_read(&caller, &plan, &state)?;
     if prefers_async(&headers) {
         let mut response = running(state.executions.start(plan).await.map_err(|error| Problem::from(&error))?);
         response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
@@ -165,9 +169,19 @@ pub(crate) async fn create(
     Ok(answer(scorecard, query.verbose, Representation::accepted(&headers)).await)
 }
 
+/// Whether the caller may read from the source that the plan asks, if it asks any.
+fn may_read(caller: &Requester, plan: &Plan, state: &SharedState) -> Result<(), Problem> {
+    if plan.queries() > 0
+        && let Ok(source) = state.executions.analyst().sources().choose(plan.request().source.as_deref())
+    {
+        caller.may_use_source(source.name())?;
+    }
+    Ok(())
+}
+
 /// Checks a request and plans its queries.
 fn plan(document: Value, state: &SharedState) -> Result<Arc<Plan>, Problem> {
-    let request = translate(document, &state.configs, &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
+    let request = translate(document, &state.configs.current(), &state.bodies, state.executions.analyst().sources(), Timestamp::now())?;
     tracing::debug!(baseline = ?request.baseline, canary = ?request.canary, window = ?request.window, "judging");
     state.executions.plan(request).map_err(|error| Problem::from(&error))
 }

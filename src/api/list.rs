@@ -2,8 +2,8 @@
 
 use std::str::FromStr as _;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::{Extension, Json};
 use haldane_judges::Verdict;
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::state::SharedState;
+use crate::access::Requester;
 use crate::judgements::{JudgementFilter, JudgementSummary};
 
 /// Judgements of a page where nothing is said, and at most.
@@ -50,8 +51,13 @@ pub(super) struct JudgementList {
         (status = 503, description = "Too busy, or the store does not answer; come back after `Retry-After`", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn list(State(state): State<SharedState>, RawQuery(query): RawQuery) -> Result<Json<JudgementList>, Problem> {
+pub(crate) async fn list(
+    State(state): State<SharedState>,
+    Extension(caller): Extension<Requester>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<JudgementList>, Problem> {
     let (filter, limit) = read(query.as_deref().unwrap_or_default())?;
+    caller.may_list(filter.config.as_deref())?;
     let page = state.executions.list(&filter, limit).await.map_err(|error| Problem::from(&error))?;
     Ok(Json(JudgementList { judgements: page.judgements, next: page.until.map(|until| address(&filter, until, limit)) }))
 }

@@ -170,12 +170,13 @@ impl Metrics {
         self.lookups.get_or_create(&FoundLabel { answered }).inc();
     }
 
-    /// The metrics as text, with those that the sources keep themselves.
+    /// The metrics as text, with those that the sources and others keep themselves.
     pub(crate) fn exposition(
         &self,
         unfinished: usize,
         sources: &Sources,
         recorded: Option<RecordCounts>,
+        others: &[Registry],
     ) -> Result<String, std::fmt::Error> {
         self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
         let mut out = String::new();
@@ -183,6 +184,9 @@ impl Metrics {
         text::encode_registry(&mut out, &of_sources(sources))?;
         if let Some(recorded) = recorded {
             text::encode_registry(&mut out, &of_recordings(recorded))?;
+        }
+        for registry in others {
+            text::encode_registry(&mut out, registry)?;
         }
         text::encode_eof(&mut out)?;
         Ok(out)

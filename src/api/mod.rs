@@ -8,6 +8,7 @@ mod catalog;
 mod frame;
 mod json;
 mod judgements;
+mod links;
 mod list;
 mod metrics;
 mod notice;
@@ -18,6 +19,8 @@ mod pages;
 mod problem;
 mod representation;
 mod state;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
@@ -33,6 +36,7 @@ use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::access;
 pub use body::{JudgementBody, translate};
 pub use openapi::openapi_document;
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
@@ -67,6 +71,7 @@ pub fn router_with(state: SharedState, others: Router) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(observe::answer_panic))
+        .layer(from_fn_with_state(Arc::clone(&state.access), access::permit))
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

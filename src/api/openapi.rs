@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use axum::Json;
+use axum::body::Bytes;
+use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use haldane_judges::CanaryConfig;
 use schemars::generate::SchemaSettings;
@@ -14,6 +15,7 @@ use utoipa_axum::routes;
 use super::body::JudgementBody;
 use super::catalog::{self, ConfigList, JudgeList, SourceList};
 use super::judgements::{self, RunningJudgement};
+use super::links::{self, JudgementLink};
 use super::list::{self, JudgementList};
 use super::operations::{self, Health};
 use super::problem::Problem;
@@ -53,6 +55,7 @@ pub(super) fn v1() -> OpenApiRouter<SharedState> {
         .routes(routes!(judgements::create))
         .routes(routes!(list::list))
         .routes(routes!(judgements::get))
+        .routes(routes!(links::link))
         .routes(routes!(catalog::list_configs))
         .routes(routes!(catalog::get_config))
         .routes(routes!(catalog::list_judges))
@@ -75,10 +78,12 @@ pub(super) fn operations() -> OpenApiRouter<SharedState> {
     responses((status = 200, description = "The OpenAPI document", body = Object, content_type = "application/json"))
 )]
 pub(crate) async fn document() -> Response {
-    Json(openapi_document()).into_response()
+    // One copy for all who ask, however slowly they read.
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
 }
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(build);
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| DOCUMENT.to_string().into());
 
 /// The OpenAPI document, as `/openapi.json` serves it and `openapi/haldane.json` records it.
 #[must_use]
@@ -110,6 +115,7 @@ fn schemas() -> Map<String, Value> {
     let mut replies = settings().for_serialize().into_generator();
     replies.subschema_for::<Scorecard>();
     replies.subschema_for::<RunningJudgement>();
+    replies.subschema_for::<JudgementLink>();
     replies.subschema_for::<ConfigList>();
     replies.subschema_for::<JudgeList>();
     replies.subschema_for::<SourceList>();

@@ -1,20 +1,25 @@
 //! How the service is: health, metrics, and the document that describes it.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problem::Problem;
 use super::state::SharedState;
+use crate::access::Requester;
 
 /// The service's health.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Health {
     /// `ok`; any other answer has another HTTP status.
     status: &'static str,
+    /// What somebody should look at, such as a file of tokens that was changed and cannot be used. Told to holders of a token alone, where
+    /// there are tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Whether the process works
@@ -25,7 +30,7 @@ pub(super) struct Health {
     responses((status = 200, description = "It works", body = ref("#/components/schemas/Health"), content_type = "application/json"))
 )]
 pub(crate) async fn live() -> Json<Health> {
-    Json(Health { status: "ok" })
+    Json(Health { status: "ok", warnings: Vec::new() })
 }
 
 /// Whether to send requests here
@@ -38,11 +43,12 @@ pub(crate) async fn live() -> Json<Health> {
         (status = 503, description = "The process is about to stop", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn ready(State(state): State<SharedState>) -> Result<Json<Health>, Problem> {
+pub(crate) async fn ready(State(state): State<SharedState>, caller: Option<Extension<Requester>>) -> Result<Json<Health>, Problem> {
     if state.is_stopping() {
         return Err(Problem::come_back("stopping", "The service is stopping", 1, "this process is about to stop; ask another replica"));
     }
-    Ok(Json(Health { status: "ok" }))
+    let warnings = if caller.is_some() { state.access.troubles() } else { Vec::new() };
+    Ok(Json(Health { status: "ok", warnings }))
 }
 
 /// Metrics of the service itself
@@ -53,7 +59,8 @@ pub(crate) async fn ready(State(state): State<SharedState>) -> Result<Json<Healt
 pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response, Problem> {
     let recorded = state.recorder.as_ref().map(|recorder| recorder.counts());
     let sources = state.executions.analyst().sources();
-    let text = state.metrics.exposition(state.executions.unfinished(), sources, recorded).map_err(|error| {
+    let others = [state.connections.registry(), state.access.registry()];
+    let text = state.metrics.exposition(state.executions.unfinished(), sources, recorded, &others).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::fault()
     })?;

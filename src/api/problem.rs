@@ -8,6 +8,7 @@ use haldane_judges::{ConfigProblem, InvalidConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Denial;
 use crate::analysis::AnalysisError;
 use crate::archive::ArchiveError;
 use crate::judgements::id::IdError;
@@ -129,6 +130,12 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        Self::new(denial.status, denial.slug, denial.title, denial.detail)
     }
 }
 

@@ -8,22 +8,26 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::metrics::Metrics;
+use crate::access::Access;
 use crate::analysis::{Analyst, JudgementObserver};
 use crate::judgements::Judgements;
 use crate::lint::{LintFinding, Severity, examine, merged};
 use crate::replay::Recorder;
-use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, Settings};
+use crate::server::ConnectionCounts;
+use crate::settings::{BodyLimits, InvalidSettings, LiveConfigs, Settings};
 use crate::source::cache::Source;
 
 /// What the handlers share; one for each process.
 #[derive(Debug)]
 pub struct AppState {
     pub(crate) executions: Judgements,
-    pub(crate) configs: ConfigStore,
+    pub(crate) configs: LiveConfigs,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
     /// What records every judgement, where that is wanted.
     pub(crate) recorder: Option<Arc<Recorder>>,
+    pub(crate) connections: ConnectionCounts,
+    pub(crate) access: Arc<Access>,
     stopping: AtomicBool,
 }
 
@@ -57,6 +61,8 @@ impl AppState {
         let recorder = settings.start_recorder()?;
         let observing = recorder.clone().map(|recorder| recorder as Arc<dyn JudgementObserver>);
         let analyst = Arc::new(Analyst::new(settings.open_sources()?, settings.limits).observed_by(observing));
+        let access = Access::open(&settings.access, settings.listen, &settings.id_key);
+        let access = access.map_err(|(setting, error)| InvalidSettings::of_setting(setting, error))?;
         let metrics = Metrics::default();
         let observer = metrics.clone();
         let executions = Judgements::new(
@@ -69,10 +75,12 @@ impl AppState {
         );
         Ok(Arc::new(Self {
             executions,
-            configs: settings.configs,
+            configs: LiveConfigs::new(settings.configs),
             bodies: settings.bodies,
             metrics,
             recorder,
+            connections: ConnectionCounts::default(),
+            access: Arc::new(access),
             stopping: AtomicBool::new(false),
         }))
     }
@@ -81,6 +89,24 @@ impl AppState {
     #[must_use]
     pub fn executions(&self) -> &Judgements {
         &self.executions
+    }
+
+    /// What is counted of the connections of callers.
+    #[must_use]
+    pub fn connections(&self) -> &ConnectionCounts {
+        &self.connections
+    }
+
+    /// Who may ask what.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// The configs on offer, which may be read anew.
+    #[must_use]
+    pub fn configs(&self) -> &LiveConfigs {
+        &self.configs
     }
 
     /// What lint says of a config on offer without asking a store, gravest first; notes left out.

@@ -19,6 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(15);
 /// Longest reply that is read. A verbose scorecard of many metrics is a few megabytes.
 const MAX_REPLY_BYTES: usize = 256 << 20;
+/// Longest file of a token.
+const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 /// A server, and who is asking.
 #[derive(Debug)]
@@ -204,7 +206,7 @@ pub(super) fn token(file: Option<&Path>, from_environment: Option<String>) -> Re
     let Some(file) = file else {
         return Ok(from_environment.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()));
     };
-    let text = std::fs::read_to_string(file);
+    let text = crate::files::read_bounded_text(file, MAX_TOKEN_BYTES);
     let text = text.map_err(|error| CommandFailure::usage(format!("cannot read the token file `{}`: {error}", file.display())))?;
     match text.trim() {
         "" => Err(CommandFailure::usage(format!("the token file `{}` is empty", file.display()))),

@@ -22,6 +22,9 @@ pub(super) struct ConvertArgs {
     scope_label: Option<String>,
 }
 
+/// Longest file that is read; Kayenta's configs are a thousandth of it.
+const MAX_FILE_BYTES: usize = 8 << 20;
+
 fn label(text: &str) -> Result<String, String> {
     let is_label =
         text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -34,7 +37,8 @@ fn label(text: &str) -> Result<String, String> {
 /// [`CommandFailure::Usage`] for a file that cannot be read or written, or is no config of Kayenta's.
 pub(super) fn command(args: &ConvertArgs) -> Result<CommandOutcome, CommandFailure> {
     let shown = clean(&args.file.display().to_string());
-    let text = std::fs::read(&args.file).map_err(|error| CommandFailure::usage(format!("cannot read `{shown}`: {error}")))?;
+    let text = crate::files::read_bounded_bytes(&args.file, MAX_FILE_BYTES)
+        .map_err(|error| CommandFailure::usage(format!("cannot read `{shown}`: {error}")))?;
     let converted = convert_with(&text, args.scope_label.as_deref()).map_err(|refusal| {
         let problems = if refusal.errors().is_empty() { refusal.message() } else { refusal.errors().join("; ") };
         CommandFailure::usage(format!("{shown}: {problems}"))

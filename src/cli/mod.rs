@@ -17,9 +17,11 @@ mod output;
 mod progress;
 mod record;
 mod reference;
+mod reload;
 mod replay;
 pub mod serve;
 mod store;
+mod token;
 mod watch;
 
 pub(crate) use failure::{CommandFailure, CommandOutcome};
@@ -84,6 +86,8 @@ enum Command {
     /// Measure the judges on the labelled corpus.
     #[command(hide = true)]
     Evaluate(replay::EvaluateArgs),
+    /// Make a token for callers of the service.
+    Token(token::TokenArgs),
     /// Print the OpenAPI document of the HTTP service.
     Openapi,
     /// Print the JSON Schema of the canary config, for editors.
@@ -128,6 +132,7 @@ async fn execute(command: Command) -> Result<CommandOutcome, CommandFailure> {
         Command::Record(args) => return record::command(*args).await,
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
+        Command::Token(args) => return token::command(&args),
         Command::Openapi => output::print(&output::pretty(&crate::api::openapi_document())?)?,
         Command::Schema { markdown: true } => {
             output::print(&reference::markdown(&schemars::schema_for!(haldane_judges::CanaryConfig).to_value()))?;

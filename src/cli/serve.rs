@@ -2,22 +2,33 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderName, Method, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tower::ServiceBuilder;
+use tower_http::cors::CorsLayer;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::reload::{Reload, stamps};
+use crate::access;
 use crate::api::{self, AppState, SharedState};
-use crate::kayenta;
-use crate::settings::{InvalidSettings, LogFormat, Settings};
+use crate::kayenta::{self, SharedEdge};
+use crate::server::logging::{self, LogWriter};
+use crate::server::signals::Signals;
+use crate::server::{ConnectionLimits, HttpServer, TlsIdentity, TlsSettings, leftovers};
+use crate::settings::{DEFAULT_SHUTDOWN_GRACE, InvalidSettings, LogFormat, Settings};
 
-/// Time, beyond the longest judgement, for connections to end.
-const GRACE: Duration = Duration::from_secs(5);
+/// Time, beyond what the end may take, after which the process ends however busy it is.
+const LAST_RESORT: Duration = Duration::from_secs(2);
+/// Time for the last log lines to be written.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Why the service did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +69,26 @@ pub async fn serve(mut settings: Settings) -> Result<(), ServeError> {
     if let Some(store) = &settings.store {
         info!(%store, "judgements are kept");
     }
-    let signals = Signals::listen().map_err(ServeError::Signals)?;
+    let signals = Signals::listen(settings.shutdown_delay + settings.shutdown_grace + LAST_RESORT).map_err(ServeError::Signals)?;
     let (configs, kayenta_configs) = (settings.configs.list().count(), settings.configs.kayentas().len());
     let sources = settings.sources.keys().cloned().collect::<Vec<_>>().join(", ");
     let service = Service::bind(settings).await?;
     let listening = service.address();
-    info!(%listening, configs, kayenta_configs, sources, version = env!("CARGO_PKG_VERSION"), "listening on http://{listening}");
+    let scheme = if service.options.tls.is_some() { "https" } else { "http" };
+    info!(%listening, configs, kayenta_configs, sources, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{listening}");
+    match service.state.access().known_tokens() {
+        Some(0) => warn!("the tokens file holds no token: nobody may ask anything"),
+        Some(tokens) => info!(tokens, "each request needs a token"),
+        None if !listening.ip().is_loopback() => warn!(
+            "ANYBODY who can reach {listening} may judge, and read from every metric store: give --tokens-file, or let a network policy or a \
+             proxy keep others out"
+        ),
+        None => {}
+    }
+    let reloading = tokio::spawn(service.reload.clone().whenever(signals.clone()));
     service.until(signals.stop()).await;
+    reloading.abort();
+    logging::flush(LAST_WORDS);
     Ok(())
 }
 
@@ -80,20 +104,64 @@ pub fn assemble(settings: Settings) -> Result<(SharedState, Router), InvalidSett
 ///
 /// # Errors
 /// Those of [`assemble`].
-pub fn assemble_with_clock(mut settings: Settings, clock: Option<kayenta::Clock>) -> Result<(SharedState, Router), InvalidSettings> {
-    settings.open_store()?;
-    let (kayenta, bodies, configs, store) = (settings.kayenta.clone(), settings.bodies, settings.configs.clone(), settings.store.clone());
-    let state = AppState::new(settings)?;
-    let stopping = {
-        let state = state.clone();
-        Box::new(move || state.is_stopping())
-    };
-    let mut edge = kayenta::Edge::new(state.executions().clone(), &configs, kayenta, bodies, store, stopping)?;
-    if let Some(clock) = clock {
-        edge = edge.with_clock(clock);
-    }
-    let router = api::router_with(state.clone(), kayenta::router(Arc::new(edge)));
+pub fn assemble_with_clock(settings: Settings, clock: Option<kayenta::Clock>) -> Result<(SharedState, Router), InvalidSettings> {
+    let ServiceParts { state, router, .. } = ServiceParts::of(settings, clock)?;
     Ok((state, router))
+}
+
+/// What a service consists of.
+struct ServiceParts {
+    state: SharedState,
+    edge: SharedEdge,
+    router: Router,
+}
+
+impl ServiceParts {
+    fn of(mut settings: Settings, clock: Option<kayenta::Clock>) -> Result<Self, InvalidSettings> {
+        settings.open_store()?;
+        let (kayenta, bodies, configs, store) =
+            (settings.kayenta.clone(), settings.bodies, settings.configs.clone(), settings.store.clone());
+        let state = AppState::new(settings)?;
+        let stopping = {
+            let state = state.clone();
+            Box::new(move || state.is_stopping())
+        };
+        let mut edge = kayenta::Edge::new(state.executions().clone(), &configs, kayenta, bodies, store, stopping)?;
+        if let Some(clock) = clock {
+            edge = edge.with_clock(clock);
+        }
+        let edge = Arc::new(edge);
+        let router = guarded(api::router_with(state.clone(), kayenta::router(Arc::clone(&edge))), &state);
+        Ok(Self { state, edge, router })
+    }
+}
+
+/// The routes behind what is done before them: credentials are taken out of the address, which may change where it leads, and pages of other
+/// origins are answered as configured.
+fn guarded(router: Router, state: &SharedState) -> Router {
+    let inner = ServiceBuilder::new().layer(from_fn_with_state(Arc::clone(state.access()), access::admit)).service(router);
+    let outer = Router::new().fallback_service(inner).layer(from_fn(leftovers::discard));
+    let origins = state.access().cors_origins();
+    if origins.is_empty() {
+        return outer;
+    }
+    let named = |name| HeaderName::from_static(name);
+    let cors = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, named("prefer"), named("x-requested-with")])
+        .expose_headers([header::LOCATION, header::RETRY_AFTER, named("x-request-id")])
+        .max_age(Duration::from_secs(3600));
+    outer.layer(cors)
+}
+
+/// How a service serves and ends.
+#[derive(Debug)]
+struct ServeOptions {
+    limits: ConnectionLimits,
+    tls: Option<Arc<TlsIdentity>>,
+    delay: Duration,
+    grace: Duration,
 }
 
 /// A service that has its address and is ready to answer.
@@ -103,7 +171,8 @@ pub struct Service {
     address: SocketAddr,
     state: SharedState,
     router: Router,
-    delay: Duration,
+    reload: Reload,
+    options: ServeOptions,
 }
 
 impl Service {
@@ -112,12 +181,21 @@ impl Service {
     /// # Errors
     /// [`ServeError`] when the settings do not work or the address is taken.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
-        let (address, delay) = (settings.listen, settings.shutdown_delay);
-        let (state, router) = assemble(settings)?;
+        let address = settings.listen;
+        let files: Vec<PathBuf> =
+            settings.access.tokens_file.iter().cloned().chain(settings.tls.iter().flat_map(TlsSettings::files)).collect();
+        let known = stamps(&files);
+        let tls = settings.tls.clone().map(|settings| TlsIdentity::open(settings).map(Arc::new)).transpose();
+        let tls = tls.map_err(|error| InvalidSettings::of_setting("tls_cert", error))?;
+        let (delay, grace) = (settings.shutdown_delay, settings.shutdown_grace);
+        let options = ServeOptions { limits: settings.connections, tls: tls.clone(), delay, grace };
+        let configs_folder = settings.configs_folder.clone();
+        let ServiceParts { state, edge, router } = ServiceParts::of(settings, None)?;
         let cannot = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        Ok(Self { listener, address, state, router, delay })
+        let reload = Reload { state: state.clone(), edge, configs_folder, tls, files, known };
+        Ok(Self { listener, address, state, router, reload, options })
     }
 
     /// Where it listens.
@@ -128,22 +206,12 @@ impl Service {
 
     /// Serves until `stop` is ready, and ends gracefully.
     pub async fn until(self, stop: impl Future<Output = ()> + Send + 'static) {
-        bind_and_serve(self.listener, self.state, self.router, stop, self.delay).await;
-    }
-
-    /// Serves until a signal says to stop, and ends gracefully.
-    ///
-    /// # Errors
-    /// [`ServeError::Signals`] when there is no way to be told.
-    pub async fn until_signal(self) -> Result<(), ServeError> {
-        let signals = Signals::listen().map_err(ServeError::Signals)?;
-        self.until(signals.stop()).await;
-        Ok(())
+        serve_and_end(self.listener, self.state, self.router, stop, self.options).await;
     }
 }
 
 /// Serves on `listener` until `stop` is ready; then says so on `/health/ready`, keeps serving for `delay`, takes no new connection,
-/// and ends once what is in flight has ended or the deadline of a judgement has passed.
+/// and ends once what is in flight has ended, or is cut off.
 pub async fn bind_and_serve(
     listener: TcpListener,
     state: SharedState,
@@ -151,40 +219,26 @@ pub async fn bind_and_serve(
     stop: impl Future<Output = ()> + Send + 'static,
     delay: Duration,
 ) {
-    let most = state.executions().options().default_deadline + GRACE;
-    let (stopping, stopped) = oneshot::channel();
-    let signal = {
-        let state = state.clone();
-        async move {
-            stop.await;
-            state.stop();
-            info!(unfinished = state.executions().unfinished(), "stopping");
-            tokio::time::sleep(delay).await;
-            // Nobody listens any more if the server has broken off.
-            let _ = stopping.send(Instant::now() + most);
-        }
+    let options = ServeOptions { limits: ConnectionLimits::default(), tls: None, delay, grace: DEFAULT_SHUTDOWN_GRACE };
+    serve_and_end(listener, state, router, stop, options).await;
+}
+
+async fn serve_and_end(listener: TcpListener, state: SharedState, router: Router, stop: impl Future<Output = ()>, options: ServeOptions) {
+    let server = HttpServer::new(listener, router, options.limits, state.connections().clone(), options.tls);
+    let stopped = async {
+        stop.await;
+        state.stop();
+        info!(unfinished = state.executions().unfinished(), "stopping");
+        tokio::time::sleep(options.delay).await;
     };
-    let server = axum::serve(listener, router).with_graceful_shutdown(signal).into_future();
-    let too_late = async {
-        match stopped.await {
-            Ok(end) => tokio::time::sleep_until(end).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    let left_for_runs = tokio::select! {
-        result = server => {
-            if let Err(error) = result {
-                warn!(%error, "the server broke off");
-            }
-            most
-        }
-        () = too_late => {
-            warn!("some connections did not end in time and are cut");
-            Duration::ZERO
-        }
-    };
+    let connections = server.until(stopped).await;
+    let end = Instant::now() + options.grace;
+    let cut = connections.end_by(end).await;
+    if cut > 0 {
+        warn!(connections = cut, "some connections did not end in time and are cut");
+    }
     // Judgements that were started to be polled have no connection that waits for them.
-    let left = state.executions().finish(left_for_runs).await;
+    let left = state.executions().finish(end.saturating_duration_since(Instant::now())).await;
     if left > 0 {
         warn!(left, "some judgements did not end in time; another replica that knows the key will run them again");
     }
@@ -193,7 +247,11 @@ pub async fn bind_and_serve(
 
 fn log_to_stderr(settings: &Settings) {
     let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(LogWriter)
+        .log_internal_errors(false);
     let installed = match settings.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
@@ -201,43 +259,5 @@ fn log_to_stderr(settings: &Settings) {
     // Somebody else, a test for instance, has decided where log lines go.
     if let Err(error) = installed {
         tracing::debug!(%error, "logging was set up before");
-    }
-}
-
-/// The signals that say to stop.
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn stop(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn stop(self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }

@@ -31,6 +31,7 @@ use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe;
 
 use crate::analysis::Request;
+use crate::files::read_secret_file;
 
 /// Longest id, in characters: proxies cut URLs near 8 KB.
 pub const MAX_ID_LENGTH: usize = 6_144;
@@ -38,6 +39,8 @@ pub const MAX_ID_LENGTH: usize = 6_144;
 pub const MAX_REQUEST_BYTES: usize = 256 * 1024;
 /// Fewest bytes of a key.
 pub const MIN_KEY_BYTES: usize = 32;
+/// Most bytes of a key file; a wrong path should not be read whole.
+const MAX_KEY_BYTES: usize = 64 << 10;
 
 const VERSION: u8 = 1;
 /// Formats to come soon. A higher number in a text too short for a tag is no version but the text of something else, such as a UUID,
@@ -155,7 +158,7 @@ impl IdKey {
     /// # Errors
     /// [`InvalidKey`] when the file cannot be read or holds less than [`MIN_KEY_BYTES`].
     pub fn from_file(path: &Path) -> Result<Self, InvalidKey> {
-        Self::from_bytes(std::fs::read(path).map_err(InvalidKey::Unreadable)?.trim_ascii())
+        Self::from_bytes(read_secret_file(path, MAX_KEY_BYTES).map_err(InvalidKey::Unreadable)?.trim_ascii())
     }
 
     /// A key of these bytes.
@@ -174,6 +177,14 @@ impl IdKey {
     #[must_use]
     pub fn random() -> Self {
         Self(Hmac::new(&rand::random::<[u8; 64]>().into()))
+    }
+
+    /// Another key, for another purpose, that follows from this one and tells nothing of it. No id begins like what is hashed here.
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(b"haldane key for ");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     fn tag(&self, bytes: &[u8]) -> [u8; TAG] {

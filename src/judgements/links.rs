@@ -1,12 +1,19 @@
 //! Where people read a judgement: its address at this service.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use url::Url;
 
+use super::signature::LinkKey;
+
 /// Makes addresses of judgements, where the service knows its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Links {
     /// Ends without a slash.
     base: Option<String>,
+    /// Signs each link, and for how long; `None` where whoever reads needs no token.
+    signed: Option<(LinkKey, Duration)>,
 }
 
 impl Links {
@@ -27,13 +34,23 @@ impl Links {
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(format!("`{shown}` has a `?query` or a `#fragment`; {EXAMPLE}"));
         }
-        Ok(Self { base: Some(parsed.as_str().trim_end_matches('/').to_owned()) })
+        Ok(Self { base: Some(parsed.as_str().trim_end_matches('/').to_owned()), signed: None })
     }
 
     /// Where the judgement with this id is read; `None` where the service does not know its own address.
     #[must_use]
     pub fn of(&self, id: &str) -> Option<String> {
-        self.base.as_ref().map(|base| format!("{base}/v1/judgements/{id}"))
+        let base = self.base.as_ref()?;
+        Some(match &self.signed {
+            None => format!("{base}/v1/judgements/{id}"),
+            Some((key, lifetime)) => format!("{base}{}", key.link(id, Timestamp::now(), *lifetime).0),
+        })
+    }
+
+    /// The same links, each of which opens its judgement to whoever has it, for so long: browsers send no token.
+    #[must_use]
+    pub fn signed(self, key: LinkKey, lifetime: Duration) -> Self {
+        Self { signed: Some((key, lifetime)), ..self }
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod id;
 mod links;
 mod list;
+mod signature;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use id::IdError;
 pub use id::{IdKey, Identity, Key};
 pub use links::Links;
 pub use list::{JudgementFilter, JudgementPage, JudgementSummary};
+pub use signature::LinkKey;
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,14 +26,13 @@ pub mod wire;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
-use axum::http::{HeaderName, Method, Uri, header};
-use axum::response::IntoResponse as _;
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use answering::reply::ErrorReply;
 pub use answering::state::{Clock, Edge, SharedEdge};
@@ -51,12 +50,6 @@ pub fn router(edge: SharedEdge) -> Router {
         }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(most));
-    // As Kayenta has it: any page may ask, and the page is named in the answer.
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::mirror_request())
-        .allow_methods([Method::POST, Method::GET, Method::OPTIONS, Method::DELETE, Method::PUT, Method::PATCH])
-        .allow_headers([HeaderName::from_static("x-requested-with"), header::CONTENT_TYPE])
-        .max_age(std::time::Duration::from_secs(3600));
     let routes: [(&str, MethodRouter<SharedEdge>); 23] = [
         ("/canary", post(canary::start_ad_hoc)),
         ("/canary/executions", get(canary::list)),
@@ -88,7 +81,6 @@ pub fn router(edge: SharedEdge) -> Router {
     with_slash(router, "/health", get(catalog::health))
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(cors)
         .with_state(edge)
 }
 
@@ -97,17 +89,22 @@ fn with_slash(router: Router<SharedEdge>, path: &str, methods: MethodRouter<Shar
     router.route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
-fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> axum::response::Response {
+fn answer_panic(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     ErrorReply::fault(&crate::pool::words_of(&*panic)).into_response()
 }
 
-async fn unknown_method(method: Method, uri: Uri) -> ErrorReply {
+async fn unknown_method(method: Method, uri: Uri) -> Response {
+    // As the framework of Kayenta has it: what an address answers to is told to whoever asks.
+    if method == Method::OPTIONS {
+        return Response::default();
+    }
     let shown: String = uri.path().chars().take(100).collect();
     let method: String = method.as_str().chars().take(20).collect();
     ErrorReply::new(
         axum::http::StatusCode::METHOD_NOT_ALLOWED,
         format!("`{shown}` does not answer to {method}; the header Allow names what it answers to"),
     )
+    .into_response()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use haldane_judges::config::MAX_CONFIG_BYTES;
 use haldane_judges::{CheckedConfig, ConfigProblem, catalog};
@@ -40,6 +40,29 @@ pub struct ConfigEntry {
 /// The configs on offer, by name.
 #[derive(Debug, Clone)]
 pub struct ConfigStore(BTreeMap<String, Arc<ConfigEntry>>, Vec<KayentaFile>);
+
+/// The configs on offer now: those that were read last.
+#[derive(Debug)]
+pub struct LiveConfigs(RwLock<Arc<ConfigStore>>);
+
+impl LiveConfigs {
+    /// These, until others are read.
+    #[must_use]
+    pub fn new(configs: ConfigStore) -> Self {
+        Self(RwLock::new(Arc::new(configs)))
+    }
+
+    /// Those that are on offer now.
+    #[must_use]
+    pub fn current(&self) -> Arc<ConfigStore> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Others, from now on.
+    pub fn replace(&self, configs: ConfigStore) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(configs);
+    }
+}
 
 /// A config in Kayenta's format, which its API alone reads.
 #[derive(Debug, Clone, PartialEq)]

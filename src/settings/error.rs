@@ -32,6 +32,11 @@ impl InvalidSettings {
         Self::at(format!("config {}", file.display()), message)
     }
 
+    /// Of a setting that turns out not to work when it is used.
+    pub(crate) fn of_setting(name: &str, message: impl Into<String>) -> Self {
+        Self::at(name, message)
+    }
+
     pub(super) fn at(place: impl fmt::Display, message: impl Into<String>) -> Self {
         Self { place: place.to_string(), problem: ConfigProblem::new("", message) }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::text::without_secret;
+
 /// What the messages of those say that would have had to wait longer than there was time.
 pub(super) const TOO_LATE: &str = "which the deadline does not allow";
 
@@ -157,10 +159,10 @@ impl SourceError {
 
     /// The error without a secret.
     pub(super) fn without(mut self, secret: &str) -> Self {
-        // A shorter one is found in half of all texts, and protects nothing.
-        const SHORTEST: usize = 4;
-        if let Some(said) = self.said().filter(|said| secret.len() >= SHORTEST && said.contains(secret)) {
-            *said = said.replace(secret, "<redacted>");
+        if let Some(said) = self.said()
+            && let Some(clean) = without_secret(said, secret)
+        {
+            *said = clean;
         }
         self
     }

@@ -1,5 +1,7 @@
 //! Texts from outside, made fit for a message.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The first `characters` of a text from outside, with control characters escaped, for a message.
 #[must_use]
 pub fn escaped(text: &str, characters: usize) -> String {
@@ -14,9 +16,97 @@ pub fn escaped(text: &str, characters: usize) -> String {
     shown
 }
 
+/// What stands for a secret.
+const REDACTED: &str = "<redacted>";
+/// A shorter secret is found in half of all texts, and hiding it protects nothing.
+const SHORTEST: usize = 4;
+
+/// The forms in which a store may quote a secret: as it is, inside a JSON text (the characters that some writers escape there beside
+/// quotes and backslashes too), inside a JSON text inside another, and in an address.
+fn quoted(secret: &str) -> Vec<String> {
+    // A string has a JSON form.
+    let json = |text: &str| serde_json::to_string(text).map(|quoted| quoted[1..quoted.len() - 1].to_owned()).unwrap_or_default();
+    let escape = |text: &str, escaped: &dyn Fn(char) -> bool| {
+        let escape = |c: char| if escaped(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+        text.chars().map(escape).collect::<String>()
+    };
+    let once = json(secret);
+    let mut forms = vec![
+        secret.to_owned(),
+        json(&once),
+        json(&json(&once)),
+        once.replace('/', "\\/"),
+        escape(&once, &|c| matches!(c, '<' | '>' | '&')),
+        escape(secret, &|c| matches!(c, '"' | '\\' | '<' | '>' | '&' | '\'')),
+        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        secret.escape_debug().to_string(),
+        once,
+    ];
+    forms.sort_unstable();
+    forms.dedup();
+    // The longest first: one may be a part of another.
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms
+}
+
+/// The text without a secret, in whatever form a store quotes it, and without the beginning of one where the text was cut off in it.
+/// `None` where the secret is not in it.
+#[must_use]
+pub(super) fn without_secret(text: &str, secret: &str) -> Option<String> {
+    if secret.len() < SHORTEST {
+        return None;
+    }
+    let mut clean = text.to_owned();
+    for form in quoted(secret) {
+        if clean.contains(&form) {
+            clean = clean.replace(&form, REDACTED);
+        }
+        // `escaped` marks where it cut.
+        let mut from = 0;
+        while let Some(cut) = clean[from..].find('…').map(|at| from + at) {
+            let begun = form.char_indices().rev().map(|(at, _)| at).find(|at| *at >= SHORTEST && clean[..cut].ends_with(&form[..*at]));
+            let start = begun.map_or(cut, |length| cut - length);
+            if begun.is_some() {
+                clean.replace_range(start..cut, REDACTED);
+            }
+            from = if begun.is_some() { start + REDACTED.len() } else { cut } + '…'.len_utf8();
+        }
+    }
+    (clean != text).then_some(clean)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_every_form_in_which_it_is_quoted() {
+        let secret = r#"p"a\s's<w>&o/rd"#;
+        let json = serde_json::to_string(secret).unwrap();
+        for text in [
+            format!("401: bad token {secret}"),
+            format!("{{\"error\": {json}}}"),
+            format!("it begins `{}`", serde_json::to_string(&format!("token {json}")).unwrap()),
+            r#"{"error": "p\"a\\s's\u003cw\u003e\u0026o/rd"}"#.to_owned(),
+            r#"{"error": "p\"a\\s's<w>&o\/rd"}"#.to_owned(),
+            "GET /?token=p%22a%5Cs%27s%3Cw%3E%26o%2Frd".to_owned(),
+            format!("{secret:?}"),
+        ] {
+            let clean = without_secret(&text, secret).unwrap_or_else(|| panic!("not found in {text}"));
+            assert!(clean.contains(REDACTED) && !clean.contains("rd\"") && !clean.contains("s's") && !clean.contains("rd`"), "{clean}");
+        }
+        assert_eq!(without_secret("nothing of it", secret), None);
+        assert_eq!(without_secret("abc", "abc"), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_secret_that_was_cut_off_is_taken_out() {
+        let secret = "0123456789abcdef";
+        let cut = escaped(&format!("unknown token {secret}"), 24);
+        assert_eq!(cut, "unknown token 0123456789…");
+        assert_eq!(without_secret(&format!("401: `{cut}`, and …"), secret).unwrap(), "401: `unknown token <redacted>…`, and …");
+    }
 
     #[test]
     fn what_is_shown_of_a_reply_has_no_control_characters() {

@@ -737,7 +737,7 @@ async fn broken_http_does_not_disturb_the_service() {
     assert!(send(b"\x00\x01nonsense\r\n\r\n".to_vec()).await.unwrap().starts_with("HTTP/1.1 400"));
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(100_000));
     assert!(!send(long.into_bytes()).await.unwrap().contains(" 200 "));
-    send(b"POST /v1/judgements HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{".to_vec())
+    send(b"POST /v1/judgements HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{".to_vec())
         .await
         .unwrap();
     assert_eq!(server.get("/health/live").await.status(), 200);

@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod datadog;
 mod deploy;
+mod edge;
 mod faults;
 mod history;
 mod kayenta;

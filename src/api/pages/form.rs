@@ -1,12 +1,15 @@
 //! The form that judges two pasted columns or a CSV file, and what it sends.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use haldane_judges::config::Direction;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::super::body::translate;
 use super::super::judgements::answer;
@@ -14,6 +17,7 @@ use super::super::notice;
 use super::super::problem::Problem;
 use super::super::representation::Representation;
 use super::super::state::SharedState;
+use crate::access::Requester;
 use crate::pool;
 
 /// The form.
@@ -48,16 +52,26 @@ struct Fields {
 }
 
 /// Judges what the form says, for a browser.
-pub(crate) async fn judge(State(state): State<SharedState>, form: Result<Multipart, MultipartRejection>) -> Response {
+pub(crate) async fn judge(
+    State(state): State<SharedState>,
+    Extension(caller): Extension<Requester>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Response {
     let judged = async {
+        caller.may_use_config(None)?;
         let form = form.map_err(|rejection| Problem::bad_request("invalid-form", rejection.body_text()))?;
-        let fields = read(form, state.bodies.bytes).await?;
+        let time = state.bodies.pace.time;
+        let fields = timeout(time, read(form, state.bodies.bytes)).await.map_err(|_| {
+            let detail = format!("the form did not arrive within {} s", time.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The request took too long", detail)
+        })??;
         let most = state.bodies.max_inline_points;
         let planner = SharedState::clone(&state);
         let size = fields.baseline.len() + fields.canary.len() + fields.file.len();
         let plan = pool::unless_small(size, move || {
             let request = body(&fields, most)?;
-            let request = translate(request, &planner.configs, &planner.bodies, planner.executions.analyst().sources(), Timestamp::now())?;
+            let request =
+                translate(request, &planner.configs.current(), &planner.bodies, planner.executions.analyst().sources(), Timestamp::now())?;
             planner.executions.plan(request).map_err(|error| Problem::from(&error))
         });
         let plan = plan.await?;

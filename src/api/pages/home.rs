@@ -82,7 +82,7 @@ fn configs(state: &SharedState) -> Markup {
         table {
             thead { tr { th scope="col" { "Name" } th scope="col" { "What for" } th scope="col" { "Metrics" } th scope="col" { "Lint" } } }
             tbody {
-                @for (name, entry) in state.configs.list() {
+                @for (name, entry) in state.configs.current().list() {
                     @let findings = state.lint(&entry.config);
                     tr {
                         td { a href={ "/v1/configs/" (percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)) } { (short(name)) } }

@@ -64,7 +64,7 @@ pub(super) async fn command(args: LintArgs) -> Result<CommandOutcome, CommandFai
 
 async fn check(args: &LintArgs, file: &Path, source: Option<&Source>) -> Result<FileReport, CommandFailure> {
     let shown = clean(&file.display().to_string());
-    let text = std::fs::read_to_string(file).map_err(|error| CommandFailure::usage(format!("cannot read `{shown}`: {error}")))?;
+    let text = crate::settings::read_bounded(file).map_err(|error| CommandFailure::usage(format!("cannot read `{shown}`: {error}")))?;
     let (mut findings, mut tried) = (Vec::new(), None);
     match CheckedConfig::from_yaml(&text) {
         Err(invalid) => {

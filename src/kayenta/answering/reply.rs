@@ -1,10 +1,8 @@
 //! What requests to this edge are read with, and how it refuses: every error is a JSON object with a text in `message`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
@@ -19,10 +17,9 @@ use crate::json::{self, JsonError};
 use crate::judgements::Failure;
 use crate::judgements::id::{IdError, MAX_ID_LENGTH, MAX_REQUEST_BYTES};
 use crate::kayenta::wire::refusal::{Refusal, shown};
+use crate::server::body::{self, BodyError};
 use crate::settings::BodyLimits;
 
-/// Time for a body to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// Values, beside the inline points, that a document may hold.
 const OTHER_VALUES: usize = 200_000;
 /// Seconds after which to ask again.
@@ -164,21 +161,21 @@ where
             return Err(ErrorReply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
         let limits = BodyLimits::from_ref(state);
-        let bytes = read(request.into_body(), limits.bytes).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(&parts.headers, body, limits.bytes, limits.pace).await?;
         Ok(Self(json::parse(&bytes, limits.max_inline_points.saturating_add(OTHER_VALUES))?))
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, ErrorReply> {
-    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, limit)).await.map_err(|_| {
-        let message = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
-        ErrorReply::new(StatusCode::REQUEST_TIMEOUT, message)
-    })?;
-    read.map_err(|error| {
-        let message =
-            format!("the body broke off, or is longer than the {limit} bytes that are read: {error}; send fewer metrics or samples");
-        ErrorReply::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })
+impl From<BodyError> for ErrorReply {
+    fn from(error: BodyError) -> Self {
+        match &error {
+            BodyError::Encoding(_) => Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
+            BodyError::Slow { .. } => Self::new(StatusCode::REQUEST_TIMEOUT, error.to_string()),
+            BodyError::TooLong(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{error}; send fewer metrics or samples")),
+            BodyError::Broken(_) => Self::bad_request(error.to_string()),
+        }
+    }
 }
 
 /// The variable parts of a path. One that is no text names nothing.

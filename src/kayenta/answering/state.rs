@@ -110,6 +110,15 @@ impl Edge {
         })
     }
 
+    /// Takes the configs of the folder as they are now.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] for a config in Kayenta's format that cannot be used; those from before stay then.
+    pub fn reload(&self, configs: &ConfigStore) -> Result<(), InvalidSettings> {
+        let kinds = self.accounts().iter().map(|account| account.kind()).collect();
+        self.configs.reload(configs, &kinds)
+    }
+
     /// The same edge by another clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {

@@ -45,7 +45,7 @@ fn shares(summary: &Value, wanted: &[&str]) -> bool {
 impl Edge {
     /// The stored config of that id.
     pub(crate) async fn config(&self, id: &str) -> Result<Value, ErrorReply> {
-        if let Some(fixed) = self.configs.fixed.get(id) {
+        if let Some(fixed) = self.configs.fixed().get(id) {
             return Ok(fixed.document.clone());
         }
         if let Some(store) = &self.configs.store
@@ -61,7 +61,8 @@ impl Edge {
 
     /// Every stored config as a line of the list, with the folder's first.
     async fn config_summaries(&self) -> Result<Vec<Value>, ErrorReply> {
-        let mut found: Vec<Value> = self.configs.fixed.iter().map(|(id, one)| summary(id, &one.document, one.updated)).collect();
+        let fixed = self.configs.fixed();
+        let mut found: Vec<Value> = fixed.iter().map(|(id, one)| summary(id, &one.document, one.updated)).collect();
         let Some(store) = &self.configs.store else { return Ok(found) };
         let mut after: Option<String> = None;
         loop {
@@ -69,7 +70,7 @@ impl Edge {
             let last = page.len() < crate::archive::MAX_PAGE;
             after = page.last().map(|entry| entry.id.clone());
             let mut configs = Vec::with_capacity(page.len());
-            for entry in page.into_iter().filter(|entry| !self.configs.fixed.contains_key(&entry.id)) {
+            for entry in page.into_iter().filter(|entry| !fixed.contains_key(&entry.id)) {
                 configs.push(async move { (store.get::<Value>(DocumentKind::CanaryConfig, &entry.id).await, entry.id) });
             }
             let mut configs = stream::iter(configs).buffered(READ_AT_ONCE);
@@ -100,7 +101,7 @@ impl Edge {
     }
 
     fn unfixed(&self, id: &str) -> Result<(), ErrorReply> {
-        if self.configs.fixed.contains_key(id) {
+        if self.configs.fixed().contains_key(id) {
             let message = format!("the canary config `{}` comes from the folder given by `--configs`; change it there", shown_text(id));
             return Err(ErrorReply::bad_request(message));
         }

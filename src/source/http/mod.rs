@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Span, field, info_span};
 
 use super::error::SourceError;
 use super::query::Reply;
-use super::text::escaped;
+use super::text::{escaped, without_secret};
 use crate::tls::install_provider;
 
 mod limits;
@@ -122,6 +122,14 @@ impl ReplyContent for Reply {
 
     fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
+    }
+
+    fn forget(&mut self, secret: &str) {
+        for warning in &mut self.warnings {
+            if let Some(clean) = without_secret(warning, secret) {
+                *warning = clean;
+            }
+        }
     }
 }
 

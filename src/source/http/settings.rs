@@ -12,11 +12,14 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::files::read_secret_file;
 use crate::source::error::SourceError;
 use crate::source::text::escaped;
 
 /// Longest secret file; a token is far shorter, and a wrong path should not be read whole.
 const MAX_SECRET_BYTES: usize = 64 << 10;
+/// Longest PEM file; a system's whole bundle of authorities is a quarter of a megabyte.
+const MAX_PEM_BYTES: usize = 8 << 20;
 
 /// Where a secret is kept. Settings never hold the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
@@ -93,7 +96,7 @@ impl Secret {
     pub(super) fn open(settings: &SecretSettings) -> Result<Self, String> {
         match settings {
             SecretSettings::File(path) => {
-                checked_secret(path, std::fs::read(path))?;
+                checked_secret(path, read_secret_file(path, MAX_SECRET_BYTES))?;
                 Ok(Self::File(path.clone()))
             }
             SecretSettings::Env(name) => match std::env::var(name) {
@@ -109,14 +112,19 @@ impl Secret {
     fn read_now(&self) -> Result<String, String> {
         match self {
             Self::Fixed(value) => Ok(value.clone()),
-            Self::File(path) => checked_secret(path, std::fs::read(path)),
+            Self::File(path) => checked_secret(path, read_secret_file(path, MAX_SECRET_BYTES)),
         }
     }
 
     pub(super) async fn read(&self) -> Result<String, SourceError> {
         match self {
             Self::Fixed(value) => Ok(value.clone()),
-            Self::File(path) => checked_secret(path, tokio::fs::read(path).await).map_err(SourceError::Unreachable),
+            Self::File(path) => {
+                // A disk that hangs keeps a thread for files, and not one for everything.
+                let owned = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_secret_file(&owned, MAX_SECRET_BYTES)).await;
+                checked_secret(path, read.unwrap_or_else(|error| Err(io::Error::other(error)))).map_err(SourceError::Unreachable)
+            }
         }
     }
 }
@@ -229,7 +237,7 @@ pub(super) fn base_url(url: &str) -> Result<Url, String> {
 
 pub(super) fn ca_certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, String> {
     let shown = path.display();
-    let pem = std::fs::read(path).map_err(|error| format!("ca_file: `{shown}` cannot be read: {error}"))?;
+    let pem = read_secret_file(path, MAX_PEM_BYTES).map_err(|error| format!("ca_file: `{shown}` cannot be read: {error}"))?;
     match reqwest::Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(format!("ca_file: `{shown}` holds no PEM certificate (-----BEGIN CERTIFICATE-----)")),
@@ -298,7 +306,8 @@ pub(super) fn open_proxy(settings: &ProxySettings) -> Result<reqwest::Proxy, Str
 /// The certificate that this side shows.
 pub(super) fn open_identity(settings: &CertificateSettings) -> Result<reqwest::Identity, String> {
     let read = |name: &str, path: &Path| {
-        std::fs::read(path).map_err(|error| format!("connection.client_certificate.{name}: `{}` cannot be read: {error}", path.display()))
+        read_secret_file(path, MAX_PEM_BYTES)
+            .map_err(|error| format!("connection.client_certificate.{name}: `{}` cannot be read: {error}", path.display()))
     };
     let mut pem = read("cert_file", &settings.cert_file)?;
     let key = read("key_file", &settings.key_file)?;

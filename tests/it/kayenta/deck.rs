@@ -214,8 +214,13 @@ async fn the_selectors_have_judges_and_accounts_of_the_types_that_configs_name()
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_may_ask() {
-    let service = Service::start().await;
+async fn a_page_of_another_origin_may_ask_where_it_is_configured() {
+    let mut settings = haldane::settings::Settings::default();
+    let closed = Service::with(haldane::settings::Settings::default()).await;
+    let response = closed.request(Method::GET, "/judges").header("Origin", "https://deck.example").send().await.unwrap();
+    assert!(!response.headers().contains_key("access-control-allow-origin"), "{response:?}");
+    settings.access.cors_origins = vec!["https://deck.example".to_owned()];
+    let service = Service::with(settings).await;
     let response = service.request(Method::GET, "/judges").header("Origin", "https://deck.example").send().await.unwrap();
     assert_eq!(response.headers()["access-control-allow-origin"], "https://deck.example");
     let preflight = service.request(Method::OPTIONS, "/canary").header("Origin", "https://deck.example");

@@ -492,7 +492,7 @@ async fn query_strings_of_garbage_are_read_or_refused() {
     let body = fine().to_string();
     let head = |query: &str| {
         let head = format!(
-            "POST /canary?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /canary?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         head.into_bytes()

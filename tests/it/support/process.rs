@@ -42,6 +42,29 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().expect("`kill` is there");
+        assert!(sent.success(), "SIG{name} was sent");
+    }
+
+    /// Waits for its end, and says what it ended with; `None` where it goes on.
+    pub(crate) fn ends(&mut self) -> Option<std::process::ExitStatus> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
     /// Ends the program as SIGKILL does: at once, and without its knowing.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the child is ours to kill");

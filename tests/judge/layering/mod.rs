@@ -197,9 +197,10 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        says: "axum, utoipa and tower-http are named by the edges and by `serve` alone",
+        says: "axum, utoipa and tower-http are named by the edges, by what stands before them (`server`, `access`) and by `serve` alone",
         finds: |source| {
-            let allowed = source.is_in(&["judges/", "src/api/", "src/kayenta/", "src/webhooks/", "src/cli/serve", "src/cli/openapi"]);
+            let edges = ["judges/", "src/api/", "src/kayenta/", "src/webhooks/", "src/server/", "src/access/"];
+            let allowed = source.is_in(&edges) || source.is_in(&["src/cli/serve", "src/cli/openapi"]);
             if allowed { Vec::new() } else { any_of(source, &["axum", "utoipa", "utoipa_axum", "tower_http"]) }
         },
         broken_by: &[("src/analysis/run.rs", "use axum::Json;"), ("src/source/mod.rs", "#[derive(utoipa::ToSchema)] struct S;")],

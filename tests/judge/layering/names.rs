@@ -7,7 +7,6 @@ use super::reading::Source;
 /// Names that several types may have: the same idea, in different wire formats. Each with what the idea is.
 const SAME_IDEA: &[(&str, &str)] = &[
     ("CanaryConfig", "a canary config, in our format and in Kayenta's"),
-    ("Signals", "what stops the service, where there are Unix signals and where there are none"),
     ("WireError", "why a reply is not in its metric store's format"),
 ];
 
