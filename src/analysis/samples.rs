@@ -121,7 +121,7 @@ impl ArmSamples {
         }
     }
 
-    fn points(&self) -> ArmPoints {
+    pub(super) fn points(&self) -> ArmPoints {
         let known = |values: &[Option<f64>]| values.iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>();
         match self {
             Self::Values(values) => ArmPoints::values(known(values)),

@@ -17,4 +17,4 @@ pub use markdown::markdown;
 pub(crate) use page::Page;
 pub use page::Terminal;
 pub use terminal::terminal;
-pub use view::{MetricRow, Sparkline, View};
+pub use view::{MetricRow, View};

@@ -11,7 +11,7 @@ use haldane_judges::scorecard::{
 };
 
 use super::format::{self, Unit, clean};
-use crate::analysis::{ArmSamples, MetricProvenance, Scorecard, WindowSpan};
+use crate::analysis::{MetricProvenance, Scorecard, WindowSpan};
 
 /// A scorecard, ready to be laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +46,6 @@ pub struct View {
     pub facts: Vec<(String, String)>,
 }
 
-/// Both arms' points, to be drawn; `None` is a missing one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sparkline {
-    /// The baseline's.
-    pub baseline: Vec<Option<f64>>,
-    /// The canary's.
-    pub canary: Vec<Option<f64>>,
-}
-
 /// One metric, ready to be laid out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {
@@ -68,9 +59,11 @@ pub struct MetricRow {
     pub reason: String,
     /// `critical`, `muted`, `optional`.
     pub flags: Vec<&'static str>,
+    /// What the levels of `change` are: `medians`, `means` or `rates`; empty where it says so itself.
+    pub levels_of: &'static str,
     /// `412 → 585 ms`.
     pub change: String,
-    /// `+41.9 %`.
+    /// `+41.9 %`: the typical difference of points or rates at the same time, which need not be that of the levels of `change`.
     pub change_percent: String,
     /// How it was decided, as a word.
     pub mode: &'static str,
@@ -92,8 +85,6 @@ pub struct MetricRow {
     pub warnings: Vec<String>,
     /// The queries: what each is, and its text.
     pub queries: Vec<(String, String)>,
-    /// Both arms' points for a drawing, where the scorecard carries them.
-    pub points: Option<Sparkline>,
 }
 
 impl MetricRow {
@@ -274,6 +265,12 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         status_word: metric.status.to_string(),
         reason: metric.reason.to_string(),
         flags: flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect(),
+        levels_of: match (&metric.counts, &metric.numbers) {
+            _ if quantile.is_some() => "",
+            (Some(_), _) => "rates",
+            (None, Some(_)) if metric.kind != Kind::Ratio => "medians",
+            (None, _) => "means",
+        },
         change: levels.map_or_else(
             || NONE.to_owned(),
             |(baseline, canary)| {
@@ -292,19 +289,18 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         remedies: metric.remedies.iter().map(|remedy| clean(remedy.sentence())).collect(),
         warnings: metric.warnings.iter().map(|warning| clean(warning)).collect(),
         queries: provenance.map(queries).unwrap_or_default(),
-        points: provenance.and_then(|p| p.samples.as_ref()).map(|s| Sparkline { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
     }
 }
 
 /// The quantile that a table shows: the gravest, of equal ones the surest, and where nothing speaks the highest that was judged.
-fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
+pub(super) fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
     let flagged = numbers.quantiles.iter().filter(|one| matches!(one.status, Status::Regressed | Status::Suspect));
     let gravest = flagged.min_by(|a, b| a.status.cmp(&b.status).then(a.p.total_cmp(&b.p)));
     gravest.or_else(|| numbers.quantiles.iter().rev().find(|one| one.required)).or(numbers.quantiles.last())
 }
 
 /// `p95`, `p99.9`.
-fn quantile_name(quantile: f64) -> String {
+pub(super) fn quantile_name(quantile: f64) -> String {
     format!("p{}", format::number(100.0 * quantile))
 }
 
@@ -673,8 +669,4 @@ fn queries(provenance: &MetricProvenance) -> Vec<(String, String)> {
         (format!("{}{part}{came_back}", query.arm), format::clean_query(&query.query))
     };
     provenance.queries.iter().map(describe).collect()
-}
-
-fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
-    arm.numbers().into_iter().map(|value| value.filter(|v| v.is_finite())).collect()
 }

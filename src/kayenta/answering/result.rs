@@ -204,7 +204,7 @@ fn metric_classification(metric: &MetricResult, baseline: &Statistics, canary: &
 
 /// The statistics that every result of Kayenta's has; 0 for an arm without data.
 fn shown_statistics(statistics: Statistics) -> Value {
-    let Statistics { count, mean, min, max, std } = statistics;
+    let Statistics { count, mean, min, max, std, .. } = statistics;
     json!({ "count": count, "mean": mean, "min": min, "max": max, "std": std })
 }
 

@@ -1,0 +1,141 @@
+//! What is read first: which service and version, the verdict, why, since when, and what to do.
+
+use std::collections::BTreeMap;
+
+use haldane_judges::Verdict;
+use haldane_judges::scorecard::{Action, Status};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::detail::MetricPage;
+use super::glossary::Term;
+use super::text::{list, prose, web_address};
+use crate::analysis::{Scorecard, WindowSpan};
+use crate::report::format::{self, clean, truncate};
+use crate::report::view::View;
+
+/// Metrics that the banner names.
+const NAMED: usize = 3;
+/// Longest name of a service or version in a heading.
+const LONGEST: usize = 80;
+
+/// Service and version, by the labels; where there are none, what selected the canary, and else the config.
+pub(super) fn subject(card: &Scorecard) -> String {
+    let label = |name: &str| card.labels.get(name).map(|value| truncate(&clean(value), LONGEST));
+    let scope = || card.data.canary.get("scope").map(|scope| truncate(&clean(scope), LONGEST));
+    let service = label("service").or_else(scope).unwrap_or_else(|| truncate(&clean(&card.judgement.config), LONGEST));
+    match label("version") {
+        Some(version) => format!("{service} {version}"),
+        None => service,
+    }
+}
+
+/// Name of the verdict's class.
+pub(super) fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "good",
+        Verdict::Marginal => "open",
+        Verdict::Fail => "bad",
+    }
+}
+
+/// The banner.
+pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Markup {
+    let action = match view.action {
+        Action::Promote => "Promote",
+        Action::Hold => "Hold",
+        Action::Rollback => "Roll back",
+    };
+    let worst = pages.iter().filter(|page| page.metric.status != Status::Pass && !page.metric.muted).take(NAMED);
+    html! {
+        header class=(class(view.verdict)) data-verdict=(view.verdict) {
+            h1 { span.subject { (subject(card)) } " " span.verdict { (view.verdict) } }
+            p.dim { (view.score) " " (Term::Score.button()) ", " (truncate(&view.config, LONGEST)) ", judged by " (view.judge) }
+        }
+        @if let Some(advice) = &view.banner { p.advice { (advice) } }
+        p.summary { (prose(&view.summary)) }
+        section.todo aria-labelledby="todo" {
+            h2 id="todo" { "What to do: " span.action { (action) } }
+            p { (prose(&view.recommendation)) }
+            (list(None, &view.remedies))
+        }
+        @if pages.iter().any(|page| page.metric.status != Status::Pass && !page.metric.muted) {
+            h2 { "What was found" }
+            ul.worst {
+                @for page in worst {
+                    li {
+                        a href={ "#metric-" (page.place) } { (truncate(&page.row.name, LONGEST)) } ": " (prose(&page.row.sentence))
+                        @if let Some(usual) = beside_usual(page) { ". " (usual) }
+                    }
+                }
+            }
+        }
+        (when(card))
+        @if !view.reasons.is_empty() {
+            h2 { "Why" }
+            ul { @for (reason, sentence) in &view.reasons { li { strong { (reason.replace('_', " ")) } ": " (prose(sentence)) } } }
+        }
+        @if !view.warnings.is_empty() {
+            h2 { "Warnings" }
+            (list(None, &view.warnings))
+        }
+        (scopes(card))
+    }
+}
+
+/// How far a metric lies beside what is put up with.
+fn beside_usual(page: &MetricPage) -> Option<String> {
+    let shift = page.shift.as_ref().filter(|shift| shift.shift > 0.0)?;
+    Some(format!("That is {} times its tolerance", format::number(shift.shift)))
+}
+
+fn time(at: Timestamp) -> Markup {
+    let text = at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string();
+    html! { time datetime=(at) { (text) " UTC" } }
+}
+
+fn window(of: &WindowSpan) -> Markup {
+    let minutes = of.end.as_second().saturating_sub(of.start.as_second()).max(0) as u64;
+    html! { (time(of.start)) " to " (time(of.end)) " (" (format::seconds(minutes)) ")" }
+}
+
+fn when(card: &Scorecard) -> Markup {
+    let data = &card.data;
+    html! {
+        p.when {
+            @match (&data.canary_window, &data.baseline_window) {
+                (Some(canary), Some(baseline)) if canary != baseline => {
+                    "Canary seen " (window(canary)) ", compared with its baseline of " (window(baseline)) "."
+                }
+                (Some(canary), _) => { "Seen " (window(canary)) "." }
+                (None, _) => { "Judged on samples that came with the request, " (format::seconds(u64::from(data.step_seconds))) " apart." }
+            }
+            @if let Some(released) = data.released_at { " Released " (time(released)) "." }
+            " Judged " (time(card.judged_at)) "."
+        }
+    }
+}
+
+fn scopes(card: &Scorecard) -> Markup {
+    let arm = |name: &str, variables: &BTreeMap<String, String>| {
+        html! { @for (variable, value) in variables { li { span.dim { (name) " " (clean(variable)) " " } (clean(value)) } } }
+    };
+    html! {
+        @if !(card.labels.is_empty() && card.data.canary.is_empty() && card.data.baseline.is_empty()) {
+            ul.tags aria-label="What was judged" {
+                @for (name, value) in card.labels.iter() {
+                    li {
+                        span.dim { (clean(name)) " " }
+                        @match web_address(value) {
+                            Some(address) => a href=(address) rel="noreferrer" { (clean(value)) },
+                            None => (clean(value)),
+                        }
+                    }
+                }
+                (arm("canary", &card.data.canary))
+                (arm("baseline", &card.data.baseline))
+            }
+        }
+    }
+}
