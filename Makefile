@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types browser example go-tool docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -135,6 +135,16 @@ types: tools ## hold every shape of reply to Deck's and Referee's TypeScript typ
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
 	tests/conformance/types/fetch.sh
 	$(CARGO) test --locked $(CARGO_FEATURES) --test it kayenta::types -- --ignored
+
+browser: ## open the reports and the service's pages in Chromium (needs Node; installs chromium from the distribution's packages)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
+	@[ -n '$(CHROMIUM)' ] || command -v chromium >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo 'chromium is missing, and there is no apt-get to install it with; name one by CHROMIUM=FILE' >&2; exit 1; }; \
+	  if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
+	$(if $(HALDANE_BIN),,$(CARGO) build --locked $(CARGO_FEATURES) --bin haldane)
+	npm --prefix tests/browser ci --no-fund --no-audit
+	HALDANE_BIN='$(abspath $(or $(HALDANE_BIN),$(TARGET)/debug/haldane))' CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" npm --prefix tests/browser test
 
 example: go-tool ## test the example service of examples/latency (needs Go)
 	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...
