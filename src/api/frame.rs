@@ -44,7 +44,7 @@ table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 th{color:var(--dim);font-weight:600;white-space:nowrap}
 td time{white-space:nowrap}
-pre{background:color-mix(in srgb,var(--fg) 6%,transparent);padding:.6rem;overflow-x:auto}
+pre{background:color-mix(in srgb,var(--fg) 6%,transparent);padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
 code{overflow-wrap:anywhere}
 form{display:grid;gap:.8rem;grid-template-columns:1fr 1fr}
 form .wide{grid-column:1/-1}

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::detail::MetricPage;
+use super::detail::{MetricPage, first_past};
 use super::glossary::Term;
 use super::text::{list, prose, web_address};
 use crate::analysis::{Scorecard, WindowSpan};
@@ -51,7 +51,8 @@ pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Mar
     html! {
         header class=(class(view.verdict)) data-verdict=(view.verdict) {
             h1 { span.subject { (subject(card)) } " " span.verdict { (view.verdict) } }
-            p.dim { (view.score) " " (Term::Score.button()) ", " (truncate(&view.config, LONGEST)) ", judged by " (view.judge) }
+            (when(card))
+            (scopes(card))
         }
         @if let Some(advice) = &view.banner { p.advice { (advice) } }
         p.summary { (prose(&view.summary)) }
@@ -60,18 +61,10 @@ pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Mar
             p { (prose(&view.recommendation)) }
             (list(None, &view.remedies))
         }
-        @if pages.iter().any(|page| page.metric.status != Status::Pass && !page.metric.muted) {
+        @if worst.clone().next().is_some() {
             h2 { "What was found" }
-            ul.worst {
-                @for page in worst {
-                    li {
-                        a href={ "#metric-" (page.place) } { (truncate(&page.row.name, LONGEST)) } ": " (prose(&page.row.sentence))
-                        @if let Some(usual) = beside_usual(page) { ". " (usual) }
-                    }
-                }
-            }
+            ul.worst { @for page in worst { li { (found(card, page)) } } }
         }
-        (when(card))
         @if !view.reasons.is_empty() {
             h2 { "Why" }
             ul { @for (reason, sentence) in &view.reasons { li { strong { (reason.replace('_', " ")) } ": " (prose(sentence)) } } }
@@ -80,14 +73,25 @@ pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Mar
             h2 { "Warnings" }
             (list(None, &view.warnings))
         }
-        (scopes(card))
+        p.dim { (Term::Score.button_saying(&view.score)) ", " (truncate(&view.config, LONGEST)) ", judged by " (view.judge) }
     }
 }
 
-/// How far a metric lies beside what is put up with.
-fn beside_usual(page: &MetricPage) -> Option<String> {
-    let shift = page.shift.as_ref().filter(|shift| shift.shift > 0.0)?;
-    Some(format!("That is {} times its tolerance", format::number(shift.shift)))
+/// One metric in a line: by how much, beside what is put up with, and since when. Its sentence is with the metric.
+fn found(card: &Scorecard, page: &MetricPage) -> Markup {
+    let row = page.row;
+    html! {
+        a href={ "#metric-" (page.place) } { (truncate(&row.name, LONGEST)) } " " (row.status_word.replace('_', " "))
+        @if row.change_percent == "-" {
+            ": " (prose(&row.sentence))
+        } @else {
+            ": " strong { (row.change_percent) }
+            @if row.limit != "-" { ", limit " (row.limit) }
+            @if let Some(shift) = page.shift.as_ref().filter(|shift| shift.shift > 1.0) { ", " (format::number(shift.shift)) " times the tolerance" }
+            " (" @if !row.levels_of.is_empty() { (row.levels_of) " " } (row.change) ")"
+            @if let Some(first) = first_past(card, page) { ", first past the limit at " time { (first) } }
+        }
+    }
 }
 
 fn time(at: Timestamp) -> Markup {

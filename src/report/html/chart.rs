@@ -101,13 +101,13 @@ impl Chart {
         self.path(class, &path);
     }
 
-    /// A line down the chart at a value of the horizontal axis, with a word at its top.
+    /// A line down the chart at a value of the horizontal axis, with a word at its foot.
     pub(super) fn mark(&mut self, class: &str, x: f64, word: &str) {
         let at = self.x.at(x);
         let path = format!("M{} {}V{}", short(at), short(self.y.to), short(self.y.from));
         self.path(class, &path);
         let (anchor, dx) = if at > (self.x.from + self.x.to) / 2.0 { ("end", -4.0) } else { ("start", 4.0) };
-        let text = html! { text x=(short(at + dx)) y=(short(self.y.to + 9.0)) text-anchor=(anchor) { (word) } };
+        let text = html! { text x=(short(at + dx)) y=(short(self.y.from - 5.0)) text-anchor=(anchor) { (word) } };
         self.marks.push_str(&text.into_string());
     }
 

@@ -1,5 +1,7 @@
 //! What opening a metric shows: both arms over time and by distribution, their statistics, the evidence and the queries.
 
+use std::borrow::Cow;
+
 use haldane_judges::scorecard::{DistributionNumbers, MetricResult};
 use maud::{Markup, html};
 
@@ -23,19 +25,34 @@ pub(super) struct MetricPage<'a> {
     pub(super) data: Option<&'a MetricProvenance>,
 }
 
+/// The samples of a metric, where the scorecard has them or knows those that were judged.
+fn samples<'a>(card: &Scorecard, page: &MetricPage<'a>) -> Option<Cow<'a, MetricSamples>> {
+    if let Some(samples) = page.data.and_then(|data| data.samples.as_ref()) {
+        return Some(Cow::Borrowed(samples));
+    }
+    let observation = card.samples.0.as_ref().and_then(|evidence| evidence.observations.get(page.place))?;
+    MetricSamples::of(observation).map(Cow::Owned)
+}
+
+/// The series that are drawn: of a histogram the quantile that tells most.
+fn series(page: &MetricPage, samples: &MetricSamples) -> DrawnSeries {
+    DrawnSeries::of(samples, page.metric.distribution.as_ref().and_then(telling).map_or(0.5, |one| one.quantile))
+}
+
+/// When the canary's first point lies past the limit.
+pub(super) fn first_past(card: &Scorecard, page: &MetricPage) -> Option<String> {
+    let samples = samples(card, page)?;
+    let limits = level_limits(page.metric, page.shift.as_ref());
+    let (_, first) = limits.past(page.metric, &series(page, &samples).canary)?;
+    Some(Clock::of(&card.data, page.data?).name(first?))
+}
+
 /// Everything about one metric.
 pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
     let (row, metric, place) = (page.row, page.metric, page.place);
     let unit = Unit::of(metric);
-    let made;
-    let samples = match page.data.and_then(|data| data.samples.as_ref()) {
-        Some(samples) => Some(samples),
-        None => {
-            let observation = card.samples.0.as_ref().and_then(|evidence| evidence.observations.get(place));
-            made = observation.and_then(MetricSamples::of);
-            made.as_ref()
-        }
-    };
+    let at_hand = samples(card, page);
+    let samples = at_hand.as_deref();
     html! {
         div.detail id={ "metric-" (place) } {
             p.finding { (prose(&row.sentence)) }
@@ -68,7 +85,7 @@ pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
 fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, samples: Option<&MetricSamples>, unit: &Unit) -> Markup {
     let metric = page.metric;
     let quantile = metric.distribution.as_ref().and_then(telling).map(|one| one.quantile);
-    let series = samples.map(|samples| DrawnSeries::of(samples, quantile.unwrap_or(0.5)));
+    let series = samples.map(|samples| series(page, samples));
     let clock = Clock::of(&card.data, data);
     let limits = level_limits(metric, page.shift.as_ref());
     let what = match quantile {

@@ -172,8 +172,7 @@ impl ToleranceScale {
                 }
                 @if row.has_interval {
                     path.interval d={ "M" (short(from)) " 11H" (short(to)) } {}
-                    @for (end, at, is_beyond, by) in [(low, from, low < self.low, 1.0), (high, to, high > self.high, -1.0)] {
-                        @let _ = end;
+                    @for (at, is_beyond, by) in [(from, low < self.low, 1.0), (to, high > self.high, -1.0)] {
                         @if is_beyond {
                             path.interval d={ "M" (short(at + by * 5.0)) " 7L" (short(at)) " 11L" (short(at + by * 5.0)) " 15" } {}
                         } @else {
@@ -181,7 +180,16 @@ impl ToleranceScale {
                         }
                     }
                 }
-                circle.shift cx=(short(self.at(row.shift))) cy=(MIDDLE) r="4.5" {}
+                @if row.shift > self.high {
+                    // The arrow says where, and the number how far.
+                    path.interval d={ "M" (short(self.at(self.high) - 12.0)) " 11h12" } {}
+                    text x=(short(self.at(self.high) - 16.0)) y="15" text-anchor="end" { (format::number(row.shift)) }
+                } @else if row.shift < self.low {
+                    path.interval d={ "M" (short(self.at(self.low) + 12.0)) " 11h-12" } {}
+                    text x=(short(self.at(self.low) + 16.0)) y="15" { (format::number(row.shift)) }
+                } @else {
+                    circle.shift cx=(short(self.at(row.shift))) cy=(MIDDLE) r="4.5" {}
+                }
             }
         }
     }

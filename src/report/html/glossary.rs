@@ -82,8 +82,12 @@ impl Term {
 
     /// The word, as a button that explains it.
     pub(super) fn button(self) -> Markup {
-        let (word, meaning) = self.entry();
-        html! { button.term type="button" popovertarget={ "word-" (self as u8) } title=(meaning) { (word) } }
+        self.button_saying(self.entry().0)
+    }
+
+    /// The same with another text on it.
+    pub(super) fn button_saying(self, text: &str) -> Markup {
+        html! { button.term type="button" popovertarget={ "word-" (self as u8) } title=(self.entry().1) { (text) } }
     }
 }
 

@@ -26,7 +26,7 @@ p{margin:.4rem 0}ul{margin:.3rem 0;padding-left:1.3rem}
 .dim,.when,dt,caption{color:var(--dim)}.dim{font-weight:400}
 .summary{font-size:1.15rem;margin:.8rem 0}
 .todo{border:1px solid var(--line);border-radius:.5rem;background:var(--card);padding:.6rem 1rem}
-.todo h2{margin:0}
+.todo h2{margin:0}.worst li{margin:.2rem 0}
 .advice{border:1px solid var(--open);color:var(--open);border-radius:.4rem;padding:.4rem .8rem;font-weight:600}
 .good{color:var(--good)}.bad{color:var(--bad)}.open{color:var(--open)}
 .status{font-weight:600}
@@ -57,12 +57,13 @@ summary:hover{background:var(--card)}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem 2rem;align-items:start}
 figure{margin:.6rem 0;min-width:0}
 figcaption{font-size:.9rem;color:var(--dim)}
+.key{margin-right:.8em;white-space:nowrap}figcaption p{margin:.1rem 0}
 .key::before{content:'';display:inline-block;width:1.2em;height:0;border-top:3px solid;vertical-align:middle;margin-right:.3em}
 .key.baseline::before{border-color:var(--baseline);border-top-width:2px}.key.canary::before{border-color:var(--canary)}
 .key.limit::before{border-color:var(--bad);border-top:2px dashed var(--bad)}
 .key.usual::before{border-color:var(--band);border-top-width:.8em}
 svg{display:block;width:100%;height:auto;overflow:visible}
-text{font:12px system-ui,sans-serif;fill:var(--dim)}
+text{font:12px system-ui,sans-serif;fill:var(--dim);paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:round}
 path{fill:none;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}
 .grid path{stroke:var(--line);stroke-width:.7}.axis path{stroke:var(--dim);stroke-width:1}
 path.baseline{stroke:var(--baseline);stroke-width:1.4}path.canary{stroke:var(--canary);stroke-width:2.2}
@@ -71,7 +72,7 @@ rect.usual{fill:var(--band)}
 circle.baseline{fill:var(--baseline)}circle.canary{fill:var(--canary)}circle.worst{fill:var(--bad);stroke:var(--fg)}
 .forest .zero{stroke:var(--dim);stroke-width:1}.forest .tolerance{stroke:var(--bad);stroke-width:1.2;stroke-dasharray:3 3}
 .forest .proved{stroke:var(--bad);stroke-width:2.5}.forest .interval{stroke:var(--fg);stroke-width:1.6}.forest .shift{fill:var(--fg)}
-.numbers{border-collapse:collapse;width:100%;margin:.4rem 0;font-variant-numeric:tabular-nums}
+.numbers{border-collapse:collapse;width:100%;max-width:36rem;margin:.4rem 0;font-variant-numeric:tabular-nums}
 .numbers caption{text-align:left;font-size:.9rem;padding:.2rem 0}
 .numbers th,.numbers td{text-align:right;padding:.2rem .4rem;border-bottom:1px solid var(--line)}
 .numbers th:first-child{text-align:left}

@@ -119,10 +119,10 @@ pub(super) fn timeline(series: &DrawnSeries, clock: &Clock, limits: &LevelLimits
                 span.key.baseline { "baseline" } " " span.key.canary { "canary" }
                 @if has_limit { " " span.key.limit { "limit" } }
                 @if usual.is_some() { " " span.key.usual { "usual" } }
-                @if !beyond.is_empty() { " The limit, " (beyond.join(" and ")) ", lies beyond the chart." }
-                @if gaps != (0, 0) { " Missing: " (gaps.0) " of the baseline's and " (gaps.1) " of the canary's points." }
+                @if !beyond.is_empty() { p { "The limit, " (beyond.join(" and ")) ", lies beyond the chart." } }
+                @if gaps != (0, 0) { p { "Missing: " (gaps.0) " of the baseline's points and " (gaps.1) " of the canary's." } }
                 @if let Some(before) = clock.released.filter(|_| released.is_none()) {
-                    " Released " (format::seconds(before.abs() as u64)) (if before < 0.0 { " before" } else { " after" }) " the window's start."
+                    p { "Released " (format::seconds(before.abs() as u64)) (if before < 0.0 { " before" } else { " after" }) " the window's start." }
                 }
             }
         }
