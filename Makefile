@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types browser example go-tool docs
+.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs browser
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ advisories: deny-tool ## check every dependency against the advisory database, w
 
 deny-tool: ## install cargo-deny where it is missing (compiles for some minutes)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+
+build-datasets: ## build the program that also reads and writes Parquet, and has the source `dataset` (polars compiles for minutes)
+	$(CARGO) build --release --locked --bin haldane --features datasets
 
 evaluate: ## measure the judges on the labelled corpus (HALDANE_CORPUS=FOLDER), and fail where a floor is broken
 	@[ -n '$(HALDANE_CORPUS)' ] || { echo 'HALDANE_CORPUS names no folder: give the one that has cases.jsonl.gz' >&2; exit 1; }
@@ -120,6 +123,17 @@ openapi: ## write the OpenAPI document that is committed
 	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new
 	mv openapi/haldane.json.new openapi/haldane.json
 
+# HALDANE_BIN names another program to test; then none is built. SCREENSHOTS=FOLDER keeps pictures of the pages.
+browser: ## open the pages in Chromium and look for what a person would (needs Node)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo 'chromium is missing, and there is no apt-get to install it with' >&2; exit 1; }; \
+	  if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
+	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
+	cd tests/browser && npm ci --silent
+	cd tests/browser && HALDANE_BIN='$(or $(HALDANE_BIN),$(TARGET)/debug/haldane)' node --test
+
 docs: ## write the pages that are made of schemas (docs/config.md)
 	$(CARGO) run --quiet -- schema --markdown > docs/config.md.new
 	mv docs/config.md.new docs/config.md
@@ -135,16 +149,6 @@ types: tools ## hold every shape of reply to Deck's and Referee's TypeScript typ
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
 	tests/conformance/types/fetch.sh
 	$(CARGO) test --locked $(CARGO_FEATURES) --test it kayenta::types -- --ignored
-
-browser: ## open the reports and the service's pages in Chromium (needs Node; installs chromium from the distribution's packages)
-	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
-	@[ -n '$(CHROMIUM)' ] || command -v chromium >/dev/null || { \
-	  command -v apt-get >/dev/null || { echo 'chromium is missing, and there is no apt-get to install it with; name one by CHROMIUM=FILE' >&2; exit 1; }; \
-	  if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi; \
-	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
-	$(if $(HALDANE_BIN),,$(CARGO) build --locked $(CARGO_FEATURES) --bin haldane)
-	npm --prefix tests/browser ci --no-fund --no-audit
-	HALDANE_BIN='$(abspath $(or $(HALDANE_BIN),$(TARGET)/debug/haldane))' CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" npm --prefix tests/browser test
 
 example: go-tool ## test the example service of examples/latency (needs Go)
 	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -15,6 +16,7 @@ use crate::analysis::AnalysisLimits;
 use crate::archive::Archive;
 use crate::judgements::id::IdKey;
 use crate::judgements::{Links, Options};
+use crate::replay::{RecordFolder, Recorder};
 use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::source::sources::Sources;
 use crate::source::{ExploreTemplate, SourceSettings};
@@ -85,6 +87,12 @@ pub struct ServeArgs {
     /// Most memory, in bytes, that replies of metric stores are kept in for other judgements [default: 67108864]. With 0 none is kept.
     #[arg(long, env = "HALDANE_CACHE_BYTES", value_name = "BYTES")]
     pub cache_bytes: Option<u64>,
+    /// Folder in which every judgement is recorded with its samples, as files that `haldane replay` reads; one folder for each process.
+    #[arg(long, env = "HALDANE_RECORD", value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Most bytes of recordings that the folder holds [default: 10737418240]; the oldest files are removed first.
+    #[arg(long, env = "HALDANE_RECORD_BYTES", value_name = "BYTES")]
+    pub record_bytes: Option<u64>,
     /// Form of the log lines on standard error [default: text].
     #[arg(long, env = "HALDANE_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -119,6 +127,8 @@ pub struct SettingsFile {
     public_url: Option<String>,
     /// Where judgements, canary configs and metric sets are kept, such as `file:///var/lib/haldane` or `s3://bucket/prefix`.
     store: Option<String>,
+    /// Folder in which every judgement is recorded with its samples, relative to the settings file.
+    record: Option<PathBuf>,
     /// Time for one judgement, such as `50s`.
     deadline: Option<Period>,
     /// Time for one judgement that is polled, such as `5m`.
@@ -166,6 +176,8 @@ struct LimitsSection {
     concurrent_queries: Option<usize>,
     /// Most memory, in bytes, that replies of metric stores are kept in for other judgements; 0 keeps none.
     cache_bytes: Option<u64>,
+    /// Most bytes of recordings that the folder `record` holds.
+    record_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -212,6 +224,8 @@ pub struct Settings {
     pub store: Option<Archive>,
     /// The same as a URL, until the service opens it: reading settings writes nothing.
     pub store_url: Option<String>,
+    /// Where judgements are recorded, if anywhere.
+    pub record: Option<RecordFolder>,
 }
 
 /// Bounds of what a request may carry.
@@ -250,6 +264,7 @@ impl Default for Settings {
             kayenta: KayentaSettings::default(),
             store: None,
             store_url: None,
+            record: None,
         }
     }
 }
@@ -294,7 +309,8 @@ impl Settings {
         if background_deadline.is_zero() {
             return Err(InvalidSettings::at("background_deadline", "0s leaves no time to judge; give at least 1s"));
         }
-        let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries, cache_bytes } = file.limits;
+        let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries, cache_bytes, record_bytes } =
+            file.limits;
         let positive = |name: &str, flag: Option<usize>, file: Option<usize>, default: usize| match flag.or(file).unwrap_or(default) {
             0 => Err(InvalidSettings::at(name, "0 would refuse everything; give at least 1")),
             value => Ok(value),
@@ -311,6 +327,8 @@ impl Settings {
             return Err(InvalidSettings::at("concurrent_analyses", format!("{concurrent} is beyond any machine; give at most 1000000")));
         }
 
+        let record_bytes = args.record_bytes.or(record_bytes).unwrap_or(RecordFolder::DEFAULT_BYTES);
+        let record = args.record.or(file.record.map(beside)).map(|path| RecordFolder { path, max_bytes: record_bytes });
         let cache_bytes = args.cache_bytes.or(cache_bytes).unwrap_or(default.cache_bytes);
         let sources = read_sources(file.sources, args.prometheus, &place)?;
         let log_level = args.log_level.or(file.log.level).unwrap_or(default.log_level);
@@ -343,6 +361,7 @@ impl Settings {
             kayenta: file.kayenta,
             store: None,
             store_url: args.store.or(file.store),
+            record,
         })
     }
 
@@ -355,6 +374,15 @@ impl Settings {
             self.store = Some(Archive::open(&url).map_err(|error| InvalidSettings::at("store", error.to_string()))?);
         }
         Ok(())
+    }
+
+    /// Starts to record, where the settings say so.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] for a folder that cannot be used.
+    pub fn start_recorder(&self) -> Result<Option<Arc<Recorder>>, InvalidSettings> {
+        let Some(folder) = &self.record else { return Ok(None) };
+        Recorder::start(folder).map(|recorder| Some(Arc::new(recorder))).map_err(|problem| InvalidSettings::at("record", problem))
     }
 
     /// Makes the metric stores ready.

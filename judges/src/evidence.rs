@@ -335,7 +335,7 @@ pub struct Looks {
 }
 
 /// One instance of an arm and the version it says it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Its name in the metric store, such as a pod's.
     pub instance: String,
@@ -348,7 +348,7 @@ pub struct Member {
 }
 
 /// Who runs what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Population {
     /// The baseline's instances. One that changed its version is listed with each.
     pub baseline: Vec<Member>,

@@ -67,10 +67,13 @@ pub(crate) fn limit(sign: f64, relative: f64, absolute: Option<String>) -> Strin
     if parts.is_empty() { "any change counts".to_owned() } else { format!("limit {}", parts.join(" and ")) }
 }
 
-/// Three significant digits, without an exponent where that stays short.
+/// Three significant digits, without an exponent where that stays short; words for what is no number.
 pub(crate) fn digits(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return if value == 0.0 { "0".to_owned() } else { format!("{value}") };
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if !value.is_finite() {
+        return if value.is_nan() { "unknown".to_owned() } else { format!("{}infinite", if value < 0.0 { "-" } else { "" }) };
     }
     let magnitude = value.abs().log10().floor();
     if !(-5.0..9.0).contains(&magnitude) {
@@ -99,6 +102,19 @@ pub(crate) fn names(names: &[String]) -> String {
         many => {
             let quoted: Vec<String> = many[..SHOWN - 1].iter().map(|name| format!("`{name}`")).collect();
             format!("{} and {} more", quoted.join(", "), many.len() - (SHOWN - 1))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digits;
+
+    #[test]
+    fn what_is_no_number_is_a_word() {
+        let cases = [(f64::INFINITY, "infinite"), (f64::NEG_INFINITY, "-infinite"), (f64::NAN, "unknown"), (0.0, "0"), (1e300, "1.00e300")];
+        for (value, text) in cases {
+            assert_eq!(digits(value), text);
         }
     }
 }

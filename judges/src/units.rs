@@ -56,7 +56,8 @@ pub fn of_config(metric: &Metric) -> Vec<ConfigProblem> {
         wrong("/tolerance/relative", message);
     }
     if metric.detectable >= LARGEST_DETECTABLE {
-        let (shown, percent) = (explain::digits(metric.detectable), explain::digits(metric.detectable * 100.0));
+        let (shown, percent) = (explain::digits(metric.detectable), metric.detectable * 100.0);
+        let percent = if percent.is_finite() { explain::digits(percent) } else { format!("{shown} times 100") };
         let fraction = explain::digits(metric.detectable / 100.0);
         wrong("/detectable", format!("detectable of {shown} is a change by {percent} %: it is a fraction, and {shown} % are {fraction}"));
     }
@@ -245,6 +246,7 @@ mod tests {
         says("tolerance: {relative: 20}", nothing, "/tolerance/relative", &["20 is 2000 %", "20 % are 0.2"]);
         says("direction: decrease, tolerance: {relative: 1}", nothing, "/tolerance/relative", &["fall to 0"]);
         says("detectable: 50", nothing, "/detectable", &["5000 %", "50 % are 0.5"]);
+        says("detectable: 1.0e308", nothing, "/detectable", &["1.00e308 times 100 %", "1.00e308 % are 1.00e306"]);
         says("limits: {max_ratio: 0.25}", nothing, "/limits/max_ratio", &["1.25 allows 25 % more"]);
     }
 

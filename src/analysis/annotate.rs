@@ -41,6 +41,9 @@ pub(super) fn unmatched_arms(request: &Request, notes: &[MetricNotes], populatio
         .collect()
 }
 
+/// What is said of a canary whose past may be that of the version that is judged, and was left out for that.
+pub(super) const UNRELEASED: &str = "judged without history: the window slides; give `released_at` (--released-at)";
+
 /// Says of every extension until when it lasts, and whether that is within the plan.
 pub(super) fn name_times(judgement: &mut Judgement, request: &Request) {
     let Some(end) = request.window.and_then(|window| Timestamp::from_second(window.end).ok()) else { return };

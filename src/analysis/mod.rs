@@ -10,6 +10,7 @@
 //! | `query` | a planned query and its windows |
 //! | `align/` | what is told of two arms' points on one grid; knows no plan |
 //! | `plan` | a checked request with every query |
+//! | `observer` | who is told of every judgement |
 //! | `fetch`, `beside`, `read` | one query; what is of use beside a window; all that a plan asks for |
 //! | `pairing`, `arms`, `population`, `assemble` | replies to evidence |
 //! | `provenance`, `annotate` | digest and statistics; what is said beside the judge |
@@ -25,6 +26,7 @@ mod fetch;
 mod judging;
 mod labels;
 mod limits;
+mod observer;
 mod pairing;
 mod plan;
 mod population;
@@ -43,6 +45,7 @@ pub use error::AnalysisError;
 pub(crate) use fetch::QueryAnswer;
 pub use labels::Labels;
 pub use limits::AnalysisLimits;
+pub use observer::JudgementObserver;
 pub use plan::Plan;
 pub(crate) use query::{Part, PlannedQuery, parts};
 pub use read::FetchProgress;

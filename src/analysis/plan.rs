@@ -98,6 +98,18 @@ impl Plan {
         self.metrics.iter().map(|metric| metric.queries().len()).sum::<usize>() + self.population.len()
     }
 
+    /// Whether metrics would be judged by their past as well, had the request said when the canary's version was released.
+    pub(super) fn lacks_release(&self) -> bool {
+        let request = &self.request;
+        // An edge that brings its own queries has no word for a release.
+        let unstated = request.released_at.is_none() && request.queries.is_empty();
+        let concurrent = request.baseline_window() == request.window;
+        let learns = |(planned, metric): (&MetricPlan, &Metric)| {
+            matches!(planned, MetricPlan::Fetch { .. }) && learns_from_history(request.judge, metric)
+        };
+        unstated && concurrent && self.metrics.iter().zip(&self.config.metrics).any(learns)
+    }
+
     /// Plans a request.
     pub(super) fn of(request: Request, sources: &Sources, limits: AnalysisLimits) -> Result<Self, AnalysisError> {
         let config = request.config.clone().check().map_err(|error| AnalysisError::InvalidConfig(error.below("/config")))?;

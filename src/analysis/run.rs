@@ -8,11 +8,12 @@ use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::annotate::{add_notes, name_times, unmatched_arms};
+use super::annotate::{UNRELEASED, add_notes, name_times, unmatched_arms};
 use super::assemble::{Assembly, assemble};
 use super::error::AnalysisError;
 use super::judging::on_the_pool;
 use super::limits::AnalysisLimits;
+use super::observer::JudgementObserver;
 use super::plan::Plan;
 use super::provenance::{digest, statistics};
 use super::read::{FetchProgress, Replies, read};
@@ -25,13 +26,21 @@ use crate::source::sources::Sources;
 pub struct Analyst {
     sources: Sources,
     limits: AnalysisLimits,
+    observer: Option<Arc<dyn JudgementObserver>>,
 }
 
 impl Analyst {
     /// An analyst over these stores.
     #[must_use]
     pub fn new(sources: Sources, limits: AnalysisLimits) -> Self {
-        Self { sources, limits }
+        Self { sources, limits, observer: None }
+    }
+
+    /// The same, which tells somebody of every judgement.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Option<Arc<dyn JudgementObserver>>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// The stores it reads from.
@@ -69,12 +78,16 @@ impl Analyst {
         // Before anything is read: a point that settles meanwhile is still called young.
         let asked_at = Timestamp::now().as_second();
         let replies = read(plan, deadline, progress).await?;
-        let plan = Arc::clone(plan);
+        let (plan, observer) = (Arc::clone(plan), self.observer.clone());
         on_the_pool(deadline, move |patience| {
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
             keep(&plan, &replies, &assembly, &judgement);
-            Ok(scorecard(&plan, &replies, assembly, judgement))
+            let scorecard = scorecard(&plan, &replies, assembly, judgement);
+            if let Some(observer) = observer {
+                observer.judged(&plan, &scorecard);
+            }
+            Ok(scorecard)
         })
         .await?
     }
@@ -108,6 +121,9 @@ fn scorecard(plan: &Plan, replies: &Replies, assembly: Assembly, mut judgement: 
     judgement.warnings.extend(unmatched_arms(request, &metrics, &population));
     let of_population = replies.population.iter().flat_map(|answer| answer.reply.iter()).flat_map(|reply| &reply.warnings);
     judgement.warnings.extend(of_population.map(|warning| format!("population: {warning}")));
+    if plan.lacks_release() {
+        judgement.warnings.push(UNRELEASED.to_owned());
+    }
     name_times(&mut judgement, request);
     let (mut with_statistics, mut population): (Vec<_>, _) = (metrics.into_iter().zip(&evidence.observations).collect(), population);
     let queries = with_statistics.iter_mut().flat_map(|(notes, _)| &mut notes.provenance.queries).chain(&mut population);

@@ -101,7 +101,7 @@ impl MetricSamples {
 
 impl EarlierSamples {
     /// Both arms' samples of earlier days, day by day.
-    fn of(baseline: &ArmPoints, canary: &ArmPoints) -> Vec<Self> {
+    pub(crate) fn of(baseline: &ArmPoints, canary: &ArmPoints) -> Vec<Self> {
         let of = |arm: &ArmPoints, days: u32| {
             arm.earlier.iter().find(|earlier| earlier.days == days).map(|earlier| ArmSamples::of(&earlier.points))
         };
@@ -121,7 +121,8 @@ impl ArmSamples {
         }
     }
 
-    pub(super) fn points(&self) -> ArmPoints {
+    /// What a judge is given.
+    pub(crate) fn points(&self) -> ArmPoints {
         let known = |values: &[Option<f64>]| values.iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>();
         match self {
             Self::Values(values) => ArmPoints::values(known(values)),
@@ -133,6 +134,29 @@ impl ArmSamples {
             Self::Buckets(samples) => samples.buckets().map_or_else(|_| ArmPoints::values(Vec::new()), ArmPoints::buckets),
         }
     }
+
+    /// Leaves out the last intervals.
+    pub(crate) fn leave_out_last(&mut self, intervals: usize) {
+        let cut = |values: &mut Vec<Option<f64>>| values.truncate(values.len().saturating_sub(intervals));
+        match self {
+            Self::Values(values) => cut(values),
+            Self::Counts { events, totals } => [events, totals].into_iter().for_each(cut),
+            Self::Instances(instances) => instances.values_mut().for_each(cut),
+            Self::Buckets(samples) => samples.counts.truncate(samples.counts.len().saturating_sub(intervals)),
+        }
+    }
+
+    /// What is wrong with them; `None` where they can be judged.
+    pub(crate) fn problem(&self) -> Option<String> {
+        match self {
+            Self::Counts { events, totals } if events.len() != totals.len() => {
+                Some(format!("{} events and {} totals; give one of each an interval", events.len(), totals.len()))
+            }
+            Self::Buckets(samples) => samples.problem().map(|(at, problem)| format!("{at}: {problem}")),
+            Self::Values(_) | Self::Counts { .. } | Self::Instances(_) => None,
+        }
+    }
+
     /// Number of intervals.
     pub(super) fn len(&self) -> usize {
         match self {
@@ -154,7 +178,7 @@ impl ArmSamples {
                 Points::Values(values) => values.into_iter().map(known).collect(),
                 Points::Counts { .. } | Points::Buckets(_) => Vec::new(),
             },
-            Self::Buckets(samples) => samples.medians(),
+            Self::Buckets(samples) => samples.quantiles(0.5),
         }
     }
 
@@ -197,7 +221,8 @@ fn is_linear(spacing: &Spacing) -> bool {
 }
 
 impl BucketSamples {
-    fn of(buckets: &Buckets) -> Self {
+    /// What a judge was given.
+    pub(crate) fn of(buckets: &Buckets) -> Self {
         let counts = buckets.rows().zip(buckets.totals()).map(|(row, total)| total.is_finite().then(|| row.to_vec())).collect();
         Self { bounds: buckets.bounds().to_vec(), counts, spacing: buckets.spacing() }
     }
@@ -210,10 +235,11 @@ impl BucketSamples {
         Buckets::from_rows(self.bounds.clone(), &self.counts, self.spacing)
     }
 
-    /// The median of each interval; `None` where it has no requests.
-    pub(crate) fn medians(&self) -> Vec<Option<f64>> {
-        let medians = self.buckets().map(|buckets| buckets.quantiles(0.5)).unwrap_or_default();
-        medians.into_iter().map(|median| median.is_finite().then_some(median)).collect()
+    /// A quantile of each interval, above 0 and below 1; `None` where it has no requests.
+    #[must_use]
+    pub fn quantiles(&self, tau: f64) -> Vec<Option<f64>> {
+        let quantiles = self.buckets().map(|buckets| buckets.quantiles(tau)).unwrap_or_default();
+        quantiles.into_iter().map(|quantile| quantile.is_finite().then_some(quantile)).collect()
     }
 
     /// What is wrong with them: the place within the samples, and what to do about it.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use haldane_judges::Judgement;
 use haldane_judges::evidence::{Arm, ArmPoints, Evidence, Observation, Points};
-use haldane_judges::stats::{median_of_sorted, quantile_of_sorted};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -229,32 +228,24 @@ pub struct Statistics {
     pub count: usize,
     /// Mean.
     pub mean: f64,
+    /// Median.
+    #[serde(default)]
+    pub median: f64,
+    /// 95 % of them are at or below it (Hyndman and Fan's definition 7).
+    #[serde(default)]
+    pub p95: f64,
     /// Smallest.
     pub min: f64,
     /// Largest.
     pub max: f64,
     /// Standard deviation (divisor n - 1); 0 for one point.
     pub std: f64,
-    /// Median; absent where there is no point, and in scorecards of before it was in them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub median: Option<f64>,
-    /// 95th percentile, interpolated between points (type 7 of Hyndman & Fan 1996); absent likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p95: Option<f64>,
-}
-
-impl MetricStatistics {
-    /// Those of samples at hand.
-    #[must_use]
-    pub fn of(samples: &MetricSamples) -> Self {
-        Self { baseline: Statistics::of(&samples.baseline.points().points), canary: Statistics::of(&samples.canary.points().points) }
-    }
 }
 
 impl Statistics {
     pub(crate) fn of(points: &Points) -> Self {
         let finite = |values: &mut dyn Iterator<Item = f64>| values.filter(|value| value.is_finite()).collect::<Vec<f64>>();
-        let mut values = match points {
+        let values = match points {
             Points::Values(values) => finite(&mut values.iter().copied()),
             Points::Counts { events, totals } => finite(&mut events.iter().zip(totals).map(|(event, total)| event / total)),
             Points::Buckets(buckets) => finite(&mut buckets.quantiles(0.5).into_iter()),
@@ -262,7 +253,15 @@ impl Statistics {
         if values.is_empty() {
             return Self::default();
         }
-        values.sort_by(f64::total_cmp);
+        let mut sorted = values.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let quantile = |share: f64| {
+            let place = (sorted.len() - 1) as f64 * share;
+            let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            // Weighed and not subtracted, so that no finite values have an infinite quantile.
+            let weight = place.fract();
+            below * (1.0 - weight) + above * weight
+        };
         // Divided before they are added, so that no finite values have an infinite mean.
         let n = values.len() as f64;
         let mean = values.iter().map(|value| value / n).sum::<f64>();
@@ -270,11 +269,11 @@ impl Statistics {
         Self {
             count: values.len(),
             mean,
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            median: quantile(0.5),
+            p95: quantile(0.95),
+            min: quantile(0.0),
+            max: quantile(1.0),
             std: variance.sqrt().min(f64::MAX),
-            median: Some(median_of_sorted(&values)),
-            p95: Some(quantile_of_sorted(&values, 0.95)),
         }
     }
 }

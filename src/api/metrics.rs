@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::analysis::Scorecard;
 use crate::judgements::{AnswerOrigin, Failure};
+use crate::replay::RecordCounts;
 use crate::source::sources::Sources;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,6 +58,11 @@ struct FoundLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AccountLabel {
     account: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 /// The service's own metrics. Clones count together.
@@ -165,14 +171,33 @@ impl Metrics {
     }
 
     /// The metrics as text, with those that the sources keep themselves.
-    pub(crate) fn exposition(&self, unfinished: usize, sources: &Sources) -> Result<String, std::fmt::Error> {
+    pub(crate) fn exposition(
+        &self,
+        unfinished: usize,
+        sources: &Sources,
+        recorded: Option<RecordCounts>,
+    ) -> Result<String, std::fmt::Error> {
         self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
         text::encode_registry(&mut out, &of_sources(sources))?;
+        if let Some(recorded) = recorded {
+            text::encode_registry(&mut out, &of_recordings(recorded))?;
+        }
         text::encode_eof(&mut out)?;
         Ok(out)
     }
+}
+
+/// What became of the judgements that were to be recorded.
+fn of_recordings(recorded: RecordCounts) -> Registry {
+    let mut registry = Registry::with_prefix("haldane");
+    let counted = Family::<OutcomeLabel, Counter>::default();
+    for (outcome, n) in [("written", recorded.written), ("failed", recorded.failed), ("left_out", recorded.left_out)] {
+        counted.get_or_create(&OutcomeLabel { outcome }).inc_by(n);
+    }
+    registry.register("recordings", "Judgements that were to be recorded, by what became of them", counted);
+    registry
 }
 
 /// What the sources count: the cache's work, and the requests to each store.

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::metrics::Metrics;
-use crate::analysis::Analyst;
+use crate::analysis::{Analyst, JudgementObserver};
 use crate::judgements::Judgements;
 use crate::lint::{LintFinding, Severity, examine, merged};
+use crate::replay::Recorder;
 use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, Settings};
 use crate::source::cache::Source;
 
@@ -21,6 +22,8 @@ pub struct AppState {
     pub(crate) configs: ConfigStore,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
+    /// What records every judgement, where that is wanted.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     stopping: AtomicBool,
 }
 
@@ -51,7 +54,9 @@ impl AppState {
     /// # Errors
     /// [`InvalidSettings`] when a store's settings do not work.
     pub fn new(settings: Settings) -> Result<SharedState, InvalidSettings> {
-        let analyst = Arc::new(Analyst::new(settings.open_sources()?, settings.limits));
+        let recorder = settings.start_recorder()?;
+        let observing = recorder.clone().map(|recorder| recorder as Arc<dyn JudgementObserver>);
+        let analyst = Arc::new(Analyst::new(settings.open_sources()?, settings.limits).observed_by(observing));
         let metrics = Metrics::default();
         let observer = metrics.clone();
         let executions = Judgements::new(
@@ -62,7 +67,14 @@ impl AppState {
             settings.links,
             Box::new(move |ending| observer.judged(ending.as_deref())),
         );
-        Ok(Arc::new(Self { executions, configs: settings.configs, bodies: settings.bodies, metrics, stopping: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            executions,
+            configs: settings.configs,
+            bodies: settings.bodies,
+            metrics,
+            recorder,
+            stopping: AtomicBool::new(false),
+        }))
     }
 
     /// The executions, for whoever has to wait for their end.

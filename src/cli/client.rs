@@ -68,8 +68,8 @@ impl Server {
     /// Posts a judgement request and reads the scorecard.
     ///
     /// # Errors
-    /// [`CommandFailure::Unreachable`] when no server answered or it could not reach its metric store, [`CommandFailure::Usage`] when it refused.
-    pub(super) async fn judge(&self, body: &Value, wait: Option<Duration>, verbose: bool) -> Result<Value, CommandFailure> {
+    /// [`JudgementRefusal`] when no server answered, it could not reach its metric store, or it refused.
+    pub(super) async fn judge(&self, body: &Value, wait: Option<Duration>, verbose: bool) -> Result<Value, JudgementRefusal> {
         let url = self.judgements(wait, verbose)?;
         let patience = wait.unwrap_or(DEFAULT_WAIT) + GRACE;
         let mut request = self.client.post(url).header(ACCEPT, "application/json, application/problem+json").timeout(patience).json(body);
@@ -85,14 +85,15 @@ impl Server {
             return Ok(scorecard);
         }
         match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => Err(refusal(&problem)),
+            Ok(problem) => Err(problem.into()),
             Err(_) => {
                 let start = String::from_utf8_lossy(&bytes).chars().take(200).collect::<String>();
                 let message = format!(
                     "{} answered {status} with something else than a judgement; is it a Haldane server? it begins `{start}`",
                     self.base
                 );
-                Err(if status.is_server_error() { CommandFailure::unreachable(message) } else { CommandFailure::usage(message) })
+                let failure = if status.is_server_error() { CommandFailure::unreachable(message) } else { CommandFailure::usage(message) };
+                Err(failure.into())
             }
         }
     }
@@ -116,6 +117,44 @@ impl Server {
         let remedy =
             if error.is_timeout() { "raise --wait, or shorten the window" } else { "check --server, and that `haldane serve` runs there" };
         CommandFailure::unreachable(format!("the server {} {what}: {}; {remedy}", self.base, chain(error)))
+    }
+}
+
+/// Why there is no judgement.
+#[derive(Debug)]
+pub(super) enum JudgementRefusal {
+    /// The request cannot be judged, as whoever judges puts it.
+    Problem(Box<Problem>),
+    /// Nobody could be asked, or nothing was understood.
+    Failure(CommandFailure),
+}
+
+impl From<Problem> for JudgementRefusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<CommandFailure> for JudgementRefusal {
+    fn from(failure: CommandFailure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<JudgementRefusal> for CommandFailure {
+    fn from(refused: JudgementRefusal) -> Self {
+        match refused {
+            JudgementRefusal::Problem(problem) => refusal(&problem),
+            JudgementRefusal::Failure(failure) => failure,
+        }
+    }
+}
+
+impl JudgementRefusal {
+    /// Whether the window is refused for holding nothing, as a young one does.
+    pub(super) fn is_of_an_empty_window(&self) -> bool {
+        let Self::Problem(problem) = self else { return false };
+        matches!(problem.pointer.as_deref(), Some("/window" | "/window/end"))
     }
 }
 

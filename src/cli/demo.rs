@@ -20,6 +20,9 @@ pub(super) struct DemoArgs {
     /// Stop after the three scorecards; without it the service keeps running, to be tried with curl.
     #[arg(long)]
     once: bool,
+    /// Show everything that the scorecards hold.
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// A canary of the demo.
@@ -104,13 +107,14 @@ pub(super) async fn command(args: DemoArgs) -> Result<CommandOutcome, CommandFai
     let url = server.judgements(None, false)?;
     output::print(&format!("Haldane serves on {address}. Three canaries are sent to it, each as POST {url}\n"))?;
     for (i, case) in CASES.iter().enumerate() {
-        let reply = server.judge(&case.body()?, None, false).await?;
+        let reply = server.judge(&case.body()?, None, true).await?;
         let card = serde_json::from_value::<Scorecard>(reply);
         let card = card.map_err(|error| CommandFailure::usage(format!("the service's scorecard cannot be read: {error}")))?;
         let terminal = output::terminal();
+        let shown = if args.verbose { report::verbose(&card, terminal) } else { report::terminal(&card, terminal) };
         let rule = "─".repeat(terminal.width.min(80));
         let judged = format!("POST {url} with config {}: 200 OK", case.config);
-        output::print(&format!("\n{rule}\n{}. {}\n   {judged}\n{rule}\n\n{}", i + 1, case.title, report::terminal(&card, terminal)))?;
+        output::print(&format!("\n{rule}\n{}. {}\n   {judged}\n{rule}\n\n{}", i + 1, case.title, shown))?;
     }
     if !args.once {
         output::print(&format!("\n{}\n", invitation(&url)))?;

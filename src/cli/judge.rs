@@ -1,35 +1,36 @@
-//! `haldane judge`: one judgement, by a server or in this process, with the verdict as the exit code.
+//! `haldane judge`: a judgement by a server or in this process, or every look of a plan, with the verdict as the exit code.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use clap::{ArgGroup, ValueEnum};
-use haldane_judges::{CheckedConfig, Period, Verdict};
+use haldane_judges::{CheckedConfig, Period};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
-use super::client::{self, DEFAULT_WAIT, Server};
-use super::progress::Spinner;
+use super::client::{self, Server};
+use super::judgement_client::{JudgementClient, ScorecardReply};
 use super::store::{self, StoreArgs};
+use super::watch::{self, WatchDisplay};
 use super::{CommandFailure, CommandOutcome, output};
-use crate::analysis::{AnalysisError, AnalysisLimits, Analyst, Scorecard};
-use crate::api::Problem;
-use crate::report;
-use crate::settings::BodyLimits;
+use crate::analysis::{AnalysisLimits, Analyst, JudgementObserver, Plan, Scorecard};
+use crate::replay::Case;
+use crate::report::{self, Terminal, format};
 
 /// Longest request or samples file that is read.
 const MAX_INPUT_BYTES: u64 = 64 << 20;
+/// Names of metrics that are listed, at most, and how much of one that there is not.
+const MOST_NAMES: usize = 30;
+const LONGEST_NAME: usize = 60;
 /// Most values that such a file may hold.
 const MAX_INPUT_VALUES: usize = 4_000_000;
 
 /// Arguments of `haldane judge`.
 #[derive(Debug, clap::Args)]
 #[command(
-    group(ArgGroup::new("body").args(["request", "config"]).required(true)),
+    group(ArgGroup::new("body").args(["request", "config", "scorecard"]).required(true)),
     after_help = "The exit code is the verdict: 0 pass, 1 fail, 3 marginal; 2 for a request that cannot be judged, 4 when nobody could be reached."
 )]
 pub(super) struct JudgeArgs {
@@ -50,6 +51,9 @@ struct What {
     /// Take the whole request, the JSON body of POST /v1/judgements, from this file, or from standard input with `-`.
     #[arg(long, value_name = "FILE|-", conflicts_with_all = BODY_FLAGS)]
     request: Option<PathBuf>,
+    /// Judge nothing, and show this scorecard, which `--output json` wrote, from a file, or from standard input with `-`.
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = JUDGING_FLAGS)]
+    scorecard: Option<PathBuf>,
     /// Canary config: the name of one that the server (or Haldane itself) has, or a YAML or JSON file.
     #[arg(long, value_name = "NAME|FILE")]
     config: Option<String>,
@@ -111,6 +115,11 @@ struct When {
     /// Which look of how many this is, such as 3/12, instead of what follows from --planned-end.
     #[arg(long, value_name = "LOOK/LOOKS", value_parser = look)]
     look: Option<(u32, u32)>,
+    /// Judge at every look until the plan ends or the canary fails, and end with that verdict. Needs the start of the window and the
+    /// planned end. On a terminal the scorecard is drawn anew at each look; elsewhere a look is a line. Looks that are over are
+    /// judged at once, so that it may be started late, or again.
+    #[arg(long)]
+    watch: bool,
     /// Let a canary pass before the last look, once the config's min_observation is over.
     #[arg(long)]
     early_pass: bool,
@@ -153,9 +162,16 @@ struct OutcomeArgs {
     /// Write it to this file instead of standard output; one line with the verdict goes to standard error.
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
-    /// Include every sample in JSON.
+    /// Everything: in text every metric's numbers, guards and queries, in JSON every sample.
     #[arg(long, short)]
     verbose: bool,
+    /// Show how this metric was judged, step by step and with its figures, instead of the scorecard.
+    #[arg(long, value_name = "METRIC", conflicts_with = "output")]
+    explain: Option<String>,
+    /// Append what was judged to this file, a line for each judgement, which `haldane replay` judges again. Not with --server: a server
+    /// records by `serve --record`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "scorecard"])]
+    record: Option<PathBuf>,
 }
 
 /// A rendering of a scorecard.
@@ -172,6 +188,40 @@ enum OutputFormat {
     /// One self-contained page.
     Html,
 }
+
+/// Flags that a scorecard replaces, which is not judged again.
+const JUDGING_FLAGS: [&str; 30] = [
+    "config",
+    "baseline",
+    "canary",
+    "location",
+    "variables",
+    "baseline_variables",
+    "canary_variables",
+    "judge",
+    "canary_share",
+    "start",
+    "end",
+    "last",
+    "step",
+    "offset",
+    "planned_end",
+    "released_at",
+    "look",
+    "watch",
+    "early_pass",
+    "ramp",
+    "advisory",
+    "labels",
+    "source",
+    "samples",
+    "server",
+    "token_file",
+    "prometheus",
+    "settings",
+    "wait",
+    "request",
+];
 
 /// Flags that a whole request replaces.
 const BODY_FLAGS: [&str; 23] = [
@@ -225,98 +275,138 @@ fn percent(text: &str) -> Result<f64, String> {
 /// # Errors
 /// [`CommandFailure`] when there is no verdict, or it could not be written.
 pub(super) async fn command(args: JudgeArgs) -> Result<CommandOutcome, CommandFailure> {
-    let wait = args.whence.wait.map(Period::duration);
-    if wait.is_some_and(|wait| wait.is_zero()) {
-        return Err(CommandFailure::usage("--wait 0s leaves no time to fetch anything; give at least 1s"));
-    }
-    let from_environment = || std::env::var("HALDANE_SERVER").ok().filter(|_| !args.whence.store.is_given());
-    let server = args.whence.server.clone().or_else(from_environment).filter(|server| !server.trim().is_empty());
-    let body = body(&args)?;
-    // The page draws both arms.
-    let with_samples = args.outcome.verbose || args.outcome.output == OutputFormat::Html;
-    let reply = match server {
-        Some(address) => {
-            let address = address.trim();
-            let token = client::token(args.whence.token_file.as_deref(), std::env::var("HALDANE_TOKEN").ok())?;
-            let server = Server::at(address, token)?;
-            let _waiting = Spinner::start("waiting for the server's judgement");
-            let mut document = server.judge(&body, wait, with_samples).await?;
-            // A server that does not know its own address is there where it was asked. JSON is passed on untouched.
-            if args.outcome.output != OutputFormat::Json && document.get("url").is_none() {
-                let link = document.get("id").and_then(Value::as_str).map(|id| server.link(id));
-                document.as_object_mut().zip(link).map(|(card, link)| card.insert("url".to_owned(), Value::from(link)));
-            }
-            ScorecardReply::Received(document)
-        }
-        None => {
-            let scorecard = in_process(&args, body, wait.unwrap_or(DEFAULT_WAIT)).await?;
-            ScorecardReply::Made(Box::new(if with_samples { scorecard.with_samples() } else { scorecard }))
-        }
+    let reply = match &args.what.scorecard {
+        Some(file) => saved(file)?,
+        None => judged(&args).await?,
     };
     let verdict = reply.verdict()?;
-    let text = reply.render(args.outcome.output, args.outcome.output_file.is_none())?;
-    output::write(args.outcome.output_file.as_deref(), &text)?;
-    if let Some(file) = &args.outcome.output_file {
+    let OutcomeArgs { output_file, .. } = &args.outcome;
+    let text = args.outcome.render(reply)?;
+    output::write(output_file.as_deref(), &text)?;
+    if let Some(file) = output_file {
         output::say(&format!("{verdict}: written to {}", file.display()));
     }
     Ok(verdict.into())
 }
 
-/// A scorecard: a server's own words, which JSON output passes on untouched, or one made here.
-enum ScorecardReply {
-    Received(Value),
-    Made(Box<Scorecard>),
+/// A scorecard that was kept.
+fn saved(file: &Path) -> Result<ScorecardReply, CommandFailure> {
+    let document = read_json(file, "scorecard")?;
+    let card = serde_json::from_value::<Scorecard>(document)
+        .map_err(|error| CommandFailure::usage(format!("`{}` is not a scorecard as --output json writes it: {error}", file.display())))?;
+    Ok(ScorecardReply::Made(Box::new(card)))
 }
 
-impl ScorecardReply {
-    fn verdict(&self) -> Result<Verdict, CommandFailure> {
-        match self {
-            Self::Made(card) => Ok(card.judgement.verdict),
-            Self::Received(document) => {
-                let known = document.get("verdict").and_then(|verdict| Verdict::deserialize(verdict).ok());
-                known.ok_or_else(|| CommandFailure::usage("the server's reply has no verdict; is it a Haldane server?"))
-            }
+/// Judges once, or at every look of a plan.
+async fn judged(args: &JudgeArgs) -> Result<ScorecardReply, CommandFailure> {
+    let wait = args.whence.wait.map(Period::duration);
+    if wait.is_some_and(|wait| wait.is_zero()) {
+        return Err(CommandFailure::usage("--wait 0s leaves no time to fetch anything; give at least 1s"));
+    }
+    let body = body(args)?;
+    let client = args.whence.client(args.outcome.record.as_deref())?;
+    let with_samples = args.outcome.draws_samples();
+    if args.when.watch {
+        return watch::follow(&client, body, wait, args.outcome.display()).await;
+    }
+    Ok(client.judge(body, wait, with_samples).await?)
+}
+
+impl Whence {
+    /// Who judges.
+    fn client(&self, record: Option<&Path>) -> Result<JudgementClient, CommandFailure> {
+        let from_environment = || std::env::var("HALDANE_SERVER").ok().filter(|_| !self.store.is_given());
+        let server = self.server.clone().or_else(from_environment).filter(|server| !server.trim().is_empty());
+        let Some(address) = server else {
+            let (sources, configs) = store::open(&self.store)?;
+            let observer = record.map(|file| Arc::new(FileRecorder { file: file.to_owned() }) as Arc<dyn JudgementObserver>);
+            let analyst = Analyst::new(sources, AnalysisLimits::default()).observed_by(observer);
+            return Ok(JudgementClient::Local { analyst: Box::new(analyst), configs });
+        };
+        if record.is_some() {
+            let message = format!(
+                "--record: HALDANE_SERVER lets `{}` judge, which has the samples; record there by `serve --record`",
+                address.trim()
+            );
+            return Err(CommandFailure::usage(message));
+        }
+        let token = client::token(self.token_file.as_deref(), std::env::var("HALDANE_TOKEN").ok())?;
+        Ok(JudgementClient::Remote(Server::at(address.trim(), token)?))
+    }
+}
+
+/// Appends what was judged to a file.
+#[derive(Debug)]
+struct FileRecorder {
+    file: PathBuf,
+}
+
+impl FileRecorder {
+    fn record(&self, plan: &Plan, scorecard: &Scorecard) -> Result<(), String> {
+        let line = Case::of_judgement(plan.request(), scorecard)?.line()?;
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(&self.file);
+        // All at once: other processes may append to the same file.
+        opened.and_then(|mut opened| opened.write_all(&line)).map_err(|error| error.to_string())
+    }
+}
+
+impl JudgementObserver for FileRecorder {
+    fn judged(&self, plan: &Arc<Plan>, scorecard: &Scorecard) {
+        if let Err(problem) = self.record(plan, scorecard) {
+            // The verdict stands.
+            output::say(&format!("warning: nothing is recorded in `{}`: {problem}", self.file.display()));
         }
     }
+}
 
-    fn render(self, format: OutputFormat, to_terminal: bool) -> Result<String, CommandFailure> {
-        let card = match (self, format) {
-            (Self::Received(document), OutputFormat::Json) => return output::pretty(&document),
-            (Self::Received(document), _) => serde_json::from_value(document).map_err(|error| {
-                CommandFailure::usage(format!(
-                    "the server's scorecard cannot be read: {error}; it may be of another version: use --output json"
-                ))
-            })?,
-            (Self::Made(card), _) => *card,
+impl OutcomeArgs {
+    /// Whether both arms are drawn, or were asked for.
+    fn draws_samples(&self) -> bool {
+        self.verbose || matches!(self.output, OutputFormat::Html | OutputFormat::Text)
+    }
+
+    /// Where the looks of a plan are shown while they are made.
+    fn display(&self) -> WatchDisplay {
+        let terminal = self.terminal();
+        let is_text = self.output == OutputFormat::Text && self.output_file.is_none();
+        let redraws = is_text && terminal.colour && self.explain.is_none() && !self.verbose;
+        WatchDisplay { terminal, with_samples: self.draws_samples(), is_text, redraws }
+    }
+
+    fn terminal(&self) -> Terminal {
+        if self.output_file.is_none() { output::terminal() } else { Terminal::default() }
+    }
+
+    fn render(&self, reply: ScorecardReply) -> Result<String, CommandFailure> {
+        if let (ScorecardReply::Received { document, .. }, OutputFormat::Json) = (&reply, self.output) {
+            return output::pretty(document);
+        }
+        let card = match reply {
+            ScorecardReply::Made(card) => *card,
+            received @ ScorecardReply::Received { .. } => received.card()?,
         };
-        Ok(match format {
-            OutputFormat::Text => {
-                let terminal = if to_terminal { output::terminal() } else { report::Terminal::default() };
-                report::terminal(&card, terminal)
-            }
+        Ok(match self.output {
+            OutputFormat::Text => self.text(&card)?,
             OutputFormat::Json => output::pretty(&card)?,
             OutputFormat::Markdown => report::markdown(&card),
             OutputFormat::Junit => report::junit(&card).map_err(|error| CommandFailure::usage(error.to_string()))?,
             OutputFormat::Html => report::html(&card),
         })
     }
-}
 
-/// Judges here, with the metric stores that the arguments name.
-async fn in_process(args: &JudgeArgs, body: Value, wait: Duration) -> Result<Scorecard, CommandFailure> {
-    let (sources, configs) = store::open(&args.whence.store)?;
-    let analyst = Analyst::new(sources, AnalysisLimits::default());
-    let request = crate::api::translate(body, &configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())
-        .map_err(|problem| client::refusal(&problem))?;
-    let waiting = Spinner::start("fetching");
-    let judging = async { analyst.run(&analyst.plan(request)?, Instant::now() + wait, &|progress| waiting.fetched(progress)).await };
-    judging.await.map_err(|error| match error {
-        AnalysisError::UnknownSource { .. } => {
-            CommandFailure::usage(format!("{error}; give --prometheus URL, --settings FILE or --server URL"))
+    fn text(&self, card: &Scorecard) -> Result<String, CommandFailure> {
+        let terminal = self.terminal();
+        match &self.explain {
+            None if self.verbose => Ok(report::verbose(card, terminal)),
+            None => Ok(report::terminal(card, terminal)),
+            Some(name) => report::explain(card, name, terminal).ok_or_else(|| {
+                let names: Vec<String> = card.judgement.metrics.iter().take(MOST_NAMES).map(|metric| metric.name.clone()).collect();
+                let more = if names.len() < card.judgement.metrics.len() { ", ..." } else { "" };
+                let shown = format::truncate(name, LONGEST_NAME);
+                CommandFailure::usage(format!("the scorecard has no metric `{shown}`; it has {}{more}", names.join(", ")))
+            }),
         }
-        // As the server would put it, so that both ways end with the same exit code.
-        _ => client::refusal(&Problem::from(&error)),
-    })
+    }
 }
 
 /// The JSON body of `POST /v1/judgements`.

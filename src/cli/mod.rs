@@ -11,13 +11,16 @@ mod convert;
 mod demo;
 mod failure;
 mod judge;
+mod judgement_client;
 mod lint;
 mod output;
 mod progress;
+mod record;
 mod reference;
 mod replay;
 pub mod serve;
 mod store;
+mod watch;
 
 pub(crate) use failure::{CommandFailure, CommandOutcome};
 
@@ -41,6 +44,13 @@ Examples:
   Compare two deployments in your Prometheus over the last half hour:
     haldane judge --prometheus http://localhost:9090 --config http-golden-signals \\
       --baseline checkout --canary checkout-canary --last 30m
+
+  See how one metric was judged, step by step, now or from a scorecard that was kept:
+    haldane judge ... --explain latency
+    haldane judge --scorecard canary.json --explain latency
+
+  Follow a canary until its plan ends, or it fails:
+    haldane judge ... --start 2026-01-31T10:00:00Z --planned-end 2026-01-31T11:00:00Z --watch
 
   Run the service, and ask it from a pipeline:
     haldane serve --listen 0.0.0.0:8090 --prometheus http://prometheus:9090
@@ -67,6 +77,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Turn a canary config of Kayenta's into a native one, with a note for each thing that has no equal.
     Convert(convert::ConvertArgs),
+    /// Walk over a past period and record what would have been judged at each step, for `replay`.
+    Record(Box<record::RecordArgs>),
     /// Judge recorded canaries again: how often is each judge right, and what would another config have done?
     Replay(Box<replay::ReplayArgs>),
     /// Measure the judges on the labelled corpus.
@@ -113,6 +125,7 @@ async fn execute(command: Command) -> Result<CommandOutcome, CommandFailure> {
         Command::Demo(args) => return demo::command(args).await,
         Command::Lint(args) => return lint::command(args).await,
         Command::Convert(args) => return convert::command(&args),
+        Command::Record(args) => return record::command(*args).await,
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
         Command::Openapi => output::print(&output::pretty(&crate::api::openapi_document())?)?,

@@ -1,13 +1,11 @@
 //! Standard output and standard error: broken pipes are no error, colours and widths only where there is a terminal.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use super::CommandFailure;
 use crate::report::Terminal;
-
-/// Columns assumed where output does not go to a terminal.
-const DEFAULT_WIDTH: usize = 80;
 
 /// Writes to standard output. A reader that has gone away (`| head`) wants nothing more, which is no failure.
 ///
@@ -53,11 +51,34 @@ pub(super) fn pretty(document: &impl serde::Serialize) -> Result<String, Command
 /// What standard output can show.
 pub(super) fn terminal() -> Terminal {
     if !io::stdout().is_terminal() {
-        return Terminal { width: DEFAULT_WIDTH, colour: false };
+        return Terminal::default();
     }
-    let width = terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(width, _)| usize::from(width.0));
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    Terminal { width: width.unwrap_or(Terminal::default().width), colour: takes_escapes() }
+}
+
+/// Whether a terminal, where there is one, is to be sent escape sequences.
+pub(super) fn takes_escapes() -> bool {
+    has_colour(std::env::var_os("NO_COLOR"), std::env::var_os("TERM"))
+}
+
+/// Whether a terminal takes escape sequences, by what the environment says of it.
+fn has_colour(no_color: Option<OsString>, term: Option<OsString>) -> bool {
     // https://no-color.org: any value that is not empty.
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    Terminal { width, colour: !refused && !dumb }
+    let refused = no_color.is_some_and(|value| !value.is_empty());
+    let dumb = term.is_some_and(|value| value == "dumb");
+    !refused && !dumb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_colour;
+
+    #[test]
+    fn no_escape_sequence_is_written_where_the_environment_refuses_colours() {
+        let cases = [(None, None, true), (Some(""), Some("xterm"), true), (Some("1"), Some("xterm"), false), (None, Some("dumb"), false)];
+        for (no_color, term, expected) in cases {
+            assert_eq!(has_colour(no_color.map(Into::into), term.map(Into::into)), expected, "{no_color:?} {term:?}");
+        }
+    }
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output;
 use crate::analysis::FetchProgress;
 
 /// A line that is drawn over and over, and gone when it is dropped.
 pub(super) struct Spinner(ProgressBar);
 
 impl Spinner {
-    /// Starts to draw. Indicatif draws nothing where standard error is no terminal.
+    /// Starts to draw. Indicatif draws nothing where standard error is no terminal; nor is one to be sent sequences that it does not want.
     pub(super) fn start(message: impl Into<Cow<'static, str>>) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let target = if output::takes_escapes() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(ProgressStyle::default_spinner());
         bar.set_message(message);
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -22,6 +24,10 @@ impl Spinner {
 
     /// Shows how many metrics have arrived.
     pub(super) fn fetched(&self, progress: FetchProgress) {
+        // Where every sample came with the request there is nothing to fetch.
+        if progress.total == 0 {
+            return;
+        }
         if self.0.length().is_none() {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos} of {len} metrics") {
                 self.0.set_style(style);

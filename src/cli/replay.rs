@@ -57,7 +57,7 @@ Exits with 0, or with 2 where nothing could be read (with --strict, where any ca
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReplayArgs {
-    /// Files of recorded canaries, or folders of them: JSON lines (.jsonl, .jsonl.gz), or tables (.csv, .parquet, .ndjson) in a build with datasets.
+    /// Files of recorded canaries, or folders of them: JSON lines (.jsonl, .jsonl.gz), or tables with a row for each value (.csv, .ndjson; .parquet in a build with datasets).
     #[arg(required_unless_present = "schema", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// A shipped config's name, or a file, whose metrics are found by name. Left out: derived from each metric's role and direction.
@@ -117,7 +117,8 @@ const DEFECT_RATE: f64 = 0.02;
 
 #[derive(Debug, clap::Args)]
 struct ReportArgs {
-    /// Write what each metric's noise allows and what the gate is worth, counted from the first judge: .md or .html.
+    /// Write what each metric's noise allows, what the gate is worth and which verdicts were wrong, counted from the first judge, with the
+    /// ROC of each: .md or .html.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Releases a day that have a canary.
@@ -173,7 +174,7 @@ pub(super) fn command(args: &ReplayArgs) -> Result<CommandOutcome, CommandFailur
     {
         return Err(CommandFailure::usage(format!("--inject: `{fault}` is named twice")));
     }
-    let mut calibration = Calibration::new(names.first().cloned().unwrap_or_default(), assumptions, &args.faults);
+    let mut calibration = Calibration::new(names.clone(), assumptions, &args.faults);
     let mut summary = ReplaySummary::new(names, &pairs, args.looks.is_some(), defect_rate, &args.faults);
     let target = args.inject_into.clone().map_or(Target::Any, Target::Named);
     let options = ReplayOptions {
@@ -199,6 +200,9 @@ pub(super) fn command(args: &ReplayArgs) -> Result<CommandOutcome, CommandFailur
     );
     drop(bar);
     let counted = counted.map_err(|error| CommandFailure::usage(error.to_string()))?;
+    for note in &counted.notes {
+        output::say(&format!("note: {}", clean(note)));
+    }
     output::print(&summary.render(&counted, args.format).map_err(CommandFailure::Usage)?)?;
     if let Some((path, write)) = write_report {
         output::write(Some(path), &write(&calibration))?;

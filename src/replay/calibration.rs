@@ -12,12 +12,15 @@ use haldane_judges::stats::quantile_of_sorted;
 use super::case::Label;
 use super::faults::Fault;
 use super::injection::{INJECTED_NOTE, InjectedRates};
-use super::layout::{FOUND_WITHIN_NOTE, ReportFormat, Table, one_decimal, short_words, words};
+use super::layout::{FOUND_WITHIN_NOTE, ReportFormat, Table, one_decimal, short_words, span, words};
 use super::page::{self, CalibrationView, Section};
-use super::rates::{Rate, Tally};
-use super::result::{CaseResult, Detection, FOUND_WITHIN_MINUTES};
+use super::rates::{Ranking, Rate, Tally};
+use super::result::{CaseJudgement, CaseResult, Detection, FOUND_WITHIN_MINUTES};
+use super::roc_chart::RocCurve;
 use super::summary::worst_affected;
+use super::sweep::ToleranceSweep;
 use super::worth::{Verdicts, heading};
+use super::wrong::WrongVerdicts;
 use crate::report::format::{clean, number, percent};
 
 /// Days of a month, on average.
@@ -85,10 +88,45 @@ impl Shifts {
     }
 }
 
+/// How one judge ranks canaries, and which it failed and did not pass: healthy, regressed.
+#[derive(Debug, Clone, Default)]
+struct JudgeCurve {
+    name: String,
+    ranking: Ranking,
+    failed: [Tally; 2],
+    not_passed: [Tally; 2],
+}
+
+impl JudgeCurve {
+    fn add(&mut self, group: &str, label: Label, judged: &CaseJudgement) {
+        let regressed = label == Label::Regressed;
+        self.ranking.add(group, judged.exceedance(), regressed);
+        for (tallies, hit) in [(&mut self.failed, judged.verdict == Verdict::Fail), (&mut self.not_passed, judged.verdict != Verdict::Pass)]
+        {
+            let [of_healthy, of_regressed] = tallies;
+            if regressed { of_regressed } else { of_healthy }.one(group, hit);
+        }
+    }
+
+    fn curve(&self) -> Option<RocCurve> {
+        let (points, roc) = (self.ranking.curve()?, self.ranking.roc()?);
+        let share = |tally: &Tally| tally.hits() as f64 / tally.trials().max(1) as f64;
+        Some(RocCurve {
+            judge: clean(&self.name),
+            area: format!("{:.3}{}", roc.area, span(roc.interval, 1.0, 3)),
+            points,
+            failed: self.failed.each_ref().map(share),
+            not_passed: self.not_passed.each_ref().map(share),
+        })
+    }
+}
+
 /// The report under way.
 #[derive(Debug, Clone)]
 pub struct Calibration {
-    judge: String,
+    judges: Vec<JudgeCurve>,
+    sweep: ToleranceSweep,
+    wrong: WrongVerdicts,
     assumptions: Assumptions,
     metrics: BTreeMap<String, MetricHistory>,
     healthy_failed: Tally,
@@ -117,12 +155,14 @@ const HEAD: [&str; 8] = [
 ];
 
 impl Calibration {
-    /// A report on what `judge`, the first of the replay, finds, also of `faults` that were put into canaries.
+    /// A report on what the first of `judges` finds, also of `faults` that were put into canaries, and on how each of them ranks.
     #[must_use]
-    pub fn new(judge: String, assumptions: Assumptions, faults: &[Fault]) -> Self {
+    pub fn new(judges: Vec<String>, assumptions: Assumptions, faults: &[Fault]) -> Self {
         let none = Tally::default;
         Self {
-            judge,
+            judges: judges.into_iter().map(|name| JudgeCurve { name, ..JudgeCurve::default() }).collect(),
+            sweep: ToleranceSweep::default(),
+            wrong: WrongVerdicts::default(),
             assumptions,
             metrics: BTreeMap::new(),
             healthy_failed: none(),
@@ -145,7 +185,12 @@ impl Calibration {
         self.injected.add(&group, case);
         if let Some(label) = case.label {
             self.verdicts.add(&group, label, judged.verdict);
+            for (curve, judged) in self.judges.iter_mut().zip(&case.columns) {
+                curve.add(&group, label, judged);
+            }
         }
+        self.sweep.add(&group, case, judged);
+        self.wrong.add(case, judged);
         let (failed, not_passed) = (judged.verdict == Verdict::Fail, judged.verdict != Verdict::Pass);
         match case.label {
             Some(Label::Healthy) => {
@@ -224,7 +269,7 @@ impl Calibration {
         let summary = format!(
             "{} canaries ({healthy} healthy, {regressed} regressed, {unlabelled} unlabelled) judged by {}.",
             canaries.iter().sum::<u64>(),
-            clean(&self.judge)
+            self.judges.first().map_or_else(String::new, |judge| clean(&judge.name))
         );
         let starred = self.metrics.values().any(|learnt| learnt.healthy.trials() == 0 && learnt.unlabelled.trials() > 0);
         let mut notes = vec![
@@ -248,6 +293,9 @@ impl Calibration {
             rows: self.metrics.iter().map(row).collect(),
             notes,
             sections: self.sections(),
+            curves: self.judges.iter().filter_map(JudgeCurve::curve).collect(),
+            wrong: self.wrong.told().into_iter().cloned().collect(),
+            wrong_note: self.wrong.note(),
             worth: self.worth(),
         }
     }
@@ -273,6 +321,11 @@ impl Calibration {
                 rows: worth.lines().map(|(name, value, formula)| vec![name.to_owned(), value, formula.to_owned()]).to_vec(),
                 notes: Vec::new(),
             });
+        }
+        let rows = self.sweep.rows();
+        if !rows.is_empty() {
+            let title = "What wider tolerances would have flagged".to_owned();
+            sections.push(Section { title, head: texts(&ToleranceSweep::HEAD), rows, notes: texts(&[ToleranceSweep::NOTE]) });
         }
         if !self.injected.is_empty() {
             let (head, rows) = self.injected.table(0).into_parts();
@@ -366,6 +419,29 @@ impl Calibration {
             for note in &section.notes {
                 let _ = writeln!(out, "- {note}");
             }
+        }
+        if !view.curves.is_empty() {
+            out.push_str("\n## Receiver operating characteristic\n\n");
+            let head = ["Area under the curve", "Failed: healthy, regressed", "Not passed: healthy, regressed"];
+            let mut table = Table::new("Judge", &head.map(str::to_owned));
+            for curve in &view.curves {
+                let pair = |[healthy, regressed]: [f64; 2]| format!("{}, {}", one_decimal(healthy), one_decimal(regressed));
+                table.push(curve.judge.clone(), vec![curve.area.clone(), pair(curve.failed), pair(curve.not_passed)]);
+            }
+            table.write(&mut out, ReportFormat::Markdown);
+            out.push_str("\n## Wrong verdicts\n\n");
+            let mut table = Table::new("Case", &["Mistake", "Where", "Why"].map(str::to_owned));
+            for wrong in &view.wrong {
+                table.push(
+                    format!("`{}`", wrong.case),
+                    vec![wrong.mistake.words().to_owned(), format!("`{}`", wrong.place), wrong.why.clone()],
+                );
+            }
+            if !view.wrong.is_empty() {
+                table.write(&mut out, ReportFormat::Markdown);
+                out.push('\n');
+            }
+            let _ = writeln!(out, "- {}", view.wrong_note);
         }
         out.push_str("\n## What it is worth\n\n");
         let mut table = Table::new("", &["Value".to_owned(), "Formula".to_owned()]);

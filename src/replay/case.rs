@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use haldane_judges::config::{CanaryConfig, CheckedConfig, Direction, Kind, Limits, Metric};
-use haldane_judges::evidence::{ArmPoints, Comparison, Evidence, Instance, Observation, Points};
+use haldane_judges::evidence::{
+    ABSENT, ArmPoints, Comparison, Earlier, Evidence, FetchFailure, Instance, Looks, Observation, Points, Population,
+};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::points::{self, PointList, PointSlice};
+use super::provenance::CaseProvenance;
 use super::rule::Rule;
-use crate::analysis::BucketSamples;
+use crate::analysis::{ArmSamples, BucketSamples, EarlierSamples};
 
 /// Longest line of a file of recorded canaries, in bytes.
 pub(super) const MAX_LINE_BYTES: usize = 64 << 20;
@@ -20,33 +24,59 @@ const MAX_NAME_BYTES: usize = 1000;
 const ACCUMULATING: [&str; 5] = ["memory", "heap", "descriptors", "threads", "queue"];
 
 /// A recorded canary: one line of a JSON lines file. Fields that are not listed here are passed over.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "RecordedCanary")]
 pub struct Case {
     /// Its name, unique among all that are replayed.
     pub id: String,
     /// Where it is from, such as a cluster or a product; rates are given for each.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// Canaries that resemble each other, such as those of one service: intervals resample whole groups. Left out: a group of its own.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// What it was in truth, where that is known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
     /// Metrics that the fault touches, where that is known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affected_metrics: Option<Vec<String>>,
     /// How the arms lie in time: `concurrent...` (default) over the same window, `before_after...` or anything else one after the other.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairing: Option<String>,
     /// Distance between points, in seconds. Default 60.
     #[serde(default = "minute")]
     #[schemars(range(min = 0))]
     pub step_seconds: f64,
     /// Share of the arms' traffic that was sent to the canary, 0 to 1.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_share: Option<f64>,
+    /// Length of the canary's window, in seconds. Left out: that of its longest series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_seconds: Option<f64>,
+    /// Which judgement of a plan of several it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<Looks>,
+    /// Shares of the traffic that the canary was to receive one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ramp: Vec<f64>,
+    /// Who ran which version, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population: Option<Population>,
+    /// Why that could not be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub population_failure: Option<FetchFailure>,
+    /// Whether `null` is a point that the metric store did not return, and `"NaN"` one that it returned and that is no number. Left out:
+    /// `null` is either. Kayenta's judge alone tells them apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub null_is_absent: bool,
+    /// The config that it was judged by, with a metric for each pair of series. Left out: it follows from the metrics' roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<CanaryConfig>,
+    /// Where it is from and what was said of it. It decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<CaseProvenance>,
     /// The metrics.
     pub metrics: Vec<CaseMetric>,
 }
@@ -61,80 +91,131 @@ pub enum Label {
     Regressed,
 }
 
-/// One metric of a recorded canary. Points are oldest first, `null` where missing.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+/// One metric of a recorded canary. Points are oldest first, `null` where missing; `"NaN"`, `"Infinity"` and `"-Infinity"` are what a metric
+/// store said so.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseMetric {
     /// Its name, by which a config's metrics are found.
     pub name: String,
     /// What it measures: `error_rate` is judged as a ratio; anything else as a value. A recording with totals is a ratio anyway.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub role: String,
     /// `value`, `ratio`, `events` (each interval's number of them, without a total) or `distribution`. Left out: it follows from role, totals
     /// and buckets.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Its unit. Left out: `percent` for an `error_rate` whose name contains `pct`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// Limits that hold for it, as in a canary config. Left out: none; with the judge `threshold-v1` a quarter above the baseline, and
     /// 1 % for error rates.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// Which change is worse.
     #[serde(default)]
     pub direction: Direction,
     /// The baseline's points; with `baseline_totals`, its events. Left out where it has buckets.
-    #[serde(default)]
+    #[serde(default, with = "points", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Option<f64>>")]
     pub baseline: Vec<Option<f64>>,
     /// The canary's points; with `canary_totals`, its events. Left out where it has buckets.
-    #[serde(default)]
+    #[serde(default, with = "points", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Option<f64>>")]
     pub canary: Vec<Option<f64>>,
     /// Everything that could have been one of the baseline's events.
-    #[serde(default)]
+    #[serde(default, with = "points::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Option<f64>>>")]
     pub baseline_totals: Option<Vec<Option<f64>>>,
     /// Everything that could have been one of the canary's events.
-    #[serde(default)]
+    #[serde(default, with = "points::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Option<f64>>>")]
     pub canary_totals: Option<Vec<Option<f64>>>,
     /// The baseline's points before the window, ending where it starts.
-    #[serde(default)]
+    #[serde(default, with = "points::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Option<f64>>>")]
     pub baseline_history: Option<Vec<Option<f64>>>,
     /// The canary's.
-    #[serde(default)]
+    #[serde(default, with = "points::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Option<f64>>>")]
     pub canary_history: Option<Vec<Option<f64>>>,
     /// Totals of the baseline's history.
-    #[serde(default)]
+    #[serde(default, with = "points::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Option<f64>>>")]
     pub baseline_history_totals: Option<Vec<Option<f64>>>,
     /// Totals of the canary's history.
-    #[serde(default)]
+    #[serde(default, with = "points::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Option<f64>>>")]
     pub canary_history_totals: Option<Vec<Option<f64>>>,
     /// The requests in each of the baseline's buckets, of a distribution.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_buckets: Option<BucketSamples>,
     /// Those of the canary.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_buckets: Option<BucketSamples>,
     /// Those of the baseline before the window.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_history_buckets: Option<BucketSamples>,
     /// Those of the canary before the window.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_history_buckets: Option<BucketSamples>,
     /// The single instances that `baseline` is the mean of.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_instances: Option<Instances>,
     /// The single instances that `canary` is the mean of.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_instances: Option<Instances>,
+    /// Both arms' points at the same clock of earlier days.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierSamples>,
+    /// Upper bounds of the histogram buckets that the values are interpolated in, in the metric's unit, rising.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bucket_bounds: Vec<f64>,
+    /// Distance between its points, in seconds, where that is not the case's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub step_seconds: Option<f64>,
+    /// Why it could not be read; such a metric has no points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FetchFailure>,
 }
 
 /// Instances by name, or without names.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a list of points for each instance, or an object of such lists by name")]
+#[serde(from = "WireInstances")]
 pub enum Instances {
     /// By name.
     Named(BTreeMap<String, Vec<Option<f64>>>),
     /// Named by their place.
     Numbered(Vec<Vec<Option<f64>>>),
+}
+
+/// Instances by name, or without names.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a list of points for each instance, or an object of such lists by name")]
+#[schemars(rename = "Instances")]
+enum WireInstances {
+    /// By name.
+    Named(#[schemars(with = "BTreeMap<String, Vec<Option<f64>>>")] BTreeMap<String, PointList>),
+    /// Named by their place.
+    Numbered(#[schemars(with = "Vec<Vec<Option<f64>>>")] Vec<PointList>),
+}
+
+impl From<WireInstances> for Instances {
+    fn from(read: WireInstances) -> Self {
+        match read {
+            WireInstances::Named(named) => Self::Named(named.into_iter().map(|(name, list)| (name, list.0)).collect()),
+            WireInstances::Numbered(all) => Self::Numbered(all.into_iter().map(|list| list.0).collect()),
+        }
+    }
+}
+
+impl Serialize for Instances {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(named) => serializer.collect_map(named.iter().map(|(name, values)| (name, PointSlice(values)))),
+            Self::Numbered(all) => serializer.collect_seq(all.iter().map(|values| PointSlice(values))),
+        }
+    }
 }
 
 fn minute() -> f64 {
@@ -175,6 +256,19 @@ impl Case {
         if let Some(share) = self.canary_share.filter(|share| !(0.0..=1.0).contains(share)) {
             return Err(format!("canary_share: {share} is no share; give 0 to 1"));
         }
+        if let Some(seconds) = self.observed_seconds.filter(|seconds| !(seconds.is_finite() && *seconds >= 0.0)) {
+            return Err(format!("observed_seconds: {seconds} is no length; give 0 or more"));
+        }
+        if let Some(looks) = self.looks.filter(|looks| !(1..=looks.looks).contains(&looks.look)) {
+            return Err(format!("looks: {} of {} is no look of a plan; give 1 to {}", looks.look, looks.looks, looks.looks.max(1)));
+        }
+        let rises = self.ramp.iter().zip(self.ramp.iter().skip(1)).all(|(one, next)| one < next);
+        if !rises || self.ramp.iter().any(|share| !(*share > 0.0 && *share <= 1.0)) {
+            return Err("ramp: is no row of rising shares; give numbers above 0 and at most 1".to_owned());
+        }
+        if self.population.is_some() && self.population_failure.is_some() {
+            return Err("population_failure: there is a population; give one of the two".to_owned());
+        }
         if self.metrics.is_empty() {
             return Err("metrics: is empty; give at least one metric".to_owned());
         }
@@ -201,9 +295,12 @@ impl Case {
 
     /// The config that follows from the roles: error rates are ratios, everything else is a value.
     ///
-    /// What the recording says of kind and limits takes precedence. Each judge gets what it needs: `threshold-v1` limits such as people
+    /// A config in the recording is taken as it is. Otherwise what the recording says of kind and limits takes precedence. Each judge gets what it needs: `threshold-v1` limits such as people
     /// write them (a quarter above the baseline; errors at most 1 %) where none are recorded, Kayenta's judge one group for each role.
     pub(super) fn derived_config(&self, rule: Rule) -> Result<CheckedConfig, String> {
+        if let Some(recorded) = &self.config {
+            return rule.config(recorded.clone()).map_err(|problem| format!("config: {problem}"));
+        }
         let metric = |metric: &CaseMetric| {
             let is_rate = metric.role == "error_rate";
             let is_percent = is_rate && metric.name.contains("pct");
@@ -251,16 +348,19 @@ impl Case {
     pub(super) fn evidence(&self, config: &CheckedConfig, full: bool) -> Evidence {
         let recorded: BTreeMap<&str, &CaseMetric> = self.metrics.iter().map(|metric| (metric.name.as_str(), metric)).collect();
         let observation = |metric: &Metric| match recorded.get(metric.name.as_str()) {
-            Some(recorded) => recorded.observation(full),
+            Some(recorded) => recorded.observation(full, if self.null_is_absent { ABSENT } else { f64::NAN }),
             None => Observation::Sampled { baseline: ArmPoints::values(Vec::new()), canary: ArmPoints::values(Vec::new()) },
         };
         Evidence {
             observations: config.metrics.iter().map(observation).collect(),
             step_seconds: self.step_seconds,
-            observed_seconds: self.step_seconds * self.points() as f64,
+            observed_seconds: self.observed_seconds.unwrap_or(self.step_seconds * self.points() as f64),
             comparison: if self.is_concurrent() { Comparison::Concurrent } else { Comparison::BeforeAfter },
             canary_share: self.canary_share,
-            ..Evidence::default()
+            looks: self.looks,
+            ramp: self.ramp.clone(),
+            population: self.population.clone().map(Ok).or_else(|| self.population_failure.clone().map(Err)),
+            advisory: false,
         }
     }
 
@@ -278,10 +378,14 @@ impl Case {
         let cut = |points: &mut Vec<Option<f64>>| points.truncate(first(points.len()));
         let cut_buckets = |buckets: &mut BucketSamples| buckets.counts.truncate(first(buckets.counts.len()));
         let mut case = self.clone();
+        // A part of the window is no look of the plan that the whole one was of.
+        case.looks = None;
+        case.observed_seconds = self.observed_seconds.map(|seconds| seconds * fraction);
         let concurrent = self.is_concurrent();
         for metric in &mut case.metrics {
             let of_baseline = metric.baseline_buckets.as_ref().map_or(metric.baseline.len(), |buckets| buckets.counts.len());
-            let grows_along = concurrent || of_baseline == metric.points();
+            let of_window = metric.points();
+            let grows_along = concurrent || of_baseline == of_window;
             metric.canary_buckets.iter_mut().for_each(cut_buckets);
             cut(&mut metric.canary);
             metric.canary_totals.iter_mut().for_each(cut);
@@ -291,6 +395,14 @@ impl Case {
                 metric.baseline_buckets.iter_mut().for_each(cut_buckets);
                 metric.baseline_totals.iter_mut().for_each(cut);
                 metric.baseline_instances.iter_mut().flat_map(Instances::all_mut).for_each(cut);
+            }
+            // They end at the clock at which the window does.
+            let later = |n: usize| n - first(n);
+            let (of_baseline, of_canary) = (if grows_along { later(of_baseline) } else { 0 }, later(of_window));
+            for day in &mut metric.earlier {
+                for (points, cut) in [(&mut day.baseline, of_baseline), (&mut day.canary, of_canary)] {
+                    points.iter_mut().for_each(|points| points.leave_out_last(cut));
+                }
             }
         }
         (case.points() > 0).then_some(case)
@@ -332,6 +444,20 @@ impl CaseMetric {
     }
 
     fn check(&self) -> Result<(), String> {
+        if let Some(seconds) = self.step_seconds.filter(|seconds| !(seconds.is_finite() && *seconds > 0.0)) {
+            return Err(format!("step_seconds: {seconds} is no distance between points; give a number above 0"));
+        }
+        for (i, day) in self.earlier.iter().enumerate() {
+            for (arm, points) in [("baseline", &day.baseline), ("canary", &day.canary)] {
+                if let Some(problem) = points.as_ref().and_then(ArmSamples::problem) {
+                    return Err(format!("earlier[{i}].{arm}: {problem}"));
+                }
+            }
+        }
+        if self.failure.is_some() {
+            let has_points = !self.baseline.is_empty() || !self.canary.is_empty() || self.canary_buckets.is_some();
+            return if has_points { Err("failure: there are points; give one of the two".to_owned()) } else { Ok(()) };
+        }
         if self.baseline.is_empty() && self.canary.is_empty() && self.baseline_buckets.is_none() && self.canary_buckets.is_none() {
             return Err(
                 "canary: neither arm has points; give `baseline` and `canary`, or `baseline_buckets` and `canary_buckets`".to_owned()
@@ -360,46 +486,73 @@ impl CaseMetric {
         Ok(())
     }
 
-    fn observation(&self, full: bool) -> Observation {
-        if let (Some(baseline), Some(canary)) = (&self.baseline_buckets, &self.canary_buckets) {
-            let arm = |window: &BucketSamples, history: &Option<BucketSamples>| {
-                // What cannot be read was refused with the case.
-                let window = window.buckets().map_or_else(|_| ArmPoints::values(Vec::new()), ArmPoints::buckets);
-                window.with_history(history.as_ref().filter(|_| full).and_then(|past| past.buckets().ok()).map(Points::Buckets))
-            };
-            return Observation::Sampled {
-                baseline: arm(baseline, &self.baseline_history_buckets),
-                canary: arm(canary, &self.canary_history_buckets),
-            };
+    /// What a judge is given; `missing` is what stands for `null`.
+    fn observation(&self, full: bool, missing: f64) -> Observation {
+        if let Some(failure) = &self.failure {
+            return Observation::Failed(failure.clone());
         }
-        let arm = |values: &[Option<f64>],
-                   totals: &Option<Vec<_>>,
-                   history: &Option<Vec<_>>,
-                   past_totals: &Option<Vec<_>>,
-                   instances: &Option<Instances>| {
-            let points = |values: &[Option<f64>], totals: Option<&Vec<Option<f64>>>| match totals {
-                Some(totals) => Points::Counts { events: numbers(values), totals: numbers(totals) },
-                None => Points::Values(numbers(values)),
-            };
+        let numbers = |values: &[Option<f64>]| values.iter().map(|value| value.unwrap_or(missing)).collect::<Vec<f64>>();
+        let points = |values: &[Option<f64>], totals: Option<&Vec<Option<f64>>>| match totals {
+            Some(totals) => Points::Counts { events: numbers(values), totals: numbers(totals) },
+            None => Points::Values(numbers(values)),
+        };
+        // What cannot be read was refused with the case.
+        let of_buckets = |buckets: &BucketSamples| buckets.buckets().map_or_else(|_| Points::Values(Vec::new()), Points::Buckets);
+        let arm = |arm: &CaseArm<'_>| {
+            let days = self.earlier.iter().filter(|_| full);
+            let mut earlier: Vec<Earlier> =
+                days.filter_map(|day| Some(Earlier { days: day.days, points: (arm.of_day)(day)?.points().points })).collect();
+            earlier.sort_by_key(|day| day.days);
             // A past without totals says nothing about counts.
-            let known = full && totals.is_some() == past_totals.is_some();
+            let known = full && arm.totals.is_some() == arm.past_totals.is_some();
             ArmPoints {
-                instances: instances.as_ref().filter(|_| full).map(Instances::named).unwrap_or_default(),
-                history: history.as_ref().filter(|_| known).map(|history| points(history, past_totals.as_ref())),
-                ..ArmPoints::of(points(values, totals.as_ref()))
+                points: arm.buckets.map_or_else(|| points(arm.values, arm.totals), of_buckets),
+                instances: arm.instances.filter(|_| full).map(|instances| instances.named(&numbers)).unwrap_or_default(),
+                history: match arm.buckets {
+                    Some(_) => arm.past_buckets.filter(|_| full).map(of_buckets),
+                    None => arm.past.filter(|_| known).map(|past| points(past, arm.past_totals)),
+                },
+                earlier,
+                bounds: self.bucket_bounds.clone(),
+                step_seconds: self.step_seconds,
             }
         };
+        let both = self.baseline_buckets.is_some() && self.canary_buckets.is_some();
         Observation::Sampled {
-            baseline: arm(
-                &self.baseline,
-                &self.baseline_totals,
-                &self.baseline_history,
-                &self.baseline_history_totals,
-                &self.baseline_instances,
-            ),
-            canary: arm(&self.canary, &self.canary_totals, &self.canary_history, &self.canary_history_totals, &self.canary_instances),
+            baseline: arm(&CaseArm {
+                values: &self.baseline,
+                totals: self.baseline_totals.as_ref(),
+                past: self.baseline_history.as_ref(),
+                past_totals: self.baseline_history_totals.as_ref(),
+                buckets: self.baseline_buckets.as_ref().filter(|_| both),
+                past_buckets: self.baseline_history_buckets.as_ref(),
+                instances: self.baseline_instances.as_ref(),
+                of_day: |day| day.baseline.as_ref(),
+            }),
+            canary: arm(&CaseArm {
+                values: &self.canary,
+                totals: self.canary_totals.as_ref(),
+                past: self.canary_history.as_ref(),
+                past_totals: self.canary_history_totals.as_ref(),
+                buckets: self.canary_buckets.as_ref().filter(|_| both),
+                past_buckets: self.canary_history_buckets.as_ref(),
+                instances: self.canary_instances.as_ref(),
+                of_day: |day| day.canary.as_ref(),
+            }),
         }
     }
+}
+
+/// What a case says of one arm of a metric.
+struct CaseArm<'a> {
+    values: &'a [Option<f64>],
+    totals: Option<&'a Vec<Option<f64>>>,
+    past: Option<&'a Vec<Option<f64>>>,
+    past_totals: Option<&'a Vec<Option<f64>>>,
+    buckets: Option<&'a BucketSamples>,
+    past_buckets: Option<&'a BucketSamples>,
+    instances: Option<&'a Instances>,
+    of_day: fn(&EarlierSamples) -> Option<&ArmSamples>,
 }
 
 /// A kind as cases write it.
@@ -413,7 +566,7 @@ fn name_of(kind: Kind) -> &'static str {
 }
 
 impl Instances {
-    fn named(&self) -> Vec<Instance> {
+    fn named(&self, numbers: &dyn Fn(&[Option<f64>]) -> Vec<f64>) -> Vec<Instance> {
         match self {
             Self::Named(named) => named.iter().map(|(name, values)| Instance { name: name.clone(), values: numbers(values) }).collect(),
             Self::Numbered(all) => {

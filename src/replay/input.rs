@@ -1,5 +1,7 @@
-//! Files of recorded canaries, read case by case: JSON lines here, long-format tables with the feature `datasets`.
+//! Files of recorded canaries, read case by case: JSON lines here, long-format tables by `table`, and by `parquet` with the feature
+//! `datasets`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use flate2::read::MultiGzDecoder;
 
 use super::case::{Case, MAX_LINE_BYTES};
 use super::error::ReplayError;
+use super::long_format::CaseProblem;
+use super::table::TableFormat;
 
 /// Most files that a folder may have.
 const MAX_FILES: usize = 10_000;
@@ -17,7 +21,6 @@ const MAX_FILES: usize = 10_000;
 /// What is sent to be judged: a line as it was read, or a case that a table was cut into.
 pub(super) enum ItemContent {
     Line(Vec<u8>),
-    #[cfg_attr(not(feature = "datasets"), allow(dead_code, reason = "tables alone make them"))]
     Case(Box<Case>),
     /// What could not be read at all.
     Unreadable(String),
@@ -47,24 +50,37 @@ impl Item {
 enum InputFormat {
     Lines,
     CompressedLines,
-    Table,
+    Table(TableFormat),
+    Parquet,
 }
 
 impl InputFormat {
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-        let ends = |ending: &str| name.ends_with(ending);
-        if ends(".jsonl.gz") {
-            Some(Self::CompressedLines)
-        } else if ends(".jsonl") {
-            Some(Self::Lines)
-        } else if ends(".csv") || ends(".parquet") || ends(".ndjson") {
-            Some(Self::Table)
-        } else {
-            None
-        }
+    /// Those that there are, by the end of a name. Of one recording that is there in several formats, the first of these is read.
+    const ALL: [(&'static str, Self); 5] = [
+        (".jsonl", Self::Lines),
+        (".jsonl.gz", Self::CompressedLines),
+        (".ndjson", Self::Table(TableFormat::Ndjson)),
+        (".csv", Self::Table(TableFormat::Csv)),
+        (".parquet", Self::Parquet),
+    ];
+
+    /// The format of a file, its place among [`Self::ALL`], and the file's name without it.
+    fn of(path: &Path) -> Option<(Self, usize, String)> {
+        let name = path.file_name()?.to_str()?;
+        let lower = name.to_ascii_lowercase();
+        let place = Self::ALL.iter().position(|(ending, _)| lower.ends_with(ending))?;
+        let (ending, format) = Self::ALL.get(place)?;
+        Some((*format, place, name.get(..name.len() - ending.len())?.to_owned()))
+    }
+
+    fn is_readable(self) -> bool {
+        self != Self::Parquet || cfg!(feature = "datasets")
     }
 }
+
+/// What to do about a file that this build cannot read.
+const NO_PARQUET: &str = "is Parquet, which this build cannot read; build with `make build-datasets` (cargo build --release --features \
+                          datasets), or give JSON lines, CSV or NDJSON";
 
 /// A file to read.
 #[derive(Debug, Clone)]
@@ -79,46 +95,61 @@ pub(super) fn total_bytes(inputs: &[Input]) -> u64 {
     inputs.iter().map(|input| input.bytes).sum()
 }
 
-/// The files that are meant: those named, and those directly in a folder, by name.
-pub(super) fn find(paths: &[PathBuf], output: Option<&Path>) -> Result<Vec<Input>, ReplayError> {
+/// The files to read, and what there is to say of others.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    pub(super) files: Vec<Input>,
+    /// Files that are passed over, because another one has the same recording.
+    pub(super) notes: Vec<String>,
+}
+
+/// The files that are meant: those named, and those directly in a folder, by name. Files of a folder that differ in the format alone are
+/// one recording in several formats, of which the one that is read best is read.
+pub(super) fn find(paths: &[PathBuf], output: Option<&Path>) -> Result<Inputs, ReplayError> {
     let unreadable = |path: &Path, error: io::Error| ReplayError::Input(format!("`{}` cannot be read: {error}", path.display()));
     let written = output.and_then(|output| output.canonicalize().ok());
-    let mut inputs = Vec::new();
+    let mut inputs = Inputs::default();
     for path in paths {
         let about = std::fs::metadata(path).map_err(|error| unreadable(path, error))?;
         if !about.is_dir() {
-            let Some(format) = InputFormat::of(path) else {
-                let message = format!("`{}` is neither .jsonl nor .jsonl.gz nor .csv, .parquet or .ndjson; rename it", path.display());
+            let Some((format, ..)) = InputFormat::of(path) else {
+                let message = format!("`{}` is neither .jsonl nor .jsonl.gz nor .csv, .ndjson or .parquet; rename it", path.display());
                 return Err(ReplayError::Input(message));
             };
-            inputs.push(Input { path: path.clone(), format, bytes: about.len() });
+            if !format.is_readable() {
+                return Err(ReplayError::Input(format!("`{}` {NO_PARQUET}", path.display())));
+            }
+            inputs.files.push(Input { path: path.clone(), format, bytes: about.len() });
             continue;
         }
-        let mut found = Vec::new();
+        // By the name without the format, and by the format.
+        let mut found: BTreeMap<String, BTreeMap<usize, Input>> = BTreeMap::new();
+        let mut files = 0;
         for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, error))? {
             let file = entry.map_err(|error| unreadable(path, error))?.path();
             // What an earlier replay wrote into the same folder is no recording.
             let is_output = written.is_some() && file.canonicalize().ok() == written;
-            if let (Some(format), false) = (InputFormat::of(&file), is_output) {
+            if let (Some((format, place, stem)), false) = (InputFormat::of(&file), is_output) {
                 let about = std::fs::metadata(&file).map_err(|error| unreadable(&file, error))?;
-                found.push(Input { path: file, format, bytes: about.len() });
+                found.entry(stem).or_default().insert(place, Input { path: file, format, bytes: about.len() });
+                files += 1;
             }
         }
-        if found.is_empty() || found.len() > MAX_FILES {
-            let message = format!("`{}` has {} files of recorded canaries; name 1 to {MAX_FILES}", path.display(), found.len());
+        if files == 0 || files > MAX_FILES {
+            let message = format!("`{}` has {files} files of recorded canaries; name 1 to {MAX_FILES}", path.display());
             return Err(ReplayError::Input(message));
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        inputs.append(&mut found);
-    }
-    if cfg!(not(feature = "datasets"))
-        && let Some(table) = inputs.iter().find(|input| input.format == InputFormat::Table)
-    {
-        let message = format!(
-            "`{}` is a table, which this build cannot read; build with `cargo build --release --features datasets`, or give JSON lines",
-            table.path.display()
-        );
-        return Err(ReplayError::Input(message));
+        for formats in found.into_values() {
+            let mut formats = formats.into_values();
+            let Some(best) = formats.next() else { continue };
+            let name = |input: &Input| format!("`{}`", input.path.file_name().unwrap_or_default().display());
+            let others: Vec<String> = formats.map(|other| name(&other)).collect();
+            if !others.is_empty() {
+                let verb = if others.len() == 1 { "is" } else { "are" };
+                inputs.notes.push(format!("{} {verb} taken for {} in another format and not read", others.join(" and "), name(&best)));
+            }
+            inputs.files.push(best);
+        }
     }
     Ok(inputs)
 }
@@ -127,8 +158,8 @@ pub(super) fn find(paths: &[PathBuf], output: Option<&Path>) -> Result<Vec<Input
 pub(super) fn read(input: &Input, window: Option<f64>, read_bytes: &AtomicU64, send: &mut dyn FnMut(Item) -> bool) {
     let file: Arc<str> = input.path.display().to_string().into();
     let unreadable = |line: u64, message: String| Item { file: Arc::clone(&file), line, content: ItemContent::Unreadable(message) };
-    if input.format == InputFormat::Table {
-        read_table(&input.path, window, &file, send);
+    if let InputFormat::Table(_) | InputFormat::Parquet = input.format {
+        read_table(input, window, &file, send);
         read_bytes.fetch_add(input.bytes, Ordering::Relaxed);
         return;
     }
@@ -141,7 +172,7 @@ pub(super) fn read(input: &Input, window: Option<f64>, read_bytes: &AtomicU64, s
     };
     let mut reader: Box<dyn BufRead> = match input.format {
         InputFormat::CompressedLines => Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(opened)))),
-        InputFormat::Lines | InputFormat::Table => Box::new(BufReader::new(opened)),
+        _ => Box::new(BufReader::new(opened)),
     };
     let mut line = 0;
     loop {
@@ -164,23 +195,32 @@ pub(super) fn read(input: &Input, window: Option<f64>, read_bytes: &AtomicU64, s
     }
 }
 
-#[cfg(feature = "datasets")]
-fn read_table(path: &Path, window: Option<f64>, file: &Arc<str>, send: &mut dyn FnMut(Item) -> bool) {
-    let mut put = |content: ItemContent| send(Item { file: Arc::clone(file), line: 0, content });
-    if let Err(message) = super::table::read(path, window, &mut |case| {
-        put(match case {
-            Ok(case) => ItemContent::Case(Box::new(case)),
-            Err(message) => ItemContent::Unreadable(message),
-        })
-    }) {
-        put(ItemContent::Unreadable(message));
+fn read_table(input: &Input, window: Option<f64>, file: &Arc<str>, send: &mut dyn FnMut(Item) -> bool) {
+    let item = |line: u64, content: ItemContent| Item { file: Arc::clone(file), line, content };
+    let wrong = |CaseProblem { line, problem }: CaseProblem| item(line, ItemContent::Unreadable(problem));
+    let read = match input.format {
+        InputFormat::Table(format) => super::table::read(&input.path, format, window, &mut |case| {
+            send(case.map_or_else(wrong, |(line, case)| item(line, ItemContent::Case(case))))
+        }),
+        _ => {
+            read_parquet(&input.path, window, &mut |case| send(case.map_or_else(wrong, |case| item(0, ItemContent::Case(Box::new(case))))))
+        }
+    };
+    if let Err(problem) = read {
+        send(wrong(problem));
     }
 }
 
+type TakeCase<'a> = &'a mut dyn FnMut(Result<Case, CaseProblem>) -> bool;
+
+#[cfg(feature = "datasets")]
+fn read_parquet(path: &Path, window: Option<f64>, take: TakeCase<'_>) -> Result<(), CaseProblem> {
+    super::parquet::read(path, window, take).map_err(|problem| CaseProblem { line: 0, problem })
+}
+
 #[cfg(not(feature = "datasets"))]
-fn read_table(_: &Path, _: Option<f64>, file: &Arc<str>, send: &mut dyn FnMut(Item) -> bool) {
-    let content = ItemContent::Unreadable("tables need a build with `--features datasets`".to_owned());
-    send(Item { file: Arc::clone(file), line: 0, content });
+fn read_parquet(_: &Path, _: Option<f64>, _: TakeCase<'_>) -> Result<(), CaseProblem> {
+    Err(CaseProblem { line: 0, problem: NO_PARQUET.to_owned() })
 }
 
 enum InputLine {

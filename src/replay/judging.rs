@@ -1,6 +1,6 @@
 //! One recorded canary under one judge and config: the small result that everything printed afterwards follows from.
 
-use haldane_judges::config::{CheckedConfig, DEFAULT_GROUP, Direction, Kind};
+use haldane_judges::config::{CheckedConfig, Direction, Kind};
 use haldane_judges::evidence::Looks;
 use haldane_judges::scorecard::{AppliedLimit, Judgement, MetricResult, Status, Verdict};
 use haldane_judges::stats::Sample;
@@ -38,16 +38,7 @@ impl Column {
     /// # Errors
     /// When this judge refuses the config.
     pub fn by(rule: Rule, name: String, config: &CheckedConfig) -> Result<Self, String> {
-        let mut config = config.clone().into_inner();
-        rule.judge().as_str().clone_into(&mut config.judge);
-        // What a verdict is for does not change what it is.
-        config.mode = haldane_judges::config::JudgingMode::Gate;
-        if rule == Rule::NetflixAca && config.metrics.iter().all(|metric| metric.groups.is_empty()) {
-            // Kayenta's judge scores groups alone. Without any, every canary would score 0.
-            config.metrics.iter_mut().for_each(|metric| metric.groups = vec![DEFAULT_GROUP.to_owned()]);
-        }
-        let config = config.check().map_err(|invalid| format!("the config cannot be used with {rule}: {invalid}"))?;
-        Ok(Self { rule, name, config: Some(config) })
+        rule.config(config.clone().into_inner()).map(|config| Self { rule, name, config: Some(config) })
     }
 }
 
@@ -92,7 +83,7 @@ fn once(case: &Case, rule: Rule, config: &CheckedConfig, looks: Option<Looks>) -
         return plain_test(case, config);
     }
     let mut evidence = case.evidence(config, rule.is_full());
-    evidence.looks = looks;
+    evidence.looks = looks.or(evidence.looks);
     let Judgement { verdict, would_be, score, metrics, .. } = haldane_judges::judge(rule.judge(), config, &evidence);
     let metrics = metrics.into_iter().map(|metric| judged_metric(case, metric)).collect();
     CaseJudgement { verdict: would_be.unwrap_or(verdict), score, first_failed_look: None, found_within: [None; 3], metrics }
@@ -251,7 +242,7 @@ fn arms_are_missing(status: Status) -> bool {
 
 fn samples(metric: &CaseMetric) -> Result<(Sample, Sample), haldane_judges::stats::StatError> {
     if let (Some(baseline), Some(canary)) = (&metric.baseline_buckets, &metric.canary_buckets) {
-        return Ok((Sample::of_present(&numbers(&baseline.medians()))?, Sample::of_present(&numbers(&canary.medians()))?));
+        return Ok((Sample::of_present(&numbers(&baseline.quantiles(0.5)))?, Sample::of_present(&numbers(&canary.quantiles(0.5)))?));
     }
     let values = |values: &[Option<f64>], totals: &Option<Vec<Option<f64>>>| match totals {
         Some(totals) => numbers(values).iter().zip(numbers(totals)).map(|(events, total)| events / total).collect(),

@@ -5,10 +5,14 @@
 //! [`ReplaySummary`] makes the rates of them, [`Calibration`] the report on what each metric's noise allows.
 //!
 //! * `run`: batches of cases over the threads. `options`: what to replay.
-//! * [`Case`]: a recorded canary's shape. `input`: files; `table`: long-format tables, with the feature `datasets`.
+//! * [`Case`]: a recorded canary's shape. `input`: files; `table`: long-format tables as CSV and NDJSON, `parquet`: as Parquet, with the
+//!   feature `datasets`; `long_format`: their rows.
+//! * `points`, `provenance`: points on the wire, and where a case is from. `recording`: a case of a judgement. `recorder`: a folder of them. `incidents`: what
+//!   labels them.
 //! * `rule`: what can judge. `judging`: a case under a judge, `result`: what comes of it. `rows`, `row`: the flat output, which a later replay resumes.
 //! * `faults`, `injection`: faults that are put into recorded canaries, and what is then found.
 //! * `rates`: rates with intervals; `worth`: what they are worth at a stated defect rate.
+//! * `sweep`: wider tolerances; `wrong`: verdicts that were wrong; `page`, `roc_chart`: the report as a page.
 //! * `layout`: tables and words. `evaluate`: the measurement on the labelled corpus.
 
 mod calibration;
@@ -16,33 +20,46 @@ mod case;
 mod error;
 pub mod evaluate;
 mod faults;
+mod incidents;
 mod injection;
 mod input;
 mod judging;
 mod layout;
+mod long_format;
 mod options;
 mod page;
+#[cfg(feature = "datasets")]
+mod parquet;
+mod points;
+mod provenance;
 mod rates;
+mod recorder;
+mod recording;
 mod result;
+mod roc_chart;
 mod row;
 mod rows;
 mod rule;
 mod run;
 mod summary;
-#[cfg(feature = "datasets")]
+mod sweep;
 mod table;
 pub mod verdicts;
 mod worth;
+mod wrong;
 
 pub use calibration::{Assumptions, Calibration};
 pub use case::{Case, CaseMetric, Instances, Label};
 pub use error::ReplayError;
 pub use faults::Fault;
+pub use incidents::Incidents;
 pub use injection::{Injection, Target};
 pub use judging::Column;
 pub use layout::ReportFormat;
 pub use options::{Filter, ReplayOptions};
-pub use result::{CaseJudgement, CaseResult, Detection, FOUND_WITHIN_MINUTES, FaultResult, JudgedMetric};
+pub use provenance::CaseProvenance;
+pub use recorder::{RecordCounts, RecordFolder, Recorder};
+pub use result::{CaseJudgement, CaseLocation, CaseResult, Detection, FOUND_WITHIN_MINUTES, FaultResult, JudgedMetric};
 pub use row::ReplayRow;
 pub use rule::Rule;
 pub use run::{MAX_LOOKS, ReplayCounts, ReplayProgress, default_threads, run};

@@ -2,6 +2,9 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::roc_chart::{self, RocCurve};
+use super::wrong::WrongVerdict;
+
 /// The report as it is shown.
 pub(super) struct CalibrationView {
     pub(super) summary: String,
@@ -10,6 +13,11 @@ pub(super) struct CalibrationView {
     pub(super) notes: Vec<String>,
     /// What was measured beside the metrics.
     pub(super) sections: Vec<Section>,
+    /// How each judge tells regressed from healthy canaries; empty where one of the two is missing.
+    pub(super) curves: Vec<RocCurve>,
+    /// The first judge's wrong verdicts.
+    pub(super) wrong: Vec<WrongVerdict>,
+    pub(super) wrong_note: String,
     /// Name, value, and the formula with its numbers.
     pub(super) worth: Vec<[String; 3]>,
 }
@@ -33,7 +41,7 @@ pub(super) fn html(view: &CalibrationView) -> String {
                 meta name="color-scheme" content="light dark";
                 meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
                 title { "Calibration" }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(STYLE)) (PreEscaped(roc_chart::STYLE)) }
             }
             body {
                 main {
@@ -46,6 +54,12 @@ pub(super) fn html(view: &CalibrationView) -> String {
                         h2 { (section.title) }
                         div.scroll { (table(&section.head, &section.rows)) }
                         ul { @for note in &section.notes { li { (note) } } }
+                    }
+                    @if !view.curves.is_empty() {
+                        h2 { "Receiver operating characteristic" }
+                        (roc_chart::chart(&view.curves))
+                        h2 { "Wrong verdicts" }
+                        (wrong(view))
                     }
                     h2 { "What it is worth" }
                     div.scroll {
@@ -63,6 +77,37 @@ pub(super) fn html(view: &CalibrationView) -> String {
         }
     }
     .into_string()
+}
+
+/// The list of wrong verdicts, each of which leads to what its metrics showed.
+fn wrong(view: &CalibrationView) -> Markup {
+    html! {
+        p { (view.wrong_note) }
+        @if !view.wrong.is_empty() {
+            div.scroll {
+                table {
+                    thead { tr { th scope="col" { "Case" } th scope="col" { "Mistake" } th scope="col" { "Where" } th scope="col" { "Why" } } }
+                    tbody {
+                        @for (i, one) in view.wrong.iter().enumerate() {
+                            tr {
+                                td.name { a href={ "#case-" (i + 1) } { (one.case) } }
+                                td { (one.mistake.words()) }
+                                td.name { code { (one.place) } }
+                                td { (one.why) }
+                            }
+                        }
+                    }
+                }
+            }
+            @for (i, one) in view.wrong.iter().enumerate() {
+                section.case id={ "case-" (i + 1) } {
+                    h3 { (one.case) ": " (one.mistake.words()) }
+                    p { code { (one.place) } }
+                    div.scroll { (table(&WrongVerdict::HEAD.map(str::to_owned), &one.metrics.iter().map(|row| row.to_vec()).collect::<Vec<_>>())) }
+                }
+            }
+        }
+    }
 }
 
 fn table(head: &[String], rows: &[Vec<String>]) -> Markup {
@@ -89,6 +134,9 @@ th{color:var(--dim);font-weight:600;vertical-align:bottom}
 th.number,td.number{text-align:right}
 td.number{white-space:nowrap}
 .name{min-width:10rem;overflow-wrap:anywhere}
+h3{font-size:1rem;margin:1.2rem 0 .2rem;overflow-wrap:anywhere}
+a{color:inherit}
+.case:target{outline:2px solid var(--line);outline-offset:.4rem}
 .formula,li{color:var(--dim)}
 @media print{main{max-width:none;padding:0}tr{break-inside:avoid}}
 ";

@@ -18,6 +18,8 @@ pub(super) const RESAMPLES: usize = 1000;
 /// Fewest groups that are resampled.
 const FEWEST_GROUPS: usize = 3;
 const SEED: u64 = 1;
+/// Least distance of two points of a curve, along either axis.
+const CURVE_STEP: f64 = 0.002;
 
 /// A rate under way: hits and trials by group.
 #[derive(Debug, Clone, Default)]
@@ -154,7 +156,32 @@ impl Ranking {
         self.canaries.push((exceedance as f32, number, regressed));
     }
 
-    /// The curve; `None` where one of the two kinds is missing.
+    /// Shares of the healthy and of the regressed canaries that are flagged as the bar is lowered, from [0, 0] to [1, 1]; `None` where one
+    /// of the two kinds is missing. Canaries of one rank are flagged together.
+    pub(super) fn curve(&self) -> Option<Vec<[f64; 2]>> {
+        let mut canaries = self.canaries.clone();
+        canaries.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let of = |regressed: bool| canaries.iter().filter(|canary| canary.2 == regressed).count() as f64;
+        let (healthy, regressed) = (of(false), of(true));
+        if healthy == 0.0 || regressed == 0.0 {
+            return None;
+        }
+        let (mut flagged, mut found) = (0.0, 0.0);
+        let mut points = vec![[0.0, 0.0]];
+        for tied in canaries.chunk_by(|a, b| a.0 == b.0) {
+            found += tied.iter().filter(|canary| canary.2).count() as f64;
+            flagged += tied.iter().filter(|canary| !canary.2).count() as f64;
+            let next = [flagged / healthy, found / regressed];
+            // More than a drawing can show is not kept.
+            let last = points.last().copied().unwrap_or_default();
+            if (next[0] - last[0]).max(next[1] - last[1]) >= CURVE_STEP || next == [1.0, 1.0] {
+                points.push(next);
+            }
+        }
+        Some(points)
+    }
+
+    /// How good it is; `None` where one of the two kinds is missing.
     pub(super) fn roc(&self) -> Option<Roc> {
         let mut canaries = self.canaries.clone();
         canaries.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
@@ -238,6 +265,8 @@ mod tests {
         // Of the four pairs three are right and one is a tie.
         assert!((roc.area - 3.5 / 4.0).abs() < 1e-12);
         assert_eq!(roc.detection[0], [0.01, 0.5]);
+        // One of two found before any alarm; the tie is flagged at once.
+        assert_eq!(ranking.curve().unwrap(), [[0.0, 0.0], [0.0, 0.5], [0.5, 1.0], [1.0, 1.0]]);
     }
 
     #[test]

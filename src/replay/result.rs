@@ -1,12 +1,14 @@
 //! What came of one recorded canary under each judge: the small result that everything printed afterwards follows from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use haldane_judges::scorecard::{Status, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::case::Label;
 use super::faults::Fault;
+use crate::report::format::clean;
 
 /// One case under every column.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,25 @@ pub struct CaseResult {
     pub injected: Vec<FaultResult>,
     /// One for each column, in their order.
     pub columns: Vec<CaseJudgement>,
+    /// Where it lies; `None` of one that an earlier replay judged.
+    pub location: Option<CaseLocation>,
+}
+
+/// Where a case lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseLocation {
+    /// The file, as it was named.
+    pub file: Arc<str>,
+    /// The line, from 1; 0 where the format has no lines.
+    pub line: u64,
+}
+
+impl CaseLocation {
+    /// `FILE:LINE`, as editors take it.
+    pub(super) fn words(&self) -> String {
+        let file = clean(&self.file);
+        if self.line > 0 { format!("{file}:{}", self.line) } else { file }
+    }
 }
 
 /// Windows after which faulty canaries are judged too, in minutes.

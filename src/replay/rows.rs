@@ -91,7 +91,8 @@ fn case_of(rows: Vec<ReplayRow>, columns: &[String]) -> Option<CaseResult> {
     }
     let ReplayRow { case: id, source, group, label, pairing, points, .. } = first;
     let injected = Vec::new();
-    rows.next().is_none().then_some(CaseResult { id, source, group, label, pairing, points, injected, columns: judged })
+    let columns = judged;
+    rows.next().is_none().then_some(CaseResult { id, source, group, label, pairing, points, injected, columns, location: None })
 }
 
 /// Longest row that is read back, in bytes.
@@ -130,7 +131,7 @@ pub(super) struct Output {
     columns: Vec<String>,
     run: String,
     #[cfg(feature = "datasets")]
-    parquet: Option<super::table::RowsWriter>,
+    parquet: Option<super::parquet::RowsWriter>,
 }
 
 impl Output {
@@ -167,7 +168,7 @@ impl Output {
         };
         #[cfg(feature = "datasets")]
         if format == RowsFormat::Parquet {
-            output.parquet = Some(super::table::RowsWriter::create(path).map_err(ReplayError::Output)?);
+            output.parquet = Some(super::parquet::RowsWriter::create(path).map_err(ReplayError::Output)?);
             return Ok(output);
         }
         let end = output.read_back(known)?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use haldane_judges::config::{CanaryConfig, CheckedConfig, DEFAULT_GROUP, JudgingMode};
 use haldane_judges::evidence::JudgeName;
 
 /// What can be replayed: the judges, one of them without its memory, and a plain test to compare with.
@@ -43,6 +44,21 @@ impl Rule {
             Self::NetflixAca => JudgeName::NetflixAca,
             Self::ThresholdV1 => JudgeName::ThresholdV1,
         }
+    }
+
+    /// A config as this judge reads it.
+    ///
+    /// # Errors
+    /// When it refuses the config.
+    pub(super) fn config(self, mut config: CanaryConfig) -> Result<CheckedConfig, String> {
+        self.judge().as_str().clone_into(&mut config.judge);
+        // What a verdict is for does not change what it is.
+        config.mode = JudgingMode::Gate;
+        if self == Self::NetflixAca && config.metrics.iter().all(|metric| metric.groups.is_empty()) {
+            // Kayenta's judge scores groups alone. Without any, every canary would score 0.
+            config.metrics.iter_mut().for_each(|metric| metric.groups = vec![DEFAULT_GROUP.to_owned()]);
+        }
+        config.check().map_err(|invalid| format!("the config cannot be used with {self}: {invalid}"))
     }
 
     /// Whether it is given history and instances.

@@ -12,10 +12,10 @@ use crate::hex::hex;
 
 use super::case::{Case, Label};
 use super::error::ReplayError;
-use super::input::{self, Input, Item, ItemContent};
+use super::input::{self, Input, Inputs, Item, ItemContent};
 use super::judging::{self, Column};
 use super::options::ReplayOptions;
-use super::result::{CaseJudgement, CaseResult};
+use super::result::{CaseJudgement, CaseLocation, CaseResult};
 use super::rows;
 
 /// Most looks that a window is cut into.
@@ -52,6 +52,9 @@ pub struct ReplayCounts {
     pub skipped: u64,
     /// The first of those: file, line and what is wrong.
     pub problems: Vec<String>,
+    /// Files that were passed over, and why.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl ReplayCounts {
@@ -83,8 +86,8 @@ pub fn run(
     if options.looks.is_some_and(|looks| !(2..=MAX_LOOKS).contains(&looks)) {
         return Err(ReplayError::Input(format!("looks: {} windows are no plan; give 2 to {MAX_LOOKS}", options.looks.unwrap_or_default())));
     }
-    let inputs = input::find(&options.paths, options.output.as_deref())?;
-    let mut counted = ReplayCounts::default();
+    let Inputs { files: inputs, notes } = input::find(&options.paths, options.output.as_deref())?;
+    let mut counted = ReplayCounts { notes, ..ReplayCounts::default() };
     let mut seen = rows::CaseIds::default();
     let mut finished = BTreeSet::new();
     let mut output = match &options.output {
@@ -200,6 +203,7 @@ fn process(item: Item, options: &ReplayOptions, finished: &BTreeSet<String>) -> 
             pairing: case.pairing,
             injected,
             columns,
+            location: Some(CaseLocation { file: item.file, line: item.line }),
             source: case.source,
             id: case.id,
         })),

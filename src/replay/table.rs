@@ -1,418 +1,457 @@
-//! Long-format tables of recorded canaries: CSV, Parquet and NDJSON, a row for each value; and rows of results as Parquet.
+//! Long-format tables of recorded canaries as text, CSV and NDJSON: a row for each value ([`long_format`](super::long_format) says which
+//! columns there are).
 //!
-//! | column | content |
-//! | --- | --- |
-//! | `case` | the case's id |
-//! | `metric` | the metric's name |
-//! | `arm` | `baseline`, `canary`, `baseline_history` or `canary_history` |
-//! | `timestamp` | Unix seconds, whole or not, or RFC 3339 text |
-//! | `value` | a number; empty, null and `NaN` are missing |
-//! | `instance` | optional: rows of one instance; the arm is the mean of its instances |
-//! | `source`, `group`, `label` | optional, as in JSON lines; one for all rows of a case |
-//! | `role`, `kind`, `direction`, `unit` | optional, as in JSON lines; one for all rows of a metric |
-//!
-//! The files are scanned lazily: first how many rows each case has, then a batch of cases at a time.
+//! A file is read twice: first where each case's rows lie and how many there are, then the rows of a batch of cases at a time, from the
+//! first to the last of them. Rows of one case that lie together, as most tables have them, are so read twice and no more.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::rc::Rc;
 
-use polars::prelude::{
-    Column as PolarsColumn, DataFrame, DataType, IntoLazy as _, LazyCsvReader, LazyFileListReader as _, LazyFrame, LazyJsonLineReader,
-    NamedFrom as _, ParquetWriter, PlRefPath, PolarsError, PolarsResult, ScanArgsParquet, Series, col, len,
-};
-use serde_json::json;
+use serde::Deserialize;
 
 use super::case::Case;
-use super::row::ReplayRow;
+use super::long_format::{BATCH_ROWS, CaseProblem, CaseRows, MAX_CASE_ROWS, NEEDED, OPTIONAL};
 
-/// Rows that are read at a time, unless a single case has more.
-const BATCH_ROWS: u64 = 1_000_000;
-/// Most rows that a case may have.
-const MAX_CASE_ROWS: u64 = 20_000_000;
-/// Most points of an arm, gaps between its timestamps included.
-const MAX_POINTS: f64 = 1e6;
-const NEEDED: [&str; 5] = ["case", "metric", "arm", "timestamp", "value"];
-const OPTIONAL: [&str; 8] = ["instance", "source", "group", "label", "role", "kind", "direction", "unit"];
+/// Longest row, in bytes.
+const MAX_ROW_BYTES: u64 = 1 << 20;
+/// Most cases of a table.
+const MAX_CASES: usize = 1_000_000;
+/// Longest identifier of a case, in bytes.
+const MAX_ID_BYTES: usize = 1000;
+
+/// How the rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableFormat {
+    /// Comma-separated values with a head.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+}
+
+/// A case that was made with the line of its first row, or what is wrong and where.
+pub(super) type TableCase = Result<(u64, Box<Case>), CaseProblem>;
 
 /// Hands every case of a table to `take`, in the order of their first rows, until that says that nobody listens.
-pub(super) fn read(path: &Path, window: Option<f64>, take: &mut dyn FnMut(Result<Case, String>) -> bool) -> Result<(), String> {
-    let broken = |error: PolarsError| error.to_string();
-    let mut frame = scan(path).map_err(broken)?;
-    let schema = frame.collect_schema().map_err(broken)?;
-    for column in NEEDED {
-        if schema.get(column).is_none() {
-            return Err(format!("there is no column `{column}`; a table needs {}", NEEDED.join(", ")));
+///
+/// # Errors
+/// What is wrong with the file as a whole, and the line where it is known; nothing was handed over then, or not all of it.
+pub(super) fn read(
+    path: &Path,
+    format: TableFormat,
+    window: Option<f64>,
+    take: &mut dyn FnMut(TableCase) -> bool,
+) -> Result<(), CaseProblem> {
+    let whole = |problem: String| CaseProblem { line: 0, problem };
+    let mut rows = TableRows::open(path, format).map_err(|error| whole(format!("cannot be opened: {error}")))?;
+    let cases = places(&mut rows)?;
+    let mut begin = 0;
+    while begin < cases.len() {
+        let mut end = begin;
+        let mut held = 0;
+        while let Some(case) = cases.get(end).filter(|case| held == 0 || held + case.rows <= BATCH_ROWS) {
+            held += case.rows;
+            end += 1;
         }
-    }
-    let columns: Vec<&str> = NEEDED.into_iter().chain(OPTIONAL).filter(|column| schema.get(column).is_some()).collect();
-    // As text, whatever a reader took them for: ids may look like numbers, and timestamps come as either.
-    let texts = || columns.iter().map(|column| col(*column).cast(DataType::String)).collect::<Vec<_>>();
-    let counts = frame.clone().select([col("case").cast(DataType::String)]).group_by_stable([col("case")]).agg([len().alias("rows")]);
-    let counts = counts.collect().map_err(broken)?;
-    let ids: Vec<Option<String>> = strings(&counts, "case").map_err(broken)?;
-    let rows = counts.column("rows").and_then(|rows| rows.cast(&DataType::UInt64)).map_err(broken)?;
-    let rows: Vec<u64> = rows.u64().map_err(broken)?.iter().map(Option::unwrap_or_default).collect();
-    let mut batch: Vec<String> = Vec::new();
-    let mut in_batch = 0;
-    let mut batches: Vec<Vec<String>> = Vec::new();
-    for (id, rows) in ids.into_iter().zip(rows) {
-        let Some(id) = id else { return Err(format!("{rows} rows have no `case`; give every row its case")) };
-        if rows > MAX_CASE_ROWS {
-            return Err(format!("case `{id}` has {rows} rows, more than the {MAX_CASE_ROWS} that are read"));
-        }
-        if in_batch > 0 && in_batch + rows > BATCH_ROWS {
-            batches.push(std::mem::take(&mut batch));
-            in_batch = 0;
-        }
-        in_batch += rows;
-        batch.push(id);
-    }
-    batches.push(batch);
-    for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
-        let wanted = DataFrame::new_infer_height(vec![PolarsColumn::new("case".into(), &batch)]).map_err(broken)?;
-        let found = frame.clone().select(texts()).inner_join(wanted.lazy(), col("case"), col("case")).collect().map_err(broken)?;
-        let mut cases: BTreeMap<String, CaseRows> = BTreeMap::new();
-        let all: PolarsResult<Vec<(&str, TextColumn)>> = columns.iter().map(|column| Ok((*column, strings(&found, column)?))).collect();
-        let all = all.map_err(broken)?;
-        for i in 0..found.height() {
-            let cell = |name: &str| all.iter().find(|(column, _)| *column == name).and_then(|(_, cells)| cells.get(i)?.as_deref());
-            let id = cell("case").unwrap_or_default();
-            let case = cases.entry(id.to_owned()).or_default();
-            case.add(&cell);
-        }
-        for id in batch {
-            let case = cases.remove(&id).unwrap_or_default().case(&id, window);
-            if !take(case.map_err(|problem| format!("case `{id}`: {problem}"))) {
+        let batch = cases.get(begin..end).unwrap_or_default();
+        for (place, made) in batch.iter().zip(batch_of(&mut rows, batch)?) {
+            if !take(made.case(&place.id, window).map(|case| (place.first.line, Box::new(case)))) {
                 return Ok(());
             }
         }
+        begin = end;
     }
     Ok(())
 }
 
-fn scan(path: &Path) -> PolarsResult<LazyFrame> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let path = PlRefPath::try_from_path(path)?;
-    match ending.as_str() {
-        // Every column as text: an id may look like a number, and the first rows do not tell what the last ones hold.
-        "csv" => LazyCsvReader::new(path).with_glob(false).with_infer_schema_length(Some(0)).finish(),
-        "parquet" => LazyFrame::scan_parquet(path, ScanArgsParquet { glob: false, ..ScanArgsParquet::default() }),
-        _ => LazyJsonLineReader::new(path).with_infer_schema_length(None).finish(),
-    }
+/// Where a case's rows lie.
+struct CasePlace {
+    id: String,
+    rows: u64,
+    first: RowPlace,
+    /// Where the last one begins.
+    last_byte: u64,
 }
 
-fn strings(frame: &DataFrame, column: &str) -> PolarsResult<Vec<Option<String>>> {
-    Ok(frame.column(column)?.str()?.iter().map(|text| text.map(str::to_owned)).collect())
+/// Where a row begins.
+#[derive(Debug, Clone, Copy)]
+struct RowPlace {
+    byte: u64,
+    line: u64,
 }
 
-/// A column of texts.
-type TextColumn = Vec<Option<String>>;
-/// Seconds and value.
-type TimedValue = (f64, Option<f64>);
-/// An instance's name, where the table names instances.
-type InstanceName = Option<String>;
-
-/// A case under way.
-#[derive(Default)]
-struct CaseRows {
-    about: BTreeMap<&'static str, String>,
-    metrics: BTreeMap<String, MetricRows>,
-    problem: Option<String>,
-}
-
-#[derive(Default)]
-struct MetricRows {
-    about: BTreeMap<&'static str, String>,
-    /// Points of each arm and instance.
-    arms: BTreeMap<(&'static str, InstanceName), Vec<TimedValue>>,
-}
-
-const ARMS: [&str; 4] = ["baseline", "canary", "baseline_history", "canary_history"];
-
-impl CaseRows {
-    fn add<'a>(&mut self, cell: &impl Fn(&str) -> Option<&'a str>) {
-        if let Err(problem) = self.try_add(cell) {
-            self.problem.get_or_insert(problem);
-        }
-    }
-
-    fn try_add<'a>(&mut self, cell: &impl Fn(&str) -> Option<&'a str>) -> Result<(), String> {
-        let name = cell("metric").filter(|name| !name.is_empty()).ok_or("metric: is empty; name the metric of every row")?;
-        let arm = cell("arm").unwrap_or_default();
-        let arm =
-            ARMS.into_iter().find(|known| *known == arm).ok_or_else(|| format!("arm: `{}` is none of {}", shown(arm), ARMS.join(", ")))?;
-        let time = cell("timestamp").unwrap_or_default();
-        let time = seconds(time).ok_or_else(|| format!("timestamp: `{}` is neither Unix seconds nor RFC 3339", shown(time)))?;
-        let value = match cell("value").map(str::trim).filter(|value| !value.is_empty()) {
-            None => None,
-            Some(text) => Some(
-                text.parse::<f64>().map_err(|_| format!("value: `{}` is no number; leave it empty where it is missing", shown(text)))?,
-            ),
-        };
-        say_once(&mut self.about, &["source", "group", "label"], cell)?;
-        let metric = self.metrics.entry(name.to_owned()).or_default();
-        say_once(&mut metric.about, &["role", "kind", "direction", "unit"], cell)?;
-        let instance = cell("instance").filter(|instance| !instance.is_empty()).map(str::to_owned);
-        metric.arms.entry((arm, instance)).or_default().push((time, value.filter(|value| value.is_finite())));
-        Ok(())
-    }
-
-    /// The case on its grid. Rows come in no certain order, so nothing here depends on it.
-    fn case(mut self, id: &str, window: Option<f64>) -> Result<Case, String> {
-        for points in self.metrics.values_mut().flat_map(|metric| metric.arms.values_mut()) {
-            points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.unwrap_or(f64::NAN).total_cmp(&b.1.unwrap_or(f64::NAN))));
-        }
-        if let Some(problem) = self.problem {
-            return Err(problem);
-        }
-        let step = self.step();
-        if let Some(window) = window {
-            self.metrics.values_mut().for_each(|metric| metric.split(window));
-        }
-        // The arms lie side by side where their windows overlap by half.
-        let span = |arm: &str| {
-            let times =
-                || self.metrics.values().flat_map(|metric| &metric.arms).filter(|((of, _), _)| *of == arm).flat_map(|(_, points)| points);
-            times().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (time, _)| (low.min(*time), high.max(*time)))
-        };
-        let (baseline, canary) = (span("baseline"), span("canary"));
-        let shared = baseline.1.min(canary.1) - baseline.0.max(canary.0);
-        let concurrent = shared * 2.0 >= canary.1 - canary.0;
-        let ends = BTreeMap::from([("baseline", baseline), ("canary", canary)]);
-        let metrics: Result<Vec<serde_json::Value>, String> =
-            self.metrics.iter().map(|(name, metric)| metric.json(name, step, &ends)).collect();
-        let case = json!({
-            "id": id,
-            "source": self.about.get("source").map_or("", String::as_str),
-            "group": self.about.get("group"),
-            "label": self.about.get("label"),
-            "pairing": if concurrent { "concurrent" } else { "before_after" },
-            "step_seconds": step,
-            "metrics": metrics?,
-        });
-        let case: Case = serde_path_to_error::deserialize(case).map_err(|error| format!("{}: {}", error.path(), error.inner()))?;
-        case.check()?;
-        Ok(case)
-    }
-
-    /// The usual distance between neighbouring points of a series: its median over all.
-    fn step(&self) -> f64 {
-        let mut gaps = Vec::new();
-        for points in self.metrics.values().flat_map(|metric| metric.arms.values()) {
-            let times: Vec<f64> = points.iter().map(|(time, _)| *time).collect();
-            gaps.extend(times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a).filter(|gap| *gap > 0.0));
-        }
-        gaps.sort_unstable_by(f64::total_cmp);
-        if gaps.is_empty() { 60.0 } else { gaps[gaps.len() / 2] }
-    }
-}
-
-/// Notes what rows say of their case or metric, which is one and the same in all of them.
-fn say_once<'a>(
-    about: &mut BTreeMap<&'static str, String>,
-    fields: &[&'static str],
-    cell: &impl Fn(&str) -> Option<&'a str>,
-) -> Result<(), String> {
-    for field in fields {
-        let Some(text) = cell(field).filter(|text| !text.is_empty()) else { continue };
-        let known = about.entry(field).or_insert_with(|| text.to_owned());
-        if known != text {
-            return Err(format!("{field}: rows say `{}` and `{}`; give one for all", shown(known), shown(text)));
-        }
-    }
-    Ok(())
-}
-
-fn shown(text: &str) -> String {
-    crate::report::format::clean(&text.chars().take(60).collect::<String>())
-}
-
-impl MetricRows {
-    /// Moves what lies before the last `window` seconds of an arm to its history.
-    fn split(&mut self, window: f64) {
-        for (arm, past) in [("baseline", "baseline_history"), ("canary", "canary_history")] {
-            let last = self
-                .arms
-                .iter()
-                .filter(|((of, _), _)| *of == arm)
-                .flat_map(|(_, points)| points)
-                .map(|(time, _)| *time)
-                .fold(f64::NEG_INFINITY, f64::max);
-            let instances: Vec<Option<String>> =
-                self.arms.keys().filter(|(of, _)| *of == arm).map(|(_, instance)| instance.clone()).collect();
-            for instance in instances {
-                let Some(points) = self.arms.remove(&(arm, instance.clone())) else { continue };
-                let (recent, old): (Vec<_>, Vec<_>) = points.into_iter().partition(|(time, _)| *time > last - window);
-                if !recent.is_empty() {
-                    self.arms.insert((arm, instance.clone()), recent);
-                }
-                if !old.is_empty() {
-                    self.arms.entry((past, instance)).or_default().extend(old);
-                }
+/// All cases, in the order of their first rows.
+fn places(rows: &mut TableRows) -> Result<Vec<CasePlace>, CaseProblem> {
+    let mut cases: Vec<CasePlace> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    while let Some(at) = rows.next()? {
+        let wrong = |problem: String| CaseProblem { line: at.line, problem };
+        let Some(id) = rows.cell("case") else { return Err(wrong("case: is empty; give every row its case".to_owned())) };
+        if let Some(case) = known.get(id).and_then(|place| cases.get_mut(*place)) {
+            case.rows += 1;
+            case.last_byte = at.byte;
+            if case.rows > MAX_CASE_ROWS {
+                return Err(wrong(format!("case `{id}` has more than the {MAX_CASE_ROWS} rows that are read")));
             }
-        }
-    }
-
-    fn json(&self, name: &str, step: f64, ends: &BTreeMap<&str, (f64, f64)>) -> Result<serde_json::Value, String> {
-        let mut out = serde_json::Map::new();
-        out.insert("name".to_owned(), json!(name));
-        for (field, text) in &self.about {
-            out.insert((*field).to_owned(), json!(text));
-        }
-        for arm in ARMS {
-            let series: Vec<(&InstanceName, &Vec<TimedValue>)> =
-                self.arms.iter().filter(|((of, _), _)| *of == arm).map(|((_, instance), points)| (instance, points)).collect();
-            let is_past = arm.ends_with("_history");
-            if series.is_empty() && is_past {
-                continue;
-            }
-            // All series of an arm lie on one grid, that of the arm's window; history ends where that starts.
-            let (start, end) = if is_past {
-                let window = ends.get(arm.trim_end_matches("_history")).copied().unwrap_or((0.0, 0.0));
-                let first = series.iter().flat_map(|(_, points)| points.iter()).map(|(time, _)| *time).fold(f64::INFINITY, f64::min);
-                (window.0 - ((window.0 - first) / step).round() * step, window.0 - step)
-            } else {
-                ends.get(arm).copied().unwrap_or((0.0, 0.0))
-            };
-            let points = ((end - start) / step).round() + 1.0;
-            if points.is_finite() && points > MAX_POINTS {
-                return Err(format!(
-                    "metric `{}`: {arm} spans {points} points of {step} s, more than the {MAX_POINTS} that are read",
-                    name
-                ));
-            }
-            let n = if points.is_finite() { points.max(0.0) as usize } else { 0 };
-            let laid: Vec<(&Option<String>, Vec<Option<f64>>)> =
-                series.iter().map(|(instance, points)| (*instance, grid(points, start, step, n))).collect();
-            out.insert(arm.to_owned(), json!(mean(laid.iter().map(|(_, points)| points), n)));
-            if !is_past && laid.iter().any(|(instance, _)| instance.is_some()) {
-                let named: BTreeMap<String, &Vec<Option<f64>>> =
-                    laid.iter().map(|(instance, points)| ((*instance).clone().unwrap_or_default(), points)).collect();
-                out.insert(format!("{arm}_instances"), json!(named));
-            }
-        }
-        Ok(out.into())
-    }
-}
-
-/// The points on a grid; several that fall on one place are averaged, and what lies beside the grid is left out.
-fn grid(points: &[TimedValue], start: f64, step: f64, n: usize) -> Vec<Option<f64>> {
-    let mut cells = vec![(0.0, 0_u32); n];
-    for (time, value) in points {
-        let place = ((time - start) / step).round();
-        if place < 0.0 {
             continue;
         }
-        if let (Some(cell), Some(value)) = (cells.get_mut(place as usize), value) {
-            cell.0 += value;
-            cell.1 += 1;
+        if id.len() > MAX_ID_BYTES {
+            return Err(wrong(format!("case: {} bytes are too long for a name; give at most {MAX_ID_BYTES}", id.len())));
         }
+        if cases.len() == MAX_CASES {
+            return Err(wrong(format!("there are more than {MAX_CASES} cases; split the table")));
+        }
+        known.insert(id.to_owned(), cases.len());
+        cases.push(CasePlace { id: id.to_owned(), rows: 1, first: at, last_byte: at.byte });
     }
-    cells.into_iter().map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect()
+    Ok(cases)
 }
 
-/// The mean of those series that have a point, place by place.
-fn mean<'a>(series: impl Iterator<Item = &'a Vec<Option<f64>>> + Clone, n: usize) -> Vec<Option<f64>> {
-    (0..n)
-        .map(|i| {
-            let present = || series.clone().filter_map(|points| *points.get(i)?);
-            let count = present().count();
-            (count > 0).then(|| present().sum::<f64>() / count as f64)
+/// The rows of these cases, which follow each other.
+fn batch_of(rows: &mut TableRows, batch: &[CasePlace]) -> Result<Vec<CaseRows>, CaseProblem> {
+    let mut made: Vec<CaseRows> = batch.iter().map(|_| CaseRows::default()).collect();
+    let places: HashMap<&str, usize> = batch.iter().enumerate().map(|(i, case)| (case.id.as_str(), i)).collect();
+    let (Some(first), Some(last)) = (batch.first(), batch.iter().map(|case| case.last_byte).max()) else { return Ok(made) };
+    rows.seek(first.first).map_err(|error| CaseProblem { line: 0, problem: format!("the file breaks off: {error}") })?;
+    while let Some(at) = rows.next()? {
+        let place = rows.cell("case").and_then(|id| places.get(id).copied());
+        if let Some(case) = place.and_then(|place| made.get_mut(place)) {
+            case.add(at.line, &|name| rows.cell(name));
+        }
+        if at.byte >= last {
+            break;
+        }
+    }
+    Ok(made)
+}
+
+/// A table, row by row.
+enum TableRows {
+    Csv { reader: Box<csv::Reader<RowBound>>, left: Rc<Cell<u64>>, columns: HashMap<&'static str, usize>, record: csv::StringRecord },
+    Ndjson { reader: BufReader<File>, at: RowPlace, row: Box<JsonRow> },
+}
+
+impl TableRows {
+    fn open(path: &Path, format: TableFormat) -> io::Result<Self> {
+        let file = File::open(path)?;
+        match format {
+            TableFormat::Csv => {
+                let left = Rc::new(Cell::new(0));
+                let reader = csv::ReaderBuilder::new().from_reader(RowBound { file, left: Rc::clone(&left) });
+                Ok(Self::Csv { reader: Box::new(reader), left, columns: HashMap::new(), record: csv::StringRecord::new() })
+            }
+            TableFormat::Ndjson => {
+                Ok(Self::Ndjson { reader: BufReader::new(file), at: RowPlace { byte: 0, line: 1 }, row: Box::default() })
+            }
+        }
+    }
+
+    /// Goes to a row that was read before.
+    fn seek(&mut self, to: RowPlace) -> io::Result<()> {
+        match self {
+            Self::Csv { reader, .. } => {
+                let mut position = csv::Position::new();
+                position.set_byte(to.byte).set_line(to.line);
+                reader.seek(position).map_err(io::Error::other)
+            }
+            Self::Ndjson { reader, at, .. } => {
+                *at = to;
+                reader.seek(SeekFrom::Start(to.byte)).map(|_| ())
+            }
+        }
+    }
+
+    /// Reads the next row, and says where it begins.
+    fn next(&mut self) -> Result<Option<RowPlace>, CaseProblem> {
+        match self {
+            Self::Csv { reader, left, columns, record } => {
+                left.set(MAX_ROW_BYTES);
+                if columns.is_empty() {
+                    *columns = head(reader)?;
+                    left.set(MAX_ROW_BYTES);
+                }
+                let line = reader.position().line();
+                match reader.read_record(record) {
+                    Ok(false) => Ok(None),
+                    Ok(true) => {
+                        let at = record.position().map_or((0, line), |position| (position.byte(), position.line()));
+                        Ok(Some(RowPlace { byte: at.0, line: at.1 }))
+                    }
+                    Err(error) => Err(csv_problem(&error, line)),
+                }
+            }
+            Self::Ndjson { reader, at, row } => loop {
+                let begin = *at;
+                let wrong = |problem: String| CaseProblem { line: begin.line, problem };
+                let mut line = Vec::new();
+                let broken = |error: io::Error| wrong(format!("the file breaks off here: {error}"));
+                let read = Read::take(&mut *reader, MAX_ROW_BYTES).read_until(b'\n', &mut line).map_err(broken)?;
+                if read == 0 {
+                    return Ok(None);
+                }
+                if read as u64 == MAX_ROW_BYTES && line.last() != Some(&b'\n') {
+                    return Err(wrong(format!("the row is longer than the {MAX_ROW_BYTES} bytes that are read")));
+                }
+                *at = RowPlace { byte: begin.byte + read as u64, line: begin.line + 1 };
+                let text = crate::json::without_mark(&line);
+                if text.iter().all(u8::is_ascii_whitespace) {
+                    continue;
+                }
+                **row = serde_json::from_slice(text).map_err(|error| wrong(format!("is no row of a table: {error}")))?;
+                return Ok(Some(begin));
+            },
+        }
+    }
+
+    /// A cell of the row that was read; `None` where it is empty, or there is no such column.
+    fn cell(&self, name: &str) -> Option<&str> {
+        let text = match self {
+            Self::Csv { columns, record, .. } => record.get(*columns.get(name)?)?,
+            Self::Ndjson { row, .. } => row.cell(name)?,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Which column is where.
+fn head(reader: &mut csv::Reader<RowBound>) -> Result<HashMap<&'static str, usize>, CaseProblem> {
+    let names = reader.headers().map_err(|error| csv_problem(&error, 1))?;
+    let place = |column: &'static str| names.iter().position(|name| name == column).map(|place| (column, place));
+    let columns: HashMap<&str, usize> = NEEDED.into_iter().chain(OPTIONAL).filter_map(place).collect();
+    match NEEDED.into_iter().find(|column| !columns.contains_key(column)) {
+        Some(column) => {
+            Err(CaseProblem { line: 1, problem: format!("there is no column `{column}`; a table needs {}", NEEDED.join(", ")) })
+        }
+        None => Ok(columns),
+    }
+}
+
+fn csv_problem(error: &csv::Error, line: u64) -> CaseProblem {
+    let at = |position: &Option<csv::Position>| position.as_ref().map_or(line, csv::Position::line);
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => CaseProblem {
+            line: at(pos),
+            problem: format!("the row has {len} cells, and the head {expected_len}; give one for each column"),
+        },
+        csv::ErrorKind::Utf8 { pos, .. } => CaseProblem { line: at(pos), problem: "the row is no UTF-8".to_owned() },
+        csv::ErrorKind::Io(error) => CaseProblem { line, problem: error.to_string() },
+        _ => CaseProblem { line, problem: error.to_string() },
+    }
+}
+
+/// A file of which no more is read than a row may have: a quote that nothing closes would otherwise be one row to the file's end.
+struct RowBound {
+    file: File,
+    left: Rc<Cell<u64>>,
+}
+
+impl Read for RowBound {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::Error::other(format!(
+                "the row is longer than the {MAX_ROW_BYTES} bytes that are read; is a quote left open in it?"
+            )));
+        }
+        let n = self.file.read(buffer)?;
+        self.left.set(left.saturating_sub(n as u64));
+        Ok(n)
+    }
+}
+
+impl Seek for RowBound {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// A row of NDJSON; other fields are passed over.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct JsonRow {
+    case: JsonCell,
+    metric: JsonCell,
+    arm: JsonCell,
+    timestamp: JsonCell,
+    value: JsonCell,
+    instance: JsonCell,
+    source: JsonCell,
+    group: JsonCell,
+    label: JsonCell,
+    role: JsonCell,
+    kind: JsonCell,
+    direction: JsonCell,
+    unit: JsonCell,
+}
+
+impl JsonRow {
+    fn cell(&self, name: &str) -> Option<&str> {
+        let cell = match name {
+            "case" => &self.case,
+            "metric" => &self.metric,
+            "arm" => &self.arm,
+            "timestamp" => &self.timestamp,
+            "value" => &self.value,
+            "instance" => &self.instance,
+            "source" => &self.source,
+            "group" => &self.group,
+            "label" => &self.label,
+            "role" => &self.role,
+            "kind" => &self.kind,
+            "direction" => &self.direction,
+            "unit" => &self.unit,
+            _ => return None,
+        };
+        cell.0.as_deref()
+    }
+}
+
+/// A cell as text, whatever it is written as: an id may look like a number, and a time may be either.
+#[derive(Default, Deserialize)]
+#[serde(from = "JsonScalar")]
+struct JsonCell(Option<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a text, a number, true, false or null")]
+enum JsonScalar {
+    Text(String),
+    Number(serde_json::Number),
+    Flag(bool),
+    Nothing(()),
+}
+
+impl From<JsonScalar> for JsonCell {
+    fn from(scalar: JsonScalar) -> Self {
+        Self(match scalar {
+            JsonScalar::Text(text) => Some(text),
+            JsonScalar::Number(number) => Some(number.to_string()),
+            JsonScalar::Flag(flag) => Some(flag.to_string()),
+            JsonScalar::Nothing(()) => None,
         })
-        .collect()
+    }
 }
 
-/// Unix seconds, or RFC 3339.
-fn seconds(text: &str) -> Option<f64> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Some(seconds).filter(|seconds| seconds.is_finite());
-    }
-    let timestamp: jiff::Timestamp = text.parse().ok()?;
-    Some(timestamp.as_second() as f64 + f64::from(timestamp.subsec_nanosecond()) / 1e9)
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-/// Writes rows as Parquet, in groups.
-pub(super) struct RowsWriter {
-    writer: polars::io::parquet::write::BatchedWriter<File>,
-    waiting: Vec<ReplayRow>,
-}
+    use super::*;
 
-/// Rows of a group.
-const GROUP_ROWS: usize = 50_000;
-
-impl RowsWriter {
-    pub(super) fn create(path: &Path) -> Result<Self, String> {
-        let file = File::create(path).map_err(|error| format!("`{}` cannot be written: {error}", path.display()))?;
-        let schema = frame(&[]).map_err(|error| error.to_string())?.schema().clone();
-        let writer = ParquetWriter::new(file).batched(&schema).map_err(|error| error.to_string())?;
-        Ok(Self { writer, waiting: Vec::new() })
+    fn read_text(text: &[u8], format: TableFormat) -> (Vec<TableCase>, Option<CaseProblem>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        std::fs::write(&path, text).unwrap();
+        let mut cases = Vec::new();
+        let problem = read(&path, format, None, &mut |case| {
+            cases.push(case);
+            true
+        });
+        (cases, problem.err())
     }
 
-    pub(super) fn write(&mut self, rows: Vec<ReplayRow>) -> Result<(), String> {
-        self.waiting.extend(rows);
-        if self.waiting.len() >= GROUP_ROWS { self.flush() } else { Ok(()) }
+    fn case_of((cases, problem): (Vec<TableCase>, Option<CaseProblem>), i: usize) -> (u64, Case) {
+        assert_eq!(problem, None);
+        let (line, case) = cases.into_iter().nth(i).unwrap().unwrap();
+        (line, *case)
     }
 
-    fn flush(&mut self) -> Result<(), String> {
-        let rows = std::mem::take(&mut self.waiting);
-        if rows.is_empty() {
-            return Ok(());
+    #[test]
+    fn cases_come_in_the_order_of_their_first_rows_however_rows_are_mixed() {
+        let head = "timestamp,value,case,metric,arm,note\n";
+        let row = |case: &str, arm: &str, minute: u32, value: &str| format!("{},{value},{case},m,{arm},\"a\n\"\n", 60 * minute);
+        let mut rows = vec![row("b", "canary", 0, "1"), row("a", "canary", 0, "2")];
+        for minute in 1..4 {
+            for case in ["a", "b"] {
+                rows.push(row(case, "canary", minute, "3"));
+            }
         }
-        frame(&rows).and_then(|frame| self.writer.write_batch(&frame)).map_err(|error| error.to_string())
+        for case in ["b", "a"] {
+            rows.extend((0..4).map(|minute| row(case, "baseline", minute, if minute == 2 { "" } else { "5" })));
+        }
+        let text = format!("\u{feff}{head}{}", rows.concat());
+        let (line, first) = case_of(read_text(text.as_bytes(), TableFormat::Csv), 0);
+        assert_eq!((line, first.id.as_str(), first.step_seconds), (2, "b", 60.0));
+        assert_eq!(first.metrics[0].canary, [Some(1.0), Some(3.0), Some(3.0), Some(3.0)]);
+        assert_eq!(first.metrics[0].baseline, [Some(5.0), Some(5.0), None, Some(5.0)]);
+        // Every row before it has a line break in a quote.
+        assert_eq!(case_of(read_text(text.as_bytes(), TableFormat::Csv), 1).0, 4);
     }
 
-    pub(super) fn finish(mut self) -> Result<(), String> {
-        self.flush()?;
-        self.writer.finish().map(|_| ()).map_err(|error| error.to_string())
+    #[test]
+    fn json_rows_are_read_as_the_same_rows_of_csv() {
+        let text = "\n{\"case\": 7, \"metric\": \"m\", \"arm\": \"canary\", \"timestamp\": \"1970-01-01T00:01:00Z\", \"value\": 1.5}\n\
+            {\"case\": \"7\", \"metric\": \"m\", \"arm\": \"canary\", \"timestamp\": 120, \"value\": null, \"more\": [1]}\n\
+            {\"case\": 7, \"metric\": \"m\", \"arm\": \"baseline\", \"timestamp\": 60.0, \"value\": \"2\"}";
+        let csv = "case,metric,arm,timestamp,value\n7,m,canary,60,1.5\n7,m,canary,120,\n7,m,baseline,60,2\n";
+        let (line, case) = case_of(read_text(text.as_bytes(), TableFormat::Ndjson), 0);
+        assert_eq!(line, 2);
+        assert_eq!(case, case_of(read_text(csv.as_bytes(), TableFormat::Csv), 0).1);
     }
-}
 
-fn frame(rows: &[ReplayRow]) -> PolarsResult<DataFrame> {
-    let text = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<String>| -> PolarsColumn {
-        Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<String>>>()).into()
-    };
-    let number = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<f64>| -> PolarsColumn {
-        Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<f64>>>()).into()
-    };
-    let whole = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<u64>| -> PolarsColumn {
-        Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<u64>>>()).into()
-    };
-    let flag = |name: &str, of: &dyn Fn(&ReplayRow) -> Option<bool>| -> PolarsColumn {
-        Series::new(name.into(), rows.iter().map(of).collect::<Vec<Option<bool>>>()).into()
-    };
-    let label = |row: &ReplayRow| row.label.map(|label| if label == super::Label::Healthy { "healthy" } else { "regressed" }.to_owned());
-    DataFrame::new_infer_height(vec![
-        text("case", &|row| Some(row.case.clone())),
-        text("source", &|row| Some(row.source.clone())),
-        text("group", &|row| Some(row.group.clone())),
-        text("label", &label),
-        text("pairing", &|row| row.pairing.clone()),
-        whole("points", &|row| Some(row.points as u64)),
-        text("judge", &|row| Some(row.judge.clone())),
-        text("verdict", &|row| Some(row.verdict.to_string())),
-        number("score", &|row| row.score),
-        whole("first_failed_look", &|row| row.first_failed_look.map(u64::from)),
-        text("found_within_10", &|row| row.found_within_10.map(|found| found.to_string())),
-        text("found_within_20", &|row| row.found_within_20.map(|found| found.to_string())),
-        text("found_within_60", &|row| row.found_within_60.map(|found| found.to_string())),
-        text("metric", &|row| Some(row.metric.clone())),
-        flag("recorded", &|row| Some(row.recorded)),
-        flag("muted", &|row| Some(row.muted)),
-        flag("affected", &|row| row.affected),
-        text("status", &|row| Some(row.status.to_string())),
-        text("reason", &|row| Some(row.reason.clone())),
-        number("shift", &|row| row.shift),
-        number("limit", &|row| row.limit),
-        number("limit_points", &|row| row.limit_points),
-        number("exceedance", &|row| Some(row.exceedance)),
-        number("p", &|row| row.p),
-        number("shift_in_noise", &|row| row.shift_in_noise),
-        whole("history_windows", &|row| row.history_windows.map(|windows| windows as u64)),
-        number("history_spread", &|row| row.history_spread),
-        number("history_points", &|row| row.history_points),
-        text("sentence", &|row| Some(row.sentence.clone())),
-        whole("rows", &|row| Some(row.rows as u64)),
-        text("run", &|row| Some(row.run.clone())),
-    ])
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let head = "case,metric,arm,timestamp,value\n";
+        let csv = |rows: &str| read_text(format!("{head}{rows}").as_bytes(), TableFormat::Csv);
+        let of_case = csv("a,m,canary,0,1\na,m,canary,60,fast\n").0.remove(0).unwrap_err();
+        assert_eq!((of_case.line, of_case.problem.contains("case `a`: value: `fast`")), (3, true), "{of_case:?}");
+        for (text, format, line, expected) in [
+            ("case,metric,arm,value\n", TableFormat::Csv, 1, "there is no column `timestamp`"),
+            ("case,metric,arm,timestamp,value\na,m,canary,0\n", TableFormat::Csv, 2, "the row has 4 cells"),
+            ("case,metric,arm,timestamp,value\n,m,canary,0,1\n", TableFormat::Csv, 2, "case: is empty"),
+            ("{\"case\": \"a\"}\n{\"metric\": 1}\n", TableFormat::Ndjson, 2, "case: is empty"),
+            ("{\"case\": \"a\"}\n{\"case\": [1]}\n", TableFormat::Ndjson, 2, "is no row of a table"),
+        ] {
+            let problem = read_text(text.as_bytes(), format).1.unwrap();
+            assert!(problem.line == line && problem.problem.contains(expected), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_nothing_closes_is_not_read_to_the_files_end() {
+        let mut text = b"case,metric,arm,timestamp,value\na,m,canary,0,\"1\n".to_vec();
+        text.resize(4 << 20, b'x');
+        let problem = read_text(&text, TableFormat::Csv).1.unwrap();
+        assert!(problem.problem.contains("is a quote left open"), "{problem:?}");
+        let problem = read_text(&vec![b'{'; 4 << 20], TableFormat::Ndjson).1.unwrap();
+        assert!(problem.problem.contains("longer than"), "{problem:?}");
+    }
+
+    /// Bytes that are much like a table's.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just("case,metric,arm,timestamp,value,instance,label\n"),
+            Just("a,m,canary,0,1,,\n"),
+            Just("a,m,baseline,1e300,-1,x,healthy\n"),
+            Just("b,m,canary_history,1970-01-01T00:00:00Z,NaN,,\n"),
+            Just("{\"case\":1,\"metric\":\"m\",\"arm\":\"canary\",\"timestamp\":-1e308,\"value\":1}\n"),
+            Just("{\"case\":\"1\",\"metric\":\"m\",\"arm\":\"baseline\",\"timestamp\":9,\"value\":null}\n"),
+            Just("\""),
+            Just(","),
+            Just("\r\n"),
+            Just("\u{feff}"),
+            Just("[[[["),
+        ];
+        let piece = prop_oneof![8 => piece.prop_map(|text| text.as_bytes().to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..8)];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_a_reader_panic(bytes in bytes()) {
+            for format in [TableFormat::Csv, TableFormat::Ndjson] {
+                let (cases, _) = read_text(&bytes, format);
+                for case in cases.into_iter().flatten() {
+                    prop_assert!(case.1.points() <= 1_000_000);
+                }
+            }
+            for line in bytes.split(|byte| *byte == b'\n') {
+                let _ = Case::parse(line);
+            }
+        }
+    }
 }

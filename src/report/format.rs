@@ -8,18 +8,28 @@ use haldane_judges::period::Period;
 use haldane_judges::scorecard::MetricResult;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Makes foreign text safe to show on one line: control, bidirectional and invisible characters become visible escapes.
+/// Makes foreign text safe to show on one line: control, bidirectional and invisible characters become visible escapes. Variation
+/// selectors, which only choose how a character is drawn and leave open how wide it is, are left out, and so are combining marks beyond
+/// three on one character.
 #[must_use]
 pub fn clean(text: &str) -> String {
+    let mut marks = 0;
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if is_unsafe(c) {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
+            marks = 0;
+            out.extend(c.escape_default());
+            return out;
+        }
+        marks = if c.width() == Some(0) { marks + 1 } else { 0 };
+        if marks <= MOST_MARKS && !matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}') {
+            out.push(c);
         }
         out
     })
 }
+
+/// Combining marks on one character, at most: no script has more, and towers of them reach into other lines.
+const MOST_MARKS: usize = 3;
 
 /// The same for text of several lines.
 #[must_use]
@@ -38,6 +48,8 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c,
             // Line and paragraph separators, zero-width characters, and the marks that turn the reading direction ("Trojan source").
             '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            // Blank letters, soft hyphens and tags.
+            | '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0000}'..='\u{e007f}'
             // Not characters at all, and refused by XML.
             | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}')
 }
@@ -48,12 +60,15 @@ pub fn truncate(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let mut used = 1;
-    let head = text.chars().take_while(|c| {
-        used += c.width().unwrap_or(0);
-        used <= width
-    });
-    let mut out = head.collect::<String>();
+    let mut out = String::new();
+    // Measured as a whole: what follows a character may make it wider.
+    for c in text.chars() {
+        out.push(c);
+        if out.width() >= width {
+            out.pop();
+            break;
+        }
+    }
     if width > 0 {
         out.push('…');
     }

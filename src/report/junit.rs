@@ -73,7 +73,7 @@ fn metric(view: &View, row: &MetricRow) -> TestCase {
         Status::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
         Status::Suspect | Status::Inconclusive | Status::NoData => TestCaseStatus::skipped(),
     };
-    let mut lines = vec![row.sentence.clone(), format!("{} ({}), limit {}, n {}", row.change, row.change_percent, row.limit, row.n)];
+    let mut lines = vec![row.sentence.clone(), format!("{}, shift {}, limit {}, n {}", row.levels(), row.change_percent, row.limit, row.n)];
     lines.extend(row.evidence.iter().cloned());
     for (label, list) in [("guard", &row.guards), ("to settle it", &row.remedies), ("warning", &row.warnings)] {
         lines.extend(list.iter().map(|line| format!("{label}: {line}")));

@@ -57,10 +57,10 @@ fn table(page: &mut MarkdownPage, rows: &[MetricRow]) {
     if rows.is_empty() {
         return;
     }
-    page.line("| Status | Metric | Baseline → canary | Change | Mode | Limit | n |");
+    page.line("| Status | Metric | Level, baseline → canary | Shift | Mode | Limit | n |");
     page.line("|---|---|---|--:|---|---|--:|");
     for row in rows {
-        let cells = [&row.name, &row.change, &row.change_percent].map(|cell| escape(cell)).join(" | ");
+        let cells = [&row.name, &row.levels(), &row.change_percent].map(|cell| escape(cell)).join(" | ");
         let rest = [escape(row.mode), escape(&row.limit), escape(&row.n)].join(" | ");
         page.line(format!("| {} {} | {cells} | {rest} |", mark(row.status), escape(&row.status_word)));
     }

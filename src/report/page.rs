@@ -7,6 +7,11 @@ use anstyle::Style;
 use textwrap::{Options, WordSplitter};
 use unicode_width::UnicodeWidthStr;
 
+use super::format::truncate;
+
+/// Columns where there is no terminal that says how many it has.
+const PIPE_WIDTH: usize = 100;
+
 /// What the terminal can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
@@ -18,7 +23,7 @@ pub struct Terminal {
 
 impl Default for Terminal {
     fn default() -> Self {
-        Self { width: 80, colour: false }
+        Self { width: PIPE_WIDTH, colour: false }
     }
 }
 
@@ -57,6 +62,23 @@ impl Page {
         for line in self.wrap(first, text) {
             self.line(&line);
         }
+    }
+
+    /// The same in at most so many lines, of which the last says that something is left out; how many lines it took.
+    pub(crate) fn bounded(&mut self, first: &str, text: &str, most: usize) -> usize {
+        // No more is laid out than could be shown.
+        let head: String = text.chars().take(self.width.saturating_mul(most.saturating_add(1))).collect();
+        let mut lines = self.wrap(first, &head);
+        if lines.len() > most || head.len() < text.len() {
+            lines.truncate(most);
+            if let Some(last) = lines.last_mut() {
+                *last = truncate(&format!("{last} …"), self.width);
+            }
+        }
+        for line in &lines {
+            self.line(line);
+        }
+        lines.len()
     }
 
     /// The lines of the same.

@@ -11,7 +11,7 @@ use haldane_judges::scorecard::{
 };
 
 use super::format::{self, Unit, clean};
-use crate::analysis::{MetricProvenance, Scorecard, WindowSpan};
+use crate::analysis::{ArmSamples, MetricProvenance, Scorecard, WindowSpan};
 
 /// A scorecard, ready to be laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct View {
     pub score: String,
     /// What to do.
     pub action: Action,
+    /// Service and version, where labels of these names say so.
+    pub subject: Option<String>,
     /// Name of the config.
     pub config: String,
     /// Name of the judge.
@@ -46,6 +48,15 @@ pub struct View {
     pub facts: Vec<(String, String)>,
 }
 
+/// Both arms' points, to be drawn; `None` is a missing one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sparkline {
+    /// The baseline's.
+    pub baseline: Vec<Option<f64>>,
+    /// The canary's.
+    pub canary: Vec<Option<f64>>,
+}
+
 /// One metric, ready to be laid out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {
@@ -59,11 +70,11 @@ pub struct MetricRow {
     pub reason: String,
     /// `critical`, `muted`, `optional`.
     pub flags: Vec<&'static str>,
-    /// What the levels of `change` are: `medians`, `means` or `rates`; empty where it says so itself.
-    pub levels_of: &'static str,
+    /// What the levels of `change` are: `median`, `mean` or `rate`; empty where `change` says so itself.
+    pub level: &'static str,
     /// `412 → 585 ms`.
     pub change: String,
-    /// `+41.9 %`: the typical difference of points or rates at the same time, which need not be that of the levels of `change`.
+    /// `+41.9 %`: the shift that was judged, which need not be the difference of those levels.
     pub change_percent: String,
     /// How it was decided, as a word.
     pub mode: &'static str,
@@ -85,6 +96,8 @@ pub struct MetricRow {
     pub warnings: Vec<String>,
     /// The queries: what each is, and its text.
     pub queries: Vec<(String, String)>,
+    /// Both arms' points for a drawing, where the scorecard carries them.
+    pub points: Option<Sparkline>,
 }
 
 impl MetricRow {
@@ -92,6 +105,33 @@ impl MetricRow {
     #[must_use]
     pub fn is_plain_pass(&self) -> bool {
         self.status == Status::Pass && self.guards.is_empty() && self.remedies.is_empty() && self.warnings.is_empty()
+    }
+
+    /// Both levels, with what they are: `median 412 → 585 ms`.
+    #[must_use]
+    pub fn levels(&self) -> String {
+        if self.level.is_empty() || self.change == NONE { self.change.clone() } else { format!("{} {}", self.level, self.change) }
+    }
+
+    /// Whether it kept the canary from a pass, or would have if it were critical: neither a pass nor muted.
+    #[must_use]
+    pub fn counts_against(&self) -> bool {
+        self.status != Status::Pass && !self.flags.contains(&"muted")
+    }
+
+    /// Where it stands in a list that begins with the worst; muted metrics, which count for nothing, come last.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        let gravity = match self.status {
+            Status::Regressed => 0,
+            Status::Suspect => 1,
+            Status::Error => 2,
+            Status::NoData => 3,
+            Status::Inconclusive => 4,
+            Status::Pass => 5,
+        };
+        let is = |flag: &str| self.flags.contains(&flag);
+        2 * gravity + usize::from(!is("critical")) + if is("muted") { 12 } else { 0 }
     }
 }
 
@@ -109,6 +149,7 @@ impl View {
             verdict: judgement.verdict,
             score: format::score(judgement.score),
             action: recommendation.action,
+            subject: subject(card),
             config: clean(&judgement.config),
             judge: judgement.judge.as_str(),
             banner: judgement
@@ -139,12 +180,18 @@ impl View {
 }
 
 /// A variant's name on the wire.
-fn word(variant: &impl serde::Serialize) -> String {
+pub(super) fn word(variant: &impl serde::Serialize) -> String {
     match serde_json::to_value(variant) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(other) => other.to_string(),
         Err(error) => error.to_string(),
     }
+}
+
+/// Service and version, or the one that is known.
+fn subject(card: &Scorecard) -> Option<String> {
+    let labels = ["service", "version"].into_iter().filter_map(|name| card.labels.get(name).map(|value| clean(value)));
+    Some(labels.collect::<Vec<_>>().join(" ")).filter(|subject| !subject.is_empty())
 }
 
 /// What selects an arm: the scope itself, and the other variables by name.
@@ -265,11 +312,11 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         status_word: metric.status.to_string(),
         reason: metric.reason.to_string(),
         flags: flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)).collect(),
-        levels_of: match (&metric.counts, &metric.numbers) {
+        level: match (&metric.counts, &metric.numbers) {
             _ if quantile.is_some() => "",
-            (Some(_), _) => "rates",
-            (None, Some(_)) if metric.kind != Kind::Ratio => "medians",
-            (None, _) => "means",
+            (Some(_), _) => "rate",
+            (None, Some(_)) if metric.kind != Kind::Ratio => "median",
+            (None, _) => "mean",
         },
         change: levels.map_or_else(
             || NONE.to_owned(),
@@ -289,6 +336,7 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         remedies: metric.remedies.iter().map(|remedy| clean(remedy.sentence())).collect(),
         warnings: metric.warnings.iter().map(|warning| clean(warning)).collect(),
         queries: provenance.map(queries).unwrap_or_default(),
+        points: provenance.and_then(|p| p.samples.as_ref()).map(|s| Sparkline { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
     }
 }
 
@@ -305,7 +353,7 @@ pub(super) fn quantile_name(quantile: f64) -> String {
 }
 
 /// `1` where a shift above 0 is a rise, `-1` where it is a fall. Shifts come turned so that more is worse; people read the change itself.
-fn turn(metric: &MetricResult) -> f64 {
+pub(super) fn turn(metric: &MetricResult) -> f64 {
     let fell = match (&metric.counts, &metric.numbers) {
         (None, None) => metric.distribution.as_ref().and_then(telling).is_some_and(|one| one.canary < one.baseline),
         (Some(counts), _) => counts.canary.rate < counts.baseline.rate,
@@ -325,7 +373,7 @@ fn turn(metric: &MetricResult) -> f64 {
 }
 
 /// Whether percentages are of what is left to a bound, such as the failures of a success rate, to which the level is nearer than to 0.
-fn is_of_the_rest(metric: &MetricResult) -> bool {
+pub(super) fn is_of_the_rest(metric: &MetricResult) -> bool {
     match (&metric.counts, &metric.numbers) {
         (Some(counts), _) => 2.0 * (counts.baseline.events + counts.canary.events) > counts.baseline.total + counts.canary.total,
         (None, numbers) => numbers.as_ref().is_some_and(|numbers| numbers.mirrored_at.is_some()),
@@ -333,7 +381,7 @@ fn is_of_the_rest(metric: &MetricResult) -> bool {
 }
 
 /// `1` or `-1`, by which a relative shift is multiplied to be read. What is left grows where the level falls.
-fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
+pub(super) fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
     match (is_of_the_rest(metric), &metric.counts) {
         (false, _) => turn,
         (true, Some(_)) => -turn,
@@ -341,7 +389,7 @@ fn turn_of_percent(metric: &MetricResult, turn: f64) -> f64 {
     }
 }
 
-const OF_THE_REST: &str = " of what is left";
+pub(super) const OF_THE_REST: &str = " of what is left";
 
 fn mode(mode: Mode) -> &'static str {
     match mode {
@@ -377,7 +425,7 @@ fn limits(metric: &MetricResult, unit: &Unit) -> (String, String) {
     }
 }
 
-fn threshold_limits(threshold: &ThresholdNumbers, unit: &Unit) -> String {
+pub(super) fn threshold_limits(threshold: &ThresholdNumbers, unit: &Unit) -> String {
     let max = threshold.max.map(|max| format!("≤ {}", unit.value(max)));
     let min = threshold.min.map(|min| format!("≥ {}", unit.value(min)));
     [min, max].into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -504,7 +552,7 @@ fn distribution_evidence(lines: &mut Vec<String>, numbers: &DistributionNumbers,
 }
 
 /// A standard error or limit of an estimate.
-fn estimate_size(value: f64, unit: &Unit, is_rate: bool) -> String {
+pub(super) fn estimate_size(value: f64, unit: &Unit, is_rate: bool) -> String {
     if is_rate { unit.distance(value) } else { format::percent(value) }
 }
 
@@ -669,4 +717,8 @@ fn queries(provenance: &MetricProvenance) -> Vec<(String, String)> {
         (format!("{}{part}{came_back}", query.arm), format::clean_query(&query.query))
     };
     provenance.queries.iter().map(describe).collect()
+}
+
+fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
+    arm.numbers().into_iter().map(|value| value.filter(|v| v.is_finite())).collect()
 }

@@ -98,7 +98,10 @@ fn the_exit_code_is_the_verdict() {
     for (samples, verdict, expected) in [("pass.json", "PASS", 0), ("fail.json", "FAIL", 1), ("marginal.json", "MARGINAL", 3)] {
         let output = folder.judge(samples, &[]);
         assert_eq!(code(&output), expected, "{}{}", out(&output), err(&output));
-        assert!(out(&output).starts_with(verdict), "{}", out(&output));
+        let text = out(&output);
+        let end = text.rsplit("\n\n").next().unwrap();
+        assert!(end.starts_with(verdict) && end.lines().count() <= 4, "{text}");
+        assert!(text.lines().any(|line| line.contains("  latency  ") && line.contains(['▁', '▃'])), "both arms are drawn: {text}");
         assert_eq!(err(&output), "");
         assert!(!out(&output).contains('\u{1b}'), "colours without a terminal");
     }
@@ -109,7 +112,7 @@ fn a_look_of_a_plan_a_ramp_and_advice_are_flags() {
     let folder = Folder::new();
     let look = folder.judge("pass.json", &["--look", "3/12"]);
     assert_eq!(code(&look), 3, "{}", out(&look));
-    assert!(out(&look).contains("on_track: on track, look 3 of 12"), "{}", out(&look));
+    assert!(out(&look).contains("hold: on track, look 3 of 12"), "{}", out(&look));
     assert_eq!(code(&folder.judge("pass.json", &["--look", "3/12", "--early-pass"])), 0);
     let ramped = folder.judge("pass.json", &["--canary-share", "0.05", "--ramp", "1,5,25%,50,100"]);
     assert!(out(&ramped).contains("raise the canary to 25 %, the next step of the ramp"), "{}", out(&ramped));
@@ -296,12 +299,18 @@ fn the_demo_shows_a_bad_a_healthy_and_a_quiet_canary() {
     for part in ["POST http://127.0.0.1:", "FAIL", "latency", "error-ratio", "roll back"] {
         assert!(first.contains(part), "{part}: {first}");
     }
-    let statuses = |card: &str, status: &str| card.lines().filter(|line| line.starts_with(&format!("  {status} "))).count();
+    let statuses = |card: &str, status: &str| card.lines().filter(|line| line.starts_with(&format!("{status} "))).count();
     assert_eq!((statuses(first, "regressed"), statuses(first, "suspect"), statuses(first, "pass")), (2, 0, 3), "{first}");
     assert!(second.contains("PASS") && statuses(second, "pass") == 5, "{second}");
-    for part in ["MARGINAL", "threshold", "guard: ", "requests"] {
+    for part in ["MARGINAL", "too little for statistics", "requests"] {
         assert!(third.contains(part), "{part}: {third}");
     }
+    // Each on one screen, where all of what there is takes several.
+    for card in [first, second, third] {
+        let card = card.split_once("\n\n").unwrap().1;
+        assert!(card.trim_end().lines().count() <= 23, "{card}");
+    }
+    assert!(out(&run(&["demo", "--once", "--verbose"])).contains("guard: few_requests"));
 }
 
 #[test]
@@ -407,11 +416,22 @@ async fn a_prometheus_is_judged_in_process_and_its_queries_are_tried() {
     let (config, url) = (folder.path("store.yaml"), store.uri());
     let arms = ["--prometheus", &url, "--baseline", "shop", "--canary", "shop-canary"];
 
-    let judged = run(&[&["judge", "--config", &config, "--last", "30m"], arms.as_slice()].concat());
+    let judged = run(&[&["judge", "--config", &config, "--last", "30m", "--verbose"], arms.as_slice()].concat());
     assert_eq!(code(&judged), 1, "{}{}", out(&judged), err(&judged));
+    // Nothing says when the canary's version began, so that its past says nothing of what is usual.
+    let without = "judged without history: the window slides; give `released_at` (--released-at)";
+    assert!(out(&judged).contains(without), "{}", out(&judged));
+    let compact = run(&[&["judge", "--config", &config, "--last", "30m"], arms.as_slice()].concat());
+    assert!(out(&compact).contains(without), "{}", out(&compact));
+    let released = (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(20)).to_string();
+    for stated in [["--last", "30m", "--released-at", &released], ["--last", "30m", "--offset", "1h"]] {
+        let judged = run(&[&["judge", "--config", &config, "--verbose"], stated.as_slice(), arms.as_slice()].concat());
+        assert!(!out(&judged).contains("judged without history: the window slides"), "{}", out(&judged));
+    }
     // The table's row, the query as it was asked, and the store's own words without their escape sequence.
-    for part in ["  regressed  latency", "latency{app=\"shop-canary\"}", "parse error: \\u{1b}[31mno"] {
-        assert!(out(&judged).contains(part), "{part}: {}", out(&judged));
+    let text = out(&judged).split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["regressed latency median 105 → 165 ms", "latency{app=\"shop-canary\"}", "parse error: \\u{1b}[31mno"] {
+        assert!(text.contains(part), "{part}: {}", out(&judged));
     }
 
     let tried = run(&[&["lint", &config], arms.as_slice()].concat());
@@ -430,4 +450,108 @@ async fn a_prometheus_is_judged_in_process_and_its_queries_are_tried() {
     let judged = run(&[before.as_slice(), &["--last", "30m", "--offset", "1d", "--output", "json"]].concat());
     let card = serde_json::from_str::<Value>(&out(&judged)).unwrap();
     assert_eq!((code(&judged), card["comparison"].as_str()), (0, Some("before_after")), "{}", err(&judged));
+}
+
+#[test]
+fn one_metric_is_explained_now_and_from_a_scorecard_that_was_kept() {
+    let folder = Folder::new();
+    let now = folder.judge("fail.json", &["--explain", "latency"]);
+    assert_eq!(code(&now), 1, "{}", err(&now));
+    for part in ["1. Samples", "Hodges-Lehmann", "Decision", "FAIL"] {
+        assert!(out(&now).contains(part), "{part}: {}", out(&now));
+    }
+    folder.write("card.json", &out(&folder.judge("fail.json", &["--output", "json", "--verbose"])));
+    let card = folder.path("card.json");
+    let kept = run(&["judge", "--scorecard", &card, "--explain", "latency"]);
+    assert_eq!((code(&kept), out(&kept)), (1, out(&now)), "{}", err(&kept));
+    // It can be shown in every way that a new one can.
+    let shown = run(&["judge", "--scorecard", &card]);
+    let anew = folder.judge("fail.json", &[]);
+    assert_eq!((code(&shown), out(&shown)), (1, out(&anew)));
+    assert!(out(&run(&["judge", "--scorecard", &card, "--output", "html"])).contains("<svg"));
+    let samples = folder.path("fail.json");
+    let cases: [(&[&str], &str); 4] = [
+        (&["judge", "--scorecard", &card, "--explain", "latencyy"], "no metric `latencyy`; it has latency"),
+        (&["judge", "--scorecard", &card, "--baseline", "x"], "cannot be used with"),
+        (&["judge", "--scorecard", &samples], "is not a scorecard"),
+        (&["judge", "--scorecard", &card, "--explain", "latency", "--output", "json"], "cannot be used with"),
+    ];
+    for (arguments, part) in cases {
+        let output = run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", out(&output));
+        assert!(err(&output).contains(part), "{arguments:?}: {}", err(&output));
+    }
+}
+
+/// A Prometheus of which the canary is 60 ms slower from a time on, in Unix seconds.
+struct SlowerFrom(f64);
+
+impl wiremock::Respond for SlowerFrom {
+    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+        let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(&request.body))).unwrap();
+        let field = |name: &str| form.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
+        let number = |name: &str| field(name).trim_end_matches('s').parse::<f64>().unwrap();
+        let (query, start, end, step) = (field("query"), number("start"), number("end"), number("step"));
+        let slower = |time: f64| if query.contains("shop-canary") && time > self.0 { 60.0 } else { 0.0 };
+        let times = (0..).map(|i| start + f64::from(i) * step).take_while(|time| *time <= end);
+        // The same at one time, whichever window it is asked for in.
+        let around = |time: f64| 100.0 + (time / step * if query.contains("shop-canary") { 3.0 } else { 7.0 }).rem_euclid(11.0);
+        let values = times.map(|time| json!([time, (around(time) + slower(time)).to_string()])).collect::<Vec<_>>();
+        let result = json!([{"metric": {}, "values": values}]);
+        wiremock::ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": result}}))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_shows_a_line_a_look_in_a_pipe_and_ends_with_the_plan_or_a_fail() {
+    let folder = Folder::new();
+    folder.write("canary.yaml", &CONFIG.replace("name: latency-only\n", "name: latency-only\nmin_observation: 15m\n"));
+    let config = folder.path("canary.yaml");
+    // A plan that is over, so that nothing is waited for: four looks a quarter of an hour apart.
+    let now = jiff::Timestamp::now().as_second();
+    let start = (now - 7200).div_euclid(60) * 60;
+    let time = |seconds: i64| jiff::Timestamp::from_second(seconds).unwrap().to_string();
+    let (from, to) = (time(start), time(start + 3600));
+    for (slower_from, expected, looks) in [(f64::INFINITY, 0, 4), (start as f64, 1, 2)] {
+        let store = wiremock::MockServer::start().await;
+        wiremock::Mock::given(wiremock::matchers::any()).respond_with(SlowerFrom(slower_from)).mount(&store).await;
+        let url = store.uri();
+        let watch = ["judge", "--config", &config, "--prometheus", &url, "--baseline", "shop", "--canary", "shop-canary", "--watch"];
+        let watch = [watch.as_slice(), &["--start", &from, "--planned-end", &to]].concat();
+        let output = run(&watch);
+        let text = out(&output);
+        assert_eq!(code(&output), expected, "{text}{}", err(&output));
+        assert!(!text.contains('\u{1b}'), "{text}");
+        let lines = text.lines().take_while(|line| line.contains("  look ")).collect::<Vec<_>>();
+        assert_eq!(lines.len(), looks, "{text}");
+        for (i, line) in lines.iter().enumerate() {
+            assert!(line.contains(&format!("look {} of 4  ", i + 1)), "{line}");
+            let verdict = if i + 1 < looks {
+                "marginal: "
+            } else if expected == 0 {
+                "pass: "
+            } else {
+                "fail: "
+            };
+            assert!(line.contains(verdict), "{line}");
+        }
+        let verdict = if expected == 0 { "PASS" } else { "FAIL" };
+        assert!(text.rsplit("\n\n").next().unwrap().starts_with(verdict), "{text}");
+        // What is written at the end may be for a machine; the looks then go to standard error.
+        let output = run(&[watch.as_slice(), &["--output", "json"]].concat());
+        let card = serde_json::from_str::<Value>(&out(&output)).unwrap();
+        assert_eq!((code(&output), card["looks"]["look"].as_u64()), (expected, Some(looks as u64)), "{}", err(&output));
+        assert_eq!(err(&output).lines().count(), looks, "{}", err(&output));
+    }
+    // Without a plan there is nothing to follow, and a store that is not there is said at once.
+    let nowhere = ["judge", "--config", &config, "--prometheus", "http://127.0.0.1:1", "--baseline", "a", "--canary", "b", "--watch"];
+    for (more, expected, part) in [
+        (vec!["--last", "30m"], 2, "leave its end (--end, --last) out"),
+        (vec!["--start", &from], 2, "--planned-end"),
+        (vec!["--start", &from, "--planned-end", &to], 4, "127.0.0.1:1"),
+    ] {
+        let output = run(&[nowhere.as_slice(), &more].concat());
+        assert_eq!(code(&output), expected, "{}", err(&output));
+        assert!(err(&output).contains(part), "{more:?}: {}", err(&output));
+    }
 }

@@ -18,6 +18,7 @@ mod pages;
 mod prometheus;
 mod real_histograms;
 mod real_prometheus;
+mod recordings;
 mod replay;
 mod reports;
 mod support;

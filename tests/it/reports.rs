@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use haldane::analysis::{ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, WindowSpan};
-use haldane::report::{Terminal, html, junit, markdown, terminal};
+use haldane::report::{Terminal, explain, html, junit, look, markdown, terminal, verbose};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::{Arm, Comparison, Looks};
 use haldane_judges::scorecard::*;
@@ -483,11 +483,22 @@ fn hostile() -> Scorecard {
     card
 }
 
+/// A terminal of 80 columns.
+const NARROW: Terminal = Terminal { width: 80, colour: false };
+
+/// Every metric of a scorecard, step by step.
+fn explanations(card: &Scorecard, terminal: Terminal) -> String {
+    let names = card.judgement.metrics.iter().map(|metric| &metric.name);
+    names.map(|name| explain(card, name, terminal).unwrap()).collect::<Vec<_>>().join("\n\n")
+}
+
 fn renderings(card: &Scorecard) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("txt", terminal(card, Terminal::default())),
-        ("wide.txt", terminal(card, Terminal { width: 120, colour: false })),
+        ("narrow.txt", terminal(card, NARROW)),
         ("ansi.txt", terminal(card, Terminal { width: 60, colour: true })),
+        ("verbose.txt", verbose(card, NARROW)),
+        ("explain.txt", explanations(card, NARROW)),
         ("md", markdown(card)),
         ("xml", junit(card).unwrap()),
         ("html", html(card)),
@@ -526,7 +537,8 @@ fn foreign_text_cannot_leave_its_place() {
         assert!(!text.contains("<img") || kind.ends_with("txt"), "{kind} lets markup through");
         assert!(!text.contains("\u{1b}[31mred") && !text.contains("\u{1b}]0;"), "{kind} lets an escape sequence through");
     }
-    assert!(!reports["html"].contains("</script>"));
+    // The page has one script, its own and the last thing on it.
+    assert!(reports["html"].matches("</script>").count() == 1 && reports["html"].ends_with("</script></body></html>"));
     // The table has one line for its header, one below it, and one a metric: no name broke out of its row.
     let rows = reports["md"].lines().filter(|line| line.starts_with("| ") || line.starts_with("|--")).collect::<Vec<_>>();
     assert_eq!(rows.len(), 2 + card.judgement.metrics.len());
@@ -536,16 +548,238 @@ fn foreign_text_cannot_leave_its_place() {
     assert!(!reports["md"].contains("@team"));
 }
 
+/// Names that a line must not be broken by: control sequences, marks that turn the direction, sheer length, wide and combined characters.
+fn hostile_names() -> Vec<String> {
+    vec![
+        HOSTILE.to_owned(),
+        "x".repeat(10_000),
+        "面".repeat(4_000),
+        "👩\u{200d}👩\u{200d}👧👍🏽🇩🇪❤\u{fe0f}".repeat(50),
+        format!("\u{202e}{}\u{2066}", "אבג ابج ".repeat(60)),
+        format!("z{}", "\u{301}\u{323}".repeat(5_000)),
+        "a b\tc\n".repeat(100),
+    ]
+}
+
+/// A canary of seven metrics of which each has one of those names.
+fn hostile_seven() -> Scorecard {
+    let mut card = seven();
+    for (i, name) in hostile_names().into_iter().enumerate() {
+        let metric = &mut card.judgement.metrics[i];
+        metric.name.clone_from(&name);
+        metric.sentence = format!("`{name}` {}", metric.sentence);
+        metric.unit = Some(name.clone());
+        card.data.metrics[i].name.clone_from(&name);
+        card.judgement.warnings.push(name);
+    }
+    card.judgement.config = "面".repeat(200);
+    card
+}
+
+/// As much as there can be to say of seven metrics: all at odds, in long sentences, with warnings, more than one remedy and advice.
+fn seven() -> Scorecard {
+    let mut card = open_questions();
+    let regressed = [error_ratio(), latency_p99()];
+    for metric in &regressed {
+        card.data.metrics.push(provenance(&metric.name, true));
+    }
+    card.judgement.metrics.extend(regressed);
+    for metric in &mut card.judgement.metrics {
+        metric.sentence =
+            format!("{}; {}", metric.sentence, "and much more is to be said of it than one line of a terminal has room for. ".repeat(3));
+    }
+    card.judgement.metrics[0].name = "error-ratio-of-few".to_owned();
+    card.data.metrics[0].name = "error-ratio-of-few".to_owned();
+    card.judgement.warnings = vec!["the canary got 9 % of the traffic; the request says 20 %".to_owned(); 5];
+    card.judgement.advisory = true;
+    card.judgement.would_be = Some(Verdict::Fail);
+    card.judgement.recommendation.sentence =
+        "roll back: one metric and another and a third regressed, and so did a fourth of them ".repeat(4);
+    card.id = Some("1".repeat(80));
+    card
+}
+
+#[test]
+fn seven_metrics_fit_a_screen_of_24_lines_whatever_there_is_to_say() {
+    for card in [seven(), hostile_seven()] {
+        assert_eq!(card.judgement.metrics.len(), 7);
+        for width in [80, 100] {
+            let text = terminal(&card, Terminal { width, colour: false });
+            assert!(text.lines().count() <= 23, "one line is the prompt's: {} lines\n{text}", text.lines().count());
+            // Neither of the metrics nor of the canary is nothing said, and what there is no room for is counted.
+            let said = |start: &str| text.lines().any(|line| line.starts_with(start));
+            assert!(said("warning: ") && said("... and "), "{text}");
+        }
+    }
+}
+
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     use unicode_width::UnicodeWidthStr;
-    for card in [regressed(), healthy(), open_questions(), advised(), hostile()] {
+    for card in [regressed(), healthy(), open_questions(), advised(), hostile(), seven(), hostile_seven()] {
         for width in [60, 80, 100, 140] {
-            for line in terminal(&card, Terminal { width, colour: false }).lines() {
+            let at = Terminal { width, colour: false };
+            let texts = [terminal(&card, at), verbose(&card, at), look(&card, at), explanations(&card, at)];
+            for line in texts.iter().flat_map(|text| text.lines()) {
                 assert!(line.width() <= width, "{} columns of {width}: {line}", line.width());
+                let bad = line
+                    .chars()
+                    .find(|c| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
+                assert_eq!(bad, None, "{line}");
             }
         }
     }
+}
+
+#[test]
+fn the_worst_metric_comes_first_and_the_verdict_with_what_to_do_and_where_to_find_it_last() {
+    let card = seven();
+    for text in [terminal(&card, NARROW), terminal(&card, Terminal::default())] {
+        let lines = text.lines().collect::<Vec<_>>();
+        let statuses = lines.iter().skip_while(|line| !line.starts_with("STATUS")).skip(1).map(|line| line.split("  ").next().unwrap());
+        let statuses = statuses.take_while(|status| !status.is_empty()).collect::<Vec<_>>();
+        // The last one is muted.
+        assert_eq!(statuses, ["regressed", "regressed", "suspect", "error", "no_data", "inconclusive", "regressed"], "{text}");
+        let end = lines.iter().rposition(|line| line.is_empty()).unwrap();
+        assert!(lines[end + 1].starts_with("MARGINAL"), "{text}");
+        assert!(lines[end + 2].contains("as a gate this would be fail") && lines[end + 3].starts_with("roll back: "), "{text}");
+        assert!(lines.last().unwrap().ends_with(card.id.as_deref().unwrap()) || lines.last().unwrap().contains("--output json"), "{text}");
+    }
+    // Of equal ones that which went furthest towards its limit.
+    let first = terminal(&regressed(), NARROW).lines().find(|line| line.starts_with("regressed")).unwrap().to_owned();
+    assert!(first.contains("error-ratio") && first.contains('▸') && first.contains("+302 %"), "{first}");
+    // The same of everything there is to say.
+    let all = verbose(&regressed(), NARROW);
+    let end = all.trim_end().rsplit("\n\n").next().unwrap();
+    assert!(end.starts_with("FAIL  score 25") && end.contains("\nroll back: ") && end.ends_with("\njudgement 1hAbCdEf"), "{end}");
+}
+
+#[test]
+fn an_id_is_shown_whole_or_said_to_be_in_the_json_and_a_link_comes_before_it() {
+    let mut card = healthy();
+    let id = "0123456789".repeat(600);
+    card.id = Some(id.clone());
+    let text = terminal(&card, Terminal::default());
+    assert!(text.ends_with("`--output json` has it\n") && !text.contains(&id[..30]), "{text}");
+    for text in [verbose(&card, NARROW), markdown(&card)] {
+        assert!(text.split_whitespace().collect::<String>().contains(&id), "{text}");
+    }
+    let ending = |card: &Scorecard| terminal(card, NARROW).trim_end().rsplit('\n').next().unwrap().to_owned();
+    // One line, so that it is taken up as one; longer than the terminal, which wraps it, but not so long that it is all there is to see.
+    card.url = Some(format!("https://haldane.example/v1/judgements/{}", &id[..150]));
+    assert_eq!(Some(ending(&card)), card.url);
+    card.url = Some(format!("https://haldane.example/v1/judgements/{id}"));
+    assert!(ending(&card).contains("--output json"), "{}", ending(&card));
+    (card.id, card.url) = (None, None);
+    assert_eq!(ending(&card), "promote the canary");
+}
+
+#[test]
+fn a_level_is_named_where_a_shift_stands_beside_it() {
+    // The median fell by 88 ms, and the typical difference by 7: the shift is none of medians.
+    let mut burst = metric("burst");
+    let numbers = burst.numbers.as_mut().unwrap();
+    (numbers.baseline, numbers.canary, numbers.shift, numbers.relative_shift, numbers.effect) = (380.0, 292.0, -7.6, Some(-0.02), -0.02);
+    let rate = MetricResult { unit: Some("percent".to_owned()), counts: None, numbers: burst.numbers.clone(), ..error_ratio() };
+    let card = card(Verdict::Pass, None, vec![burst, rate, error_ratio()]);
+    let view = haldane::report::View::new(&card);
+    let levels: Vec<String> = view.rows.iter().map(haldane::report::MetricRow::levels).collect();
+    assert_eq!(levels, ["median 380 → 292 ms", "mean 380 → 292 %", "rate 0.507 → 2.04 %"]);
+    assert_eq!(view.rows[0].change_percent, "-2 %");
+    for text in [verbose(&card, Terminal::default()), markdown(&card), junit(&card).unwrap()] {
+        assert!(text.contains("median 380 → 292 ms"), "{text}");
+    }
+    // On one line there is room for the shift alone.
+    assert!(!terminal(&card, Terminal::default()).contains("380"), "{}", terminal(&card, Terminal::default()));
+}
+
+#[test]
+fn a_shift_against_the_same_clock_time_of_earlier_days_is_called_that() {
+    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.04), clock: Some(0.05) };
+    let card = card(Verdict::Pass, None, vec![MetricResult { history: Some(history), ..metric("latency") }]);
+    let text = terminal(&card, NARROW);
+    assert!(text.contains("clock +1.1 %"), "{text}");
+    let text = explain(&card, "latency", NARROW).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("What decides is +1.1 %, against this clock time on earlier days, when the arms differed by +5 %."), "{text}");
+}
+
+/// The scorecard as JSON, and the value at a pointer below a metric.
+fn in_json(card: &Scorecard, metric: usize, pointer: &str) -> f64 {
+    let json = serde_json::to_value(card).unwrap();
+    json["metrics"][metric].pointer(pointer).unwrap_or_else(|| panic!("{pointer}: {json:#}")).as_f64().unwrap()
+}
+
+#[test]
+fn the_figures_are_those_of_the_json() {
+    use haldane::report::format::{number, p_value, percent, signed_percent};
+    let card = regressed();
+    let of = |pointer: &str| in_json(&card, 2, pointer);
+    let row = terminal(&card, Terminal::default()).lines().find(|line| line.contains("latency-p99  ")).unwrap().to_owned();
+    for part in [signed_percent(of("/numbers/effect")), signed_percent(of("/limit/relative"))] {
+        assert!(row.contains(&part), "{part}: {row}");
+    }
+    let text = explain(&card, "latency-p99", Terminal::default()).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        format!("{} of {} points", of("/canary_coverage/present"), of("/canary_coverage/expected")),
+        format!("all {} x {} differences", of("/numbers/n_canary"), of("/numbers/n_baseline")),
+        format!("+{} ms, 90 % interval", number(of("/numbers/shift"))),
+        format!("+{} to +{} ms", number(of("/numbers/shift_interval/low")), number(of("/numbers/shift_interval/high"))),
+        format!("U {}", number(of("/numbers/u"))),
+        format!("with p {} (Mann-Whitney, one-sided, z {})", p_value(of("/numbers/p")), number(of("/numbers/z"))),
+        format!("p {}.", p_value(of("/numbers/p_ess"))),
+        format!("standard error of {}", percent(of("/numbers/sigma"))),
+        format!("at least {} (config) and {} ms", percent(of("/limit/relative")), number(of("/limit/absolute"))),
+        format!("takes at least {}.", percent(of("/limit/proved_from"))),
+        format!("{} reaches {}", signed_percent(of("/numbers/effect")), percent(of("/limit/relative"))),
+    ] {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
+    let of = |pointer: &str| in_json(&card, 0, pointer);
+    let text = explain(&card, "error-ratio", Terminal::default()).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        format!("{} of {} requests are events", of("/counts/canary/events"), of("/counts/canary/total")),
+        format!("+{} pp ({})", number(100.0 * of("/counts/shift")), signed_percent(of("/counts/relative_shift"))),
+        format!("vary {} times", number(of("/counts/inflation"))),
+        format!("p {}.", p_value(of("/counts/p"))),
+        format!("p {} is at most {}", p_value(of("/counts/p")), p_value(of("/limit/p"))),
+    ] {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn every_kind_of_metric_is_explained_to_its_decision() {
+    for card in [regressed(), healthy(), open_questions(), advised(), hostile()] {
+        for metric in &card.judgement.metrics {
+            let text = explain(&card, &metric.name, Terminal::default()).unwrap();
+            let titles: Vec<&str> =
+                text.lines().filter_map(|line| line.split_once(". ").filter(|(n, _)| n.parse::<u32>().is_ok())).map(|(_, t)| t).collect();
+            assert_eq!((titles.first(), titles.last()), (Some(&"Samples"), Some(&"Decision")), "{text}");
+            // Whatever was tested has its statistic and its p-value, and whatever has a limit says so.
+            let tested = metric.numbers.is_some() || metric.counts.is_some();
+            assert_eq!(titles.contains(&"Statistic") && titles.contains(&"p-value"), tested, "{text}");
+            assert_eq!(titles.contains(&"Limit"), metric.limit.is_some() || metric.threshold.is_some(), "{text}");
+        }
+        assert_eq!(explain(&card, "no such metric", Terminal::default()), None);
+    }
+    let card = open_questions();
+    let told = |name: &str| explain(&card, name, Terminal::default()).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told("memory").contains("Declared is ≤ 1 GiB. 40 of the canary's 60 points are past it."), "{}", told("memory"));
+    assert!(told("queue-length").contains("canary: 0 of 60 points (0 %), one every 1m."), "{}", told("queue-length"));
+    assert!(told("cpu").contains("error, without a test, examiner `level`, reason fetch: the metric store refused"), "{}", told("cpu"));
+    assert!(told("error-ratio").contains("Statistics leave it open (few_requests): 31 requests in the canary; 50 are needed."));
+    // One that was written and read back is explained alike.
+    let saved: Scorecard = serde_json::from_str(&serde_json::to_string(&card).unwrap()).unwrap();
+    assert_eq!(explanations(&saved, NARROW), explanations(&card, NARROW));
+}
+
+#[test]
+fn a_look_is_one_line() {
+    let mut card = healthy();
+    card.judgement.looks = Some(Looks { look: 3, looks: 12, early_pass: false });
+    assert_eq!(look(&card, Terminal::default()), "11:00 UTC  look 3 of 12  pass: none of 2 metrics is worse\n");
+    card.judgement.summary = HOSTILE.repeat(10);
+    assert_eq!(look(&card, Terminal::default()).lines().count(), 1);
 }
 
 #[test]

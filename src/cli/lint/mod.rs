@@ -28,7 +28,6 @@ mod histogram;
 mod inspect;
 mod profile;
 mod report;
-mod sparkline;
 mod text;
 
 /// Distance between points where the config names none.

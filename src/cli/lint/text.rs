@@ -11,9 +11,9 @@ use super::histogram::PictureRow;
 use super::inspect::{ArmReport, MetricReport, Totals, listed};
 use super::profile::{Gap, Place, Profile, Values};
 use super::report::{FileReport, Report, StoreTrial};
-use super::sparkline::{points_per_column, sparkline};
 use crate::lint::{LintFinding, Severity};
 use crate::report::format::{self, Unit, clean, seconds, truncate};
+use crate::report::sparkline::{points_per_column, sparkline};
 use crate::report::{Page, Terminal};
 
 /// Narrowest layout; a narrower terminal wraps the lines itself.

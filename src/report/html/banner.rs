@@ -21,14 +21,9 @@ const NAMED: usize = 3;
 const LONGEST: usize = 80;
 
 /// Service and version, by the labels; where there are none, what selected the canary, and else the config.
-pub(super) fn subject(card: &Scorecard) -> String {
-    let label = |name: &str| card.labels.get(name).map(|value| truncate(&clean(value), LONGEST));
-    let scope = || card.data.canary.get("scope").map(|scope| truncate(&clean(scope), LONGEST));
-    let service = label("service").or_else(scope).unwrap_or_else(|| truncate(&clean(&card.judgement.config), LONGEST));
-    match label("version") {
-        Some(version) => format!("{service} {version}"),
-        None => service,
-    }
+pub(super) fn subject(card: &Scorecard, view: &View) -> String {
+    let scope = || card.data.canary.get("scope").map(|scope| clean(scope));
+    truncate(&view.subject.clone().or_else(scope).unwrap_or_else(|| view.config.clone()), LONGEST)
 }
 
 /// Name of the verdict's class.
@@ -50,7 +45,7 @@ pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Mar
     let worst = pages.iter().filter(|page| page.metric.status != Status::Pass && !page.metric.muted).take(NAMED);
     html! {
         header class=(class(view.verdict)) data-verdict=(view.verdict) {
-            h1 { span.subject { (subject(card)) } " " span.verdict { (view.verdict) } }
+            h1 { span.subject { (subject(card, view)) } " " span.verdict { (view.verdict) } }
             (when(card))
             (scopes(card))
         }
@@ -88,7 +83,7 @@ fn found(card: &Scorecard, page: &MetricPage) -> Markup {
             ": " strong { (row.change_percent) }
             @if row.limit != "-" { ", limit " (row.limit) }
             @if let Some(shift) = page.shift.as_ref().filter(|shift| shift.shift > 1.0) { ", " (format::number(shift.shift)) " times the tolerance" }
-            " (" @if !row.levels_of.is_empty() { (row.levels_of) " " } (row.change) ")"
+            " (" (row.levels()) ")"
             @if let Some(first) = first_past(card, page) { ", first past the limit at " time { (first) } }
         }
     }

@@ -66,8 +66,7 @@ pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
             }
             @if let Some(data) = page.data { (charts(card, page, data, samples, &unit)) }
             div.columns {
-                @let statistics = page.data.and_then(|data| data.statistics).or_else(|| samples.map(MetricStatistics::of));
-                @if let Some(both) = statistics { (table(&both, metric, &unit)) }
+                @if let Some(both) = page.data.and_then(|data| data.statistics) { (table(&both, metric, &unit)) }
                 @if let Some(of) = &metric.distribution { (quantiles(of, &unit)) }
             }
             (list(Some("Guard"), &row.guards))
@@ -135,13 +134,13 @@ fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup 
         (None, Some(_)) => "Each interval's rate",
         (None, None) => "All points",
     };
-    let rows: [(Term, fn(&Statistics) -> Option<f64>); 6] = [
-        (Term::Min, |of| Some(of.min)),
-        (Term::Mean, |of| Some(of.mean)),
+    let rows: [(Term, fn(&Statistics) -> f64); 6] = [
+        (Term::Min, |of| of.min),
+        (Term::Mean, |of| of.mean),
         (Term::Median, |of| of.median),
         (Term::P95, |of| of.p95),
-        (Term::Max, |of| Some(of.max)),
-        (Term::Deviation, |of| Some(of.std)),
+        (Term::Max, |of| of.max),
+        (Term::Deviation, |of| of.std),
     ];
     html! {
         @if known {
@@ -153,7 +152,7 @@ fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup 
                         tr {
                             th scope="row" { (term.button()) }
                             @for arm in [&both.baseline, &both.canary] {
-                                @match of(arm).filter(|_| arm.count > 0) {
+                                @match Some(of(arm)).filter(|_| arm.count > 0) {
                                     Some(value) => td data-value=(value) { (if term == Term::Deviation { unit.distance(value) } else { unit.value(value) }) },
                                     None => td { "-" },
                                 }

@@ -66,14 +66,7 @@ impl ToleranceShift {
         }
     }
 
-    fn new(
-        shift: f64,
-        ends: Option<(Option<f64>, Option<f64>)>,
-        proved_from: Option<f64>,
-        unit: f64,
-        tolerance: f64,
-        level: f64,
-    ) -> Self {
+    fn new(shift: f64, ends: Option<(Option<f64>, Option<f64>)>, proved_from: Option<f64>, unit: f64, tolerance: f64, level: f64) -> Self {
         let (low, high) = ends.unwrap_or_default();
         let scaled = |end: Option<f64>| end.map(|end| end / unit).filter(|end| end.is_finite());
         Self {

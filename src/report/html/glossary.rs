@@ -67,12 +67,18 @@ impl Term {
             Self::Max => ("Max", "The largest point."),
             Self::Points => ("Points", "Intervals of the window that have a value. What is missing is no zero."),
             Self::Deviation => ("Std. deviation", "How far points lie from their mean, as the root of the mean square (divisor n - 1)."),
-            Self::Score => ("Score", "Share of the weight of the groups whose metrics passed, 0 to 100. It is Kayenta's way to put a verdict in a number."),
+            Self::Score => (
+                "Score",
+                "Share of the weight of the groups whose metrics passed, 0 to 100. It is Kayenta's way to put a verdict in a number.",
+            ),
             Self::Distribution => (
                 "Distribution",
                 "For each value, the share of points (or, of a histogram, of requests) at or below it. The curve that lies further right has the larger values.",
             ),
-            Self::Instances => ("Instances", "The mean of each instance over the window. One that lies apart from all others of its arm and from the baseline is sick by itself."),
+            Self::Instances => (
+                "Instances",
+                "The mean of each instance over the window. One that lies apart from all others of its arm and from the baseline is sick by itself.",
+            ),
             Self::Overview => (
                 "Status",
                 "Regressed: proved worse. Suspect: perhaps worse. Pass: no worse, and a regression would have shown. Inconclusive: too little data to tell. No data: nothing worth judging. Error: the data could not be had.",

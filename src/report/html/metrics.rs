@@ -13,7 +13,7 @@ use crate::report::view::{MetricRow, View};
 /// Longest name in a line; the opened metric has all of it.
 const LONGEST_NAME: usize = 120;
 
-/// Every metric, the worst first: by what was found, then critical ones, then by how far it is beyond its tolerance.
+/// Every metric, the worst first: by its rank, then by how far it is beyond its tolerance.
 pub(super) fn worst_first<'a>(card: &'a Scorecard, view: &'a View) -> Vec<MetricPage<'a>> {
     let metrics = view.rows.iter().zip(&card.judgement.metrics).enumerate();
     let page = |(place, (row, metric))| MetricPage {
@@ -26,22 +26,8 @@ pub(super) fn worst_first<'a>(card: &'a Scorecard, view: &'a View) -> Vec<Metric
     };
     let mut pages: Vec<MetricPage> = metrics.map(page).collect();
     let size = |page: &MetricPage| page.shift.as_ref().map_or(f64::NEG_INFINITY, |shift| shift.shift);
-    pages.sort_by(|a, b| {
-        let rank = |page: &MetricPage| (page.metric.muted, gravity(page.metric.status), !page.metric.critical);
-        rank(a).cmp(&rank(b)).then(size(b).total_cmp(&size(a)))
-    });
+    pages.sort_by(|a, b| a.row.rank().cmp(&b.row.rank()).then(size(b).total_cmp(&size(a))));
     pages
-}
-
-fn gravity(status: Status) -> u8 {
-    match status {
-        Status::Regressed => 0,
-        Status::Error => 1,
-        Status::Suspect => 2,
-        Status::NoData => 3,
-        Status::Inconclusive => 4,
-        Status::Pass => 5,
-    }
 }
 
 /// The list.
@@ -84,7 +70,7 @@ fn line(scale: ToleranceScale, page: &MetricPage) -> Markup {
             }
             span.change {
                 strong { (row.change_percent) } " "
-                span.dim { @if !row.levels_of.is_empty() && row.change != "-" { (row.levels_of) " " } (row.change) }
+                span.dim { (row.levels()) }
             }
             span.scale {
                 @match &page.shift {

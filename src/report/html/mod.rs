@@ -32,11 +32,10 @@ use crate::analysis::Scorecard;
 pub fn html(card: &Scorecard) -> String {
     let view = View::new(card);
     let pages = metrics::worst_first(card, &view);
-    let title = format!("{}: canary {}", banner::subject(card), view.verdict);
+    let title = format!("{}: canary {}", banner::subject(card, &view), view.verdict);
     let script = STANDARD.encode(Sha256::digest(style::SCRIPT));
-    let policy = format!(
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
-    );
+    let policy =
+        format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'");
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -28,9 +28,9 @@ impl DrawnSeries {
 
 /// Smallest and largest.
 pub(super) fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
-    values.into_iter().fold(None, |range: Option<(f64, f64)>, value| {
-        Some(range.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
-    })
+    values
+        .into_iter()
+        .fold(None, |range: Option<(f64, f64)>, value| Some(range.map_or((value, value), |(low, high)| (low.min(value), high.max(value)))))
 }
 
 fn numbers(arm: &ArmSamples, quantile: f64) -> Vec<Option<f64>> {

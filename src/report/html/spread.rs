@@ -43,7 +43,12 @@ pub(super) fn of_requests(curve: &[CurvePoint], unit: &Unit) -> Option<Markup> {
     let (bottom, top, ticks, title) = if is_log {
         let at = powers(low, high);
         let (texts, suffix) = unit.table(&at);
-        (low, high, at.into_iter().zip(texts).collect(), if suffix.is_empty() { "log scale".to_owned() } else { format!("{suffix}, log scale") })
+        (
+            low,
+            high,
+            at.into_iter().zip(texts).collect(),
+            if suffix.is_empty() { "log scale".to_owned() } else { format!("{suffix}, log scale") },
+        )
     } else {
         super::timeline::axis_of_values((low, high), unit, "at or below")
     };

@@ -44,9 +44,8 @@ impl Clock {
     }
 
     fn axis(&self, intervals: usize) -> PlotAxis {
-        const STEPS: [f64; 15] = [
-            1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0,
-        ];
+        const STEPS: [f64; 15] =
+            [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
         let end = self.step * intervals.saturating_sub(1).max(1) as f64;
         // A release within the window's length before it is still shown.
         let low = self.released.filter(|released| (-end..0.0).contains(released)).unwrap_or(0.0);
@@ -87,7 +86,8 @@ pub(super) fn timeline(series: &DrawnSeries, clock: &Clock, limits: &LevelLimits
     let is_near = |value: f64| value >= low - reach && value <= high + reach;
     let usual = limits.usual.filter(|(from, to)| is_near(*from) && is_near(*to));
     let shown = limits.limits.iter().copied().filter(|limit| is_near(*limit));
-    let (low, high) = shown.chain(usual.into_iter().flat_map(|(from, to)| [from, to])).fold((low, high), |(low, high), v| (low.min(v), high.max(v)));
+    let (low, high) =
+        shown.chain(usual.into_iter().flat_map(|(from, to)| [from, to])).fold((low, high), |(low, high), v| (low.min(v), high.max(v)));
     let (bottom, top, ticks, title) = axis_of_values((low, high), unit, what);
     let y = PlotAxis::vertical((bottom, top), ticks, title);
     let x = clock.axis(series.baseline.len().max(series.canary.len()));

@@ -393,8 +393,10 @@ async fn an_id_of_another_kind_is_refused_where_it_does_not_belong() {
     refusal(service.request(Method::PUT, &format!("/pipelines/{fetch}/cancel")).send().await.unwrap(), 404).await;
     for other in [&canary, &analysis] {
         refusal(service.get(&format!("/metricSetList/{other}")).await, 404).await;
-        assert_eq!(service.get(&format!("/v1/judgements/{other}")).await.status().as_u16(), 404);
     }
+    // Under the native address an execution is there for people to read while it is remembered; an analysis is no judgement.
+    assert_eq!(service.get(&format!("/v1/judgements/{canary}?wait=60")).await.status().as_u16(), 200);
+    assert_eq!(service.get(&format!("/v1/judgements/{analysis}")).await.status().as_u16(), 404);
     refusal(service.get(&format!("/metricSetPairList/{analysis}.pairs")).await, 404).await;
     for (method, path) in addresses(&native) {
         refusal(service.request(method, &path).send().await.unwrap(), 404).await;

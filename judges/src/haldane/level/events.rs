@@ -171,7 +171,8 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
         ..claim(subject, &m, metric.direction == Direction::Either)
     };
     // What the canary would have had, were it so much worse.
-    let worse = explain::quantity(metric, if rises { m.means.0 + detectable } else { (m.means.0 - detectable).max(0.0) });
+    let worse = if rises { m.means.0 + detectable } else { (m.means.0 - detectable).max(0.0) };
+    let worse = if worse.is_finite() { explain::quantity(metric, worse) } else { "infinitely many".to_owned() };
     let what = words(subject, &m);
     match ladder::walk(&claim) {
         Rung::Regressed => draft.decide(Status::Regressed, Reason::Events, Mode::Statistical, what),

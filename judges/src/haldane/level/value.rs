@@ -805,7 +805,8 @@ impl MetricSentences<'_> {
             String::new()
         } else {
             let size = t4_isf(rule::P_SUSPECT) * m.sigma;
-            let wanted = if self.bar.detectable.is_finite() { self.effect(self.bar.detectable) } else { "any change".to_owned() };
+            let wanted =
+                if self.bar.detectable.is_finite() { self.effect(self.bar.detectable) } else { "a change without bound".to_owned() };
             let ends = [self.effect(m.effect - size), self.effect(m.effect + size)];
             format!("; {} ({} to {}), where {wanted} would have shown", self.effect(m.effect), ends[0], ends[1])
         };

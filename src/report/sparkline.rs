@@ -4,14 +4,14 @@
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Points that one column stands for, so that `points` of them take at most `width` columns.
-pub(super) fn points_per_column(points: usize, width: usize) -> usize {
+pub(crate) fn points_per_column(points: usize, width: usize) -> usize {
     points.div_ceil(width.max(1)).max(1)
 }
 
 /// One column for every `per_column` points: the height of their mean between `low` and `high`, or a space where all are missing.
 ///
 /// What does not vary at all lies in the middle.
-pub(super) fn sparkline(values: &[f64], per_column: usize, (low, high): (f64, f64)) -> String {
+pub(crate) fn sparkline(values: &[f64], per_column: usize, (low, high): (f64, f64)) -> String {
     values
         .chunks(per_column.max(1))
         .map(|chunk| {
