@@ -77,6 +77,7 @@ for (const [name, { url, card, bytes }] of Object.entries(pages)) {
   describe(`the page of a ${name} canary`, () => {
     test('says who, what, by how much, since when and what to do before anything is opened', async () => {
       const { page, wrong, close } = await open(url)
+      assert.equal(card.verdict, { failing: 'fail', marginal: 'marginal', passing: 'pass', hostile: 'fail' }[name])
       assert.equal(await page.locator('header').getAttribute('data-verdict'), card.verdict)
       assert.equal((await page.locator('h1 .verdict').textContent()).trim(), card.verdict)
       if (name !== 'hostile') {

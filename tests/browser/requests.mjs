@@ -78,7 +78,8 @@ function request({ slow = 1, errors = 0.004, traffic = 2000, sick, gaps = false,
 }
 
 export const failing = request({ slow: 1.5, errors: 0.02, sick: 'checkout-b-3', gaps: true })
-export const marginal = request({ traffic: 3, slow: 1.0 })
+// Too few requests to tell of a metric that must be told of.
+export const marginal = request({ traffic: 3, metrics: METRICS.map((metric) => ({ ...metric, critical: metric.name === 'error-ratio' })) })
 export const passing = request({})
 
 // Names of metrics and units must be printable; labels and instances may be called anything.

@@ -30,7 +30,7 @@ p{margin:.4rem 0}ul{margin:.3rem 0;padding-left:1.3rem}
 .advice{border:1px solid var(--open);color:var(--open);border-radius:.4rem;padding:.4rem .8rem;font-weight:600}
 .good{color:var(--good)}.bad{color:var(--bad)}.open{color:var(--open)}
 .status{font-weight:600}
-.tags{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.3rem}
+.tags{list-style:none;color:var(--fg);padding:0;display:flex;flex-wrap:wrap;gap:.3rem}
 .tags li{border:1px solid var(--line);border-radius:.4rem;padding:0 .5em;font-size:.9em;max-width:100%}
 a{color:var(--link)}
 .flag{border:1px solid var(--line);border-radius:1em;padding:0 .5em;font-size:.85em;color:var(--dim)}

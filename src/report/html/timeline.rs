@@ -65,7 +65,7 @@ impl Clock {
 pub(super) fn axis_of_values((low, high): (f64, f64), unit: &Unit, what: &str) -> (f64, f64, Vec<(f64, String)>, String) {
     let room = match high / 2.0 - low / 2.0 {
         half if half > 0.0 && half.is_finite() => half * 0.16,
-        _ if high == 0.0 => 0.5,
+        _ if high == 0.0 => 0.5 * unit.divisor(0.0),
         _ => (high.abs() * 0.1).max(f64::MIN_POSITIVE),
     };
     // What is never below 0 has no axis below 0.
