@@ -54,9 +54,9 @@ label small{font-weight:400;color:var(--dim)}
 textarea,input,select,button{font:inherit;font-weight:400;color:inherit;background:var(--bg);border:1px solid var(--dim);border-radius:.3rem;padding:.4rem;max-width:100%}
 textarea{min-height:9rem;font-family:ui-monospace,monospace}
 button{background:var(--link);color:var(--bg);border-color:var(--link);padding:.5rem 1.2rem;font-weight:600;cursor:pointer;justify-self:start}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dd{margin:0}
+dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem}dd{margin:0}
 @media(max-width:40rem){
-form{grid-template-columns:1fr}main{padding:1rem}
+form{grid-template-columns:1fr}main{padding:1rem}dl{grid-template-columns:minmax(0,1fr)}
 table,tbody,tr,td{display:block}thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}
 }

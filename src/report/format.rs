@@ -220,6 +220,12 @@ impl Unit {
         STEPS.into_iter().find(|(size, _)| magnitude >= *size).unwrap_or((1.0, "B"))
     }
 
+    /// What values as large as `magnitude` are divided by before they are written, so that an axis can have round numbers.
+    #[must_use]
+    pub fn divisor(&self, magnitude: f64) -> f64 {
+        self.scale(magnitude).0
+    }
+
     /// One value: `585 ms`.
     #[must_use]
     pub fn value(&self, value: f64) -> String {

@@ -12,7 +12,6 @@ mod limit_bar;
 mod look;
 mod markdown;
 mod page;
-mod picture;
 pub(crate) mod sparkline;
 mod terminal;
 mod verbose;

@@ -914,3 +914,71 @@ fn a_scorecard_without_metrics_or_with_huge_samples_still_renders() {
         }
     }
 }
+
+/// A series of so many points about a level.
+fn noisy(level: f64, points: u32) -> ArmSamples {
+    ArmSamples::Values((0..points).map(|i| Some(level + f64::from(i * 7_919 % 101) / 3.0)).collect())
+}
+
+#[test]
+fn the_page_has_the_numbers_of_the_json() {
+    use haldane::analysis::{MetricStatistics, Statistics};
+    let arm =
+        |mean: f64| Statistics { count: 55, mean, min: mean - 12.25, max: mean + 40.5, std: 9.75, median: mean - 1.5, p95: mean + 31.125 };
+    let mut card = regressed();
+    for metric in &mut card.data.metrics {
+        metric.statistics = Some(MetricStatistics { baseline: arm(411.0), canary: arm(579.0) });
+    }
+    let page = html(&card);
+    let json = serde_json::to_value(&card).unwrap();
+    for (metric, data) in json["metrics"].as_array().unwrap().iter().zip(json["data"]["metrics"].as_array().unwrap()) {
+        for arm in ["baseline", "canary"] {
+            for name in ["min", "mean", "median", "p95", "max", "std", "count"] {
+                let value = data["statistics"][arm][name].as_f64().unwrap();
+                assert!(page.contains(&format!("data-value=\"{value}\"")), "{arm} {name} {value}");
+            }
+        }
+        assert!(page.contains(&format!(
+            "data-metric=\"{}\" data-status=\"{}\"",
+            metric["name"].as_str().unwrap(),
+            metric["status"].as_str().unwrap()
+        )));
+    }
+    // A shift of 40.8 % against a tolerance of 25 %, and 1.533 points against a quarter of 0.507 %.
+    let shift = |name: &str| {
+        let after = page.split(&format!("data-metric=\"{name}\"")).nth(1).unwrap();
+        after.split("data-shift=\"").nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!((shift("latency-p99") - 0.4084 / 0.25).abs() < 1e-12, "{}", shift("latency-p99"));
+    assert!((shift("error-ratio") - 0.015_33 / (0.25 * 61.0 / 12_034.0)).abs() < 1e-9, "{}", shift("error-ratio"));
+}
+
+#[test]
+fn the_page_admits_its_own_script_and_nothing_else() {
+    use base64::Engine as _;
+    use sha2::Digest as _;
+    let page = html(&regressed());
+    let script = page.split("<script>").nth(1).unwrap().split("</script>").next().unwrap();
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(script));
+    let policy = page.split("Content-Security-Policy\" content=\"").nth(1).unwrap().split('"').next().unwrap();
+    let expected =
+        format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");
+    assert_eq!(policy.replace("&#39;", "'"), expected);
+    for fetched in ["src=", "@import", "url(", "<link"] {
+        assert!(!page.contains(fetched), "{fetched}");
+    }
+}
+
+#[test]
+fn a_page_of_twenty_metrics_of_240_points_stays_below_250_kb() {
+    let metrics: Vec<MetricResult> = (0..20).map(|i| MetricResult { name: format!("latency-{i}"), ..latency_p99() }).collect();
+    let mut card = card(Verdict::Fail, Some(0.0), metrics);
+    for metric in &mut card.data.metrics {
+        let samples = metric.samples.as_mut().unwrap();
+        (samples.baseline, samples.canary) = (noisy(400.0, 240), noisy(560.0, 240));
+        metric.statistics = Some(haldane::analysis::MetricStatistics::default());
+    }
+    let page = html(&card);
+    assert!(page.len() < 250_000, "{} bytes", page.len());
+    assert!(page.len() > 50_000 && page.matches("path class=\"canary\"").count() == 40, "the charts are there");
+}

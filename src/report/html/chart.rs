@@ -1,212 +1,186 @@
-//! The drawings of one metric: both arms over time, and how their points are distributed.
+//! A chart as SVG: two axes with round ticks, and what is drawn between them.
 //!
-//! Drawn here and not by a charting crate: a path and a few names of an axis are all there is, which take their colours from the page, in the
-//! light and in the dark; what such crates write repeats fonts and fixed colours on every element.
+//! Drawn here rather than by a crate. Of two series of 120 points each `plotters` 0.3.7 (its SVG backend alone) makes 20,590 bytes, in 75 KB
+//! of program, and `poloto` 19.1.2 makes 8,030 in 84 KB; `charming` 0.6 needs V8 to draw without a browser. This file makes some 3,500.
+//! Plotters writes each colour into each element, so that neither dark mode nor print can restyle a chart, and neither
+//! crate names a chart for a screen reader; what an adapter would take to mend that is longer than the drawing.
 
 use std::fmt::Write as _;
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::axis::{Scale, range};
-use crate::report::format::{Unit, percent};
-use crate::report::picture::{MetricPicture, TimeAxis};
-
-const WIDTH: f64 = 640.0;
+/// Size of the drawing; the browser scales it.
+pub(super) const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 200.0;
-/// Room for the names of the axes.
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 630.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 170.0;
-/// Places along the time that are drawn at most; of what lies in one, the smallest and the largest value are drawn.
-const PLACES: usize = 200;
-/// Points of a distribution's curve at most.
-const CURVE: usize = 80;
+/// Space around the plot, for labels.
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 20.0;
+const BOTTOM: f64 = 38.0;
 
-/// Both arms over time, with gaps, limits, what was usual before, and the release.
-pub(super) fn over_time(name: &str, picture: &MetricPicture, unit: &Unit) -> Markup {
-    let arms = [("baseline", thinned(&picture.baseline)), ("canary", thinned(&picture.canary))];
-    let Some((low, high)) = range(arms.iter().flat_map(|(_, arm)| arm).filter_map(|(_, value)| *value)) else {
-        return html! { p.dim { "No points to draw." } };
-    };
-    // A limit or a band far off would flatten what is to be seen: it is drawn where it is near.
-    let reach = ((high / 2.0 - low / 2.0) * 3.0).max(low.abs().max(high.abs()) * 0.5);
-    let near = |value: &f64| *value >= low - reach && *value <= high + reach;
-    let band = picture.usual.map(|(low, high)| [low, high]).filter(|band| band.iter().all(near));
-    let limits: Vec<(&str, f64)> = picture.limits.iter().copied().filter(|(_, limit)| near(limit)).collect();
-    let shown = [low, high].into_iter().chain(band.into_iter().flatten()).chain(limits.iter().map(|(_, limit)| *limit));
-    let (low, high) = range(shown).unwrap_or((low, high));
-    let y = Scale::new(low, high, BOTTOM, TOP);
-    let n = picture.baseline.len().max(picture.canary.len());
-    let x = Scale::new(0.0, (n.max(2) - 1) as f64, LEFT, RIGHT);
-    let label = format!("{name}: both arms over time, {n} points, from {}", unit.range(Some(low), Some(high)));
-    html! {
-        figure {
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) {
-                @if let Some([low, high]) = band {
-                    rect.band x=(LEFT) y=(at(y.place(high))) width=(RIGHT - LEFT) height=(at((y.place(low) - y.place(high)).max(1.0))) {}
-                }
-                (values_axis(&y, unit))
-                (time_axis(&x, &picture.time, n))
-                @for (word, limit) in &limits {
-                    path.limit d={ "M" (LEFT) " " (at(y.place(*limit))) "H" (RIGHT) } {}
-                    text.limit x=(RIGHT - 4.0) y=(at(y.place(*limit) - 4.0)) text-anchor="end" { (word) " " (unit.value(*limit)) }
-                }
-                @if let Some(released) = picture.released.filter(|place| x.holds(*place)) {
-                    path.release d={ "M" (at(x.place(released))) " " (TOP) "V" (BOTTOM) } {}
-                    text.release x=(at(x.place(released) + 4.0)) y=(TOP + 10.0) { "released" }
-                }
-                @for (arm, points) in &arms { path class=(arm) d=(line(points, &x, &y)) {} }
-            }
-            figcaption {
-                (key()) " over time"
-                @if band.is_some() { "; " span.key.usual { "shaded" } ": where 90 % of the baseline's points lay before" }
-                @if !limits.is_empty() { "; " span.key.bound { "dashed" } ": " (limits.iter().map(|(word, _)| said(word)).collect::<Vec<_>>().join("; ")) }
-            }
-        }
+/// One axis: the range that it shows, and where its ends lie in the drawing.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PlotAxis {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+    is_log: bool,
+    ticks: Vec<(f64, String)>,
+    title: String,
+}
+
+impl PlotAxis {
+    /// The horizontal axis over a range whose ends are finite.
+    pub(super) fn horizontal((low, high): (f64, f64), is_log: bool, ticks: Vec<(f64, String)>, title: String) -> Self {
+        Self { low, high, from: LEFT, to: WIDTH - RIGHT, is_log: is_log && low > 0.0, ticks, title }
+    }
+
+    /// The vertical one.
+    pub(super) fn vertical((low, high): (f64, f64), ticks: Vec<(f64, String)>, title: String) -> Self {
+        Self { low, high, from: HEIGHT - BOTTOM, to: TOP, is_log: false, ticks, title }
+    }
+
+    /// Where a value lies in the drawing, at an end of the axis if it lies beyond.
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let scaled = |value: f64| if self.is_log { value.max(self.low).ln() } else { value / 2.0 };
+        // Halved, so that a range over both signs of huge numbers stays finite.
+        let (low, high) = (scaled(self.low), scaled(self.high));
+        let part = if high > low { ((scaled(value) - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 };
+        self.from + part * (self.to - self.from)
+    }
+
+    /// Whether a value lies within it.
+    pub(super) fn has(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
     }
 }
 
-/// Which share of each arm's points, or requests, is at or below a value.
-pub(super) fn distribution(name: &str, picture: &MetricPicture, unit: &Unit) -> Markup {
-    let curves = match &picture.curve {
-        Some(curve) => [curve.iter().map(|p| (p.0, p.1)).collect(), curve.iter().map(|p| (p.0, p.2)).collect()],
-        None => [empirical(&picture.baseline), empirical(&picture.canary)],
-    };
-    let Some((low, high)) =
-        range(curves.iter().flatten().map(|(value, _)| *value)).filter(|_| curves.iter().all(|curve| !curve.is_empty()))
-    else {
-        return html! {};
-    };
-    let (x, y) = (Scale::new(low, high, LEFT, RIGHT), Scale::new(0.0, 1.0, BOTTOM, TOP));
-    let of = if picture.curve.is_some() { "requests" } else { "points" };
-    let path = |curve: &[(f64, f64)], steps: bool| {
-        let mut out = String::new();
-        for (i, (value, share)) in curve.iter().enumerate() {
-            let (px, py) = (at(x.place(*value)), at(y.place(*share)));
-            // Writing to a string cannot fail.
-            let _ = match i {
-                0 => write!(out, "M{px} {BOTTOM}V{py}"),
-                _ if steps => write!(out, "H{px}V{py}"),
-                _ => write!(out, "L{px} {py}"),
+/// A chart: axes, marks in the order in which they are drawn, and what a screen reader says of it.
+pub(super) struct Chart {
+    x: PlotAxis,
+    y: PlotAxis,
+    marks: String,
+}
+
+impl Chart {
+    pub(super) fn new(x: PlotAxis, y: PlotAxis) -> Self {
+        Self { x, y, marks: String::new() }
+    }
+
+    /// A line through points that rise in x; `None` is a gap, and a point between two gaps a dot.
+    pub(super) fn line(&mut self, class: &str, points: impl IntoIterator<Item = Option<(f64, f64)>>) {
+        let mut path = String::new();
+        let mut pen_is_down = false;
+        for point in points {
+            let Some((x, y)) = point else {
+                pen_is_down = false;
+                continue;
             };
+            let (x, y) = (short(self.x.at(x)), short(self.y.at(y)));
+            // A lone point is a line of no length with round ends.
+            let _ = if pen_is_down { write!(path, " {x} {y}") } else { write!(path, "M{x} {y}h0L{x} {y}") };
+            pen_is_down = true;
         }
-        out
+        self.path(class, &path);
+    }
+
+    /// A stairway: from each point level to the next one's x, then up or down to it.
+    pub(super) fn stairs(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
+        let mut path = String::new();
+        for (x, y) in points {
+            let (x, y) = (short(self.x.at(x)), short(self.y.at(y)));
+            let _ = if path.is_empty() { write!(path, "M{x} {y}") } else { write!(path, "H{x}V{y}") };
+        }
+        self.path(class, &path);
+    }
+
+    /// A line across the chart at a value of the vertical axis.
+    pub(super) fn level(&mut self, class: &str, y: f64) {
+        let path = format!("M{} {}H{}", short(self.x.from), short(self.y.at(y)), short(self.x.to));
+        self.path(class, &path);
+    }
+
+    /// A line down the chart at a value of the horizontal axis, with a word at its foot.
+    pub(super) fn mark(&mut self, class: &str, x: f64, word: &str) {
+        let at = self.x.at(x);
+        let path = format!("M{} {}V{}", short(at), short(self.y.to), short(self.y.from));
+        self.path(class, &path);
+        let (anchor, dx) = if at > (self.x.from + self.x.to) / 2.0 { ("end", -4.0) } else { ("start", 4.0) };
+        let text = html! { text x=(short(at + dx)) y=(short(self.y.from - 5.0)) text-anchor=(anchor) { (word) } };
+        self.marks.push_str(&text.into_string());
+    }
+
+    /// A band across the chart between two values of the vertical axis.
+    pub(super) fn band(&mut self, class: &str, low: f64, high: f64) {
+        let (top, bottom) = (self.y.at(high), self.y.at(low));
+        let _ = write!(
+            self.marks,
+            "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"></rect>",
+            short(self.x.from),
+            short(top),
+            short(self.x.to - self.x.from),
+            short(bottom - top)
+        );
+    }
+
+    fn path(&mut self, class: &str, path: &str) {
+        if !path.is_empty() {
+            let _ = write!(self.marks, "<path class=\"{class}\" d=\"{path}\"></path>");
+        }
+    }
+
+    /// A dot.
+    pub(super) fn dot(&mut self, class: &str, x: f64, y: f64) {
+        let (x, y) = (short(self.x.at(x)), short(self.y.at(y)));
+        let _ = write!(self.marks, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"></circle>");
+    }
+
+    /// The drawing, and what a screen reader says instead of it.
+    pub(super) fn draw(self, said: &str) -> Markup {
+        let Self { x, y, marks } = self;
+        html! {
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(said) {
+                g.grid { path d=(y.ticks.iter().map(|(at, _)| format!("M{} {}H{}", short(x.from), short(y.at(*at)), short(x.to))).collect::<String>()) {} }
+                (PreEscaped(marks))
+                g.axis {
+                    path d={ "M" (short(x.from)) " " (short(y.to)) "V" (short(y.from)) "H" (short(x.to)) } {}
+                    path d=(x.ticks.iter().map(|(at, _)| format!("M{} {}v4", short(x.at(*at)), short(y.from))).collect::<String>()) {}
+                }
+                g text-anchor="end" { @for (at, label) in &y.ticks { text x=(short(x.from - 5.0)) y=(short(y.at(*at) + 4.0)) { (label) } } }
+                g text-anchor="middle" { @for (at, label) in &x.ticks { text x=(short(x.at(*at))) y=(short(y.from + 16.0)) { (label) } } }
+                text x="2" y="11" { (y.title) }
+                text x=(short(x.to)) y=(HEIGHT - 5.0) text-anchor="end" { (x.title) }
+            }
+        }
+    }
+}
+
+/// A coordinate to a tenth.
+pub(super) fn short(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// Round numbers within a range, about as many as wanted: multiples of 1, 2 or 5 times a power of ten.
+pub(super) fn round_numbers(low: f64, high: f64, wanted: f64) -> Vec<f64> {
+    let rough = (high / wanted) - (low / wanted);
+    if !rough.is_finite() || rough <= 0.0 {
+        return vec![low];
+    }
+    let power = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|by| by * power).find(|step| *step >= rough).unwrap_or(rough);
+    let first = (low / step).ceil();
+    let last = (high / step).floor();
+    if !(step.is_normal() && first.is_finite() && last - first <= 20.0) {
+        return vec![low, high];
+    }
+    // A step of a fraction is a division, which is exact to the last digit where a product is not.
+    let multiple = |i: u32| {
+        let times = first + f64::from(i);
+        if step < 1.0 { times / (1.0 / step).round() } else { times * step }
     };
-    html! {
-        figure {
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (name) ": share of each arm's " (of) " at or below a value, from " (unit.range(Some(low), Some(high))) } {
-                @for share in [0.0, 0.5, 1.0] {
-                    path.grid d={ "M" (LEFT) " " (at(y.place(share))) "H" (RIGHT) } {}
-                    text x=(LEFT - 6.0) y=(at(y.place(share) + 4.0)) text-anchor="end" { (percent(share)) }
-                }
-                @let ticks = x.ticks();
-                @let (names, suffix) = unit.table(&ticks);
-                @for (tick, name) in ticks.iter().zip(&names) {
-                    text x=(at(x.place(*tick))) y=(BOTTOM + 16.0) text-anchor="middle" { (name) }
-                }
-                text.unit x=(RIGHT) y=(HEIGHT - 2.0) text-anchor="end" { (suffix) }
-                @for (arm, curve) in ["baseline", "canary"].iter().zip(&curves) { path class=(arm) d=(path(curve, picture.curve.is_none())) {} }
-            }
-            figcaption { (key()) ", share of " (of) " at or below a value; the curve further right has larger values" }
-        }
-    }
-}
-
-/// What a line across the drawing is.
-fn said(limit: &str) -> &'static str {
-    match limit {
-        "max" => "the highest value allowed",
-        "min" => "the lowest value allowed",
-        _ => "the level from which on the canary would be beyond the tolerance",
-    }
-}
-
-fn key() -> Markup {
-    html! { span.key.baseline { "baseline" } " and " span.key.canary { "canary" } }
-}
-
-fn values_axis(y: &Scale, unit: &Unit) -> Markup {
-    let ticks = y.ticks();
-    let (names, suffix) = unit.table(&ticks);
-    html! {
-        @for (tick, name) in ticks.iter().zip(&names) {
-            path.grid d={ "M" (LEFT) " " (at(y.place(*tick))) "H" (RIGHT) } {}
-            text x=(LEFT - 6.0) y=(at(y.place(*tick) + 4.0)) text-anchor="end" { (name) }
-        }
-        text.unit x=(0) y=(TOP + 4.0) { (suffix) }
-    }
-}
-
-fn time_axis(x: &Scale, time: &TimeAxis, n: usize) -> Markup {
-    let last = n.saturating_sub(1);
-    let mut places = vec![0, last / 4, last / 2, last * 3 / 4, last];
-    places.dedup();
-    html! {
-        path.axis d={ "M" (LEFT) " " (BOTTOM) "H" (RIGHT) } {}
-        @for (i, place) in places.iter().enumerate() {
-            @let anchor = if i == 0 { "start" } else if *place == last { "end" } else { "middle" };
-            path.axis d={ "M" (at(x.place(*place as f64))) " " (BOTTOM) "v5" } {}
-            text x=(at(x.place(*place as f64))) y=(BOTTOM + 18.0) text-anchor=(anchor) { (time.name(*place)) }
-        }
-    }
-}
-
-/// A coordinate, to a tenth.
-fn at(place: f64) -> String {
-    let text = format!("{place:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
-/// The points with their places; of longer series the smallest and the largest of each piece, in their order, so that no spike is lost.
-fn thinned(points: &[Option<f64>]) -> Vec<(f64, Option<f64>)> {
-    let points: Vec<Option<f64>> = points.iter().map(|point| point.filter(|value| value.is_finite())).collect();
-    if points.len() <= PLACES {
-        return points.iter().enumerate().map(|(i, point)| (i as f64, *point)).collect();
-    }
-    let size = points.len().div_ceil(PLACES / 2);
-    let mut out = Vec::new();
-    for (k, piece) in points.chunks(size).enumerate() {
-        let known = piece.iter().enumerate().filter_map(|(i, point)| Some((i, (*point)?)));
-        let lowest = known.clone().min_by(|a, b| a.1.total_cmp(&b.1));
-        let highest = known.max_by(|a, b| a.1.total_cmp(&b.1));
-        match (lowest, highest) {
-            (Some(a), Some(b)) => {
-                let (first, second) = if a.0 <= b.0 { (a, b) } else { (b, a) };
-                out.extend([first, second].map(|(i, value)| ((k * size + i) as f64, Some(value))));
-            }
-            _ => out.push(((k * size) as f64, None)),
-        }
-    }
-    out
-}
-
-/// A path through the points that are there; a gap in the data is one in the line.
-fn line(points: &[(f64, Option<f64>)], x: &Scale, y: &Scale) -> String {
-    let (mut out, mut pen_is_down) = (String::new(), false);
-    for (place, value) in points {
-        let Some(value) = value else {
-            pen_is_down = false;
-            continue;
-        };
-        let command = if pen_is_down { 'L' } else { 'M' };
-        let _ = write!(out, "{command}{} {}", at(x.place(*place)), at(y.place(*value)));
-        // A lone point between gaps is a dot: a line of no length with round ends.
-        if !pen_is_down {
-            out.push_str("h0");
-        }
-        pen_is_down = true;
-    }
-    out
-}
-
-/// The empirical distribution function, at its quantiles where there are many points.
-fn empirical(points: &[Option<f64>]) -> Vec<(f64, f64)> {
-    let mut values: Vec<f64> = points.iter().flatten().copied().filter(|value| value.is_finite()).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    let n = values.len();
-    let places: Vec<usize> = if n <= CURVE { (0..n).collect() } else { (0..CURVE).map(|i| i * (n - 1) / (CURVE - 1)).collect() };
-    places.into_iter().map(|i| (values[i], (i + 1) as f64 / n as f64)).collect()
+    (0..=(last - first).max(0.0) as u32).map(multiple).collect()
 }
 
 #[cfg(test)]
@@ -214,20 +188,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spike_of_a_long_series_is_drawn() {
-        let mut points = vec![Some(1.0); 10_000];
-        points[7_777] = Some(50.0);
-        points[3_000..3_400].fill(None);
-        let drawn = thinned(&points);
-        assert!(drawn.len() <= 2 * PLACES, "{}", drawn.len());
-        assert!(drawn.iter().any(|(place, value)| *place == 7_777.0 && *value == Some(50.0)));
-        assert!(drawn.iter().any(|(place, value)| (3_000.0..3_400.0).contains(place) && value.is_none()), "the gap is one");
+    fn ticks_are_round_and_lie_within_the_range() {
+        assert_eq!(round_numbers(0.0, 100.0, 4.0), [0.0, 50.0, 100.0]);
+        assert_eq!(round_numbers(97.0, 103.2, 4.0), [98.0, 100.0, 102.0]);
+        assert_eq!(round_numbers(-0.1, 0.2, 4.0), [-0.1, 0.0, 0.1, 0.2]);
+        assert_eq!(round_numbers(5.0, 5.0, 4.0), [5.0]);
     }
 
     #[test]
-    fn a_distribution_rises_from_its_first_value_to_all() {
-        assert_eq!(empirical(&[Some(3.0), None, Some(1.0), Some(2.0)]), [(1.0, 1.0 / 3.0), (2.0, 2.0 / 3.0), (3.0, 1.0)]);
-        let long = empirical(&(0..1_000).map(|i| Some(f64::from(i))).collect::<Vec<_>>());
-        assert_eq!((long.len(), long[CURVE - 1]), (CURVE, (999.0, 1.0)));
+    fn an_axis_over_both_ends_of_what_numbers_there_are_stays_finite() {
+        let axis = PlotAxis::vertical((-f64::MAX, f64::MAX), Vec::new(), String::new());
+        for value in [-f64::MAX, 0.0, f64::MAX] {
+            assert!(axis.at(value).is_finite());
+        }
+        assert!(round_numbers(-f64::MAX, f64::MAX, 4.0).len() < 25);
+        assert!(round_numbers(0.0, f64::MIN_POSITIVE, 4.0).len() < 25);
     }
 }

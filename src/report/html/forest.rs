@@ -1,56 +1,202 @@
-//! The forest column: each metric's shift with its interval, all on one scale, in units of what is tolerated.
+//! The shift of every metric with its interval on one scale: in units of the metric's tolerance, so that beyond 1 is worse than is put up with.
 
+use haldane_judges::config::{Direction, Kind};
+use haldane_judges::scorecard::{CountNumbers, HistoryNumbers, MetricResult, Mode, Numbers};
 use maud::{Markup, html};
 
-use crate::report::format::number;
-use crate::report::picture::ShiftPlace;
+use super::chart::{round_numbers, short};
+use super::series::LevelLimits;
+use crate::report::format;
+use crate::report::view::telling;
 
-const WIDTH: f64 = 220.0;
-const HEIGHT: f64 = 22.0;
-/// What the scale reaches from and to, in tolerances; what lies beyond is an arrow at the end.
-const LOW: f64 = -2.0;
-const HIGH: f64 = 4.0;
-
-fn x(place: f64) -> f64 {
-    let share = (place.clamp(LOW, HIGH) - LOW) / (HIGH - LOW);
-    (8.0 + share * (WIDTH - 16.0)).round()
+/// One metric's place on that scale. Above 0 is worse.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ToleranceShift {
+    /// The shift, in units of the tolerance.
+    pub(super) shift: f64,
+    /// Lower end of its interval; absent where it is open, or where there is no interval.
+    pub(super) low: Option<f64>,
+    /// Upper end.
+    pub(super) high: Option<f64>,
+    /// Whether there is an interval, perhaps an open one.
+    pub(super) has_interval: bool,
+    /// Estimate from which a regression is proved.
+    pub(super) proved_from: Option<f64>,
+    /// The tolerance, in the metric's unit.
+    pub(super) tolerance: f64,
+    /// The baseline's level that it counts from, in the metric's unit.
+    pub(super) level: f64,
 }
 
-/// The scale's names, above the column.
-pub(super) fn scale() -> Markup {
-    html! {
-        svg.forest viewBox={ "0 0 " (WIDTH) " 26" } role="img" aria-label="scale: 0 is no difference, 1 is what is tolerated, further right is worse" {
-            @for (place, name, anchor) in [(LOW, "better", "start"), (0.0, "0", "end"), (1.0, "tolerated", "start"), (HIGH, "worse", "end")] {
-                text x=(x(place)) y="12" text-anchor=(anchor) { (name) }
-                path.axis d={ "M" (x(place)) " 17v9" } {}
+/// Normal deviate that nine of ten lie within.
+const NINE_OF_TEN: f64 = 1.645;
+
+impl ToleranceShift {
+    /// Nothing where no tolerance applied.
+    pub(super) fn of(metric: &MetricResult) -> Option<Self> {
+        let limit = metric.limit.as_ref().filter(|_| matches!(metric.mode, Mode::Statistical | Mode::Counts | Mode::Distribution))?;
+        let one = if let Some(quantile) = metric.distribution.as_ref().and_then(telling) {
+            let tolerance = limit.absolute.max(limit.relative * quantile.baseline.abs());
+            let ends = quantile.shift_interval.map(|interval| (interval.low, interval.high));
+            Self::new(quantile.shift, ends, None, tolerance, tolerance, quantile.baseline)
+        } else if let Some(counts) = &metric.counts {
+            let rate = counts.baseline.rate;
+            let tolerance = limit.absolute.max(limit.relative * rate.min(1.0 - rate));
+            let (low, high) = interval_of_rates(counts, metric.direction);
+            Self::new(counts.shift, Some((Some(low), Some(high))), None, tolerance, tolerance, rate)
+        } else {
+            Self::of_numbers(metric, metric.numbers.as_ref()?, limit.relative, limit.absolute, limit.proved_from)
+        };
+        Some(one).filter(|one| one.tolerance > 0.0 && one.tolerance.is_finite() && one.shift.is_finite())
+    }
+
+    fn of_numbers(metric: &MetricResult, numbers: &Numbers, relative: f64, absolute: f64, proved_from: Option<f64>) -> Self {
+        let level = numbers.level.abs();
+        let tolerance = absolute.max(relative * level);
+        match numbers.effect_interval {
+            // Estimates of ratios are in the unit, those of everything else fractions of the level.
+            Some(interval) => {
+                let unit = if metric.kind == Kind::Ratio || level == 0.0 { tolerance } else { tolerance / level };
+                Self::new(numbers.effect, Some((interval.low, interval.high)), proved_from, unit, tolerance, numbers.baseline)
+            }
+            None => {
+                let ends = numbers.shift_interval.map(|interval| (interval.low, interval.high));
+                Self::new(numbers.shift, ends, None, tolerance, tolerance, numbers.baseline)
             }
         }
     }
+
+    fn new(shift: f64, ends: Option<(Option<f64>, Option<f64>)>, proved_from: Option<f64>, unit: f64, tolerance: f64, level: f64) -> Self {
+        let (low, high) = ends.unwrap_or_default();
+        let scaled = |end: Option<f64>| end.map(|end| end / unit).filter(|end| end.is_finite());
+        Self {
+            shift: shift / unit,
+            low: scaled(low),
+            high: scaled(high),
+            has_interval: ends.is_some(),
+            proved_from: scaled(proved_from),
+            tolerance,
+            level,
+        }
+    }
+
+    /// The place of every metric on the scale, in words.
+    pub(super) fn said(&self) -> String {
+        let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), format::number);
+        let interval = if self.has_interval {
+            format!(", interval {} to {}", end(self.low, "no lower bound"), end(self.high, "no upper bound"))
+        } else {
+            String::new()
+        };
+        format!("{} times the tolerance{interval}", format::number(self.shift))
+    }
 }
 
-/// One metric's shift.
-pub(super) fn row(name: &str, place: &ShiftPlace) -> Markup {
-    let middle = HEIGHT / 2.0;
-    let (low, high) = place.interval.unwrap_or((Some(place.shift), Some(place.shift)));
-    let (from, to) = (x(low.unwrap_or(LOW)), x(high.unwrap_or(HIGH)));
-    let open_left = low.is_none_or(|low| low < LOW);
-    let open_right = high.is_none_or(|high| high > HIGH);
-    let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), number);
-    let label = format!(
-        "{name}: shift {} times what is tolerated, between {} and {}",
-        number(place.shift),
-        end(low, "no lower bound"),
-        end(high, "no upper bound")
-    );
-    html! {
-        svg.forest viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) {
-            path.grid d={ "M" (x(0.0)) " 0v" (HEIGHT) } {}
-            path.tolerated d={ "M" (x(1.0)) " 0v" (HEIGHT) } {}
-            @if let Some(proved) = place.proved_from.filter(|proved| (LOW..=HIGH).contains(proved)) { path.proved d={ "M" (x(proved)) " 0v" (HEIGHT) } {} }
-            path.interval d={ "M" (from) " " (middle) "H" (to) } {}
-            @if open_left { path.interval d={ "M" (from + 5.0) " " (middle - 4.0) "l-5 4l5 4" } {} }
-            @if open_right { path.interval d={ "M" (to - 5.0) " " (middle - 4.0) "l5 4l-5 4" } {} }
-            circle.shift cx=(x(place.shift)) cy=(middle) r="4" {}
+/// 90 % interval of the difference of two rates from the interval of each (MOVER: Zou & Donner 2008, doi:10.1002/sim.3095), widened by as
+/// much as the events vary more than independent requests would. Turned so that above 0 is worse, around the difference within intervals.
+fn interval_of_rates(counts: &CountNumbers, direction: Direction) -> (f64, f64) {
+    let (b, c) = (&counts.baseline, &counts.canary);
+    let side = |end: Option<f64>, rate: f64, open: f64| (end.unwrap_or(open) - rate).abs();
+    let widened = counts.inflation.max(1.0).sqrt();
+    let down = side(c.interval.low, c.rate, 0.0).hypot(side(b.interval.high, b.rate, 1.0)) * widened;
+    let up = side(c.interval.high, c.rate, 1.0).hypot(side(b.interval.low, b.rate, 0.0)) * widened;
+    let fell = direction == Direction::Decrease || (direction == Direction::Either && c.rate < b.rate);
+    let (below, above) = if fell { (up, down) } else { (down, up) };
+    (counts.shift - below, counts.shift + above)
+}
+
+/// Where the limits of a metric's levels lie.
+pub(super) fn level_limits(metric: &MetricResult, shift: Option<&ToleranceShift>) -> LevelLimits {
+    if let Some(threshold) = metric.threshold.as_ref().filter(|_| metric.mode == Mode::Threshold) {
+        return LevelLimits { limits: [threshold.min, threshold.max].into_iter().flatten().collect(), usual: None };
+    }
+    let Some(shift) = shift else { return LevelLimits::default() };
+    let (low, high) = (shift.level - shift.tolerance, shift.level + shift.tolerance);
+    let limits = match metric.direction {
+        Direction::Increase => vec![high],
+        Direction::Decrease => vec![low],
+        Direction::Either => vec![low, high],
+    };
+    let history = metric.history.as_ref().filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS);
+    let spread = history.and_then(|history| history.spread).zip(metric.numbers.as_ref());
+    let usual = spread.map(|(spread, numbers)| {
+        let wide = NINE_OF_TEN * if metric.kind == Kind::Ratio { spread } else { spread * numbers.level.abs() };
+        (shift.level - wide, shift.level + wide)
+    });
+    LevelLimits { limits, usual }
+}
+
+/// The scale that all metrics share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ToleranceScale {
+    low: f64,
+    high: f64,
+}
+
+/// Size of a row's drawing.
+const WIDTH: f64 = 220.0;
+const MIDDLE: f64 = 11.0;
+
+impl ToleranceScale {
+    /// From below 0 to beyond the tolerance, and as far as the metrics need; what lies far out gets an arrow.
+    pub(super) fn of<'a>(rows: impl Iterator<Item = &'a ToleranceShift>) -> Self {
+        let (mut low, mut high) = (-1.5_f64, 2.0_f64);
+        for row in rows {
+            low = low.min(row.low.unwrap_or(row.shift).min(row.shift));
+            high = high.max(row.high.unwrap_or(row.shift).max(row.shift));
+        }
+        Self { low: (low - 0.2).max(-3.0), high: (high + 0.2).min(6.0) }
+    }
+
+    fn at(self, value: f64) -> f64 {
+        6.0 + (value.clamp(self.low, self.high) - self.low) / (self.high - self.low) * (WIDTH - 12.0)
+    }
+
+    /// One metric on it.
+    pub(super) fn row(self, row: &ToleranceShift) -> Markup {
+        let (low, high) = (row.low.unwrap_or(f64::NEG_INFINITY), row.high.unwrap_or(f64::INFINITY));
+        let (from, to) = (self.at(low), self.at(high));
+        html! {
+            svg.forest viewBox={ "0 0 " (WIDTH) " 22" } role="img" aria-label=(row.said()) {
+                path.zero d={ "M" (short(self.at(0.0))) " 0v22" } {}
+                path.tolerance d={ "M" (short(self.at(1.0))) " 0v22" } {}
+                @if let Some(proved) = row.proved_from.filter(|proved| *proved <= self.high) {
+                    path.proved d={ "M" (short(self.at(proved))) " 4v14" } {}
+                }
+                @if row.has_interval {
+                    path.interval d={ "M" (short(from)) " 11H" (short(to)) } {}
+                    @for (at, is_beyond, by) in [(from, low < self.low, 1.0), (to, high > self.high, -1.0)] {
+                        @if is_beyond {
+                            path.interval d={ "M" (short(at + by * 5.0)) " 7L" (short(at)) " 11L" (short(at + by * 5.0)) " 15" } {}
+                        } @else {
+                            path.interval d={ "M" (short(at)) " 7v8" } {}
+                        }
+                    }
+                }
+                @if row.shift > self.high {
+                    // The arrow says where, and the number how far.
+                    path.interval d={ "M" (short(self.at(self.high) - 12.0)) " 11h12" } {}
+                    text x=(short(self.at(self.high) - 16.0)) y="15" text-anchor="end" { (format::number(row.shift)) }
+                } @else if row.shift < self.low {
+                    path.interval d={ "M" (short(self.at(self.low) + 12.0)) " 11h-12" } {}
+                    text x=(short(self.at(self.low) + 16.0)) y="15" { (format::number(row.shift)) }
+                } @else {
+                    circle.shift cx=(short(self.at(row.shift))) cy=(MIDDLE) r="4.5" {}
+                }
+            }
+        }
+    }
+
+    /// The axis of all of them.
+    pub(super) fn axis(self) -> Markup {
+        let ticks = round_numbers(self.low, self.high, 6.0);
+        html! {
+            svg.forest viewBox={ "0 0 " (WIDTH) " 20" } aria-hidden="true" {
+                @for tick in ticks {
+                    text x=(short(self.at(tick))) y="11" text-anchor="middle" { (format::number(tick)) }
+                    path.zero d={ "M" (short(self.at(tick))) " 15v5" } {}
+                }
+            }
         }
     }
 }
