@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types clients schemathesis haldane-bin example go-tool
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -131,6 +131,20 @@ types: tools ## hold every shape of reply to Deck's and Referee's TypeScript typ
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
 	tests/conformance/types/fetch.sh
 	$(CARGO) test --locked $(CARGO_FEATURES) --test it kayenta::types -- --ignored
+
+# HALDANE_BIN names another program to test, here and below; then none is built.
+clients: haldane-bin ## generate clients in Python and TypeScript and have each judge a canary (needs Python and Node)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
+	HALDANE_BIN='$(BIN)' tests/conformance/clients/run.sh
+
+schemathesis: haldane-bin ## hold the service to both of its OpenAPI documents (needs Python; two minutes)
+	HALDANE_BIN='$(BIN)' timeout 600 tests/conformance/schemathesis/run.sh
+
+BIN := $(abspath $(or $(HALDANE_BIN),$(TARGET)/debug/haldane))
+
+haldane-bin:
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo 'Python is missing, or its venv is: apt-get install python3-venv' >&2; exit 1; }
+	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
 
 example: go-tool ## test the example service of examples/latency (needs Go)
 	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...

@@ -20,7 +20,7 @@ pub struct Scorecard {
     pub id: Option<String>,
     /// When it was judged. The only field, with `id` and `rerun`, that differs between two judgements of the same samples; but what is said
     /// of a tail that was young then, see `warnings`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub judged_at: Timestamp,
     /// True when an earlier judgement with this id had been forgotten and the samples were fetched again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -153,10 +153,10 @@ pub struct Provenance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowSpan {
     /// Start.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub start: Timestamp,
     /// End.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub end: Timestamp,
     /// Points in the window.
     pub points: usize,
