@@ -18,7 +18,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types clients schemathesis haldane-bin example go-tool
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types clients schemathesis haldane-bin example go-tool docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -119,6 +119,10 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (60) each
 openapi: ## write the OpenAPI document that is committed
 	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new
 	mv openapi/haldane.json.new openapi/haldane.json
+
+docs: ## write the pages that are made of schemas (docs/config.md)
+	$(CARGO) run --quiet -- schema --markdown > docs/config.md.new
+	mv docs/config.md.new docs/config.md
 
 # HALDANE_BIN names another program to test; then none is built.
 conformance: tools go-tool ## drive Argo Rollouts' own metric providers against Haldane (needs Go)

@@ -10,6 +10,7 @@ mod hex;
 mod json;
 pub mod judgements;
 pub mod kayenta;
+mod lint;
 mod pool;
 pub mod replay;
 pub mod report;

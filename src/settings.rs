@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use crate::analysis::AnalysisLimits;
 use crate::archive::Archive;
-use crate::judgements::Options;
 use crate::judgements::id::IdKey;
-use crate::source::SourceSettings;
+use crate::judgements::{Links, Options};
 use crate::source::cache::{DEFAULT_CACHE_BYTES, ReplyCache};
 use crate::source::sources::Sources;
+use crate::source::{ExploreTemplate, SourceSettings};
 
 mod configs;
 mod error;
@@ -51,6 +51,9 @@ pub struct ServeArgs {
     /// and ids stop working when this process ends. Make one with `openssl rand -base64 48`.
     #[arg(long, env = "HALDANE_ID_KEY_FILE", value_name = "FILE")]
     pub id_key_file: Option<PathBuf>,
+    /// Address at which people reach this service, such as https://haldane.example: scorecards then say where they are read.
+    #[arg(long, env = "HALDANE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
     /// Where judgements, canary configs and metric sets are kept: memory:, file:///absolute/path, s3://bucket/prefix, gs://bucket/prefix
     /// or az://container/prefix, with credentials from the environment. Without it nothing is kept, and ids hold their requests.
     #[arg(long, env = "HALDANE_STORE", value_name = "URL")]
@@ -112,6 +115,8 @@ pub struct SettingsFile {
     configs: Option<PathBuf>,
     /// File with the key that signs judgement ids, relative to the settings file.
     id_key_file: Option<PathBuf>,
+    /// Address at which people reach this service, such as `https://haldane.example`: scorecards then say where they are read.
+    public_url: Option<String>,
     /// Where judgements, canary configs and metric sets are kept, such as `file:///var/lib/haldane` or `s3://bucket/prefix`.
     store: Option<String>,
     /// Time for one judgement, such as `50s`.
@@ -183,6 +188,8 @@ pub struct Settings {
     pub id_key: IdKey,
     /// Whether the key is made up, so that ids end with this process.
     pub id_key_is_random: bool,
+    /// Where people read judgements.
+    pub links: Links,
     /// How long to keep serving after a signal to stop.
     pub shutdown_delay: Duration,
     /// Bounds of request bodies.
@@ -231,6 +238,7 @@ impl Default for Settings {
             configs: ConfigStore::shipped(),
             id_key: IdKey::random(),
             id_key_is_random: true,
+            links: Links::default(),
             shutdown_delay: Duration::ZERO,
             bodies: BodyLimits::default(),
             limits: AnalysisLimits::default(),
@@ -310,11 +318,14 @@ impl Settings {
         tracing_subscriber::EnvFilter::try_new(&log_level).map_err(|error| {
             InvalidSettings::at("log level", format!("`{log_level}` cannot be used: {error}; give a level such as `info` or `debug`"))
         })?;
+        let links = args.public_url.or(file.public_url).map(|url| Links::to(&url)).transpose();
+        let links = links.map_err(|message| InvalidSettings::at("public_url", message))?.unwrap_or_default();
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or(default.listen),
             configs,
             id_key,
             id_key_is_random,
+            links,
             shutdown_delay: args.shutdown_delay.or(file.shutdown_delay).map_or(Duration::ZERO, Period::duration),
             bodies,
             limits: AnalysisLimits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
@@ -395,7 +406,7 @@ fn read_sources(
                 return Err(InvalidSettings::at("--prometheus", message));
             }
             None => {
-                sources.insert(PROMETHEUS_ACCOUNT.to_owned(), json!({ "kind": "prometheus", "url": url }));
+                sources.insert(PROMETHEUS_ACCOUNT.to_owned(), json!({ "kind": "prometheus", "url": url, "explore_url": ExploreTemplate::of_prometheus(&url).map(|link| link.to_string()) }));
             }
         }
     }

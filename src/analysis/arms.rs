@@ -11,7 +11,7 @@ use haldane_judges::CheckedConfig;
 use haldane_judges::evidence::{Arm, ArmPoints, Buckets, FetchFailure, Instance, Observation, Points};
 
 use super::fetch::QueryAnswer;
-use super::pairing::{self, Labels};
+use super::pairing::{self, SeriesLabels};
 use super::query::{Part, PlannedQuery};
 use crate::source::{Series, histogram};
 
@@ -79,7 +79,7 @@ fn many_series(series: &[&Series]) -> String {
     many("series", &series.iter().map(|one| &one.labels).collect::<Vec<_>>())
 }
 
-fn many(what: &str, series: &[&Labels]) -> String {
+fn many(what: &str, series: &[&SeriesLabels]) -> String {
     const SHOWN: usize = 3;
     let shown: Vec<String> = series
         .iter()
@@ -133,7 +133,7 @@ pub(crate) fn histogram_points(
     places: Range<usize>,
     per_instance: Option<&str>,
     warn: &mut dyn FnMut(String),
-) -> Result<(ArmPoints, Option<Labels>), (&'static str, String)> {
+) -> Result<(ArmPoints, Option<SeriesLabels>), (&'static str, String)> {
     let length = places.len();
     let read = histogram::read(series, places).map_err(|error| ("unreadable", error))?;
     read.warnings.into_iter().for_each(warn);
@@ -187,7 +187,7 @@ fn instances(label: &str, fetched: &QueryAnswer) -> Result<ArmPoints, String> {
 
 /// One pair of series, to be judged as a metric of its own.
 pub(super) struct PairedArms {
-    pub(super) labels: Labels,
+    pub(super) labels: SeriesLabels,
     pub(super) baseline: ArmPoints,
     pub(super) canary: ArmPoints,
     pub(super) warnings: Vec<String>,

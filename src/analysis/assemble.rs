@@ -13,7 +13,7 @@ use super::align::tail::{self, Tail};
 use super::arms::{self, AnsweredQuery, PairedArms};
 use super::error::AnalysisError;
 use super::fetch::{QueryAnswer, query_provenance};
-use super::pairing::Labels;
+use super::pairing::SeriesLabels;
 use super::plan::{MetricPlan, Plan, SeriesRule, learns_from_history, reads_the_clock};
 use super::population;
 use super::query::Part;
@@ -97,7 +97,7 @@ fn assemble_metric(metric: &Metric, planned: &MetricPlan, read: &MetricReplies, 
     let mut provenance = MetricProvenance {
         name: name.clone(),
         series_of: None,
-        labels: Labels::new(),
+        labels: SeriesLabels::new(),
         from: INLINE.to_owned(),
         step_seconds: None,
         queries: Vec::new(),

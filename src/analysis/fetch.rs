@@ -86,6 +86,7 @@ pub(super) fn query_provenance(planned: &PlannedQuery, fetched: &QueryAnswer) ->
         points: reporting.map(|series| series.iter().map(|one| known(fetched.window_of(one))).sum()),
         history_points: (fetched.reply.is_ok() && fetched.history_points > 0)
             .then(|| fetched.series().iter().map(|one| known(fetched.past_of(one))).sum()),
+        explore_url: None,
     }
 }
 

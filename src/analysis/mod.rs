@@ -5,8 +5,8 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `limits`, `error` | bounds of one analysis; why there is no verdict |
-//! | `samples`, `request`, `scorecard` | samples on the wire; what is asked; what is answered |
+//! | `limits`, `error`, `labels` | bounds of one analysis; why there is no verdict; what a caller writes on it |
+//! | `samples`, `request`, `times`, `scorecard` | samples on the wire; what is asked; how long it took; what is answered |
 //! | `query` | a planned query and its windows |
 //! | `align/` | what is told of two arms' points on one grid; knows no plan |
 //! | `plan` | a checked request with every query |
@@ -23,6 +23,7 @@ mod beside;
 mod error;
 mod fetch;
 mod judging;
+mod labels;
 mod limits;
 mod pairing;
 mod plan;
@@ -34,12 +35,14 @@ mod request;
 mod run;
 mod samples;
 mod scorecard;
+mod times;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
 pub(crate) use arms::{AnsweredQuery, arm_points, histogram_points};
 pub use assemble::name_of_series;
 pub use error::AnalysisError;
 pub(crate) use fetch::QueryAnswer;
+pub use labels::Labels;
 pub use limits::AnalysisLimits;
 pub use plan::Plan;
 pub(crate) use query::{Part, PlannedQuery, parts};
@@ -50,3 +53,4 @@ pub use samples::{ArmSamples, BucketSamples, EarlierSamples, MetricSamples};
 pub use scorecard::{
     AlsoRead, MetricProvenance, MetricStatistics, Provenance, QueryProvenance, Samples, Scorecard, Statistics, WindowSpan,
 };
+pub use times::StageTimes;

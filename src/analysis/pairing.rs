@@ -7,12 +7,12 @@ use haldane_judges::evidence::{ABSENT, is_absent};
 use crate::source::Series;
 
 /// The labels that tell one pair of series from the others.
-pub(super) type Labels = BTreeMap<String, String>;
+pub(super) type SeriesLabels = BTreeMap<String, String>;
 
 /// One series of each arm, to be judged against each other.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SeriesPair {
-    pub(super) labels: Labels,
+    pub(super) labels: SeriesLabels,
     /// All `NaN` where only the canary has such a series.
     pub(super) baseline: Vec<f64>,
     /// All `NaN` where only the baseline has such a series.
@@ -29,26 +29,27 @@ pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], l
     let by = if pair_by.is_empty() { labels_in_common(baseline, canary) } else { pair_by.iter().map(String::as_str).collect() };
     let dropped = if pair_by.is_empty() { differing(baseline, canary) } else { Vec::new() };
     let (baselines, canaries) = (grouped(baseline, &by), grouped(canary, &by));
-    let mut keys: BTreeSet<&Labels> = baselines.keys().chain(canaries.keys()).collect();
-    let none = Labels::new();
+    let mut keys: BTreeSet<&SeriesLabels> = baselines.keys().chain(canaries.keys()).collect();
+    let none = SeriesLabels::new();
     if keys.is_empty() {
         keys.insert(&none);
     }
     keys.into_iter()
         .map(|labels| {
             let mut warnings = dropped.clone();
-            let mut side = |arm: &str, groups: &BTreeMap<Labels, Vec<&Series>>, length: usize| match groups.get(labels).map(Vec::as_slice) {
-                None => vec![f64::NAN; length],
-                Some([one]) => one.values.clone(),
-                Some(many) => {
-                    warnings.push(format!(
-                        "{arm}: {} series that nothing but labels of their own tells apart were taken together as their mean; \
+            let mut side =
+                |arm: &str, groups: &BTreeMap<SeriesLabels, Vec<&Series>>, length: usize| match groups.get(labels).map(Vec::as_slice) {
+                    None => vec![f64::NAN; length],
+                    Some([one]) => one.values.clone(),
+                    Some(many) => {
+                        warnings.push(format!(
+                            "{arm}: {} series that nothing but labels of their own tells apart were taken together as their mean; \
                          aggregate them in the query, or name the labels to group by",
-                        many.len()
-                    ));
-                    mean(many, length)
-                }
-            };
+                            many.len()
+                        ));
+                        mean(many, length)
+                    }
+                };
             let baseline = side("baseline", &baselines, lengths.0);
             let canary = side("canary", &canaries, lengths.1);
             SeriesPair { labels: labels.clone(), baseline, canary, warnings }
@@ -56,7 +57,7 @@ pub(super) fn pair(baseline: &[Series], canary: &[Series], pair_by: &[String], l
         .collect()
 }
 
-/// Labels of which the arms share at least one value; where one arm has no series, all of the other's.
+/// SeriesLabels of which the arms share at least one value; where one arm has no series, all of the other's.
 fn labels_in_common<'a>(baseline: &'a [Series], canary: &'a [Series]) -> BTreeSet<&'a str> {
     let (ours, theirs) = (values_of(baseline), values_of(canary));
     if baseline.is_empty() || canary.is_empty() {
@@ -91,8 +92,8 @@ fn values_of(series: &[Series]) -> BTreeMap<&str, BTreeSet<&str>> {
     values
 }
 
-fn grouped<'a>(series: &'a [Series], by: &BTreeSet<&str>) -> BTreeMap<Labels, Vec<&'a Series>> {
-    let mut groups: BTreeMap<Labels, Vec<&Series>> = BTreeMap::new();
+fn grouped<'a>(series: &'a [Series], by: &BTreeSet<&str>) -> BTreeMap<SeriesLabels, Vec<&'a Series>> {
+    let mut groups: BTreeMap<SeriesLabels, Vec<&Series>> = BTreeMap::new();
     for one in series {
         let labels = one.labels.iter().filter(|(name, _)| by.contains(name.as_str())).map(|(name, value)| (name.clone(), value.clone()));
         groups.entry(labels.collect()).or_default().push(one);

@@ -402,6 +402,7 @@ mod tests {
             looks: None,
             ramp: Vec::new(),
             advisory: false,
+            labels: Default::default(),
             samples: BTreeMap::new(),
             queries: BTreeMap::new(),
         }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::{AnalysisError, invalid};
+use super::labels::Labels;
 use super::limits::AnalysisLimits;
 use super::samples::{ArmSamples, MetricSamples};
 use crate::source::{MAX_VALUES, Query, Window};
@@ -57,6 +58,9 @@ pub struct Request {
     /// Whether the verdict is to be recorded only, and the answer a pass.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub advisory: bool,
+    /// What the caller wrote on it; kept with the scorecard, and never looked at.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// Samples that came with the request, by metric name; those metrics are not fetched.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub samples: BTreeMap<String, MetricSamples>,
@@ -68,6 +72,7 @@ pub struct Request {
 impl Request {
     /// Checks what can be checked without a metric store.
     pub(super) fn check(&self, config: &CheckedConfig, limits: AnalysisLimits) -> Result<(), AnalysisError> {
+        self.labels.check().map_err(|(label, message)| invalid(format!("/labels{label}"), message))?;
         check_sizes(self, limits)?;
         check_samples(self, config, limits)
     }

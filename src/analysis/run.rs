@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use haldane_judges::Judgement;
+use haldane_judges::evidence::Arm;
 use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::{Instrument as _, debug_span};
 
 use super::annotate::{add_notes, name_times, unmatched_arms};
 use super::assemble::{Assembly, assemble};
@@ -16,7 +18,8 @@ use super::plan::Plan;
 use super::provenance::{digest, statistics};
 use super::read::{FetchProgress, Replies, read};
 use super::request::Request;
-use super::scorecard::{MetricProvenance, Provenance, Samples, Scorecard, span};
+use super::scorecard::{MetricProvenance, Provenance, QueryProvenance, Samples, Scorecard, span};
+use super::times::StageTimes;
 use crate::source::sources::Sources;
 
 /// Plans and runs analyses against the configured stores.
@@ -67,15 +70,20 @@ impl Analyst {
     ) -> Result<Scorecard, AnalysisError> {
         // Before anything is read: a point that settles meanwhile is still called young.
         let asked_at = Timestamp::now().as_second();
-        let replies = read(plan, deadline, progress).await?;
+        let began = Instant::now();
+        let replies = read(plan, deadline, progress).instrument(debug_span!("fetch")).await?;
+        let fetch = began.elapsed();
         let plan = Arc::clone(plan);
-        on_the_pool(deadline, move |patience| {
+        let mut scorecard = on_the_pool(deadline, move |patience| {
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
             keep(&plan, &replies, &assembly, &judgement);
             Ok(scorecard(&plan, &replies, assembly, judgement))
         })
-        .await?
+        .instrument(debug_span!("judge"))
+        .await??;
+        scorecard.times = StageTimes { fetch, judge: began.elapsed().saturating_sub(fetch), ..StageTimes::default() };
+        Ok(scorecard)
     }
 }
 
@@ -108,15 +116,43 @@ fn scorecard(plan: &Plan, replies: &Replies, assembly: Assembly, mut judgement: 
     let of_population = replies.population.iter().flat_map(|answer| answer.reply.iter()).flat_map(|reply| &reply.warnings);
     judgement.warnings.extend(of_population.map(|warning| format!("population: {warning}")));
     name_times(&mut judgement, request);
-    let with_statistics = metrics.into_iter().zip(&evidence.observations);
+    let (mut with_statistics, mut population): (Vec<_>, _) = (metrics.into_iter().zip(&evidence.observations).collect(), population);
+    let queries = with_statistics.iter_mut().flat_map(|(notes, _)| &mut notes.provenance.queries).chain(&mut population);
+    queries.for_each(|query| query.explore_url = explore_url(plan, query));
     let data = Provenance {
         source: plan.source.as_ref().map(|source| source.name().to_owned()),
+        baseline: request.baseline.variables.clone(),
+        canary: request.canary.variables.clone(),
+        released_at: request.released_at,
         canary_window: request.window.and_then(span),
         baseline_window: request.baseline_window().and_then(span),
         step_seconds: plan.step_seconds,
         digest: digest(&config, &evidence),
-        metrics: with_statistics.map(|(notes, of)| MetricProvenance { statistics: statistics(of), ..notes.provenance }).collect(),
+        metrics: with_statistics
+            .into_iter()
+            .map(|(notes, of)| MetricProvenance { statistics: statistics(of), ..notes.provenance })
+            .collect(),
         population,
     };
-    Scorecard { id: None, judged_at: Timestamp::now(), rerun: false, judgement, data, samples: Samples(Some(Arc::new(evidence))) }
+    Scorecard {
+        id: None,
+        url: None,
+        labels: request.labels.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        judged_at: Timestamp::now(),
+        rerun: false,
+        judgement,
+        data,
+        samples: Samples(Some(Arc::new(evidence))),
+        times: StageTimes::default(),
+    }
+}
+
+/// Link to a page that shows the query over its arm's window.
+fn explore_url(plan: &Plan, query: &QueryProvenance) -> Option<String> {
+    let window = match query.arm {
+        Arm::Baseline => plan.request.baseline_window(),
+        Arm::Canary => plan.request.window,
+    };
+    plan.source.as_ref()?.explore_url(&query.query, window?)
 }

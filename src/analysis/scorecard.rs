@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::labels::Labels;
 use super::samples::MetricSamples;
+use super::times::StageTimes;
 use crate::source::Window;
 
 /// A verdict with its evidence.
@@ -18,7 +20,16 @@ pub struct Scorecard {
     /// The id by which the judgement can be asked for again; absent where it was judged on inline samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// When it was judged. The only field, with `id` and `rerun`, that differs between two judgements of the same samples; but what is said
+    /// Where people read it: the address of its report, for a service that knows its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What the caller wrote on it, such as service, version or change; it decides nothing.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Version of the Haldane that judged.
+    #[serde(default)]
+    pub version: String,
+    /// When it was judged. The only field, with `id`, `url` and `rerun`, that differs between two judgements of the same samples; but what is said
     /// of a tail that was young then, see `warnings`.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub judged_at: Timestamp,
@@ -33,6 +44,9 @@ pub struct Scorecard {
     /// The samples themselves, shared by all who hold the scorecard; in no JSON until [`Scorecard::with_samples`] puts them there.
     #[serde(skip)]
     pub samples: Samples,
+    /// How long it took; in no JSON.
+    #[serde(skip)]
+    pub times: StageTimes,
 }
 
 /// What a judge was given, where it is still at hand.
@@ -127,11 +141,21 @@ impl Scorecard {
 }
 
 /// Where the samples came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// Source the samples were read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What selected the baseline: its `scope`, `location` and other variables. Empty for samples that came with the request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baseline: BTreeMap<String, String>,
+    /// What selected the canary, likewise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub canary: BTreeMap<String, String>,
+    /// When the canary's version was released, where that is known: only what its scope did until then is its past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub released_at: Option<Timestamp>,
     /// The canary's window, aligned to the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_window: Option<WindowSpan>,
@@ -259,6 +283,9 @@ pub struct QueryProvenance {
     /// Points before the window that came back with them; absent where none were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_points: Option<usize>,
+    /// Page that shows it, where the source's settings name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explore_url: Option<String>,
 }
 
 /// A query for what is read beside a metric's window and its past. A judgement goes on without it where it fails.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::analysis::{ArmSamples, BucketSamples, EarlierSamples, MetricSamples, Request, Scope};
+use crate::analysis::{ArmSamples, BucketSamples, EarlierSamples, Labels, MetricSamples, Request, Scope};
 use crate::json::pointer_segment;
 use crate::settings::{BodyLimits, ConfigStore};
 use crate::source::Window;
@@ -85,6 +85,10 @@ pub struct JudgementBody {
     /// verdict decides, whatever the config says.
     #[serde(default)]
     mode: Option<JudgingMode>,
+    /// What to write on the scorecard, such as `{"service": "checkout", "version": "1.4.2", "build": "https://ci.example/7"}`: at most 32, with
+    /// names of letters, digits and `._/-`, and values of up to 512 bytes. They decide nothing; lists can be filtered by them.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
     /// Samples by metric name; these metrics are not fetched.
     #[serde(default)]
     samples: BTreeMap<String, SamplesBody>,
@@ -430,6 +434,7 @@ fn with_config(
         looks: plan,
         ramp: body.ramp,
         advisory: body.mode == Some(JudgingMode::Advisory),
+        labels: Labels(body.labels),
         samples,
         queries: BTreeMap::new(),
     })

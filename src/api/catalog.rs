@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::problem::Problem;
-use super::state::SharedState;
+use super::state::{SharedState, SourceHealth};
 use crate::settings::Origin;
 
 /// A config on offer, in short.
@@ -34,6 +34,13 @@ pub(super) struct ConfigSummary {
 pub(super) struct ConfigList {
     /// By name.
     configs: Vec<ConfigSummary>,
+}
+
+/// The metric stores that are configured.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct SourceList {
+    /// By name.
+    sources: Vec<SourceHealth>,
 }
 
 /// A judge.
@@ -105,6 +112,17 @@ pub(crate) async fn get_config(
 pub(crate) async fn list_judges() -> Json<JudgeList> {
     let summary = |name: JudgeName| JudgeSummary { name, description: name.description() };
     Json(JudgeList { judges: JudgeName::ALL.into_iter().map(summary).collect() })
+}
+
+/// List the metric stores
+///
+/// Nothing is asked of them: what is said of their health is what judgements have shown.
+#[utoipa::path(
+    get, path = "/v1/sources", tag = "configs", operation_id = "listSources",
+    responses((status = 200, description = "The sources, by name", body = ref("#/components/schemas/SourceList"), content_type = "application/json"))
+)]
+pub(crate) async fn list_sources(State(state): State<SharedState>) -> Json<SourceList> {
+    Json(SourceList { sources: state.source_health() })
 }
 
 /// Read the JSON Schema of a canary config

@@ -1,7 +1,7 @@
 //! Judging, at once or in the background, and asking for a judgement again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -15,8 +15,10 @@ use serde_json::Value;
 
 use super::body::translate;
 use super::json::BoundedJson;
-use super::observe::note;
+use super::notice;
+use super::observe::{WriteTime, note};
 use super::problem::Problem;
+use super::representation::{Representation, TextDocument};
 use super::state::SharedState;
 use crate::analysis::{Plan, Scorecard};
 use crate::judgements::Outcome;
@@ -114,7 +116,13 @@ impl JudgementQuery {
         )
     ),
     responses(
-        (status = 200, description = "A verdict with its evidence", body = ref("#/components/schemas/Scorecard"), content_type = "application/json"),
+        (status = 200, description = "A verdict with its evidence; for people, too, by `Accept`", content(
+            (ref("#/components/schemas/Scorecard") = "application/json"),
+            (String = "text/html"),
+            (String = "text/markdown"),
+            (String = "text/plain"),
+            (String = "application/xml"),
+        )),
         (status = 202, description = "Started; ask at `Location`", body = ref("#/components/schemas/Running"), content_type = "application/json", headers(
             ("Location" = String, description = "Where to ask for the scorecard"),
             ("Retry-After" = u32, description = "Seconds to wait before asking"),
@@ -154,7 +162,7 @@ pub(crate) async fn create(
     }
     let deadline = query.wait.map_or(state.executions.options().default_deadline, Duration::from_secs);
     let scorecard = state.executions.run_to_end(plan, deadline).await.map_err(|failure| Problem::from(&failure))?;
-    Ok(answer(scorecard, query.verbose).await)
+    Ok(answer(scorecard, query.verbose, Representation::accepted(&headers)).await)
 }
 
 /// Checks a request and plans its queries.
@@ -168,18 +176,26 @@ fn plan(document: Value, state: &SharedState) -> Result<Arc<Plan>, Problem> {
 ///
 /// Any replica with the same key answers: it remembers the scorecard, joins the judgement if it runs, or runs it again, and then
 /// says so with `rerun`.
+///
+/// For people, `Accept`, or the end of the address, asks for a report: `.html`, `.md`, `.txt`, or `.xml` (JUnit).
 #[utoipa::path(
     get,
     path = "/v1/judgements/{id}",
     tag = "judgements",
     operation_id = "getJudgement",
     params(
-        ("id" = String, Path, description = "The `id` of a scorecard, or of the answer 202"),
+        ("id" = String, Path, description = "The `id` of a scorecard, or of the answer 202; `.html`, `.md`, `.txt`, `.xml` or `.json` after it asks for that form"),
         ("wait" = Option<u64>, Query, minimum = 0, maximum = 600, description = "Seconds to wait for the end before answering 202; 0 unless given"),
         ("verbose" = Option<bool>, Query, description = "Return the series as they were judged, too"),
     ),
     responses(
-        (status = 200, description = "A verdict with its evidence", body = ref("#/components/schemas/Scorecard"), content_type = "application/json"),
+        (status = 200, description = "A verdict with its evidence; for people, too, by `Accept`", content(
+            (ref("#/components/schemas/Scorecard") = "application/json"),
+            (String = "text/html"),
+            (String = "text/markdown"),
+            (String = "text/plain"),
+            (String = "application/xml"),
+        )),
         (status = 202, description = "Still running; ask again", body = ref("#/components/schemas/Running"), content_type = "application/json"),
         (status = 400, description = "A query parameter that cannot be read", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
         (status = 404, description = "No such judgement: the id was changed, or signed with another key", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
@@ -194,15 +210,27 @@ pub(crate) async fn get(
     State(state): State<SharedState>,
     id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let Path(id) = id.map_err(|_| Problem::not_found("unknown-judgement", "no such judgement: the id is not base64url text"))?;
-    let query = JudgementQuery::read(query.as_deref(), 0)?;
+    headers: HeaderMap,
+) -> Response {
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    let (id, form) = Representation::split(&id);
+    let form = form.unwrap_or_else(|| Representation::accepted(&headers));
+    match find(&state, id, query.as_deref(), form).await {
+        Ok(response) => response,
+        Err(problem) if form == Representation::Html => notice::problem(problem),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn find(state: &SharedState, id: &str, query: Option<&str>, form: Representation) -> Result<Response, Problem> {
+    let query = JudgementQuery::read(query, 0)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0));
-    let (outcome, found) = state.executions.wait(&id, wait).await.map_err(|error| Problem::from(&error))?;
+    let (outcome, found) = state.executions.wait(id, wait).await.map_err(|error| Problem::from(&error))?;
     state.metrics.looked_up(found);
     match outcome {
-        Outcome::Running => Ok(running(id)),
-        Outcome::Done(scorecard) => Ok(answer(scorecard, query.verbose).await),
+        Outcome::Running if form == Representation::Html => Ok(notice::running(POLL_AFTER)),
+        Outcome::Running => Ok(running(id.to_owned())),
+        Outcome::Done(scorecard) => Ok(answer(scorecard, query.verbose, form).await),
         Outcome::Failed(failure) => Err(Problem::from(&failure)),
     }
 }
@@ -225,21 +253,36 @@ fn running(id: String) -> Response {
     (parts.status, parts.headers, Json(RunningJudgement { id, status: "running" })).into_response()
 }
 
-async fn answer(scorecard: Arc<Scorecard>, verbose: bool) -> Response {
+/// Answers with a scorecard in the form that was asked for. People see both arms drawn; programs get the samples that they ask for.
+pub(super) async fn answer(scorecard: Arc<Scorecard>, verbose: bool, form: Representation) -> Response {
     note(&scorecard);
+    let verbose = verbose || form != Representation::Json;
     let bytes = if verbose { scorecard.size() } else { scorecard.size_without_samples() };
-    let write = move || match (verbose, scorecard.has_samples()) {
-        (true, _) => serde_json::to_vec(&Scorecard::clone(&scorecard).with_samples()),
-        (false, true) => serde_json::to_vec(&Scorecard::clone(&scorecard).without_samples()),
-        (false, false) => serde_json::to_vec(&*scorecard),
+    let write = move || {
+        let shown = match (verbose, scorecard.has_samples()) {
+            (true, _) => Scorecard::clone(&scorecard).with_samples(),
+            (false, true) => Scorecard::clone(&scorecard).without_samples(),
+            (false, false) => return serde_json::to_vec(&*scorecard).map(json).map_err(|error| error.to_string()),
+        };
+        form.write(shown).map(TextDocument::into_response)
     };
+    let began = Instant::now();
     match pool::unless_small(bytes, write).await {
-        Ok(json) => ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response(),
+        Ok(mut response) => {
+            response.extensions_mut().insert(WriteTime(began.elapsed()));
+            response
+        }
         Err(error) => {
             tracing::error!(%error, "a scorecard cannot be written");
             Problem::fault().into_response()
         }
     }
+}
+
+fn json(bytes: Vec<u8>) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, HeaderValue::from_static("application/json")), (header::VARY, HeaderValue::from_static("accept"))];
+    (headers, bytes).into_response()
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::record::reason_of;
 use crate::analysis::Scorecard;
-use crate::judgements::{AnswerOrigin, Failure};
+use crate::judgements::{AnswerOrigin, Failure, Judgements};
 use crate::source::sources::Sources;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,6 +26,11 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,7 +71,10 @@ pub(crate) struct Metrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    stages: Family<StageLabel, Histogram, fn() -> Histogram>,
+    shed: Counter,
     unfinished: Gauge,
+    waiting: Gauge,
     judgements: Family<JudgementLabels, Counter>,
     failures: Family<ReasonLabel, Counter>,
     findings: Family<StatusLabel, Counter>,
@@ -74,7 +83,7 @@ pub(crate) struct Metrics {
 }
 
 fn duration_histogram() -> Histogram {
-    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0])
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0])
 }
 
 impl Default for Metrics {
@@ -82,19 +91,37 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("haldane");
         let requests = Family::default();
         let durations = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
-        let (unfinished, judgements, failures) = (Gauge::default(), Family::default(), Family::default());
+        let stages = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
+        let (unfinished, waiting, shed) = (Gauge::default(), Gauge::default(), Counter::default());
+        let (judgements, failures) = (Family::default(), Family::default());
         let (findings, queries, lookups) = (Family::default(), Family::default(), Family::default());
         // `_total` is added to the names of counters.
         registry.register("http_requests", "HTTP requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time to answer an HTTP request", durations.clone());
         registry.register("analyses_unfinished", "Analyses that run or wait for their turn", unfinished.clone());
+        registry.register("queue_length", "Analyses that wait for their turn", waiting.clone());
+        registry.register("stage_duration_seconds", "Time of a judgement's stages: queue, fetch, judge, write", stages.clone());
+        registry.register("requests_shed", "HTTP requests that were told to come back later, health checks left out", shed.clone());
         registry.register("judgements", "Judgements by verdict", judgements.clone());
         registry.register("analyses_failed", "Analyses that gave no verdict", failures.clone());
         registry.register("metric_findings", "Metrics judged, by what was found", findings.clone());
         registry.register("source_queries", "Queries that metric stores were asked, or that were answered from the cache", queries.clone());
         registry.register("execution_lookups", "Judgements asked for by id", lookups.clone());
         registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Self { registry: Arc::new(registry), requests, durations, unfinished, judgements, failures, findings, queries, lookups }
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            durations,
+            stages,
+            shed,
+            unfinished,
+            waiting,
+            judgements,
+            failures,
+            findings,
+            queries,
+            lookups,
+        }
     }
 }
 
@@ -114,6 +141,9 @@ impl Metrics {
         };
         self.requests.get_or_create(&RequestLabels { method, route: route.to_owned(), status }).inc();
         self.durations.get_or_create(&RouteLabel { route: route.to_owned() }).observe(took.as_secs_f64());
+        if matches!(status, 429 | 503) && !route.starts_with("/health") {
+            self.shed.inc();
+        }
     }
 
     /// Counts an analysis that ended.
@@ -121,16 +151,13 @@ impl Metrics {
         let scorecard = match ending {
             Ok(scorecard) => scorecard,
             Err(failure) => {
-                let reason = match failure {
-                    Failure::Analysis(_) => "analysis",
-                    Failure::Overloaded => "overloaded",
-                    Failure::Crashed => "crashed",
-                    Failure::Cancelled => "cancelled",
-                };
-                self.failures.get_or_create(&ReasonLabel { reason }).inc();
+                self.failures.get_or_create(&ReasonLabel { reason: reason_of(failure) }).inc();
                 return;
             }
         };
+        for (stage, took) in scorecard.times.by_name() {
+            self.took(stage, took);
+        }
         let judgement = &scorecard.judgement;
         let labels = JudgementLabels { judge: judgement.judge.as_str(), verdict: judgement.verdict.to_string() };
         self.judgements.get_or_create(&labels).inc();
@@ -154,6 +181,11 @@ impl Metrics {
         }
     }
 
+    /// Measures a stage of a judgement.
+    pub(crate) fn took(&self, stage: &'static str, took: Duration) {
+        self.stages.get_or_create(&StageLabel { stage }).observe(took.as_secs_f64());
+    }
+
     /// Counts a judgement that was asked for by its id.
     pub(crate) fn looked_up(&self, found: AnswerOrigin) {
         let answered = match found {
@@ -165,8 +197,11 @@ impl Metrics {
     }
 
     /// The metrics as text, with those that the sources keep themselves.
-    pub(crate) fn exposition(&self, unfinished: usize, sources: &Sources) -> Result<String, std::fmt::Error> {
-        self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
+    pub(crate) fn exposition(&self, judgements: &Judgements) -> Result<String, std::fmt::Error> {
+        let level = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.unfinished.set(level(judgements.unfinished()));
+        self.waiting.set(level(judgements.waiting()));
+        let sources = judgements.analyst().sources();
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
         text::encode_registry(&mut out, &of_sources(sources))?;

@@ -5,20 +5,28 @@
 
 mod body;
 mod catalog;
+mod frame;
 mod json;
 mod judgements;
+mod list;
 mod metrics;
+mod notice;
 mod observe;
 mod openapi;
 mod operations;
+mod pages;
 mod problem;
+mod record;
+mod representation;
 mod state;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use serde_json::json;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -48,10 +56,14 @@ pub fn router_with(state: SharedState, others: Router) -> Router {
         }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(most));
-    let v1: Router<SharedState> = openapi::v1().split_for_parts().0.route_layer(shed);
+    let v1: Router<SharedState> = openapi::v1().split_for_parts().0.route_layer(shed.clone());
     let operations: Router<SharedState> = openapi::operations().split_for_parts().0;
+    // Longer bodies are refused while they are read.
+    let form = post(pages::judge).layer(DefaultBodyLimit::disable());
+    let pages = Router::new().route("/", get(pages::home)).route("/docs", get(pages::docs)).route("/try", form);
     let others: Router<SharedState> = others.with_state(());
     v1.merge(operations)
+        .merge(pages.route_layer(shed))
         .merge(others)
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)

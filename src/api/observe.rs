@@ -1,7 +1,7 @@
 //! Around every request: its id, its span and log line, its count, and the answer to a panic.
 
 use std::any::Any;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -34,6 +34,9 @@ pub(crate) async fn observe(State(state): State<SharedState>, request: Request, 
     let took = began.elapsed();
     let status = response.status().as_u16();
     state.metrics.answered(&method, &route, status, took);
+    if let Some(WriteTime(took)) = response.extensions().get() {
+        state.metrics.took("write", *took);
+    }
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| {
         // Probes and scrapes come every few seconds and say nothing new.
@@ -45,6 +48,10 @@ pub(crate) async fn observe(State(state): State<SharedState>, request: Request, 
     });
     response
 }
+
+/// How long the answer took to be written, for [`observe`] to find in a response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteTime(pub(crate) Duration);
 
 /// Notes on the request's span what was judged.
 pub(crate) fn note(scorecard: &Scorecard) {

@@ -14,8 +14,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::JudgementBody;
-use super::catalog::{self, ConfigList, JudgeList};
+use super::catalog::{self, ConfigList, JudgeList, SourceList};
 use super::judgements::{self, RunningJudgement};
+use super::list::{self, JudgementList};
 use super::operations::{self, Health};
 use super::problem::Problem;
 use super::state::SharedState;
@@ -52,10 +53,12 @@ struct ApiDocument;
 pub(super) fn v1() -> OpenApiRouter<SharedState> {
     OpenApiRouter::new()
         .routes(routes!(judgements::create))
+        .routes(routes!(list::list))
         .routes(routes!(judgements::get))
         .routes(routes!(catalog::list_configs))
         .routes(routes!(catalog::get_config))
         .routes(routes!(catalog::list_judges))
+        .routes(routes!(catalog::list_sources))
         .routes(routes!(catalog::config_schema))
 }
 
@@ -126,6 +129,8 @@ fn schemas() -> Map<String, Value> {
     replies.subschema_for::<RunningJudgement>();
     replies.subschema_for::<ConfigList>();
     replies.subschema_for::<JudgeList>();
+    replies.subschema_for::<SourceList>();
+    replies.subschema_for::<JudgementList>();
     replies.subschema_for::<Health>();
     replies.subschema_for::<Problem>();
     let mut schemas = replies.take_definitions(true);

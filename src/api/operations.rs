@@ -51,7 +51,7 @@ pub(crate) async fn ready(State(state): State<SharedState>) -> Result<Json<Healt
     responses((status = 200, description = "Metrics for Prometheus", body = String, content_type = "application/openmetrics-text"))
 )]
 pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response, Problem> {
-    let text = state.metrics.exposition(state.executions.unfinished(), state.executions.analyst().sources()).map_err(|error| {
+    let text = state.metrics.exposition(&state.executions).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::fault()
     })?;

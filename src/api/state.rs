@@ -3,10 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use haldane_judges::CheckedConfig;
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::metrics::Metrics;
+use super::record;
 use crate::analysis::Analyst;
 use crate::judgements::Judgements;
+use crate::lint::{LintFinding, Severity, examine, merged};
 use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, Settings};
+use crate::source::cache::Source;
 
 /// What the handlers share; one for each process.
 #[derive(Debug)]
@@ -16,6 +23,24 @@ pub struct AppState {
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
     stopping: AtomicBool,
+}
+
+/// How a metric store is, as far as judgements have shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct SourceHealth {
+    /// The name by which requests choose it.
+    pub(super) name: String,
+    /// Which store it is, such as `prometheus`.
+    pub(super) kind: &'static str,
+    /// Requests sent since the start, each try counted.
+    pub(super) requests: u64,
+    /// Those among them that were tries after the first.
+    pub(super) retries: u64,
+    /// Whether it answered the last request; `null` before the first.
+    pub(super) answers: Option<bool>,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
 }
 
 /// The handlers' share in it.
@@ -35,7 +60,11 @@ impl AppState {
             settings.id_key,
             settings.store,
             settings.executions,
-            Box::new(move |ending| observer.judged(ending.as_deref())),
+            settings.links,
+            Box::new(move |ending| {
+                observer.judged(ending.as_deref());
+                record::log(ending);
+            }),
         );
         Ok(Arc::new(Self { executions, configs: settings.configs, bodies: settings.bodies, metrics, stopping: AtomicBool::new(false) }))
     }
@@ -44,6 +73,32 @@ impl AppState {
     #[must_use]
     pub fn executions(&self) -> &Judgements {
         &self.executions
+    }
+
+    /// What lint says of a config on offer without asking a store, gravest first; notes left out.
+    pub(super) fn lint(&self, config: &CheckedConfig) -> Vec<LintFinding> {
+        let mut findings = Vec::new();
+        examine(config, None, &mut findings);
+        let mut findings = merged(findings);
+        findings.retain(|finding| finding.severity != Severity::Note);
+        findings.sort_by_key(|finding| finding.severity);
+        findings
+    }
+
+    /// How the metric stores are, by name, as far as judgements have shown.
+    pub(super) fn source_health(&self) -> Vec<SourceHealth> {
+        let health = |source: &Source| {
+            let (traffic, last) = (source.traffic().unwrap_or_default(), source.health());
+            SourceHealth {
+                name: source.name().to_owned(),
+                kind: source.kind(),
+                requests: traffic.requests,
+                retries: traffic.retries,
+                answers: last.as_ref().map(Result::is_ok),
+                error: last.and_then(Result::err).map(|error| error.to_string()),
+            }
+        };
+        self.executions.analyst().sources().iter().map(health).collect()
     }
 
     /// Says that the service is about to stop: from now on `/health/ready` answers 503.

@@ -50,6 +50,13 @@ pub(super) fn in_time(time: Timestamp, name: &str) -> String {
     format!("{inverted:0TIME_DIGITS$x}-{name}")
 }
 
+/// The place before all documents of a time, and after all that are at least a millisecond later.
+#[must_use]
+pub fn place_before(time: Timestamp) -> String {
+    // No escaped name has such a character, and all sort before it.
+    in_time(time.saturating_add(jiff::SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX), "~")
+}
+
 /// The id in a name of [`in_time`].
 pub(super) fn read_in_time(name: &str) -> Option<String> {
     let (time, name) = name.split_at_checked(TIME_DIGITS)?;

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use object_store::path::{Path, PathPart};
 use object_store::{Error as Fault, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
@@ -22,10 +22,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{ArchiveError, InvalidArchive, MAX_DOCUMENT_BYTES, MAX_OFFSET};
-pub use key::{MAX_ID_LENGTH, is_short_id, short_id};
+pub use key::{MAX_ID_LENGTH, is_short_id, place_before, short_id};
 
 use backend::{Backend, MemoryBound};
 use error::reason;
+
+/// Small documents that are read at the same time.
+const READ_AT_ONCE: usize = 16;
 
 /// Most entries of one page of a listing.
 pub const MAX_PAGE: usize = 1000;
@@ -39,6 +42,8 @@ pub enum DocumentKind {
     KayentaExecution,
     /// The scorecard an execution ended with, by its id.
     Scorecard,
+    /// A judgement in short, by when it was judged.
+    Summary,
     /// A canary config.
     CanaryConfig,
     /// A list of pairs of metric sets.
@@ -55,6 +60,7 @@ impl DocumentKind {
             Self::Execution => "executions",
             Self::KayentaExecution => "kayenta-executions",
             Self::Scorecard => "scorecards",
+            Self::Summary => "judgements-by-time",
             Self::CanaryConfig => "canary-configs",
             Self::MetricSetPairList => "metric-set-pair-lists",
             Self::MetricSetList => "metric-set-lists",
@@ -217,6 +223,55 @@ impl Archive {
         let folder = self.by_application(application)?;
         let found = self.page(&folder, None, limit.min(MAX_PAGE) + offset).await?;
         Ok(found.iter().skip(offset).filter_map(|meta| entry(meta, key::read_in_time)).collect())
+    }
+
+    /// Writes a document where [`Archive::newest_documents`] finds it by its time.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] as of [`Archive::put`].
+    pub async fn put_in_time(
+        &self,
+        kind: DocumentKind,
+        time: Timestamp,
+        id: &str,
+        value: &(impl Serialize + Sync),
+    ) -> Result<(), ArchiveError> {
+        let key = below(self.0.prefix.clone().join(kind.folder()), &key::in_time(time, &key::escaped(id)?))?;
+        self.write(key, value, PutMode::Overwrite).await
+    }
+
+    /// The documents of [`Archive::put_in_time`] after a place, newest first, with the places after them: at most `limit` ([`MAX_PAGE`] if that
+    /// is less). `after` is such a place, or a [`place_before`]. What was deleted meanwhile, or cannot be read as `T`, is `None`.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when the store cannot be read.
+    pub async fn newest_documents<T: DeserializeOwned>(
+        &self,
+        kind: DocumentKind,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Option<T>)>, ArchiveError> {
+        let folder = self.0.prefix.clone().join(kind.folder());
+        let after = after.map(|place| below(folder.clone(), place)).transpose()?;
+        let found = self.page(&folder, after.as_ref(), limit.min(MAX_PAGE)).await?;
+        let names: Vec<String> = found.iter().map(|meta| meta.location.filename().unwrap_or_default().to_owned()).collect();
+        let read = found.into_iter().map(|meta| async move { self.0.objects.get(&meta.location).await?.bytes().await });
+        let documents = self.in_time(async {
+            let read = futures::stream::iter(read).buffered(READ_AT_ONCE);
+            Ok(read.collect::<Vec<_>>().await)
+        });
+        let mut values = Vec::new();
+        for (name, document) in names.into_iter().zip(documents.await?) {
+            let value = match document {
+                Ok(bytes) => serde_json::from_slice(&bytes)
+                    .inspect_err(|error| tracing::warn!(%error, name, "a document of the store cannot be read, and is left out of a list"))
+                    .ok(),
+                Err(Fault::NotFound { .. }) => None,
+                Err(fault) => return Err(self.failed(&folder, &fault)),
+            };
+            values.push((name, value));
+        }
+        Ok(values)
     }
 
     fn key(&self, kind: DocumentKind, id: &str) -> Result<Path, ArchiveError> {

@@ -45,6 +45,11 @@ impl Server {
         Ok(Self { client, base, token })
     }
 
+    /// Where people read the judgement with this id.
+    pub(super) fn link(&self, id: &str) -> String {
+        format!("{}v1/judgements/{id}", self.base)
+    }
+
     /// Where judgements are asked for.
     ///
     /// # Errors

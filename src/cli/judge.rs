@@ -81,6 +81,9 @@ struct What {
     /// --canary-share.
     #[arg(long, value_name = "1,5,25,50,100", value_delimiter = ',', value_parser = percent)]
     ramp: Vec<f64>,
+    /// What to write on the scorecard, such as service=checkout or version=1.4.2; repeat it for more. It decides nothing.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = variable)]
+    labels: Vec<(String, String)>,
     /// Judge and report everything, and answer with a pass that says which verdict it would have been.
     #[arg(long)]
     advisory: bool,
@@ -171,7 +174,7 @@ enum OutputFormat {
 }
 
 /// Flags that a whole request replaces.
-const BODY_FLAGS: [&str; 22] = [
+const BODY_FLAGS: [&str; 23] = [
     "config",
     "baseline",
     "canary",
@@ -192,6 +195,7 @@ const BODY_FLAGS: [&str; 22] = [
     "early_pass",
     "ramp",
     "advisory",
+    "labels",
     "source",
     "samples",
 ];
@@ -236,7 +240,13 @@ pub(super) async fn command(args: JudgeArgs) -> Result<CommandOutcome, CommandFa
             let token = client::token(args.whence.token_file.as_deref(), std::env::var("HALDANE_TOKEN").ok())?;
             let server = Server::at(address, token)?;
             let _waiting = Spinner::start("waiting for the server's judgement");
-            ScorecardReply::Received(server.judge(&body, wait, with_samples).await?)
+            let mut document = server.judge(&body, wait, with_samples).await?;
+            // A server that does not know its own address is there where it was asked. JSON is passed on untouched.
+            if args.outcome.output != OutputFormat::Json && document.get("url").is_none() {
+                let link = document.get("id").and_then(Value::as_str).map(|id| server.link(id));
+                document.as_object_mut().zip(link).map(|(card, link)| card.insert("url".to_owned(), Value::from(link)));
+            }
+            ScorecardReply::Received(document)
         }
         None => {
             let scorecard = in_process(&args, body, wait.unwrap_or(DEFAULT_WAIT)).await?;
@@ -337,6 +347,8 @@ fn body(args: &JudgeArgs) -> Result<Value, CommandFailure> {
     put("early_pass", args.when.early_pass.then_some(Value::Bool(true)));
     put("canary_share", canary_share.map(Value::from));
     put("ramp", (!args.what.ramp.is_empty()).then(|| json!(args.what.ramp)));
+    let labels = args.what.labels.iter().cloned().collect::<BTreeMap<_, _>>();
+    put("labels", (!labels.is_empty()).then(|| json!(labels)));
     put("mode", args.what.advisory.then(|| Value::from("advisory")));
     put("source", args.whence.store.source.clone().map(Value::from));
     put("samples", args.whence.samples.as_deref().map(|file| read_json(file, "samples")).transpose()?);

@@ -14,6 +14,7 @@ mod judge;
 mod lint;
 mod output;
 mod progress;
+mod reference;
 mod replay;
 pub mod serve;
 mod store;
@@ -74,7 +75,11 @@ enum Command {
     /// Print the OpenAPI document of the HTTP service.
     Openapi,
     /// Print the JSON Schema of the canary config, for editors.
-    Schema,
+    Schema {
+        /// Print it as a page for people instead.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Print a completion script, such as `haldane completions bash > /etc/bash_completion.d/haldane`.
     Completions {
         /// The shell to complete in.
@@ -111,7 +116,10 @@ async fn execute(command: Command) -> Result<CommandOutcome, CommandFailure> {
         Command::Replay(args) => return replay::command(&args),
         Command::Evaluate(args) => return replay::evaluation(&args),
         Command::Openapi => output::print(&output::pretty(&crate::api::openapi_document())?)?,
-        Command::Schema => output::print(&output::pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
+        Command::Schema { markdown: true } => {
+            output::print(&reference::markdown(&schemars::schema_for!(haldane_judges::CanaryConfig).to_value()))?;
+        }
+        Command::Schema { markdown: false } => output::print(&output::pretty(&schemars::schema_for!(haldane_judges::CanaryConfig))?)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "haldane", &mut script);

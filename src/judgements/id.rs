@@ -281,30 +281,51 @@ pub fn encode<T: IdContent>(request: &T, key: &IdKey, created: Timestamp, random
     Ok(Identity { key: tag, id: URL_SAFE_NO_PAD.encode(bytes) })
 }
 
+/// What tells an id of this key from every other, whatever kind of request it holds.
+///
+/// # Errors
+/// [`IdError::NewerVersion`] and [`IdError::Unknown`].
+pub fn identify(id: &str, key: &IdKey) -> Result<Identity, IdError> {
+    let bytes = bytes_of(id)?;
+    let (_, tag) = verified(&bytes, key)?;
+    Ok(Identity { key: *tag, id: id.to_owned() })
+}
+
 /// Reads an id. The request in it is what some replica with this key once accepted; what depends on settings must be checked again.
 ///
 /// # Errors
 /// [`IdError::NewerVersion`] and [`IdError::Unknown`].
 pub fn decode<T: IdContent>(id: &str, key: &IdKey) -> Result<DecodedId<T>, IdError> {
+    decode_1(&bytes_of(id)?, key)
+}
+
+/// The bytes of an id of a format that is known.
+fn bytes_of(id: &str) -> Result<Vec<u8>, IdError> {
     if id.len() > MAX_ID_LENGTH {
         return Err(IdError::Unknown("the id is longer than any that is given out"));
     }
     let bytes = URL_SAFE_NO_PAD.decode(id).map_err(|_| IdError::Unknown("the id is not base64url text"))?;
     match bytes.first() {
         // The version before this one is read too, once there is one.
-        Some(&VERSION) => decode_1(&bytes, key),
+        Some(&VERSION) => Ok(bytes),
         Some(&newer) if newer > VERSION && (newer <= NEAR_VERSION || bytes.len() > TAG) => Err(IdError::NewerVersion(newer)),
         _ => Err(IdError::Unknown("the id is of no known format")),
     }
 }
 
+/// What was signed, and the tag that was checked.
+fn verified<'a>(bytes: &'a [u8], key: &IdKey) -> Result<(&'a [u8], &'a Key), IdError> {
+    let (signed, tag) = bytes.split_last_chunk::<TAG>().ok_or(IdError::Unknown("the id is cut short"))?;
+    if !key.verifies(signed, tag) {
+        return Err(IdError::Unknown("the id was changed, cut short, or signed with another key"));
+    }
+    Ok((signed, tag))
+}
+
 fn decode_1<T: IdContent>(bytes: &[u8], key: &IdKey) -> Result<DecodedId<T>, IdError> {
     let unknown = IdError::Unknown;
     let truncated = || unknown("the id is cut short");
-    let (signed, tag) = bytes.split_last_chunk::<TAG>().ok_or_else(truncated)?;
-    if !key.verifies(signed, tag) {
-        return Err(unknown("the id was changed, cut short, or signed with another key"));
-    }
+    let (signed, tag) = verified(bytes, key)?;
     let (header, frame) = signed.split_first_chunk::<HEADER>().ok_or_else(truncated)?;
     let [_, dictionary, rest @ ..] = header;
     let (created, rest) = rest.split_first_chunk::<8>().ok_or_else(truncated)?;
@@ -589,6 +610,7 @@ mod tests {
                 looks: None,
                 ramp: Vec::new(),
                 advisory: false,
+                labels: Default::default(),
                 samples: BTreeMap::new(),
                 queries: BTreeMap::new(),
             }

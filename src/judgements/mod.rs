@@ -4,6 +4,9 @@
 //! id is short, the request is kept under it, and so is the scorecard once it has ended.
 
 pub mod id;
+mod links;
+mod list;
+mod waiting;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,13 +22,16 @@ use moka::policy::{EvictionPolicy, Expiry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, debug_span};
 
 use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
-use crate::archive::{Archive, ArchiveError, DocumentKind, is_short_id, short_id};
+use crate::archive::{Archive, ArchiveError, DocumentKind, is_short_id, place_before, short_id};
 use crate::pool::{self, words_of};
 use id::IdError;
 pub use id::{IdKey, Identity, Key};
+pub use links::Links;
+use waiting::WaitingCount;
+pub use list::{JudgementFilter, JudgementPage, JudgementSummary};
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,11 +189,14 @@ struct Inner {
     key: IdKey,
     store: Option<Archive>,
     options: Options,
+    links: Links,
     observer: Box<Observer>,
     /// One permit for each analysis that runs or waits.
     admission: Arc<Semaphore>,
     /// One permit for each analysis that runs.
     turns: Semaphore,
+    /// How many of them wait.
+    waiting: WaitingCount,
     running: Mutex<HashMap<Key, RunningExecution>>,
     ended: Cache<Key, Run>,
     /// The digests of samples, for longer than the scorecards: a run of the same request can then say that its samples are others.
@@ -201,9 +210,10 @@ impl fmt::Debug for Judgements {
 }
 
 impl Judgements {
-    /// Judgements of `analyst`, whose ids are signed with `key`, or short where there is a store. `observer` is told of each that ended.
+    /// Judgements of `analyst`, whose ids are signed with `key`, or short where there is a store, and which people read at `links`. `observer`
+    /// is told of each that ended.
     #[must_use]
-    pub fn new(analyst: Arc<Analyst>, key: IdKey, store: Option<Archive>, options: Options, observer: Box<Observer>) -> Self {
+    pub fn new(analyst: Arc<Analyst>, key: IdKey, store: Option<Archive>, options: Options, links: Links, observer: Box<Observer>) -> Self {
         let concurrent = options.concurrent.max(1);
         let ended = Cache::builder()
             .max_capacity(options.remembered_bytes)
@@ -217,9 +227,11 @@ impl Judgements {
             key,
             store,
             options,
+            links,
             observer,
             admission: Arc::new(Semaphore::new(concurrent + options.queue)),
             turns: Semaphore::new(concurrent),
+            waiting: WaitingCount::default(),
             running: Mutex::default(),
             ended,
             digests: Cache::builder().max_capacity(DIGESTS).time_to_live(DIGESTS_FOR).build(),
@@ -248,6 +260,12 @@ impl Judgements {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.total().saturating_sub(self.0.admission.available_permits())
+    }
+
+    /// Number of analyses that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.now()
     }
 
     fn total(&self) -> usize {
@@ -327,20 +345,12 @@ impl Judgements {
     /// # Errors
     /// [`LookError`] when the text is no id of ours, or the store cannot be read.
     pub async fn wait(&self, id: &str, how_long: Duration) -> Result<(Outcome, AnswerOrigin), LookError> {
-        let (identity, request) = if is_short_id(id) {
-            (Identity::short(id), None)
-        } else {
-            let decoded = id::decode::<Request>(id, &self.0.key)?;
-            (Identity { key: decoded.key, id: id.to_owned() }, Some(decoded.request))
-        };
+        let identity = if is_short_id(id) { Identity::short(id) } else { id::identify(id, &self.0.key)? };
         let (run, found) = match self.find(&identity).await? {
             Some(ExecutionLookup::Ended(run)) => return Ok((run.ending.into(), AnswerOrigin::Remembered)),
             Some(ExecutionLookup::Running(running)) => (running, AnswerOrigin::Joined),
             None => {
-                let request = match request {
-                    Some(request) => request,
-                    None => self.kept(id).await?,
-                };
+                let request = if is_short_id(id) { self.kept(id).await? } else { id::decode::<Request>(id, &self.0.key)?.request };
                 match self.begin(identity, request, true) {
                     Ok(running) => (running, AnswerOrigin::RunAgain),
                     Err(failure) => return Ok((Outcome::Failed(failure), AnswerOrigin::RunAgain)),
@@ -374,6 +384,38 @@ impl Judgements {
                 Err(_) => Snapshot::Running { started: running.started },
             }),
         })
+    }
+
+    /// Judgements that ended and are meant, newest first, at most `limit` and what else was judged in the last one's instant: those in the
+    /// store, or without one those that this process remembers.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when the store cannot be read.
+    pub async fn list(&self, filter: &JudgementFilter, limit: usize) -> Result<JudgementPage, ArchiveError> {
+        let Some(store) = &self.0.store else {
+            let remembered = self.0.ended.iter().filter_map(|(_, run)| JudgementSummary::of(run.ending.as_deref().ok()?));
+            return Ok(JudgementPage::newest(remembered.filter(|one| filter.takes(one)).collect(), limit));
+        };
+        let (mut found, mut after) = (Vec::new(), filter.until.map(place_before));
+        let mut oldest = None;
+        for _ in 0..MOST_STORE_PAGES {
+            let page = store.newest_documents::<JudgementSummary>(DocumentKind::Summary, after.as_deref(), STORE_PAGE).await?;
+            let is_last = page.len() < STORE_PAGE;
+            for (place, summary) in page {
+                after = Some(place);
+                let Some(summary) = summary else { continue };
+                oldest = Some(summary.judged_at);
+                found.extend(filter.takes(&summary).then_some(summary));
+            }
+            let too_old = oldest.is_some_and(|oldest| filter.since.is_some_and(|since| oldest < since));
+            if is_last || too_old || found.len() > limit {
+                return Ok(JudgementPage::newest(found, limit));
+            }
+        }
+        // What is older is for the next page, also where nothing was found for this one.
+        let mut page = JudgementPage::newest(found, limit);
+        page.until = page.until.or(oldest);
+        Ok(page)
     }
 
     /// Stops an execution that runs here; where it does not, nothing happens and the answer is false.
@@ -509,10 +551,14 @@ impl Inner {
         let now = Instant::now();
         let ending = AssertUnwindSafe(async {
             // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
-            let turn = timeout_at(now + deadline / 2, self.turns.acquire()).await;
+            let waits = self.waiting.enter();
+            let turn = timeout_at(now + deadline / 2, self.turns.acquire()).instrument(debug_span!("queue")).await;
+            drop(waits);
+            let queue = now.elapsed();
             let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
             let mut scorecard = self.analyst.run(plan, now + deadline, &|_| {}).await?;
             scorecard.rerun = rerun;
+            scorecard.times.queue = queue;
             if let Some(Identity { key, id }) = identity {
                 let digest = &scorecard.data.digest;
                 let before = self.digests.get(&key).await;
@@ -520,6 +566,7 @@ impl Inner {
                     scorecard.judgement.warnings.push(SAMPLES_CHANGED.to_owned());
                 }
                 self.digests.insert(key, digest.clone()).await;
+                scorecard.url = self.links.of(&id);
                 scorecard.id = Some(id);
             }
             Ok(scorecard)
@@ -550,7 +597,14 @@ impl Inner {
         match written {
             // Another replica was quicker.
             Ok(()) | Err(ArchiveError::Exists { .. }) => {}
-            Err(error) => tracing::error!(%error, id, "a scorecard was not kept"),
+            Err(error) => {
+                tracing::error!(%error, id, "a scorecard was not kept");
+                return;
+            }
+        }
+        let Some(summary) = JudgementSummary::of(scorecard) else { return };
+        if let Err(error) = store.put_in_time(DocumentKind::Summary, summary.judged_at, &id, &summary).await {
+            tracing::error!(%error, id, "a scorecard was kept that no list has");
         }
     }
 
@@ -570,6 +624,10 @@ impl Inner {
         scorecard
     }
 }
+
+/// Documents of a store that are read at once for a list, and how often for one page of it.
+const STORE_PAGE: usize = 100;
+const MOST_STORE_PAGES: usize = 10;
 
 /// Scorecards that are remembered at least, with the samples of the past: those can be a hundred times as long as the window's.
 const FEWEST_WITH_HISTORY: u64 = 256;
@@ -640,7 +698,7 @@ mod tests {
 
     fn executions(options: Options, observer: Box<Observer>) -> Judgements {
         let analyst = Arc::new(Analyst::new(Sources::default(), AnalysisLimits::default()));
-        Judgements::new(analyst, IdKey::random(), None, options, observer)
+        Judgements::new(analyst, IdKey::random(), None, options, Links::default(), observer)
     }
 
     #[tokio::test]

@@ -120,13 +120,13 @@ mod tests {
     use super::*;
     use crate::analysis::{AnalysisLimits, Analyst};
     use crate::judgements::id::IdKey;
-    use crate::judgements::{Judgements, Options};
+    use crate::judgements::{Judgements, Links, Options};
     use crate::settings::{BodyLimits, ConfigStore, KayentaSettings};
     use crate::source::sources::Sources;
 
     fn edge() -> Edge {
         let analyst = std::sync::Arc::new(Analyst::new(Sources::default(), AnalysisLimits::default()));
-        let judgements = Judgements::new(analyst, IdKey::random(), None, Options::default(), Box::new(|_| {}));
+        let judgements = Judgements::new(analyst, IdKey::random(), None, Options::default(), Links::default(), Box::new(|_| {}));
         let (configs, settings, bodies) = (ConfigStore::shipped(), KayentaSettings::default(), BodyLimits::default());
         Edge::new(judgements, &configs, settings, bodies, None, Box::new(|| false)).unwrap()
     }

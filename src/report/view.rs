@@ -1,5 +1,7 @@
 //! What every rendering shows, in the order in which it is shown: formatted, and safe to print as one line each.
 
+use std::collections::BTreeMap;
+
 use haldane_judges::Verdict;
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Comparison;
@@ -41,7 +43,7 @@ pub struct View {
     /// Score groups: name, score, share of the score.
     pub groups: Vec<(String, String, String)>,
     /// Where it all came from: a label and a value.
-    pub facts: Vec<(&'static str, String)>,
+    pub facts: Vec<(String, String)>,
 }
 
 /// Both arms' points, to be drawn; `None` is a missing one.
@@ -154,12 +156,27 @@ fn word(variant: &impl serde::Serialize) -> String {
     }
 }
 
-fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
+/// What selects an arm: the scope itself, and the other variables by name.
+fn scope(variables: &BTreeMap<String, String>) -> String {
+    let scope = variables.get("scope").map(|scope| clean(scope));
+    let others = variables.iter().filter(|(name, _)| *name != "scope").map(|(name, value)| format!("{}={}", clean(name), clean(value)));
+    scope.into_iter().chain(others).collect::<Vec<_>>().join(", ")
+}
+
+fn facts(card: &Scorecard) -> Vec<(String, String)> {
     let (judgement, data) = (&card.judgement, &card.data);
     let step = format::seconds(u64::from(data.step_seconds));
     let span = |window: &WindowSpan| format!("{} to {}, {} points every {step}", window.start, window.end, window.points);
     let mut facts = Vec::new();
-    let mut fact = |label, value: String| facts.push((label, value));
+    for (name, value) in card.labels.iter() {
+        facts.push((clean(name), clean(value)));
+    }
+    let mut fact = |label: &str, value: String| facts.push((label.to_owned(), value));
+    for (label, variables) in [("Canary", &data.canary), ("Baseline", &data.baseline)] {
+        if !variables.is_empty() {
+            fact(label, scope(variables));
+        }
+    }
     match (&data.canary_window, &data.baseline_window) {
         (Some(canary), Some(baseline)) if canary == baseline => fact("Window", span(canary)),
         (canary, baseline) => {
@@ -179,6 +196,9 @@ fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
         Comparison::BeforeAfter => "the baseline before the canary",
     };
     fact("Comparison", comparison.to_owned());
+    if let Some(released) = data.released_at {
+        fact("Released at", released.to_string());
+    }
     if let Some(plan) = judgement.looks {
         let early = if plan.early_pass { ", an early pass allowed" } else { "" };
         fact("Look", format!("{} of {}{early}", plan.look, plan.looks));
@@ -195,9 +215,14 @@ fn facts(card: &Scorecard) -> Vec<(&'static str, String)> {
     fact("Config hash", clean(&judgement.config_digest));
     fact("Samples hash", clean(&data.digest));
     fact("Judged at", card.judged_at.to_string());
+    if !card.version.is_empty() {
+        fact("Judged by", format!("Haldane {}", clean(&card.version)));
+    }
     if let Some(id) = &card.id {
-        // An id holds the whole request and may be thousands of characters long; JSON has it in full.
-        fact("Judgement", format::truncate(&clean(id), 100));
+        fact("Judgement", clean(id));
+    }
+    if let Some(url) = &card.url {
+        fact("Link", clean(url));
     }
     if card.rerun {
         fact("Note", "judged again: the samples were fetched anew and may differ from those of the first judgement".to_owned());

@@ -3,8 +3,8 @@
 //! It wraps a [`MetricStore`] and outlives its callers: when one of them goes away, the request goes on for the others until the deadline
 //! of who began it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use moka::Expiry;
@@ -179,6 +179,7 @@ pub struct Source<S = MetricStore> {
     settle: Duration,
     hits: Arc<AtomicU64>,
     misses: Arc<AtomicU64>,
+    last: Arc<Mutex<Option<Result<(), SourceError>>>>,
 }
 
 /// Derived, it would ask for `S: Clone`.
@@ -191,6 +192,7 @@ impl<S> Clone for Source<S> {
             settle: self.settle,
             hits: Arc::clone(&self.hits),
             misses: Arc::clone(&self.misses),
+            last: Arc::clone(&self.last),
         }
     }
 }
@@ -209,6 +211,12 @@ impl Source<MetricStore> {
         self.store.kind()
     }
 
+    /// Link to a page that shows a query over a window, where the settings name one.
+    #[must_use]
+    pub fn explore_url(&self, query: &str, window: Window) -> Option<String> {
+        self.store.explore().map(|template| template.link(query, window))
+    }
+
     /// How the requests to the store went; `None` where it is not reached over a network.
     #[must_use]
     pub fn traffic(&self) -> Option<super::http::Traffic> {
@@ -220,8 +228,8 @@ impl<S: StoreReader + 'static> Source<S> {
     /// Puts any store behind `cache`. A window that ended `settle` ago is taken to gain no more samples.
     #[must_use]
     pub fn over(name: &str, store: S, cache: &ReplyCache, settle: Duration) -> Self {
-        let (hits, misses) = Default::default();
-        Self { name: name.into(), store: Arc::new(store), cache: cache.clone(), settle, hits, misses }
+        let (hits, misses, last) = Default::default();
+        Self { name: name.into(), store: Arc::new(store), cache: cache.clone(), settle, hits, misses, last }
     }
 
     /// The name that callers choose it by.
@@ -246,6 +254,12 @@ impl<S: StoreReader + 'static> Source<S> {
     #[must_use]
     pub fn counts(&self) -> CacheCounts {
         CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+    }
+
+    /// Whether the store answered the last request, and if not, why; `None` before the first. A query that it refused is answered.
+    #[must_use]
+    pub fn health(&self) -> Option<Result<(), SourceError>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// See [`StoreReader::resolve`].
@@ -396,6 +410,8 @@ impl<S: StoreReader + 'static> Source<S> {
         // A store keeps the deadline itself, and names what it waited for. This is for one that does not.
         let patience = deadline + GRACE;
         let reply = tokio::time::timeout_at(patience, self.store.fetch(query, deadline)).await.unwrap_or_else(|_| Err(late(began)));
+        let health = reply.as_ref().map(|_| ()).or_else(|error| if error.is_of_store() { Err(error.clone()) } else { Ok(()) });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
         let reply = reply.map_err(|error| FailedRequest { error, deadline })?;
         Ok(CacheEntry { reply: Arc::new(reply), keep: time_to_live(query.window, now, self.settle) })
     }

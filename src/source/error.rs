@@ -108,6 +108,20 @@ impl SourceError {
         matches!(self, Self::TimedOut { .. } | Self::NoTime { .. })
     }
 
+    /// Whether the store is at fault, and not the query: any other query would have failed as well.
+    #[must_use]
+    pub fn is_of_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Account(_)
+                | Self::Unreachable(_)
+                | Self::RateLimited(_)
+                | Self::NoTime { .. }
+                | Self::TimedOut { .. }
+                | Self::Unreadable(_)
+        )
+    }
+
     /// Whether the same query may succeed in a moment.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -10,6 +10,7 @@ pub mod datadog;
 #[cfg(feature = "datasets")]
 pub mod dataset;
 mod error;
+mod explore;
 mod grid;
 pub(crate) mod histogram;
 pub mod http;
@@ -25,6 +26,7 @@ mod variables;
 
 pub use advice::{Advice, BoundsQuery, Declaration, Shape};
 pub use error::SourceError;
+pub use explore::ExploreTemplate;
 pub use query::{MAX_SERIES, MAX_VALUES, Query, Reply, Series, Template, Window};
 pub use reader::StoreReader;
 pub use store::{InvalidSource, MetricStore, SourceSettings};

@@ -13,6 +13,7 @@ use super::{datadog, http, prometheus};
 
 use super::advice::{Advice, BoundsQuery};
 use super::error::SourceError;
+use super::explore::ExploreTemplate;
 use super::query::{Query, Reply, Template};
 use super::reader::StoreReader;
 
@@ -107,6 +108,17 @@ impl MetricStore {
             Self::Datadog(_) => "datadog",
             #[cfg(feature = "datasets")]
             Self::Dataset(_) => "dataset",
+        }
+    }
+
+    /// Page that opens a query for people, where the settings name one.
+    #[must_use]
+    pub fn explore(&self) -> Option<&ExploreTemplate> {
+        match self {
+            Self::Prometheus(store) => store.explore(),
+            Self::Datadog(store) => store.explore(),
+            #[cfg(feature = "datasets")]
+            Self::Dataset(_) => None,
         }
     }
 

@@ -54,6 +54,7 @@ fn settings(url: &str, api: ApiVersion) -> DatadogSettings {
         max_reply_bytes: None,
         max_concurrent: None,
         settle: None,
+        explore_url: None,
         // Each reply is to be seen once.
         connection: ConnectionSettings { retries: Some(0), ..ConnectionSettings::default() },
     }

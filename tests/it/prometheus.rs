@@ -37,6 +37,7 @@ fn settings(url: &str) -> PrometheusSettings {
         max_reply_bytes: None,
         max_concurrent: None,
         settle: None,
+        explore_url: None,
         // Each reply is to be seen once; retries have tests of their own.
         connection: ConnectionSettings { retries: Some(0), ..ConnectionSettings::default() },
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haldane::analysis::{ArmSamples, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, WindowSpan};
+use haldane::analysis::{ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, StageTimes, WindowSpan};
 use haldane::report::{Terminal, html, junit, markdown, terminal};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::{Arm, Comparison, Looks};
@@ -171,6 +171,7 @@ fn provenance(name: &str, with_samples: bool) -> MetricProvenance {
         series: Some(1),
         points: Some(60),
         history_points: Some(1_200),
+        explore_url: None,
     };
     MetricProvenance {
         series_of: None,
@@ -216,6 +217,9 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
     };
     Scorecard {
         id: Some("1hAbCdEf".to_owned()),
+        url: None,
+        labels: Labels::default(),
+        version: "0.1.0".to_owned(),
         judged_at: "2026-11-20T11:00:07Z".parse().unwrap(),
         rerun: false,
         data: Provenance {
@@ -225,9 +229,10 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
             step_seconds: 60,
             digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
             metrics: metrics.iter().map(|metric| provenance(&metric.name, metric.kind == Kind::Value)).collect(),
-            population: Vec::new(),
+            ..Provenance::default()
         },
         samples: Samples::default(),
+        times: StageTimes::default(),
         judgement: Judgement {
             verdict,
             score,

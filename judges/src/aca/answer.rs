@@ -14,8 +14,8 @@ use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
 use crate::score::{late_names, not_in_time};
 use crate::scorecard::{
-    Action, Coverage, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict,
-    VerdictCause, VerdictReason,
+    Action, Coverage, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict, VerdictCause,
+    VerdictReason,
 };
 
 /// Draws a canary's verdict from its metrics as Kayenta does; `late` says of which there was no time to judge them, which Kayenta does not

@@ -9,9 +9,9 @@ use haldane_judges::evidence::Arm;
 use tokio::time::Instant;
 
 use super::args::LintArgs;
-use super::finding::LintFinding;
 use crate::analysis::{FetchProgress, Part, PlannedQuery, QueryAnswer, parts};
 use crate::cli::progress::Spinner;
+use crate::lint::LintFinding;
 use crate::report::format::clean;
 use crate::source::cache::Source;
 use crate::source::{Advice, Reply, SourceError, Template, Window};

@@ -4,7 +4,7 @@ use haldane_judges::config::Metric;
 use haldane_judges::evidence::{Arm, Buckets};
 use serde::Serialize;
 
-use super::finding::LintFinding;
+use crate::lint::LintFinding;
 use crate::report::format::{self, Unit};
 
 /// Share of all requests from which one bucket holds too many to tell anything within it.

@@ -11,10 +11,10 @@ use haldane_judges::{CheckedConfig, JudgeName, units};
 use serde::Serialize;
 
 use super::ask::TriedQuery;
-use super::finding::{LintFinding, Severity};
 use super::histogram::SharedHistogram;
 use super::profile::{Profile, Values, missing_at_end, missing_between};
 use crate::analysis::{AnsweredQuery, Part, arm_points, histogram_points, least_common_multiple, repeats, stride};
+use crate::lint::{LintFinding, Severity};
 use crate::report::format::{self, Unit, clean_query, seconds, truncate};
 use crate::source::{Reply, Series, Window};
 
@@ -807,7 +807,7 @@ mod tests {
                 Inspection { config: &config, window: WINDOW, settle: Duration::from_secs(60), ends_now: true, scopes: self.scopes };
             let mut findings = Vec::new();
             let reports = inspection.all(&asked, &mut findings);
-            (reports, super::super::finding::merged(findings))
+            (reports, crate::lint::merged(findings))
         }
 
         fn said(self) -> Vec<(Severity, String)> {

@@ -1,6 +1,6 @@
 //! `haldane lint`: says what is wrong with a canary config before a release depends on it, and what its queries find.
 //!
-//! `config` looks at the config alone, `queries` at the texts of its queries. With a metric store `ask` asks it every query for both arms, `profile` says what a series is
+//! What can be said of the config alone is said by [`crate::lint`]. With a metric store `ask` asks it every query for both arms, `profile` says what a series is
 //! like, `inspect` what a person should know of it, `histogram` what its buckets hold, and `text` draws all that.
 
 use std::path::Path;
@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use super::store;
 use super::{CommandFailure, CommandOutcome, output};
 use crate::analysis::AnalysisLimits;
+use crate::lint::{LintFinding, Severity, examine, merged};
 use crate::report::format::{clean, seconds};
 use crate::source::Window;
 use crate::source::cache::Source;
 use args::LintFormat;
-use finding::{LintFinding, Severity, merged};
 use inspect::Inspection;
 use report::{FileReport, Report, StoreTrial};
 
@@ -24,12 +24,9 @@ pub(super) use args::LintArgs;
 
 mod args;
 mod ask;
-mod config;
-mod finding;
 mod histogram;
 mod inspect;
 mod profile;
-mod queries;
 mod report;
 mod sparkline;
 mod text;
@@ -80,7 +77,7 @@ async fn check(args: &LintArgs, file: &Path, source: Option<&Source>) -> Result<
             }
         }
         Ok(config) => {
-            config::examine(&config, source.map(|source| source.kind()), &mut findings);
+            examine(&config, source.map(|source| source.kind()), &mut findings);
             if let Some(source) = source {
                 tried = try_queries(args, &config, source, &mut findings).await;
             }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::finding::LintFinding;
 use super::inspect::MetricReport;
+use crate::lint::LintFinding;
 use crate::source::Window;
 
 /// Everything that was found.

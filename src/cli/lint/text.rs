@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
-use super::finding::{LintFinding, Severity};
 use super::histogram::PictureRow;
 use super::inspect::{ArmReport, MetricReport, Totals, listed};
 use super::profile::{Gap, Place, Profile, Values};
 use super::report::{FileReport, Report, StoreTrial};
 use super::sparkline::{points_per_column, sparkline};
+use crate::lint::{LintFinding, Severity};
 use crate::report::format::{self, Unit, clean, seconds, truncate};
 use crate::report::{Page, Terminal};
 

@@ -246,18 +246,21 @@ mod tests {
         let around = |level: f64, step: usize| ArmPoints::values((0..20).map(|i| level + (i * step % 11) as f64).collect());
         let observations = vec![Observation::Sampled { baseline: around(100.0, 7), canary: around(canary, 3) }];
         let evidence = Evidence { observations, observed_seconds: 1200.0, ..evidence };
-        let data = Provenance {
-            source: None,
-            canary_window: None,
-            baseline_window: None,
-            step_seconds: 60,
-            digest: String::new(),
-            metrics: Vec::new(),
-            population: Vec::new(),
-        };
+        let data = Provenance { step_seconds: 60, ..Provenance::default() };
         let judgement = judge(JudgeName::HaldaneV1, &config, &evidence);
         haldanes_score(
-            &Scorecard { id: None, judged_at: jiff::Timestamp::UNIX_EPOCH, rerun: false, judgement, data, samples: Default::default() },
+            &Scorecard {
+                id: None,
+                url: None,
+                labels: Default::default(),
+                version: String::new(),
+                judged_at: jiff::Timestamp::UNIX_EPOCH,
+                rerun: false,
+                judgement,
+                data,
+                samples: Default::default(),
+                times: Default::default(),
+            },
             THRESHOLDS,
         )
     }

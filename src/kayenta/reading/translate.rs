@@ -61,6 +61,7 @@ pub fn translate(
         looks: None,
         ramp: Vec::new(),
         advisory: false,
+        labels: Default::default(),
         samples: BTreeMap::new(),
         queries,
     })

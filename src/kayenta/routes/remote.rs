@@ -133,6 +133,7 @@ fn request(native: NativeConfig, judge: JudgeName, pairs: &[MetricSetPair]) -> R
         looks: None,
         ramp: Vec::new(),
         advisory: false,
+        labels: Default::default(),
         samples,
         queries: BTreeMap::new(),
     };

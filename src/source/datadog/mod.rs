@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::explore::ExploreTemplate;
 use super::http::{
     Client, ClientSettings, ConnectionSettings, Content, FailureCause, FailureReport, HeaderSettings, HttpReply, HttpRequest,
     SecretSettings, Traffic,
@@ -103,6 +104,10 @@ pub struct DatadogSettings {
     /// that one which ends later lacks count as late, with a warning.
     #[serde(default)]
     pub settle: Option<Period>,
+    /// Page that opens a query for people, which scorecards link to: an address with `{query}` and, where it takes them, `{start}`, `{end}`,
+    /// `{start_ms}`, `{end_ms}` and `{range}` (seconds). Left out, there is no link, but for a Prometheus that is given by `--prometheus`.
+    #[serde(default)]
+    pub explore_url: Option<ExploreTemplate>,
     /// Connecting, retries, rate limit, proxy, client certificate.
     #[serde(default)]
     pub connection: ConnectionSettings,
@@ -125,6 +130,7 @@ pub struct Datadog {
     store: Arc<Store>,
     batches: Arc<Batches>,
     settle: Duration,
+    explore: Option<ExploreTemplate>,
 }
 
 #[derive(Debug)]
@@ -178,6 +184,7 @@ impl Datadog {
             store: Arc::new(Store { client, api: settings.api, accept_partial: settings.accept_partial, query, names }),
             batches: Arc::default(),
             settle: settings.settle.map_or(DEFAULT_SETTLE, Period::duration),
+            explore: settings.explore_url.clone(),
         })
     }
 
@@ -185,6 +192,12 @@ impl Datadog {
     #[must_use]
     pub fn settle(&self) -> Duration {
         self.settle
+    }
+
+    /// Page that opens a query for people, where the settings name one.
+    #[must_use]
+    pub fn explore(&self) -> Option<&ExploreTemplate> {
+        self.explore.as_ref()
     }
 
     /// How the source's requests went.

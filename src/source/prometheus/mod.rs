@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::explore::ExploreTemplate;
 use super::http::{
     BasicSettings, Client, ClientSettings, ConnectionSettings, Content, FailureCause, FailureReport, HeaderSettings, HttpReply,
     HttpRequest, SecretSettings, Traffic,
@@ -83,6 +84,10 @@ pub struct PrometheusSettings {
     /// state no end lie so far back; points that one which ends later lacks count as late, with a warning.
     #[serde(default)]
     pub settle: Option<Period>,
+    /// Page that opens a query for people, which scorecards link to: an address with `{query}` and, where it takes them, `{start}`, `{end}`,
+    /// `{start_ms}`, `{end_ms}` and `{range}` (seconds). Left out, there is no link, but for a Prometheus that is given by `--prometheus`.
+    #[serde(default)]
+    pub explore_url: Option<ExploreTemplate>,
     /// Connecting, retries, rate limit, proxy, client certificate.
     #[serde(default)]
     pub connection: ConnectionSettings,
@@ -117,6 +122,7 @@ pub struct Prometheus {
     query_range: Url,
     names: Url,
     settle: Duration,
+    explore: Option<ExploreTemplate>,
     /// What the settings add to every query.
     parameters: Vec<(String, String)>,
     accept_partial: bool,
@@ -161,6 +167,7 @@ impl Prometheus {
             names: client.endpoint(&["api", "v1", "label", "__name__", "values"]),
             client,
             settle: settings.settle.map_or(DEFAULT_SETTLE, Period::duration),
+            explore: settings.explore_url.clone(),
             parameters: checked_parameters(&settings.params)?,
             accept_partial: settings.accept_partial,
             get_only: AtomicBool::new(false),
@@ -171,6 +178,12 @@ impl Prometheus {
     #[must_use]
     pub fn settle(&self) -> Duration {
         self.settle
+    }
+
+    /// Page that opens a query for people, where the settings name one.
+    #[must_use]
+    pub fn explore(&self) -> Option<&ExploreTemplate> {
+        self.explore.as_ref()
     }
 
     /// How the source's requests went.

@@ -9,7 +9,7 @@ use crate::report::format::number;
 use crate::source::Shape;
 
 /// What can be said without a metric store. `asked` is the kind of the one that will be asked besides.
-pub(super) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mut Vec<LintFinding>) {
+pub(crate) fn examine(config: &CheckedConfig, asked: Option<&str>, findings: &mut Vec<LintFinding>) {
     let mut reader = Reader::new(config, asked);
     for (i, metric) in config.metrics.iter().enumerate() {
         let at = format!("/metrics/{i}");

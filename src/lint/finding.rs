@@ -6,14 +6,14 @@ use serde::Serialize;
 /// How grave it is, gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     Error,
     Warning,
     Note,
 }
 
 impl Severity {
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
@@ -24,42 +24,42 @@ impl Severity {
 
 /// What was found, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct LintFinding {
-    pub(super) severity: Severity,
+pub(crate) struct LintFinding {
+    pub(crate) severity: Severity,
     /// JSON pointer into the config; empty for the whole of it.
-    pub(super) pointer: String,
+    pub(crate) pointer: String,
     /// The metric's name, where the store was asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) metric: Option<String>,
+    pub(crate) metric: Option<String>,
     /// The arms that it is true of, where it is about what came back for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) arms: Vec<Arm>,
-    pub(super) message: String,
+    pub(crate) arms: Vec<Arm>,
+    pub(crate) message: String,
 }
 
 impl LintFinding {
-    pub(super) fn new(severity: Severity, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(severity: Severity, pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity, pointer: pointer.into(), metric: None, arms: Vec::new(), message: message.into() }
     }
 
-    pub(super) fn error(pointer: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn error(pointer: &str, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, pointer, message)
     }
 
-    pub(super) fn warning(pointer: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(pointer: &str, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, pointer, message)
     }
 
-    pub(super) fn note(pointer: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn note(pointer: &str, message: impl Into<String>) -> Self {
         Self::new(Severity::Note, pointer, message)
     }
 
-    pub(super) fn of(mut self, arm: Arm) -> Self {
+    pub(crate) fn of(mut self, arm: Arm) -> Self {
         self.arms.push(arm);
         self
     }
 
-    pub(super) fn on(mut self, metric: &str) -> Self {
+    pub(crate) fn on(mut self, metric: &str) -> Self {
         self.metric = Some(metric.to_owned());
         self
     }
@@ -71,7 +71,7 @@ impl LintFinding {
 }
 
 /// Says once what is true of both arms, and what several checks found.
-pub(super) fn merged(findings: Vec<LintFinding>) -> Vec<LintFinding> {
+pub(crate) fn merged(findings: Vec<LintFinding>) -> Vec<LintFinding> {
     let mut out: Vec<LintFinding> = Vec::new();
     for finding in findings {
         match out.iter_mut().find(|known| known.is_like(&finding)) {
