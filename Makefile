@@ -1,8 +1,6 @@
 # What a person or CI runs. `make` alone lists the targets.
 
 CARGO ?= cargo
-# The nightly toolchain that libFuzzer needs; everything else uses the one in rust-toolchain.toml.
-NIGHTLY ?= nightly
 FUZZ_SECONDS ?= 60
 GO ?= go
 ARGO := tests/conformance/argo
@@ -18,7 +16,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types clients schemathesis haldane-bin example go-tool docs
+.PHONY: help tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools rules fuzz fuzz-smoke openapi conformance types clients schemathesis haldane-bin example go-tool docs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -111,10 +109,15 @@ properties: ## judge random canaries of every kind and fail where something that
 simulate: ## judge simulated ratios and print false alarms and power, failing where a goal is missed (minutes)
 	$(CARGO) test --release -p haldane-judges --test judge simulation -- --ignored --nocapture --test-threads 1
 
-# Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`.
-fuzz: ## fuzz every target for FUZZ_SECONDS (60) each
-	cd fuzz && for target in $$($(CARGO) +$(NIGHTLY) fuzz list); do \
-	  $(CARGO) +$(NIGHTLY) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+rules: tools ## test the alerts of deploy/prometheus with promtool
+	cd deploy/prometheus && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
+
+fuzz-smoke: ## run every fuzz target on its corpus and on a few changes of it (a minute)
+	$(CARGO) test --locked --test fuzz
+
+# FUZZ_TARGET: a word of one target's name; without it all of them, at the same time. FUZZ_SECONDS: how long each.
+fuzz: ## fuzz every target for FUZZ_SECONDS (60), each time from another seed
+	HALDANE_FUZZ_SECONDS=$(FUZZ_SECONDS) HALDANE_FUZZ_SEED=$$(date +%s) $(CARGO) test --release --locked --test fuzz -- $(FUZZ_TARGET)
 
 openapi: ## write the OpenAPI document that is committed
 	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new

@@ -17,3 +17,4 @@ pub mod report;
 pub mod settings;
 pub mod source;
 mod tls;
+mod traces;

@@ -78,7 +78,7 @@ impl Analyst {
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
             keep(&plan, &replies, &assembly, &judgement);
-            Ok(scorecard(&plan, &replies, assembly, judgement))
+            Ok::<_, AnalysisError>(scorecard(&plan, &replies, assembly, judgement))
         })
         .instrument(debug_span!("judge"))
         .await??;

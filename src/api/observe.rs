@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::state::SharedState;
 use crate::analysis::Scorecard;
 use crate::pool::words_of;
+use crate::traces;
 
 /// Measures a request and logs it in one line. The path is not logged: ids hold scopes.
 pub(crate) async fn observe(State(state): State<SharedState>, request: Request, next: Next) -> Response {
@@ -30,6 +31,7 @@ pub(crate) async fn observe(State(state): State<SharedState>, request: Request, 
         verdict = field::Empty,
         metrics = field::Empty,
     );
+    traces::take_over(&span, request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     let took = began.elapsed();
     let status = response.status().as_u16();

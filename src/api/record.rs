@@ -51,7 +51,7 @@ fn judged(scorecard: &Scorecard) {
 
 /// What an id is found by in the log: the start of its SHA-256, as `printf %s ID | sha256sum` gives it.
 pub(crate) fn id_digest(id: &str) -> String {
-    hex(&Sha256::digest(id.as_bytes())).chars().take(DIGEST_LENGTH).collect()
+    hex(Sha256::digest(id.as_bytes())).chars().take(DIGEST_LENGTH).collect()
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ use crate::pool::{self, words_of};
 use id::IdError;
 pub use id::{IdKey, Identity, Key};
 pub use links::Links;
-use waiting::WaitingCount;
 pub use list::{JudgementFilter, JudgementPage, JudgementSummary};
+use waiting::WaitingCount;
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haldane::analysis::{ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, StageTimes, WindowSpan};
+use haldane::analysis::{
+    ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, StageTimes, WindowSpan,
+};
 use haldane::report::{Terminal, html, junit, markdown, terminal};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::{Arm, Comparison, Looks};
