@@ -78,7 +78,6 @@ pub(crate) struct Metrics {
     judgements: Family<JudgementLabels, Counter>,
     failures: Family<ReasonLabel, Counter>,
     findings: Family<StatusLabel, Counter>,
-    queries: Family<QueryLabels, Counter>,
     lookups: Family<FoundLabel, Counter>,
 }
 
@@ -94,7 +93,7 @@ impl Default for Metrics {
         let stages = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
         let (unfinished, waiting, shed) = (Gauge::default(), Gauge::default(), Counter::default());
         let (judgements, failures) = (Family::default(), Family::default());
-        let (findings, queries, lookups) = (Family::default(), Family::default(), Family::default());
+        let (findings, lookups) = (Family::default(), Family::default());
         // `_total` is added to the names of counters.
         registry.register("http_requests", "HTTP requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time to answer an HTTP request", durations.clone());
@@ -105,7 +104,6 @@ impl Default for Metrics {
         registry.register("judgements", "Judgements by verdict", judgements.clone());
         registry.register("analyses_failed", "Analyses that gave no verdict", failures.clone());
         registry.register("metric_findings", "Metrics judged, by what was found", findings.clone());
-        registry.register("source_queries", "Queries that metric stores were asked, or that were answered from the cache", queries.clone());
         registry.register("execution_lookups", "Judgements asked for by id", lookups.clone());
         registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
@@ -119,7 +117,6 @@ impl Default for Metrics {
             judgements,
             failures,
             findings,
-            queries,
             lookups,
         }
     }
@@ -172,13 +169,6 @@ impl Metrics {
         ] {
             self.findings.get_or_create(&StatusLabel { status }).inc_by(n as u64);
         }
-        // Sources are configured, so there are few.
-        if let Some(source) = &scorecard.data.source {
-            for query in scorecard.data.metrics.iter().flat_map(|metric| &metric.queries) {
-                let outcome = if query.series.is_some() { "ok" } else { "failed" };
-                self.queries.get_or_create(&QueryLabels { account: source.clone(), outcome }).inc();
-            }
-        }
     }
 
     /// Measures a stage of a judgement.
@@ -215,6 +205,7 @@ fn of_sources(sources: &Sources) -> Registry {
     let mut registry = Registry::with_prefix("haldane");
     let counted = || Family::<AccountLabel, Counter>::default();
     let (hits, misses, requests, retries, throttled) = (counted(), counted(), counted(), counted(), counted());
+    let queries = Family::<QueryLabels, Counter>::default();
     let under_way = Family::<AccountLabel, Gauge>::default();
     let cached = Gauge::<i64>::default();
     let level = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -223,6 +214,9 @@ fn of_sources(sources: &Sources) -> Registry {
         let counts = source.counts();
         hits.get_or_create(&label).inc_by(counts.hits);
         misses.get_or_create(&label).inc_by(counts.misses);
+        for (outcome, n) in [("ok", counts.misses.saturating_sub(counts.failed)), ("failed", counts.failed), ("cached", counts.hits)] {
+            queries.get_or_create(&QueryLabels { account: source.name().to_owned(), outcome }).inc_by(n);
+        }
         let Some(traffic) = source.traffic() else { continue };
         requests.get_or_create(&label).inc_by(traffic.requests);
         retries.get_or_create(&label).inc_by(traffic.retries);
@@ -230,6 +224,11 @@ fn of_sources(sources: &Sources) -> Registry {
         under_way.get_or_create(&label).set(level(traffic.under_way));
     }
     cached.set(level(sources.cache().bytes()));
+    registry.register(
+        "source_queries",
+        "Queries to metric stores: ok where the store answered, be it by refusing the query, failed, or cached",
+        queries,
+    );
     registry.register("cache_hits", "Queries answered by a kept reply, or by a request of another judgement", hits);
     registry.register("cache_misses", "Queries that became a request to a metric store", misses);
     registry.register("cache_bytes", "Memory that kept replies take, about", cached);
