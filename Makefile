@@ -1,8 +1,6 @@
 # What a person or CI runs. `make` alone lists the targets.
 
 CARGO ?= cargo
-# The nightly toolchain that libFuzzer needs; everything else uses the one in rust-toolchain.toml.
-NIGHTLY ?= nightly
 FUZZ_SECONDS ?= 60
 GO ?= go
 ARGO := tests/conformance/argo
@@ -18,7 +16,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools fuzz openapi conformance types example go-tool docs browser
+.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools rules fuzz fuzz-smoke openapi conformance types clients schemathesis haldane-bin example go-tool docs browser
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -114,10 +112,15 @@ properties: ## judge random canaries of every kind and fail where something that
 simulate: ## judge simulated ratios and print false alarms and power, failing where a goal is missed (minutes)
 	$(CARGO) test --release -p haldane-judges --test judge simulation -- --ignored --nocapture --test-threads 1
 
-# Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`.
-fuzz: ## fuzz every target for FUZZ_SECONDS (60) each
-	cd fuzz && for target in $$($(CARGO) +$(NIGHTLY) fuzz list); do \
-	  $(CARGO) +$(NIGHTLY) fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+rules: tools ## test the alerts of deploy/prometheus with promtool
+	cd deploy/prometheus && promtool check rules alerts.yaml && promtool test rules alerts_test.yaml
+
+fuzz-smoke: ## run every fuzz target on its corpus and on a few changes of it (a minute)
+	$(CARGO) test --locked --test fuzz
+
+# FUZZ_TARGET: a word of one target's name; without it all of them, at the same time. FUZZ_SECONDS: how long each.
+fuzz: ## fuzz every target for FUZZ_SECONDS (60), each time from another seed
+	HALDANE_FUZZ_SECONDS=$(FUZZ_SECONDS) HALDANE_FUZZ_SEED=$$(date +%s) $(CARGO) test --release --locked --test fuzz -- $(FUZZ_TARGET)
 
 openapi: ## write the OpenAPI document that is committed
 	$(CARGO) run --quiet -- openapi > openapi/haldane.json.new
@@ -149,6 +152,20 @@ types: tools ## hold every shape of reply to Deck's and Referee's TypeScript typ
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
 	tests/conformance/types/fetch.sh
 	$(CARGO) test --locked $(CARGO_FEATURES) --test it kayenta::types -- --ignored
+
+# HALDANE_BIN names another program to test, here and below; then none is built.
+clients: haldane-bin ## generate clients in Python and TypeScript and have each judge a canary (needs Python and Node)
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo 'Node and npm are missing: apt-get install nodejs npm' >&2; exit 1; }
+	HALDANE_BIN='$(BIN)' tests/conformance/clients/run.sh
+
+schemathesis: haldane-bin ## hold the service to both of its OpenAPI documents (needs Python; two minutes)
+	HALDANE_BIN='$(BIN)' timeout 600 tests/conformance/schemathesis/run.sh
+
+BIN := $(abspath $(or $(HALDANE_BIN),$(TARGET)/debug/haldane))
+
+haldane-bin:
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo 'Python is missing, or its venv is: apt-get install python3-venv' >&2; exit 1; }
+	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
 
 example: go-tool ## test the example service of examples/latency (needs Go)
 	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...

@@ -20,3 +20,4 @@ pub mod server;
 pub mod settings;
 pub mod source;
 mod tls;
+mod traces;

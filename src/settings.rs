@@ -119,6 +119,9 @@ pub struct ServeArgs {
     /// Access.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// Address of an OpenTelemetry collector that takes spans over HTTP, such as `http://127.0.0.1:4318`. Left out: none are made.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Form of the log lines.
@@ -254,6 +257,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_level: String,
+    /// Address of a collector of spans.
+    pub otlp_endpoint: Option<String>,
     /// Kayenta's API.
     pub kayenta: KayentaSettings,
     /// Where executions are kept, if anywhere.
@@ -304,6 +309,7 @@ impl Default for Settings {
             cache_bytes: DEFAULT_CACHE_BYTES,
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
+            otlp_endpoint: None,
             kayenta: KayentaSettings::default(),
             store: None,
             store_url: None,
@@ -411,6 +417,7 @@ impl Settings {
             cache_bytes,
             log_format: args.log_format.or(file.log.format).unwrap_or_default(),
             log_level,
+            otlp_endpoint: args.otlp_endpoint,
             kayenta: file.kayenta,
             store: None,
             store_url: args.store.or(file.store),

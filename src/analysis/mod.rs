@@ -6,7 +6,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `limits`, `error`, `labels` | bounds of one analysis; why there is no verdict; what a caller writes on it |
-//! | `samples`, `request`, `scorecard` | samples on the wire; what is asked; what is answered |
+//! | `samples`, `request`, `times`, `scorecard` | samples on the wire; what is asked; how long it took; what is answered |
 //! | `query` | a planned query and its windows |
 //! | `align/` | what is told of two arms' points on one grid; knows no plan |
 //! | `plan` | a checked request with every query |
@@ -37,6 +37,7 @@ mod request;
 mod run;
 mod samples;
 mod scorecard;
+mod times;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
 pub(crate) use arms::{AnsweredQuery, arm_points, histogram_points};
@@ -55,3 +56,4 @@ pub use samples::{ArmSamples, BucketSamples, EarlierSamples, MetricSamples};
 pub use scorecard::{
     AlsoRead, MetricProvenance, MetricStatistics, Provenance, QueryProvenance, Samples, Scorecard, Statistics, WindowSpan,
 };
+pub use times::StageTimes;

@@ -7,6 +7,7 @@ use haldane_judges::evidence::Arm;
 use haldane_judges::scorecard::{MetricResult, Reason, Status};
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::{Instrument as _, debug_span};
 
 use super::annotate::{UNRELEASED, add_notes, name_times, unmatched_arms};
 use super::assemble::{Assembly, assemble};
@@ -19,6 +20,7 @@ use super::provenance::{digest, statistics};
 use super::read::{FetchProgress, Replies, read};
 use super::request::Request;
 use super::scorecard::{MetricProvenance, Provenance, QueryProvenance, Samples, Scorecard, span};
+use super::times::StageTimes;
 use crate::source::sources::Sources;
 
 /// Plans and runs analyses against the configured stores.
@@ -77,9 +79,11 @@ impl Analyst {
     ) -> Result<Scorecard, AnalysisError> {
         // Before anything is read: a point that settles meanwhile is still called young.
         let asked_at = Timestamp::now().as_second();
-        let replies = read(plan, deadline, progress).await?;
+        let began = Instant::now();
+        let replies = read(plan, deadline, progress).instrument(debug_span!("fetch")).await?;
+        let fetch = began.elapsed();
         let (plan, observer) = (Arc::clone(plan), self.observer.clone());
-        on_the_pool(deadline, move |patience| {
+        let mut scorecard = on_the_pool(deadline, move |patience| {
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
             keep(&plan, &replies, &assembly, &judgement);
@@ -87,9 +91,12 @@ impl Analyst {
             if let Some(observer) = observer {
                 observer.judged(&plan, &scorecard);
             }
-            Ok(scorecard)
+            Ok::<_, AnalysisError>(scorecard)
         })
-        .await?
+        .instrument(debug_span!("judge"))
+        .await??;
+        scorecard.times = StageTimes { fetch, judge: began.elapsed().saturating_sub(fetch), ..StageTimes::default() };
+        Ok(scorecard)
     }
 }
 
@@ -153,6 +160,7 @@ fn scorecard(plan: &Plan, replies: &Replies, assembly: Assembly, mut judgement: 
         judgement,
         data,
         samples: Samples(Some(Arc::new(evidence))),
+        times: StageTimes::default(),
     }
 }
 

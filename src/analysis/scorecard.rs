@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::Labels;
 use super::samples::MetricSamples;
+use super::times::StageTimes;
 use crate::source::Window;
 
 /// A verdict with its evidence.
@@ -30,7 +31,7 @@ pub struct Scorecard {
     pub version: String,
     /// When it was judged. The only field, with `id`, `url` and `rerun`, that differs between two judgements of the same samples; but what is said
     /// of a tail that was young then, see `warnings`.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub judged_at: Timestamp,
     /// True when an earlier judgement with this id had been forgotten and the samples were fetched again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -43,6 +44,9 @@ pub struct Scorecard {
     /// The samples themselves, shared by all who hold the scorecard; in no JSON until [`Scorecard::with_samples`] puts them there.
     #[serde(skip)]
     pub samples: Samples,
+    /// How long it took; in no JSON.
+    #[serde(skip)]
+    pub times: StageTimes,
 }
 
 /// What a judge was given, where it is still at hand.
@@ -173,10 +177,10 @@ pub struct Provenance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WindowSpan {
     /// Start.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub start: Timestamp,
     /// End.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub end: Timestamp,
     /// Points in the window.
     pub points: usize,

@@ -165,11 +165,11 @@ struct SamplesBody {
     canary: Value,
     /// The baseline's points before the window, oldest first and up to where it starts, in the same shape.
     #[serde(default)]
-    #[schemars(schema_with = "arm_schema")]
+    #[schemars(schema_with = "optional_arm_schema")]
     baseline_history: Option<Value>,
     /// The canary's points before the window, likewise.
     #[serde(default)]
-    #[schemars(schema_with = "arm_schema")]
+    #[schemars(schema_with = "optional_arm_schema")]
     canary_history: Option<Value>,
     /// The points at the same clock of earlier days, so that what the time of day does is not held against the canary.
     #[serde(default)]
@@ -189,11 +189,11 @@ struct EarlierBody {
     days: u32,
     /// The baseline's points, oldest first.
     #[serde(default)]
-    #[schemars(schema_with = "arm_schema")]
+    #[schemars(schema_with = "optional_arm_schema")]
     baseline: Option<Value>,
     /// The canary's points, oldest first.
     #[serde(default)]
-    #[schemars(schema_with = "arm_schema")]
+    #[schemars(schema_with = "optional_arm_schema")]
     canary: Option<Value>,
 }
 
@@ -206,28 +206,68 @@ fn config_schema(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn arm_schema(generator: &mut SchemaGenerator) -> Schema {
-    let points = json_schema!({
-        "type": "array",
-        "items": { "anyOf": [{ "type": ["number", "null"] }, { "enum": ["NaN", "Infinity", "-Infinity"] }] }
-    });
-    json_schema!({
-        "anyOf": [
-            points,
-            {
-                "type": "object",
-                "properties": { "events": points, "totals": points },
-                "required": ["events", "totals"],
-                "additionalProperties": false
-            },
-            generator.subschema_for::<BucketSamples>(),
-            {
-                "type": "object",
-                "properties": { "instances": { "type": "object", "additionalProperties": points } },
-                "required": ["instances"],
-                "additionalProperties": false
-            }
-        ]
-    })
+    generator.subschema_for::<ArmShape>()
+}
+
+fn optional_arm_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Option<ArmShape>>()
+}
+
+/// The shapes in which the points of one arm may come; [`InlinePoints::arm`] reads them.
+struct ArmShape;
+
+impl JsonSchema for ArmShape {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ArmBody".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The points of one arm, oldest first.",
+            "anyOf": [
+                generator.subschema_for::<Vec<PointShape>>(),
+                generator.subschema_for::<ArmCountsBody>(),
+                generator.subschema_for::<BucketSamples>(),
+                generator.subschema_for::<ArmInstancesBody>()
+            ]
+        })
+    }
+}
+
+/// Events and totals of a ratio.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what is read value by value")]
+struct ArmCountsBody {
+    /// Events of each interval.
+    events: Vec<PointShape>,
+    /// Totals of each interval.
+    totals: Vec<PointShape>,
+}
+
+/// One vector of points for each instance.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what is read value by value")]
+struct ArmInstancesBody {
+    /// The points, by the instance's name.
+    instances: BTreeMap<String, Vec<PointShape>>,
+}
+
+/// One point.
+struct PointShape;
+
+impl JsonSchema for PointShape {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Point".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A point: a number, or `null` or `NaN` for a missing one.",
+            "anyOf": [{ "type": "number" }, { "type": "string", "enum": ["NaN", "Infinity", "-Infinity"] }, { "type": "null" }]
+        })
+    }
 }
 
 /// A time as callers write it.

@@ -1,7 +1,7 @@
 //! Judging, at once or in the background, and asking for a judgement again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::body::translate;
 use super::json::BoundedJson;
 use super::notice;
-use super::observe::note;
+use super::observe::{WriteTime, note};
 use super::problem::Problem;
 use super::representation::{Representation, TextDocument};
 use super::state::SharedState;
@@ -280,8 +280,12 @@ pub(super) async fn answer(scorecard: Arc<Scorecard>, verbose: bool, form: Repre
         };
         form.write(shown).map(TextDocument::into_response)
     };
+    let began = Instant::now();
     match pool::unless_small(bytes, write).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            response.extensions_mut().insert(WriteTime(began.elapsed()));
+            response
+        }
         Err(error) => {
             tracing::error!(%error, "a scorecard cannot be written");
             Problem::fault().into_response()

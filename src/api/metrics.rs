@@ -11,8 +11,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::record::reason_of;
 use crate::analysis::Scorecard;
-use crate::judgements::{AnswerOrigin, Failure};
+use crate::judgements::{AnswerOrigin, Failure, Judgements};
 use crate::replay::RecordCounts;
 use crate::source::sources::Sources;
 
@@ -26,6 +27,11 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,16 +77,18 @@ pub(crate) struct Metrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    stages: Family<StageLabel, Histogram, fn() -> Histogram>,
+    shed: Counter,
     unfinished: Gauge,
+    waiting: Gauge,
     judgements: Family<JudgementLabels, Counter>,
     failures: Family<ReasonLabel, Counter>,
     findings: Family<StatusLabel, Counter>,
-    queries: Family<QueryLabels, Counter>,
     lookups: Family<FoundLabel, Counter>,
 }
 
 fn duration_histogram() -> Histogram {
-    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0])
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0])
 }
 
 impl Default for Metrics {
@@ -88,19 +96,35 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("haldane");
         let requests = Family::default();
         let durations = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
-        let (unfinished, judgements, failures) = (Gauge::default(), Family::default(), Family::default());
-        let (findings, queries, lookups) = (Family::default(), Family::default(), Family::default());
+        let stages = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
+        let (unfinished, waiting, shed) = (Gauge::default(), Gauge::default(), Counter::default());
+        let (judgements, failures) = (Family::default(), Family::default());
+        let (findings, lookups) = (Family::default(), Family::default());
         // `_total` is added to the names of counters.
         registry.register("http_requests", "HTTP requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time to answer an HTTP request", durations.clone());
         registry.register("analyses_unfinished", "Analyses that run or wait for their turn", unfinished.clone());
+        registry.register("queue_length", "Analyses that wait for their turn", waiting.clone());
+        registry.register("stage_duration_seconds", "Time of a judgement's stages: queue, fetch, judge, write", stages.clone());
+        registry.register("requests_shed", "HTTP requests that were told to come back later, health checks left out", shed.clone());
         registry.register("judgements", "Judgements by verdict", judgements.clone());
         registry.register("analyses_failed", "Analyses that gave no verdict", failures.clone());
         registry.register("metric_findings", "Metrics judged, by what was found", findings.clone());
-        registry.register("source_queries", "Queries that metric stores were asked, or that were answered from the cache", queries.clone());
         registry.register("execution_lookups", "Judgements asked for by id", lookups.clone());
         registry.register("build", "The release that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Self { registry: Arc::new(registry), requests, durations, unfinished, judgements, failures, findings, queries, lookups }
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            durations,
+            stages,
+            shed,
+            unfinished,
+            waiting,
+            judgements,
+            failures,
+            findings,
+            lookups,
+        }
     }
 }
 
@@ -120,6 +144,9 @@ impl Metrics {
         };
         self.requests.get_or_create(&RequestLabels { method, route: route.to_owned(), status }).inc();
         self.durations.get_or_create(&RouteLabel { route: route.to_owned() }).observe(took.as_secs_f64());
+        if matches!(status, 429 | 503) && !route.starts_with("/health") {
+            self.shed.inc();
+        }
     }
 
     /// Counts an analysis that ended.
@@ -127,16 +154,13 @@ impl Metrics {
         let scorecard = match ending {
             Ok(scorecard) => scorecard,
             Err(failure) => {
-                let reason = match failure {
-                    Failure::Analysis(_) => "analysis",
-                    Failure::Overloaded => "overloaded",
-                    Failure::Crashed => "crashed",
-                    Failure::Cancelled => "cancelled",
-                };
-                self.failures.get_or_create(&ReasonLabel { reason }).inc();
+                self.failures.get_or_create(&ReasonLabel { reason: reason_of(failure) }).inc();
                 return;
             }
         };
+        for (stage, took) in scorecard.times.by_name() {
+            self.took(stage, took);
+        }
         let judgement = &scorecard.judgement;
         let labels = JudgementLabels { judge: judgement.judge.as_str(), verdict: judgement.verdict.to_string() };
         self.judgements.get_or_create(&labels).inc();
@@ -151,13 +175,11 @@ impl Metrics {
         ] {
             self.findings.get_or_create(&StatusLabel { status }).inc_by(n as u64);
         }
-        // Sources are configured, so there are few.
-        if let Some(source) = &scorecard.data.source {
-            for query in scorecard.data.metrics.iter().flat_map(|metric| &metric.queries) {
-                let outcome = if query.series.is_some() { "ok" } else { "failed" };
-                self.queries.get_or_create(&QueryLabels { account: source.clone(), outcome }).inc();
-            }
-        }
+    }
+
+    /// Measures a stage of a judgement.
+    pub(crate) fn took(&self, stage: &'static str, took: Duration) {
+        self.stages.get_or_create(&StageLabel { stage }).observe(took.as_secs_f64());
     }
 
     /// Counts a judgement that was asked for by its id.
@@ -173,12 +195,14 @@ impl Metrics {
     /// The metrics as text, with those that the sources and others keep themselves.
     pub(crate) fn exposition(
         &self,
-        unfinished: usize,
-        sources: &Sources,
+        judgements: &Judgements,
         recorded: Option<RecordCounts>,
         others: &[Registry],
     ) -> Result<String, std::fmt::Error> {
-        self.unfinished.set(i64::try_from(unfinished).unwrap_or(i64::MAX));
+        let level = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.unfinished.set(level(judgements.unfinished()));
+        self.waiting.set(level(judgements.waiting()));
+        let sources = judgements.analyst().sources();
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
         text::encode_registry(&mut out, &of_sources(sources))?;
@@ -209,6 +233,7 @@ fn of_sources(sources: &Sources) -> Registry {
     let mut registry = Registry::with_prefix("haldane");
     let counted = || Family::<AccountLabel, Counter>::default();
     let (hits, misses, requests, retries, throttled) = (counted(), counted(), counted(), counted(), counted());
+    let queries = Family::<QueryLabels, Counter>::default();
     let under_way = Family::<AccountLabel, Gauge>::default();
     let cached = Gauge::<i64>::default();
     let level = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -217,6 +242,9 @@ fn of_sources(sources: &Sources) -> Registry {
         let counts = source.counts();
         hits.get_or_create(&label).inc_by(counts.hits);
         misses.get_or_create(&label).inc_by(counts.misses);
+        for (outcome, n) in [("ok", counts.misses.saturating_sub(counts.failed)), ("failed", counts.failed), ("cached", counts.hits)] {
+            queries.get_or_create(&QueryLabels { account: source.name().to_owned(), outcome }).inc_by(n);
+        }
         let Some(traffic) = source.traffic() else { continue };
         requests.get_or_create(&label).inc_by(traffic.requests);
         retries.get_or_create(&label).inc_by(traffic.retries);
@@ -224,6 +252,11 @@ fn of_sources(sources: &Sources) -> Registry {
         under_way.get_or_create(&label).set(level(traffic.under_way));
     }
     cached.set(level(sources.cache().bytes()));
+    registry.register(
+        "source_queries",
+        "Queries to metric stores: ok where the store answered, be it by refusing the query, failed, or cached",
+        queries,
+    );
     registry.register("cache_hits", "Queries answered by a kept reply, or by a request of another judgement", hits);
     registry.register("cache_misses", "Queries that became a request to a metric store", misses);
     registry.register("cache_bytes", "Memory that kept replies take, about", cached);

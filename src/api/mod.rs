@@ -17,6 +17,7 @@ mod openapi;
 mod operations;
 mod pages;
 mod problem;
+mod record;
 mod representation;
 mod state;
 

@@ -1,7 +1,7 @@
 //! Around every request: its id, its span and log line, its count, and the answer to a panic.
 
 use std::any::Any;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::state::SharedState;
 use crate::analysis::Scorecard;
 use crate::pool::words_of;
+use crate::traces;
 
 /// Measures a request and logs it in one line. The path is not logged: ids hold scopes.
 pub(crate) async fn observe(State(state): State<SharedState>, request: Request, next: Next) -> Response {
@@ -31,10 +32,14 @@ pub(crate) async fn observe(State(state): State<SharedState>, request: Request, 
         verdict = field::Empty,
         metrics = field::Empty,
     );
+    traces::take_over(&span, request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     let took = began.elapsed();
     let status = response.status().as_u16();
     state.metrics.answered(&method, &route, status, took);
+    if let Some(WriteTime(took)) = response.extensions().get() {
+        state.metrics.took("write", *took);
+    }
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| {
         // Probes and scrapes come every few seconds and say nothing new.
@@ -46,6 +51,10 @@ pub(crate) async fn observe(State(state): State<SharedState>, request: Request, 
     });
     response
 }
+
+/// How long the answer took to be written, for [`observe`] to find in a response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteTime(pub(crate) Duration);
 
 /// Notes on the request's span what was judged.
 pub(crate) fn note(scorecard: &Scorecard) {

@@ -1,5 +1,7 @@
 //! The routes with their documentation, and the OpenAPI document that follows from them: paths by utoipa from the handlers, schemas by schemars from the types, so that neither is written twice.
 
+mod schema;
+
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
@@ -103,7 +105,22 @@ fn build() -> Value {
             components.insert("schemas".to_owned(), Value::Object(schemas));
         }
     }
+    for operation in described(&mut document) {
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            // A parameter that is left out is none, and no text says null.
+            schema::never_null(&mut parameter["schema"]);
+        }
+        if let Some(body) = operation.get_mut("requestBody") {
+            body["required"] = true.into();
+        }
+    }
     document
+}
+
+/// Every operation of the document.
+fn described(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    paths.filter_map(|(_, path)| path.as_object_mut()).flatten().map(|(_, operation)| operation)
 }
 
 /// The schemas of bodies, which refer to each other where OpenAPI keeps them.
@@ -123,7 +140,10 @@ fn schemas() -> Map<String, Value> {
     replies.subschema_for::<Health>();
     replies.subschema_for::<Problem>();
     let mut schemas = replies.take_definitions(true);
+    schemas.values_mut().for_each(schema::make_absent);
     // A config is written by people, who may leave defaults out, also where the service shows it.
     schemas.extend(requests.take_definitions(true));
+    schemas.values_mut().for_each(schema::make_plain);
+    schema::name_variants(&mut schemas);
     schemas
 }

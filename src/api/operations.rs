@@ -58,9 +58,8 @@ pub(crate) async fn ready(State(state): State<SharedState>, caller: Option<Exten
 )]
 pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response, Problem> {
     let recorded = state.recorder.as_ref().map(|recorder| recorder.counts());
-    let sources = state.executions.analyst().sources();
     let others = [state.connections.registry(), state.access.registry()];
-    let text = state.metrics.exposition(state.executions.unfinished(), sources, recorded, &others).map_err(|error| {
+    let text = state.metrics.exposition(&state.executions, recorded, &others).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::fault()
     })?;

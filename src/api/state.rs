@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::metrics::Metrics;
+use super::record;
 use crate::access::Access;
 use crate::analysis::{Analyst, JudgementObserver};
 use crate::judgements::Judgements;
@@ -71,7 +72,10 @@ impl AppState {
             settings.store,
             settings.executions,
             settings.links,
-            Box::new(move |ending| observer.judged(ending.as_deref())),
+            Box::new(move |ending| {
+                observer.judged(ending.as_deref());
+                record::log(ending);
+            }),
         );
         Ok(Arc::new(Self {
             executions,

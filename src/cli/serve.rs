@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use tower::ServiceBuilder;
 use tower_http::cors::CorsLayer;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::reload::{Reload, stamps};
 use crate::access;
@@ -24,6 +26,7 @@ use crate::server::logging::{self, LogWriter};
 use crate::server::signals::Signals;
 use crate::server::{ConnectionLimits, HttpServer, TlsIdentity, TlsSettings, leftovers};
 use crate::settings::{DEFAULT_SHUTDOWN_GRACE, InvalidSettings, LogFormat, Settings};
+use crate::traces::Traces;
 
 /// Time, beyond what the end may take, after which the process ends however busy it is.
 const LAST_RESORT: Duration = Duration::from_secs(2);
@@ -44,6 +47,9 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// It cannot send spans.
+    #[error("--otlp-endpoint: {0}")]
+    Traces(String),
     /// It cannot be told to stop.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -54,7 +60,9 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`] when it cannot start.
 pub async fn serve(mut settings: Settings) -> Result<(), ServeError> {
-    log_to_stderr(&settings);
+    let traces = settings.otlp_endpoint.as_deref().map(Traces::to).transpose();
+    let traces = traces.map_err(ServeError::Traces)?;
+    log_to_stderr(&settings, traces.as_ref());
     settings.open_store()?;
     if settings.id_key_is_random && settings.store.is_none() {
         warn!("no --id-key-file: ids of judgements end with this process, and no other replica can answer for them");
@@ -88,6 +96,9 @@ pub async fn serve(mut settings: Settings) -> Result<(), ServeError> {
     let reloading = tokio::spawn(service.reload.clone().whenever(signals.clone()));
     service.until(signals.stop()).await;
     reloading.abort();
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     logging::flush(LAST_WORDS);
     Ok(())
 }
@@ -245,17 +256,14 @@ async fn serve_and_end(listener: TcpListener, state: SharedState, router: Router
     info!("stopped");
 }
 
-fn log_to_stderr(settings: &Settings) {
+fn log_to_stderr(settings: &Settings, traces: Option<&Traces>) {
     let filter = EnvFilter::try_new(&settings.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(LogWriter)
-        .log_internal_errors(false);
-    let installed = match settings.log_format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(LogWriter).log_internal_errors(false);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).with_filter(filter).boxed(),
     };
+    let installed = tracing_subscriber::registry().with(lines).with(traces.map(Traces::layer)).try_init();
     // Somebody else, a test for instance, has decided where log lines go.
     if let Err(error) = installed {
         tracing::debug!(%error, "logging was set up before");

@@ -7,6 +7,7 @@ pub mod id;
 mod links;
 mod list;
 mod signature;
+mod waiting;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ use moka::policy::{EvictionPolicy, Expiry};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, debug_span};
 
 use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
 use crate::archive::{Archive, ArchiveError, DocumentKind, is_short_id, place_before, short_id};
@@ -32,6 +33,7 @@ pub use id::{IdKey, Identity, Key};
 pub use links::Links;
 pub use list::{JudgementFilter, JudgementPage, JudgementSummary};
 pub use signature::LinkKey;
+use waiting::WaitingCount;
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +197,8 @@ struct Inner {
     admission: Arc<Semaphore>,
     /// One permit for each analysis that runs.
     turns: Semaphore,
+    /// How many of them wait.
+    waiting: WaitingCount,
     running: Mutex<HashMap<Key, RunningExecution>>,
     ended: Cache<Key, Run>,
     /// The digests of samples, for longer than the scorecards: a run of the same request can then say that its samples are others.
@@ -229,6 +233,7 @@ impl Judgements {
             observer,
             admission: Arc::new(Semaphore::new(concurrent + options.queue)),
             turns: Semaphore::new(concurrent),
+            waiting: WaitingCount::default(),
             running: Mutex::default(),
             ended,
             digests: Cache::builder().max_capacity(DIGESTS).time_to_live(DIGESTS_FOR).build(),
@@ -257,6 +262,12 @@ impl Judgements {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.total().saturating_sub(self.0.admission.available_permits())
+    }
+
+    /// Number of analyses that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.now()
     }
 
     fn total(&self) -> usize {
@@ -542,10 +553,14 @@ impl Inner {
         let now = Instant::now();
         let ending = AssertUnwindSafe(async {
             // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
-            let turn = timeout_at(now + deadline / 2, self.turns.acquire()).await;
+            let waits = self.waiting.enter();
+            let turn = timeout_at(now + deadline / 2, self.turns.acquire()).instrument(debug_span!("queue")).await;
+            drop(waits);
+            let queue = now.elapsed();
             let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
             let mut scorecard = self.analyst.run(plan, now + deadline, &|_| {}).await?;
             scorecard.rerun = rerun;
+            scorecard.times.queue = queue;
             if let Some(Identity { key, id }) = identity {
                 let digest = &scorecard.data.digest;
                 let before = self.digests.get(&key).await;

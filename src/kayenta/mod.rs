@@ -36,7 +36,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use answering::reply::ErrorReply;
 pub use answering::state::{Clock, Edge, SharedEdge};
-use routes::{analyses, archive, canary, catalog, configs, fetch, pairs, pipelines, remote};
+use routes::{analyses, archive, canary, catalog, configs, document, fetch, pairs, pipelines, remote};
 
 /// Requests that are answered at once for each analysis that may run: pollers are quick.
 const REQUESTS_PER_ANALYSIS: usize = 16;
@@ -50,7 +50,19 @@ pub fn router(edge: SharedEdge) -> Router {
         }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(most));
-    let routes: [(&str, MethodRouter<SharedEdge>); 23] = [
+    let router = routes().into_iter().fold(Router::new(), |router, (path, methods)| with_slash(router, path, methods));
+    let router = router.method_not_allowed_fallback(unknown_method).route_layer(shed);
+    // Not shed: a service with much to do is up.
+    with_slash(router, "/health", get(catalog::health))
+        .route("/kayenta/openapi.json", get(document::openapi))
+        .method_not_allowed_fallback(unknown_method)
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .with_state(edge)
+}
+
+/// What there is, each path with its methods; `openapi/kayenta.json` describes the same.
+fn routes() -> [(&'static str, MethodRouter<SharedEdge>); 23] {
+    [
         ("/canary", post(canary::start_ad_hoc)),
         ("/canary/executions", get(canary::list)),
         ("/canary/{id}", get(canary::get).post(canary::start_stored)),
@@ -74,14 +86,7 @@ pub fn router(edge: SharedEdge) -> Router {
         ("/metadata/metricsService", get(catalog::metadata)),
         ("/fetch/prometheus/query", post(fetch::prometheus)),
         ("/fetch/datadog/query", post(fetch::datadog)),
-    ];
-    let router = routes.into_iter().fold(Router::new(), |router, (path, methods)| with_slash(router, path, methods));
-    let router = router.method_not_allowed_fallback(unknown_method).route_layer(shed);
-    // Not shed: a service with much to do is up.
-    with_slash(router, "/health", get(catalog::health))
-        .method_not_allowed_fallback(unknown_method)
-        .layer(CatchPanicLayer::custom(answer_panic))
-        .with_state(edge)
+    ]
 }
 
 /// A route that is found with a slash behind it too, as the framework of Kayenta has it.
@@ -110,6 +115,49 @@ async fn unknown_method(method: Method, uri: Uri) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::{AnalysisLimits, Analyst};
+    use crate::judgements::id::IdKey;
+    use crate::judgements::{Judgements, Links, Options};
+    use crate::settings::{BodyLimits, ConfigStore, KayentaSettings};
+    use crate::source::sources::Sources;
+
+    fn edge() -> Edge {
+        let analyst = std::sync::Arc::new(Analyst::new(Sources::default(), AnalysisLimits::default()));
+        let judgements = Judgements::new(analyst, IdKey::random(), None, Options::default(), Links::default(), Box::new(|_| {}));
+        let (configs, settings, bodies) = (ConfigStore::shipped(), KayentaSettings::default(), BodyLimits::default());
+        Edge::new(judgements, &configs, settings, bodies, None, Box::new(|| false)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_document_has_every_route_with_its_methods_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(document::DOCUMENT).unwrap();
+        let mut described: Vec<(String, Vec<String>)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(path, operations)| {
+                let methods = operations.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                let mut methods: Vec<String> = methods.map(|method| method.to_uppercase()).collect();
+                methods.sort();
+                (path.clone(), methods)
+            })
+            .filter(|(path, _)| path != "/health")
+            .collect();
+        let mut routed = Vec::new();
+        for (path, methods) in routes() {
+            let edge = SharedEdge::new(edge());
+            let request = axum::extract::Request::builder().method("TRACE").uri("/").body(axum::body::Body::empty()).unwrap();
+            let answer = tower::ServiceExt::oneshot(Router::new().route("/", methods).with_state(edge), request).await.unwrap();
+            let allow = answer.headers()[axum::http::header::ALLOW].to_str().unwrap();
+            // HEAD comes with GET.
+            let mut methods: Vec<String> = allow.split(',').filter(|method| *method != "HEAD").map(str::to_owned).collect();
+            methods.sort();
+            routed.push((path.to_owned(), methods));
+        }
+        described.sort();
+        routed.sort();
+        assert_eq!(described, routed);
+    }
 
     #[tokio::test]
     async fn a_panic_is_answered_with_a_message_that_keeps_it_to_itself() {

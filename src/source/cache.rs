@@ -121,6 +121,8 @@ pub struct CacheCounts {
     pub hits: u64,
     /// Queries that became a request to a store.
     pub misses: u64,
+    /// Requests that the store did not answer; a query that it refused is answered.
+    pub failed: u64,
 }
 
 /// The replies of all sources. A clone is the same cache.
@@ -179,6 +181,7 @@ pub struct Source<S = MetricStore> {
     settle: Duration,
     hits: Arc<AtomicU64>,
     misses: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
     last: Arc<Mutex<Option<Result<(), SourceError>>>>,
 }
 
@@ -192,6 +195,7 @@ impl<S> Clone for Source<S> {
             settle: self.settle,
             hits: Arc::clone(&self.hits),
             misses: Arc::clone(&self.misses),
+            failed: Arc::clone(&self.failed),
             last: Arc::clone(&self.last),
         }
     }
@@ -228,8 +232,8 @@ impl<S: StoreReader + 'static> Source<S> {
     /// Puts any store behind `cache`. A window that ended `settle` ago is taken to gain no more samples.
     #[must_use]
     pub fn over(name: &str, store: S, cache: &ReplyCache, settle: Duration) -> Self {
-        let (hits, misses, last) = Default::default();
-        Self { name: name.into(), store: Arc::new(store), cache: cache.clone(), settle, hits, misses, last }
+        let (hits, misses, failed, last) = Default::default();
+        Self { name: name.into(), store: Arc::new(store), cache: cache.clone(), settle, hits, misses, failed, last }
     }
 
     /// The name that callers choose it by.
@@ -253,7 +257,11 @@ impl<S: StoreReader + 'static> Source<S> {
     /// How often replies were at hand, since the start.
     #[must_use]
     pub fn counts(&self) -> CacheCounts {
-        CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+        CacheCounts {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether the store answered the last request, and if not, why; `None` before the first. A query that it refused is answered.
@@ -410,6 +418,9 @@ impl<S: StoreReader + 'static> Source<S> {
         // A store keeps the deadline itself, and names what it waited for. This is for one that does not.
         let patience = deadline + GRACE;
         let reply = tokio::time::timeout_at(patience, self.store.fetch(query, deadline)).await.unwrap_or_else(|_| Err(late(began)));
+        if reply.as_ref().is_err_and(SourceError::is_of_store) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
         let health = reply.as_ref().map(|_| ()).or_else(|error| if error.is_of_store() { Err(error.clone()) } else { Ok(()) });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
         let reply = reply.map_err(|error| FailedRequest { error, deadline })?;
@@ -521,7 +532,7 @@ mod tests {
         }
         assert_eq!(source.fetch(&query("up"), soon()).await.unwrap().series.len(), 1);
         assert_eq!(gate.asked.load(Ordering::SeqCst), 1);
-        assert_eq!(source.counts(), CacheCounts { hits: 10, misses: 1 });
+        assert_eq!(source.counts(), CacheCounts { hits: 10, misses: 1, failed: 0 });
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod history;
 mod kayenta;
 mod lint;
 mod load;
+mod observability;
 mod pages;
 mod prometheus;
 mod real_histograms;

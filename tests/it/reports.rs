@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use haldane::analysis::{ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, WindowSpan};
+use haldane::analysis::{
+    ArmSamples, Labels, MetricProvenance, MetricSamples, Provenance, QueryProvenance, Samples, Scorecard, StageTimes, WindowSpan,
+};
 use haldane::report::{Terminal, explain, html, junit, look, markdown, terminal, verbose};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::{Arm, Comparison, Looks};
@@ -232,6 +234,7 @@ fn card(verdict: Verdict, score: Option<f64>, metrics: Vec<MetricResult>) -> Sco
             ..Provenance::default()
         },
         samples: Samples::default(),
+        times: StageTimes::default(),
         judgement: Judgement {
             verdict,
             score,

@@ -259,6 +259,7 @@ mod tests {
                 judgement,
                 data,
                 samples: Default::default(),
+                times: Default::default(),
             },
             THRESHOLDS,
         )

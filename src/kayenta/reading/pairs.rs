@@ -44,6 +44,14 @@ fn read_pair(i: usize, pair: &Value) -> Result<MetricSetPair, Refusal> {
     }
     let name =
         pair["name"].as_str().filter(|name| !name.is_empty()).ok_or_else(|| wrong("/name", "is the name of a metric of the config"))?;
+    for field in ["values", "scopes", "tags", "attributes"] {
+        if !pair[field].is_null() && !pair[field].is_object() {
+            return Err(wrong(&format!("/{field}"), "is an object"));
+        }
+    }
+    if pair["id"].is_object() || pair["id"].is_array() {
+        return Err(wrong("/id", "is a text"));
+    }
     let arm = |arm: &str| {
         let values = match &pair["values"][arm] {
             Value::Null => Vec::new(),
@@ -74,4 +82,23 @@ fn read_pair(i: usize, pair: &Value) -> Result<MetricSetPair, Refusal> {
         control: arm("control")?,
         experiment: arm("experiment")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_object_where_a_pair_has_one_is_refused_at_its_place() {
+        for field in ["values", "scopes", "tags", "attributes"] {
+            for value in [json!([null, null]), json!("AAA"), json!(0)] {
+                let refusal = read_pairs(&json!([{ "name": "m" }, { "name": "m", field: value }])).unwrap_err();
+                assert_eq!(refusal.message(), format!("/metricSetPairList/1/{field}: is an object"));
+            }
+            assert_eq!(read_pairs(&json!([{ "name": "m", field: null }])).unwrap().len(), 1);
+        }
+        assert_eq!(read_pairs(&json!([{ "name": "m", "id": {} }])).unwrap_err().message(), "/metricSetPairList/0/id: is a text");
+    }
 }

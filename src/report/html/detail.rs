@@ -127,6 +127,9 @@ fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, samples:
     }
 }
 
+/// Reads one statistic of an arm.
+type Reading = fn(&Statistics) -> f64;
+
 fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup {
     let known = both.baseline.count > 0 || both.canary.count > 0;
     let what = match (&metric.distribution, &metric.counts) {
@@ -134,7 +137,7 @@ fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup 
         (None, Some(_)) => "Each interval's rate",
         (None, None) => "All points",
     };
-    let rows: [(Term, fn(&Statistics) -> f64); 6] = [
+    let rows: [(Term, Reading); 6] = [
         (Term::Min, |of| of.min),
         (Term::Mean, |of| of.mean),
         (Term::Median, |of| of.median),

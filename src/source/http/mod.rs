@@ -20,6 +20,7 @@ use super::error::SourceError;
 use super::query::Reply;
 use super::text::{escaped, without_secret};
 use crate::tls::install_provider;
+use crate::traces;
 
 mod limits;
 mod room;
@@ -538,7 +539,7 @@ impl Client {
         let began = Instant::now();
         let end = deadline.min(began + self.timeout);
         let late = |stage: String| SourceError::TimedOut { after: round(began.elapsed()), stage };
-        let response = match timeout_at(end, built.send()).await {
+        let response = match timeout_at(end, built.headers(traces::passed_on()).send()).await {
             Ok(response) => response.map_err(|error| self.classify(&error))?,
             Err(_) => return Err(late("no reply had begun".to_owned())),
         };

@@ -353,3 +353,14 @@ fn failed(reply: &HttpReply) -> SourceError {
         address: "`url`",
     })
 }
+
+/// Reads bytes as every kind of reply and lays them on a window: for fuzzing.
+#[doc(hidden)]
+pub fn read_any(bytes: &[u8], window: crate::source::Window) {
+    let _ = wire::parse_names(bytes);
+    for buckets in [false, true] {
+        if let Ok(read) = wire::parse(bytes, window, buckets) {
+            let _ = crate::source::histogram::read(&read.reply.series, 0..window.len());
+        }
+    }
+}

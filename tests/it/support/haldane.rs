@@ -9,7 +9,7 @@ pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haldane"));
     // Whatever the person who runs the tests has set for their own Haldane.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HALDANE_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HALDANE_") || name.starts_with("OTEL_")) {
         command.env_remove(name);
     }
     command
