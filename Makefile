@@ -16,7 +16,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools rules fuzz fuzz-smoke openapi conformance types clients schemathesis haldane-bin example go-tool docs browser
+.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools rules fuzz fuzz-smoke openapi conformance types fixtures clients schemathesis haldane-bin example go-tool docs browser
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -167,8 +167,14 @@ haldane-bin:
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo 'Python is missing, or its venv is: apt-get install python3-venv' >&2; exit 1; }
 	@[ -n "$(HALDANE_BIN)" ] || $(CARGO) build --locked --bin haldane
 
-example: go-tool ## test the example service of examples/latency (needs Go)
+example: go-tool ## test the example services of examples (needs Go)
 	cd examples/latency && $(GO) vet ./... && $(GO) test -count=1 ./...
+	cd examples/demo-shop && test -z "$$(gofmt -l .)" && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+fixtures: tools go-tool ## record the canaries of fixtures/datasets again (a minute)
+	cd examples/demo-shop && $(GO) run . record
+	python3 -m venv '$(TARGET)/fixtures-venv' && '$(TARGET)/fixtures-venv/bin/pip' install --quiet --requirement examples/demo-shop/requirements.txt
+	'$(TARGET)/fixtures-venv/bin/python' examples/demo-shop/tables.py fixtures/datasets
 
 # Argo Rollouts says which Go it needs, through go.mod. GOTOOLCHAIN: what is installed, not what Go would download.
 go-tool:
