@@ -3,6 +3,10 @@
 use serde::de::DeserializeOwned;
 
 use crate::problem::ConfigProblem;
+use crate::text::{nearest, shortened};
+
+/// Longest value that a message repeats, in bytes.
+const LONGEST_VALUE: usize = 120;
 
 /// Reads `document` as a `T`.
 ///
@@ -37,19 +41,13 @@ fn in_words(message: &str) -> String {
     format!("{before}expected {expected}")
 }
 
-/// Adds "did you mean" to serde's message about an unknown field or variant.
+/// Adds "did you mean" to serde's message about an unknown field or variant, and cuts what it quotes.
 fn with_suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
     let Some(wrong) = quoted.next().filter(|_| is_unknown) else {
         return message.to_owned();
     };
-    let nearest = quoted
-        .map(|known| (strsim::damerau_levenshtein(wrong, known), known))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 3);
-    match nearest {
-        Some((_, known)) => format!("{message}; did you mean `{known}`?"),
-        None => message.to_owned(),
-    }
+    let hint = nearest(wrong, quoted).map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+    message.replacen(wrong, &shortened(wrong, LONGEST_VALUE), 1) + &hint
 }

@@ -8,7 +8,7 @@
 //! * [`config`]: what is judged and how; [`catalog`]: the configs that ship with Haldane.
 //! * [`buckets`]: histograms; [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
 //! * [`aca`]: the judge of Spinnaker's Kayenta, to the last bit.
-//! * [`stats`]: the statistics, which know samples and nothing of configs.
+//! * [`stats`]: the statistics, which know samples and nothing of configs; [`text`]: texts from outside in messages.
 
 pub mod aca;
 pub mod buckets;
@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod period;
 pub mod scorecard;
 pub mod stats;
+pub mod text;
 pub mod units;
 
 mod aca_outcome;

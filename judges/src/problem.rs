@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use crate::text::shortened;
+
+/// Longest pointer and message, in bytes: whatever a document holds, a person reads what is wrong with it.
+const LONGEST_POINTER: usize = 500;
+const LONGEST_MESSAGE: usize = 1500;
+
 /// One thing wrong with a config: where, what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
@@ -12,9 +18,10 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// A problem at a JSON pointer.
+    /// A problem at a JSON pointer; what is long is cut in its middle.
     pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), message: message.into() }
+        let cut = |text: String, most| if text.len() <= most { text } else { shortened(&text, most).into_owned() };
+        Self { pointer: cut(pointer.into(), LONGEST_POINTER), message: cut(message.into(), LONGEST_MESSAGE) }
     }
 
     /// The same problem of a field that lies below `prefix`.

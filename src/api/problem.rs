@@ -4,6 +4,7 @@ use std::fmt;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use haldane_judges::text::shortened;
 use haldane_judges::{ConfigProblem, InvalidConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,10 @@ use crate::source::SourceError;
 
 /// Media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Longest text of a problem, in bytes, and most fields that it lists: a person reads it, and what it repeats may be megabytes.
+pub(super) const LONGEST_TEXT: usize = 4 << 10;
+const MOST_FIELDS: usize = 20;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +117,23 @@ impl Problem {
         Self::come_back("overloaded", "The service is busy", 5, detail)
     }
 
+    /// The problem with no text longer than a person reads.
+    fn bounded(mut self) -> Self {
+        let cut = |text: &mut String| {
+            if text.len() > LONGEST_TEXT {
+                *text = shortened(text, LONGEST_TEXT).into_owned();
+            }
+        };
+        cut(&mut self.detail);
+        self.pointer.iter_mut().for_each(cut);
+        self.errors.truncate(MOST_FIELDS);
+        for field in &mut self.errors {
+            cut(&mut field.pointer);
+            cut(&mut field.detail);
+        }
+        self
+    }
+
     /// A fault of ours. Says nothing of its inside.
     #[must_use]
     pub fn fault() -> Self {
@@ -122,11 +144,12 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = self.bounded();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // Plain strings and numbers: this cannot fail, and an empty body still has its status.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))], body).into_response();
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = problem.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

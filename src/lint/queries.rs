@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use haldane_judges::CheckedConfig;
 use haldane_judges::config::{BUILT_IN_VARIABLES, Kind, MetricQuery};
+use haldane_judges::text::nearest;
 
 use super::finding::{LintFinding, Severity};
 use crate::source::leftovers::{leftovers, native_of};
@@ -52,9 +53,8 @@ impl<'a> Reader<'a> {
     pub(super) fn knows(&self, at: &str, store: &str, findings: &mut Vec<LintFinding>) -> bool {
         let known = STORES.contains(&store);
         if !known {
-            let nearest = STORES.into_iter().map(|known| (strsim::damerau_levenshtein(store, known), known)).min();
-            let hint = match nearest.filter(|(distance, known)| *distance <= 1 + known.len() / 3) {
-                Some((_, known)) => format!("did you mean `{known}`?"),
+            let hint = match nearest(store, STORES) {
+                Some(known) => format!("did you mean `{known}`?"),
                 None => format!("the names are `{}`", STORES.join("`, `")),
             };
             findings.push(LintFinding::error(at, format!("`{store}` is no metric store, so that nothing ever asks this; {hint}")));
@@ -185,9 +185,8 @@ fn suggestion<'a>(name: &str, text: &str, known: impl Iterator<Item = &'a str>) 
     if let Some(native) = native_of(name).or_else(|| is_range().then_some("${step}")) {
         return format!("write `{native}`");
     }
-    let nearest = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    match nearest.filter(|(distance, known)| *distance <= 1 + known.len() / 3) {
-        Some((_, known)) => format!("did you mean `${{{known}}}`?"),
+    match nearest(name, known) {
+        Some(known) => format!("did you mean `${{{known}}}`?"),
         None => format!("declare it in /variables as `{name}: {{}}`, and each request must give it"),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use haldane_judges::config::MAX_CONFIG_BYTES;
+use haldane_judges::text::nearest;
 use haldane_judges::{CheckedConfig, ConfigProblem, catalog};
 use serde::Serialize;
 
@@ -205,14 +206,8 @@ impl ConfigStore {
     #[must_use]
     pub fn unknown(&self, name: &str) -> String {
         let shown: String = name.chars().take(60).collect();
-        let nearest = self
-            .0
-            .keys()
-            .map(|known| (strsim::damerau_levenshtein(&shown, known), known))
-            .min()
-            .filter(|(distance, known)| *distance <= 1 + known.len() / 3);
-        let hint = match nearest {
-            Some((_, known)) => format!("did you mean `{known}`?"),
+        let hint = match nearest(&shown, self.0.keys().map(String::as_str)) {
+            Some(known) => format!("did you mean `{known}`?"),
             None if self.0.is_empty() => "there is none on offer; give one inline".to_owned(),
             None => format!("on offer: {}", self.0.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
         };

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use haldane_judges::text::nearest;
+
 use super::text::escaped;
 use super::{SourceError, Template, Window};
 
@@ -134,12 +136,7 @@ pub(super) fn look_up<'a>(template: &Template<'a>, name: &str) -> Result<Value<'
 
 fn unknown(name: &str, variables: &BTreeMap<String, String>) -> String {
     let known: BTreeSet<&str> = variables.keys().map(String::as_str).chain(["step", "window"]).collect();
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), *known))
-        .min()
-        .filter(|(distance, known)| *distance <= 1 + known.chars().count() / 3);
-    let hint = nearest.map_or(String::from(";"), |(_, known)| format!("; did you mean `{}`?", escaped(known, 60)));
+    let hint = nearest(name, known.iter().copied()).map_or(String::from(";"), |known| format!("; did you mean `{}`?", escaped(known, 60)));
     let listed: Vec<_> = known.iter().take(30).map(|known| format!("`{}`", escaped(known, 60))).collect();
     format!("unknown variable `{name}`{hint} known here: {}; for a literal `${{` write `$${{`", listed.join(", "))
 }

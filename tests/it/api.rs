@@ -742,3 +742,19 @@ async fn broken_http_does_not_disturb_the_service() {
         .unwrap();
     assert_eq!(server.get("/health/live").await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_field_name_of_megabytes_is_refused_in_a_few_words() {
+    let server = server().await;
+    let name = "x".repeat(7 << 20);
+    for wrong in [
+        json!({ name.as_str(): 1 }),
+        json!({ "config": { "name": "c", "metrics": [{ "name": "m", name.as_str(): 1 }] } }),
+        json!({ "config": name }),
+    ] {
+        let response = server.judge("", &wrong).await;
+        let length = response.content_length().unwrap();
+        let problem = problem(response, 422).await;
+        assert!(length < 16 << 10, "{length} bytes: {}", problem["detail"]);
+    }
+}

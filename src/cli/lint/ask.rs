@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use haldane_judges::CheckedConfig;
 use haldane_judges::evidence::Arm;
+use haldane_judges::text::distances;
 use tokio::time::Instant;
 
 use super::args::LintArgs;
@@ -162,10 +163,10 @@ fn nearest(query: &str, names: &[String]) -> Option<(String, String)> {
     let allowed = |word: &str| word.len() / 5;
     let near = unknown.flat_map(|word| {
         let alike = names.iter().filter(move |name| name.len().abs_diff(word.len()) <= allowed(word));
-        alike.map(move |name| (strsim::damerau_levenshtein(word, name), word, name))
+        distances(word, alike.map(String::as_str)).map(move |(distance, name)| (distance, word, name))
     });
     let (_, word, name) = near.filter(|(distance, word, _)| *distance <= allowed(word)).min()?;
-    Some((word.to_owned(), name.clone()))
+    Some((word.to_owned(), name.to_owned()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use haldane_judges::config::Period;
+use haldane_judges::text::distances;
 use reqwest::{Method, StatusCode, Url};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -223,7 +224,7 @@ fn checked_site(site: &str) -> Result<&'static str, String> {
     let lower = site.trim().to_ascii_lowercase();
     let host = lower.split_once("://").map_or(lower.as_str(), |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
     let bare = ["app.", "api.", "www."].iter().find_map(|prefix| host.strip_prefix(prefix)).unwrap_or(host);
-    let nearest = SITES.iter().map(|known| (strsim::damerau_levenshtein(bare, known), *known)).min().filter(|(distance, _)| *distance <= 3);
+    let nearest = distances(bare, SITES).min().filter(|(distance, _)| *distance <= 3);
     let hint = nearest.map_or(String::from(";"), |(_, known)| format!("; did you mean `{known}`?"));
     Err(format!(
         "site: `{}` is none of Datadog's{hint} there are {}; for a relay give its `url` instead",

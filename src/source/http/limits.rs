@@ -1,7 +1,8 @@
 //! What a source may ask of its store: how much at once, how often, and how often again.
 //!
 //! Everything is shared by all analyses that read from the source. What the store itself says of its limit
-//! (`X-RateLimit-*`, `Retry-After`) holds for all of them as soon as one of them is told.
+//! (`X-RateLimit-*`, `Retry-After`) holds for all of them as soon as one of them is told. Where it says to wait for long, one request goes
+//! ahead once a minute to see whether it still does: one reply with `Retry-After: 3600`, perhaps a proxy's, shuts no source for an hour.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -24,6 +25,8 @@ const RETRIES_PER_SECOND: u32 = 10;
 const RETRY_PERIOD: Duration = Duration::from_secs(10);
 /// Longest time that a reply can make a source wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Time after which one request is sent to see whether the store still turns them away, and between two such.
+const PROBE_EVERY: Duration = Duration::from_secs(60);
 
 /// What a reply said of the store's limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,8 +67,25 @@ struct EndpointLimit {
     limit: Option<u64>,
     period: Option<Duration>,
     name: Option<String>,
+    /// When one request may be sent although the store said to wait.
+    probe: Option<Instant>,
     /// Held by whoever is next, so that those who came first go first.
     line: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl EndpointLimit {
+    /// Until when the store allows no more requests, by what it said; `None` where it allows some.
+    fn closed_until(&self) -> Option<Instant> {
+        self.paused.max(self.reset.filter(|_| self.remaining == Some(0)))
+    }
+}
+
+/// The turn of one request.
+#[derive(Debug)]
+pub(super) struct RequestTurn<'a> {
+    _place: SemaphorePermit<'a>,
+    /// Whether it is sent to see if the store still turns requests away.
+    pub(super) is_probe: bool,
 }
 
 /// The limits of one source.
@@ -142,7 +162,7 @@ impl RequestLimits {
     ///
     /// # Errors
     /// [`SourceError::NoTime`] at once where the turn is later than that, and [`SourceError::TimedOut`] where all places stay taken.
-    pub(super) async fn turn(&self, endpoint: &str, deadline: Instant, again: bool) -> Result<SemaphorePermit<'_>, SourceError> {
+    pub(super) async fn turn(&self, endpoint: &str, deadline: Instant, again: bool) -> Result<RequestTurn<'_>, SourceError> {
         let began = Instant::now();
         let too_late = || match self.used_up_until(endpoint) {
             Some(until) => self.used_up(endpoint, until, deadline),
@@ -161,7 +181,7 @@ impl RequestLimits {
         let Ok(_first) = timeout_at(deadline, line.lock()).await else { return Err(too_late()) };
         let mut waited = false;
         // Whoever waits for the limit holds no place: others would be told of places that are taken, in place of the limit.
-        let place = loop {
+        let (place, is_probe) = loop {
             if let Some(until) = self.used_up_until(endpoint) {
                 if until > deadline {
                     return Err(too_late());
@@ -170,8 +190,8 @@ impl RequestLimits {
                 sleep_until(until).await;
             }
             let Ok(Ok(place)) = timeout_at(deadline, self.places.acquire()).await else { return Err(too_late()) };
-            if self.take(endpoint) {
-                break place;
+            if let Some(is_probe) = self.take(endpoint) {
+                break (place, is_probe);
             }
         };
         if let Some(rate) = &self.rate
@@ -186,7 +206,7 @@ impl RequestLimits {
         self.throttled.fetch_add(u64::from(waited), Ordering::Relaxed);
         self.sent.fetch_add(1, Ordering::Relaxed);
         self.sent_again.fetch_add(u64::from(again), Ordering::Relaxed);
-        Ok(place)
+        Ok(RequestTurn { _place: place, is_probe })
     }
 
     /// Does something with what is known of an endpoint's limit now.
@@ -200,28 +220,35 @@ impl RequestLimits {
             told.reset = told.period.map(|period| now + period.min(LONGEST_PAUSE));
         }
         told.paused = told.paused.filter(|paused| *paused > now);
+        told.probe = told.closed_until().map(|_| told.probe.unwrap_or(now + PROBE_EVERY));
         act(told, now)
     }
 
-    /// Where the store allows no more requests, the time from which on it does.
+    /// Where the store allows no more requests, the time from which on it does, or may be asked whether it does.
     fn used_up_until(&self, endpoint: &str) -> Option<Instant> {
-        self.with_told(endpoint, |told, _| told.paused.max(told.reset.filter(|_| told.remaining == Some(0))))
+        self.with_told(endpoint, |told, _| {
+            let closed = told.closed_until()?;
+            Some(told.probe.map_or(closed, |probe| probe.min(closed)))
+        })
     }
 
-    /// Takes one of the requests that the store allows, if one is left.
-    fn take(&self, endpoint: &str) -> bool {
-        self.with_told(endpoint, |told, _| {
-            if told.paused.is_some() || (told.remaining == Some(0) && told.reset.is_some()) {
-                return false;
+    /// Takes one of the requests that the store allows, or the one that sees whether it does; says whether it is that one.
+    fn take(&self, endpoint: &str) -> Option<bool> {
+        self.with_told(endpoint, |told, now| {
+            if told.closed_until().is_none() {
+                told.remaining = told.remaining.map(|remaining| remaining.saturating_sub(1));
+                return Some(false);
             }
-            told.remaining = told.remaining.map(|remaining| remaining.saturating_sub(1));
-            true
+            told.probe.filter(|at| *at <= now)?;
+            told.probe = Some(now + PROBE_EVERY);
+            Some(true)
         })
     }
 
     fn used_up(&self, endpoint: &str, until: Instant, deadline: Instant) -> SourceError {
-        let (which, of, per) = self.with_told(endpoint, |told, _| {
+        let (closed, which, of, per) = self.with_told(endpoint, |told, _| {
             (
+                told.closed_until().unwrap_or(until),
                 told.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default(),
                 told.limit.map(|limit| format!(" of {limit} requests")).unwrap_or_default(),
                 told.period.map(|period| format!(" in {} s", period.as_secs())).unwrap_or_default(),
@@ -231,7 +258,7 @@ impl RequestLimits {
         let said = format!(
             "the store's limit{which}{of}{per} is used up for another {:.0} s, {TOO_LATE}: {:.0} s are left; share fewer queries, or ask for a \
              higher limit",
-            until.saturating_duration_since(now).as_secs_f64().ceil(),
+            closed.saturating_duration_since(now).as_secs_f64().ceil(),
             deadline.saturating_duration_since(now).as_secs_f64().floor()
         );
         SourceError::NoTime { limited: true, said }
@@ -260,9 +287,17 @@ impl RequestLimits {
         });
     }
 
-    /// Lets no request to `endpoint` begin for a while.
+    /// Lets no request to `endpoint` begin for a while, but for those that see whether it still has to be.
     pub(super) fn pause(&self, endpoint: &str, how_long: Duration) {
-        self.with_told(endpoint, |told, now| told.paused = told.paused.max(Some(now + how_long.min(LONGEST_PAUSE))));
+        self.with_told(endpoint, |told, now| {
+            told.paused = told.paused.max(Some(now + how_long.min(LONGEST_PAUSE)));
+            told.probe = Some(now + PROBE_EVERY);
+        });
+    }
+
+    /// Forgets what the store said: a request that saw whether it still turns them away was answered.
+    pub(super) fn reopen(&self, endpoint: &str) {
+        self.with_told(endpoint, |told, _| (told.paused, told.remaining, told.reset) = (None, None, None));
     }
 }
 
@@ -320,8 +355,8 @@ mod tests {
         let held = [limits.turn("/query", soon(), false).await.unwrap(), limits.turn("/query", soon(), false).await.unwrap()];
         limits.note("/query", &said(2, 5));
         drop(held);
-        assert!(limits.take("/query"));
-        assert!(!limits.take("/query"), "the other that was under way has taken the second");
+        assert!(limits.take("/query").is_some());
+        assert!(limits.take("/query").is_none(), "the other that was under way has taken the second");
     }
 
     #[tokio::test(start_paused = true)]
@@ -358,12 +393,13 @@ mod tests {
         let limits = limits(8);
         limits.note("/query", &said(0, 10));
         tokio::time::sleep(Duration::from_secs(11)).await;
-        assert!(limits.take("/query") && limits.take("/query"));
+        assert!(limits.take("/query").is_some() && limits.take("/query").is_some());
         limits.note("/query", &said(2, 0));
-        assert!(!limits.take("/query"), "the new period's two are taken");
+        assert!(limits.take("/query").is_none(), "the new period's two are taken");
         limits.pause("/query", Duration::from_secs(100));
         limits.note("/query", &said(2, 50));
-        assert!(limits.used_up_until("/query").unwrap() > Instant::now() + Duration::from_secs(90));
+        let closed = limits.with_told("/query", |told, _| told.closed_until());
+        assert!(closed.unwrap() > Instant::now() + Duration::from_secs(90));
     }
 
     #[tokio::test(start_paused = true)]
@@ -390,7 +426,25 @@ mod tests {
         drop(limits.turn("/query", soon(), false).await.unwrap());
         assert_eq!((began.elapsed().as_secs(), limits.traffic().retries), (7, 1));
         limits.pause("/query", Duration::MAX);
-        assert!(limits.used_up_until("/query").unwrap() <= Instant::now() + LONGEST_PAUSE);
+        assert!(limits.with_told("/query", |told, _| told.closed_until()).unwrap() <= Instant::now() + LONGEST_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_to_wait_for_an_hour_is_asked_for_once_a_minute_whether_it_is_still_so() {
+        let limits = limits(8);
+        limits.pause("/query", Duration::from_secs(3600));
+        let error = limits.turn("/query", soon(), false).await.unwrap_err();
+        assert!(error.to_string().contains("another 3600 s"), "{error}");
+        for _ in 0..3 {
+            tokio::time::sleep(PROBE_EVERY).await;
+            assert!(limits.turn("/query", soon(), false).await.unwrap().is_probe);
+            assert!(limits.turn("/query", soon(), false).await.is_err(), "one goes ahead, and no other");
+        }
+        // The last of them was answered.
+        limits.reopen("/query");
+        for _ in 0..3 {
+            assert!(!limits.turn("/query", soon(), false).await.unwrap().is_probe);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,6 +27,7 @@ mod room;
 mod settings;
 
 pub use limits::{RateLimit, Traffic};
+pub(crate) use room::TOTAL_BYTES as REPLY_MEMORY_BYTES;
 pub use settings::{BasicSettings, CertificateSettings, ClientSettings, ConnectionSettings, HeaderSettings, ProxySettings, SecretSettings};
 
 use limits::RequestLimits;
@@ -465,7 +466,7 @@ impl Client {
         outcome: &mut TryOutcome,
         read: impl Fn(&HttpReply) -> Result<T, SourceError>,
     ) -> Result<T, FailedTry> {
-        let _place = self.limits.turn(request.url.path(), deadline, again).await.map_err(|error| FailedTry {
+        let turn = self.limits.turn(request.url.path(), deadline, again).await.map_err(|error| FailedTry {
             error,
             retry_after: None,
             unsent: true,
@@ -474,6 +475,9 @@ impl Client {
         let mut secrets = Vec::new();
         let reply = self.send(request, deadline, &mut secrets).await.map_err(bare)?;
         *outcome = TryOutcome { status: Some(reply.status.as_u16()), bytes: reply.body.len() };
+        if turn.is_probe && reply.status.is_success() {
+            self.limits.reopen(request.url.path());
+        }
         if let Some(said) = &reply.rate_limit {
             self.limits.note(request.url.path(), said);
         }
