@@ -100,7 +100,7 @@ fn labels_of_series(metric: &MetricConfig, text: &str) -> Option<String> {
     if metric.query.kind != QueryKind::Prometheus || !metric.query.group_by_fields.is_empty() {
         return None;
     }
-    let mut expression = promql_parser::parser::parse(text).ok()?;
+    let mut expression = crate::source::prometheus::promql::parse(text).ok()?;
     loop {
         expression = match expression {
             Expr::Binary(binary) => *binary.lhs,

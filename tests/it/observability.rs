@@ -78,8 +78,11 @@ async fn whatever_is_asked_adds_no_series_once_every_kind_was_seen() {
         use_all(&server, &name, Some(&name)).await;
     }
     let (after, _) = series(&server).await;
-    let added: Vec<&String> = after.difference(&before).collect();
+    // Whether a judgement had ended when it was asked for is chance, and has three words.
+    let by_chance = |one: &&String| one.starts_with("haldane_execution_lookups_total");
+    let added: Vec<&String> = after.difference(&before).filter(|one| !by_chance(one)).collect();
     assert!(added.is_empty(), "{added:?}");
+    assert!(after.iter().filter(by_chance).count() <= 3);
     assert!(!after.iter().any(|one| one.contains("hostile")));
 }
 
@@ -131,8 +134,19 @@ async fn a_judgement_is_one_line_of_the_log_with_its_labels() {
     body["labels"] = json!({ "service": "checkout" });
     let reply = client().post(format!("{}/v1/judgements", server.url())).json(&body).send().await.unwrap();
     let card: Value = reply.json().await.unwrap();
-    let lines = std::fs::read_to_string(&log).unwrap();
-    let lines: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let read = || -> Vec<Value> {
+        let lines = std::fs::read_to_string(&log).unwrap();
+        lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    // Lines are written beside the answers; that the request was answered is the last.
+    let mut lines = read();
+    for _ in 0..3000 {
+        if lines.iter().any(|line| line["message"] == "answered") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        lines = read();
+    }
     let judged: Vec<&Value> = lines.iter().filter(|line| line["message"] == "judged").collect();
     let [line] = judged.as_slice() else { panic!("{lines:?}") };
     for (field, value) in [

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use haldane_judges::config::Period;
 use promql_parser::parser::token::{T_ADD, T_LAND, T_LOR, T_LUNLESS, T_SUB, TokenId};
-use promql_parser::parser::{BinaryExpr, Expr, VectorSelector, parse};
+use promql_parser::parser::{BinaryExpr, Expr, VectorSelector};
 
 use super::buckets::keeps_bounds;
+use super::promql::parse;
 use super::size::{MAX_TOKENS, tokens};
 use crate::source::{Advice, Declaration, Query};
 

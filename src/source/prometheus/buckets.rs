@@ -1,8 +1,9 @@
 //! Which histogram buckets a query's values are interpolated in: a query that asks for their bounds.
 
 use promql_parser::parser::token::{T_ADD, T_DIV, T_MUL, T_SUB, TokenType};
-use promql_parser::parser::{AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, parse};
+use promql_parser::parser::{AggregateExpr, BinaryExpr, Call, Expr, LabelModifier};
 
+use super::promql::parse;
 use super::size::{MAX_TOKENS, tokens};
 use crate::source::{BoundsQuery, Query, Window};
 

@@ -26,6 +26,7 @@ use super::{Advice, BoundsQuery, MAX_SERIES, Query, Reply, SourceError, StoreRea
 
 mod advice;
 mod buckets;
+pub(crate) mod promql;
 mod shape;
 mod size;
 pub(crate) mod splice;

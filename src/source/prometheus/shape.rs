@@ -1,9 +1,10 @@
 //! What a PromQL query is, as far as its text tells without a store: whether it can be read, a rate where a count may be meant, a
 //! quantity that follows the traffic.
 
+use promql_parser::parser::Expr;
 use promql_parser::parser::token::{T_ADD, T_DIV, T_EQLC, T_GTE, T_GTR, T_LOR, T_LSS, T_LTE, T_MUL, T_NEQ, T_SUB, T_SUM};
-use promql_parser::parser::{Expr, parse};
 
+use super::promql::parse;
 use super::size::{MAX_TOKENS, tokens};
 use crate::source::Shape;
 

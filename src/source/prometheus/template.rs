@@ -8,8 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use promql_parser::util::unquote_string;
-
+use super::promql::unquote;
 use super::splice::{Insert, Landing, Lexis, Scanner, Splice, StringLiteral, StringPart, StringRole, push_escaped};
 use crate::source::variables::{Piece, Pieces, Value, look_up};
 use crate::source::{SourceError, Template};
@@ -248,7 +247,7 @@ fn meaning(text: &str, quote: char) -> Result<String, SourceError> {
     if quote == '`' {
         return Ok(text.to_owned());
     }
-    unquote_string(&format!("{quote}{text}{quote}")).map_err(|_| {
+    unquote(&format!("{quote}{text}{quote}")).map_err(|_| {
         SourceError::Template(format!(
             "the string part `{}` beside a variable holds a line break or an escape sequence that PromQL does not know; write `\\\\` for a backslash",
             crate::source::text::escaped(text, 80)

@@ -188,7 +188,7 @@ fn are_matchers(value: &str) -> bool {
         }
         scanner.read(c.encode_utf8(&mut [0; 4]));
     }
-    let selector = promql_parser::parser::parse(&format!("x{{{value}}}"));
+    let selector = crate::source::prometheus::promql::parse(&format!("x{{{value}}}"));
     scanner.lexis() == Lexis::Code
         && matches!(selector, Ok(promql_parser::parser::Expr::VectorSelector(selector))
             if !selector.matchers.matchers.is_empty() && selector.matchers.or_matchers.is_empty())
