@@ -64,7 +64,7 @@ pub struct ServeArgs {
     /// and ids stop working when this process ends. Make one with `openssl rand -base64 48`.
     #[arg(long, env = "HALDANE_ID_KEY_FILE", value_name = "FILE")]
     pub id_key_file: Option<PathBuf>,
-    /// Address at which people reach this service, such as https://haldane.example: scorecards then say where they are read.
+    /// Address at which people reach this service, such as `https://haldane.example`: scorecards then say where they are read.
     #[arg(long, env = "HALDANE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// Where judgements, canary configs and metric sets are kept: memory:, file:///absolute/path, s3://bucket/prefix, gs://bucket/prefix

@@ -95,7 +95,7 @@ pub(super) struct RecordArgs {
     /// Label every window healthy: nothing was wrong in the period.
     #[arg(long)]
     healthy: bool,
-    /// Label the windows by these incidents: CSV with a head, start,end[,scope,label,metrics].
+    /// Label the windows by these incidents: CSV with a head, `start,end` and, where known, `scope`, `label` and `metrics`.
     #[arg(long, value_name = "FILE")]
     incidents: Option<PathBuf>,
     /// Where to write to: JSON lines.

@@ -1,7 +1,7 @@
 //! A scorecard on one screen: a line for each metric, worst first, and at its end the verdict, what to do and the link.
 //!
-//! Seven metrics fit 24 lines of 100 columns. Everything else that a scorecard holds is in [`verbose`](super::verbose), and how one metric
-//! was judged in [`explain`](super::explain).
+//! Seven metrics fit 24 lines of 100 columns. Everything else that a scorecard holds is in [`verbose`](mod@super::verbose), and how one metric
+//! was judged in [`explain`](mod@super::explain).
 
 use std::collections::BTreeMap;
 

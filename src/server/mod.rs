@@ -2,7 +2,7 @@
 //!
 //! Whatever callers do, the process keeps descriptors for everything else, answers those who ask, and ends when it is told to: the head of a
 //! request, a connection without one, and an answer that nobody takes have limits of time ([`ConnectionLimits`]); a body has a pace
-//! ([`body`]); connections are counted in all and for each address, and the one without a request the longest makes room.
+//! (`body`); connections are counted in all and for each address, and the one without a request the longest makes room.
 //!
 //! ```text
 //! mod ──▶ connection ──▶ stream, roster ──▶ pulse ──▶ limits, counts ──▶ logging      leftovers ──▶ body, connection      signals, tls

@@ -9,7 +9,7 @@ use super::forest::{ToleranceShift, level_limits};
 use super::glossary::Term;
 use super::series::DrawnSeries;
 use super::text::{list, prose, web_address};
-use super::timeline::{Clock, timeline};
+use super::timeline::{WallTime, timeline};
 use super::{instances, spread};
 use crate::analysis::{MetricProvenance, MetricSamples, MetricStatistics, Scorecard, Statistics};
 use crate::report::format::{self, Unit, clean, truncate};
@@ -44,7 +44,7 @@ pub(super) fn first_past(card: &Scorecard, page: &MetricPage) -> Option<String> 
     let samples = samples(card, page)?;
     let limits = level_limits(page.metric, page.shift.as_ref());
     let (_, first) = limits.past(page.metric, &series(page, &samples).canary)?;
-    Some(Clock::of(&card.data, page.data?).name(first?))
+    Some(WallTime::of(&card.data, page.data?).name(first?))
 }
 
 /// Everything about one metric.
@@ -85,7 +85,7 @@ fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, samples:
     let metric = page.metric;
     let quantile = metric.distribution.as_ref().and_then(telling).map(|one| one.quantile);
     let series = samples.map(|samples| series(page, samples));
-    let clock = Clock::of(&card.data, data);
+    let clock = WallTime::of(&card.data, data);
     let limits = level_limits(metric, page.shift.as_ref());
     let what = match quantile {
         Some(quantile) => format!("{} of each interval", quantile_name(quantile)),
@@ -128,7 +128,7 @@ fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, samples:
 }
 
 /// Reads one statistic of an arm.
-type Reading = fn(&Statistics) -> f64;
+type StatisticReader = fn(&Statistics) -> f64;
 
 fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup {
     let known = both.baseline.count > 0 || both.canary.count > 0;
@@ -137,7 +137,7 @@ fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup 
         (None, Some(_)) => "Each interval's rate",
         (None, None) => "All points",
     };
-    let rows: [(Term, Reading); 6] = [
+    let rows: [(Term, StatisticReader); 6] = [
         (Term::Min, |of| of.min),
         (Term::Mean, |of| of.mean),
         (Term::Median, |of| of.median),

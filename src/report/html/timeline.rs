@@ -10,7 +10,7 @@ use crate::analysis::{MetricProvenance, Provenance};
 use crate::report::format::{self, Unit};
 
 /// The times of a metric's points.
-pub(super) struct Clock {
+pub(super) struct WallTime {
     /// Seconds between points.
     step: f64,
     /// When the window starts, where both arms have the same one: seconds since 1970. Else time counts from the start of each arm's.
@@ -18,7 +18,7 @@ pub(super) struct Clock {
     released: Option<f64>,
 }
 
-impl Clock {
+impl WallTime {
     /// That of one metric.
     pub(super) fn of(data: &Provenance, metric: &MetricProvenance) -> Self {
         let start = data.canary_window.as_ref().map(|window| window.start.as_second() as f64);
@@ -79,7 +79,7 @@ pub(super) fn axis_of_values((low, high): (f64, f64), unit: &Unit, what: &str) -
 }
 
 /// The chart; nothing without a point.
-pub(super) fn timeline(series: &DrawnSeries, clock: &Clock, limits: &LevelLimits, unit: &Unit, what: &str) -> Option<Markup> {
+pub(super) fn timeline(series: &DrawnSeries, clock: &WallTime, limits: &LevelLimits, unit: &Unit, what: &str) -> Option<Markup> {
     let (low, high) = series.range()?;
     // A limit far beyond the points would press them flat; it is then told in words.
     let reach = (high / 2.0 - low / 2.0).max(high.abs().max(low.abs()) * 0.1) * 8.0;

@@ -27,7 +27,6 @@ mod room;
 mod settings;
 
 pub use limits::{RateLimit, Traffic};
-pub(crate) use room::TOTAL_BYTES as REPLY_MEMORY_BYTES;
 pub use settings::{BasicSettings, CertificateSettings, ClientSettings, ConnectionSettings, HeaderSettings, ProxySettings, SecretSettings};
 
 use limits::RequestLimits;

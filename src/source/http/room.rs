@@ -5,7 +5,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Unit in which memory is given out.
 const BLOCK_BYTES: usize = 64 << 10;
 /// Memory for the bodies of all replies that are being read.
-pub(crate) const TOTAL_BYTES: usize = 240 << 20;
+const TOTAL_BYTES: usize = 240 << 20;
 
 /// What all sources share: these 240 MiB, and once they are used up one reply at a time beyond them.
 pub(super) static ROOM: ReplyMemory = ReplyMemory::new(TOTAL_BYTES);

@@ -22,6 +22,7 @@ async function judge(canary: components['schemas']['ArmBody']): Promise<componen
   });
   if (error !== undefined) throw new Error(`${error.title}: ${error.detail}`);
   // 202 has a body too, which is no scorecard.
+  if (typeof data === 'string') throw new Error(data);
   if (!('verdict' in data)) throw new Error(`${data.id} is ${data.status}`);
   return data;
 }
