@@ -16,7 +16,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/bench-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools rules fuzz fuzz-smoke openapi conformance types fixtures clients schemathesis haldane-bin example go-tool docs browser
+.PHONY: help build-datasets tools deny-tool advisories test properties simulate evaluate check fmt fmt-check clippy doc deny bench bench-peers bench-service peers-tools rules fuzz fuzz-smoke openapi conformance types fixtures clients schemathesis haldane-bin example go-tool docs browser notebooks soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -104,6 +104,10 @@ peers-tools:
 bench-service: tools ## put the release program under load, alone and before a real Prometheus (5 minutes)
 	ulimit -n 8192 2>/dev/null; $(CARGO) bench --locked -p haldane --bench service
 
+# SOAK_MINUTES: how long (60).
+soak: ## put everything on the release program at once, failing stores among it, and fail where what it holds grows (an hour)
+	ulimit -n 8192 2>/dev/null; $(CARGO) bench --locked -p haldane --bench service -- soak $(or $(SOAK_MINUTES),60)
+
 # HALDANE_CASES: random canaries a property (100,000); HALDANE_SEED=N judges and shows one alone.
 properties: ## judge random canaries of every kind and fail where something that must always hold does not (hours)
 	HALDANE_CASES=$(or $(HALDANE_CASES),100000) $(CARGO) test --release -p haldane-judges --test judge invariants -- --nocapture
@@ -160,6 +164,11 @@ clients: haldane-bin ## generate clients in Python and TypeScript and have each 
 
 schemathesis: haldane-bin ## hold the service to both of its OpenAPI documents (needs Python; two minutes)
 	HALDANE_BIN='$(BIN)' timeout 600 tests/conformance/schemathesis/run.sh
+
+# NOTEBOOKS_WRITE=1 puts what came out in the place of what is committed.
+notebooks: haldane-bin ## execute the notebooks and hold what is committed to what comes out (needs Python; two minutes)
+	python3 -m venv '$(TARGET)/notebooks-venv' && '$(TARGET)/notebooks-venv/bin/pip' install --quiet --requirement notebooks/requirements.txt
+	HALDANE_BIN='$(BIN)' '$(TARGET)/notebooks-venv/bin/python' notebooks/run.py '$(TARGET)/notebooks' $(if $(NOTEBOOKS_WRITE),--write)
 
 BIN := $(abspath $(or $(HALDANE_BIN),$(TARGET)/debug/haldane))
 

@@ -33,6 +33,16 @@ pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
+/// Bytes that a document takes as text, about.
+pub(crate) fn length(document: &Value) -> usize {
+    match document {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() + 3,
+        Value::Array(elements) => 2 + elements.iter().map(length).sum::<usize>(),
+        Value::Object(entries) => 2 + entries.iter().map(|(name, value)| name.len() + 4 + length(value)).sum::<usize>(),
+    }
+}
+
 /// A name as a segment of a JSON pointer (RFC 6901, 3).
 pub(crate) fn pointer_segment(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")

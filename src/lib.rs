@@ -9,6 +9,7 @@ pub mod archive;
 pub mod cli;
 mod files;
 mod hex;
+pub mod intake;
 mod json;
 pub mod judgements;
 pub mod kayenta;

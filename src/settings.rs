@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::access::AccessSettings;
 use crate::analysis::AnalysisLimits;
 use crate::archive::Archive;
+use crate::intake::IntakeLimits;
 use crate::judgements::id::IdKey;
 use crate::judgements::{LinkKey, Links, Options};
 use crate::replay::{RecordFolder, Recorder};
@@ -92,9 +93,12 @@ pub struct ServeArgs {
     /// Most points that all the samples in one request may have together [default: 500000].
     #[arg(long, env = "HALDANE_MAX_INLINE_POINTS", value_name = "N")]
     pub max_inline_points: Option<usize>,
-    /// Most judgements that run at once [default: 64]. Eight times as many wait; more are told to come back.
+    /// Most judgements that run at once and read from the same source [default: 64]. Eight times as many wait; more are told to come back.
     #[arg(long, env = "HALDANE_CONCURRENT_ANALYSES", value_name = "N")]
     pub concurrent_analyses: Option<usize>,
+    /// Most memory, in bytes, that requests and what stores answer may take together, about [default: 536870912]; more is told to come back.
+    #[arg(long, env = "HALDANE_MAX_BYTES_IN_FLIGHT", value_name = "BYTES")]
+    pub max_bytes_in_flight: Option<u64>,
     /// Most queries in flight for one judgement [default: 64].
     #[arg(long, env = "HALDANE_CONCURRENT_QUERIES", value_name = "N")]
     pub concurrent_queries: Option<usize>,
@@ -199,8 +203,10 @@ struct LimitsSection {
     max_points: Option<usize>,
     /// Most points that all the samples in one request may have together.
     max_inline_points: Option<usize>,
-    /// Most judgements that run at once.
+    /// Most judgements that run at once and read from the same source, or bring their samples.
     concurrent_analyses: Option<usize>,
+    /// Most memory, in bytes, that requests and what stores answer may take together, about.
+    bytes_in_flight: Option<u64>,
     /// Most queries in flight for one judgement.
     concurrent_queries: Option<usize>,
     /// Most memory, in bytes, that replies of metric stores are kept in for other judgements; 0 keeps none.
@@ -245,6 +251,8 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Bounds of request bodies.
     pub bodies: BodyLimits,
+    /// Bounds of what is taken on.
+    pub intake: IntakeLimits,
     /// Bounds of one analysis.
     pub limits: AnalysisLimits,
     /// Bounds of the executions.
@@ -303,6 +311,7 @@ impl Default for Settings {
             access: AccessSettings::default(),
             tls: None,
             bodies: BodyLimits::default(),
+            intake: IntakeLimits::default(),
             limits: AnalysisLimits::default(),
             executions: Options::default(),
             sources: BTreeMap::new(),
@@ -359,8 +368,16 @@ impl Settings {
         if background_deadline.is_zero() {
             return Err(InvalidSettings::at("background_deadline", "0s leaves no time to judge; give at least 1s"));
         }
-        let LimitsSection { body_bytes, max_points, max_inline_points, concurrent_analyses, concurrent_queries, cache_bytes, record_bytes } =
-            file.limits;
+        let LimitsSection {
+            body_bytes,
+            max_points,
+            max_inline_points,
+            concurrent_analyses,
+            bytes_in_flight,
+            concurrent_queries,
+            cache_bytes,
+            record_bytes,
+        } = file.limits;
         let positive = |name: &str, flag: Option<usize>, file: Option<usize>, default: usize| match flag.or(file).unwrap_or(default) {
             0 => Err(InvalidSettings::at(name, "0 would refuse everything; give at least 1")),
             value => Ok(value),
@@ -380,6 +397,11 @@ impl Settings {
             return Err(InvalidSettings::at("concurrent_analyses", format!("{concurrent} is beyond any machine; give at most 1000000")));
         }
 
+        let memory_bytes = args.max_bytes_in_flight.or(bytes_in_flight).unwrap_or(default.intake.memory_bytes);
+        if memory_bytes < 1 << 20 {
+            let message = format!("{memory_bytes} bytes would refuse nearly everything; give at least 1048576");
+            return Err(InvalidSettings::at("max_bytes_in_flight", message));
+        }
         let record_bytes = args.record_bytes.or(record_bytes).unwrap_or(RecordFolder::DEFAULT_BYTES);
         let record = args.record.or(file.record.map(beside)).map(|path| RecordFolder { path, max_bytes: record_bytes });
         let cache_bytes = args.cache_bytes.or(cache_bytes).unwrap_or(default.cache_bytes);
@@ -405,6 +427,7 @@ impl Settings {
             access,
             tls,
             bodies,
+            intake: IntakeLimits { memory_bytes, ..default.intake },
             limits: AnalysisLimits { max_points: bodies.max_points, concurrent_queries: queries, ..default.limits },
             executions: Options {
                 concurrent,

@@ -28,6 +28,8 @@ pub(crate) struct Replies {
     /// Seconds that each reply with status 200 took to its last byte, rising. In an open loop from when the request was due, not from
     /// when it could be sent, so that one that waits for others counts its wait.
     latencies: Vec<f64>,
+    /// The same of replies with status 503.
+    refusals: Vec<f64>,
     /// Length of the load, in seconds.
     seconds: f64,
 }
@@ -45,8 +47,22 @@ impl Replies {
 
     /// Seconds that a share of the replies took at most: the smallest latency that so many do not exceed.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
-        let rank = (share * self.latencies.len() as f64).ceil() as usize;
-        self.latencies.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+        quantile(&self.latencies, share)
+    }
+
+    /// The same of those with status 503.
+    pub(crate) fn refusal_quantile(&self, share: f64) -> f64 {
+        quantile(&self.refusals, share)
+    }
+
+    /// Requests a second.
+    pub(crate) fn offered(&self) -> f64 {
+        self.statuses.values().sum::<u64>() as f64 / self.seconds
+    }
+
+    /// Requests that had no reply.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.statuses.get(&0).copied().unwrap_or(0)
     }
 
     /// Requests that were not answered with 200.
@@ -65,24 +81,35 @@ impl Replies {
         for load in loads {
             load.statuses.into_iter().for_each(|(status, count)| *all.statuses.entry(status).or_default() += count);
             all.latencies.extend(load.latencies);
+            all.refusals.extend(load.refusals);
             all.seconds += load.seconds;
         }
         all.latencies.sort_unstable_by(f64::total_cmp);
+        all.refusals.sort_unstable_by(f64::total_cmp);
         all
     }
 
     fn add(&mut self, status: u16, latency: Duration) {
         *self.statuses.entry(status).or_default() += 1;
-        if status == 200 {
-            self.latencies.push(latency.as_secs_f64());
+        match status {
+            200 => self.latencies.push(latency.as_secs_f64()),
+            503 => self.refusals.push(latency.as_secs_f64()),
+            _ => {}
         }
     }
 
     fn ended(mut self, start: Instant) -> Self {
         self.seconds = start.elapsed().as_secs_f64();
         self.latencies.sort_unstable_by(f64::total_cmp);
+        self.refusals.sort_unstable_by(f64::total_cmp);
         self
     }
+}
+
+/// The smallest of rising figures that a share of them does not exceed.
+fn quantile(figures: &[f64], share: f64) -> f64 {
+    let rank = (share * figures.len() as f64).ceil() as usize;
+    figures.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
 impl Target {
@@ -128,6 +155,16 @@ impl Target {
 
     /// An open loop: so many requests a second at even distances, on as many connections as it takes.
     pub(crate) async fn open(&self, rate: f64, length: Duration) -> Replies {
+        self.at(rate, length, true).await
+    }
+
+    /// The same, each latency from when the request was sent: where this process, too, is late for want of a processor, which is not the
+    /// service's doing.
+    pub(crate) async fn flood(&self, rate: f64, length: Duration) -> Replies {
+        self.at(rate, length, false).await
+    }
+
+    async fn at(&self, rate: f64, length: Duration, from_due: bool) -> Replies {
         let (sender, mut replies) = mpsc::unbounded_channel();
         let (target, runtime) = (self.clone(), tokio::runtime::Handle::current());
         let start = Instant::now();
@@ -138,9 +175,10 @@ impl Target {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let (target, sender) = (target.clone(), sender.clone());
                 runtime.spawn(async move {
+                    let since = if from_due { due } else { Instant::now() };
                     let status = target.send(turn).await;
                     // The receiver waits for all.
-                    let _ = sender.send((status, due.elapsed()));
+                    let _ = sender.send((status, since.elapsed()));
                 });
             }
         });

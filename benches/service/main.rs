@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -31,6 +31,7 @@ mod load;
 mod process;
 mod program;
 mod report;
+mod soak;
 mod store;
 
 /// Why there are no figures.
@@ -43,6 +44,8 @@ const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 16;
 /// Share of the saturated rate at which latencies are measured.
 const LOAD: f64 = 0.8;
+/// What is measured, in this order.
+const STEPS: [&str; 7] = ["start", "inline", "connections", "health", "overload", "overload beside its load", "prometheus"];
 /// Different bodies that are sent in turn.
 const BODIES: u64 = 32;
 
@@ -59,25 +62,35 @@ async fn main() -> Result<(), Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir()?;
     let bench = Bench { folder: folder.path().to_owned() };
+    if let [word, minutes, ..] = &arguments[..]
+        && word == "soak"
+    {
+        return soak::soak(&bench, Duration::from_secs_f64(60.0 * minutes.parse::<f64>()?)).await;
+    }
     let mut report = Report::default();
     let begun = Instant::now();
     report.add("binary: size", Unit::Bytes, std::fs::metadata(HALDANE)?.len() as f64);
-    step("start", bench.start(&mut report).await)?;
-    step("inline requests", bench.inline(&mut report).await)?;
-    step("1,000 connections", bench.connections(&mut report).await)?;
-    step("health under load", bench.health(&mut report).await)?;
-    step("Prometheus", bench.prometheus(&mut report).await)?;
-    let path = target_folder()?.join("bench-service.json");
+    // Words name what alone is measured.
+    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
+    for name in STEPS.into_iter().filter(|name| wants(name)) {
+        let measured = match name {
+            "start" => bench.start(&mut report).await,
+            "inline" => bench.inline(&mut report).await,
+            "connections" => bench.connections(&mut report).await,
+            "health" => bench.health(&mut report).await,
+            "overload" => bench.overload_apart(&mut report).await,
+            "overload beside its load" => bench.overload(&mut report, bench.haldane(&[])?, "").await,
+            _ => bench.prometheus(&mut report).await,
+        };
+        measured.map_err(|error| format!("{name}: {error}"))?;
+        // The whole takes minutes.
+        eprintln!("measured: {name}");
+    }
+    let path = target_folder().join("bench-service.json");
     std::fs::write(&path, format!("{:#}\n", report.json()))?;
     println!("{}", report.markdown());
     println!("{:.0} s; all rounds in {}", begun.elapsed().as_secs_f64(), path.display());
-    Ok(())
-}
-
-/// Says what has been measured, since the whole takes minutes.
-fn step(name: &str, result: Result<(), Failure>) -> Result<(), Failure> {
-    result.map_err(|error| format!("{name}: {error}"))?;
-    eprintln!("measured: {name}");
     Ok(())
 }
 
@@ -204,7 +217,8 @@ impl Bench {
 
     /// How soon `/health/live` answers, alone and while ten large requests are judged.
     async fn health(&self, report: &mut Report) -> Result<(), Failure> {
-        let service = self.haldane(&["--max-body-bytes", "100000000", "--max-inline-points", "3000000"])?;
+        let service =
+            self.haldane(&["--max-body-bytes", "100000000", "--max-inline-points", "3000000", "--max-bytes-in-flight", "2000000000"])?;
         let health = Target::new(service.url("/health/live"), Vec::new())?;
         let large = Bytes::from(body::inline(100, 10_080, 0).to_string());
         reply(&service, &large).await?;
@@ -237,6 +251,70 @@ impl Bench {
             report.add("those ten requests", Unit::Seconds, took.as_secs_f64());
         }
         report.add("memory: those ten requests, at most", Unit::Bytes, service.memory(Memory::Peak)?);
+        Ok(())
+    }
+
+    /// Four times as many requests as saturate it, with the service on the first half of the cores and the load on the others: what comes from
+    /// elsewhere takes nothing from the service. Needs `taskset` (util-linux).
+    async fn overload_apart(&self, report: &mut Report) -> Result<(), Failure> {
+        let cores = std::thread::available_parallelism()?.get();
+        if cores < 2 {
+            return Err("one core has no half for the load".into());
+        }
+        let (first, others) = (format!("0-{}", cores / 2 - 1), format!("{}-{}", cores / 2, cores - 1));
+        let service = Program::start(&self.folder.join("haldane.log"), "/health/ready", |address| {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &first, HALDANE, "serve", "--listen", &address.to_string(), "--log-level", "warn"]);
+            command
+        })?;
+        let own = std::process::id().to_string();
+        let keep_to = |cores: &str| -> Result<(), Failure> {
+            let ended = Command::new("taskset").args(["-apc", cores, &own]).stdout(Stdio::null()).status()?;
+            if ended.success() { Ok(()) } else { Err(format!("taskset -apc {cores}: {ended}").into()) }
+        };
+        keep_to(&others)?;
+        let measured = self.overload(report, service, ", the load on cores of its own").await;
+        keep_to(&format!("0-{}", cores - 1))?;
+        measured
+    }
+
+    /// Four times as many requests as saturate it, and what is left of that.
+    async fn overload(&self, report: &mut Report, service: Program, name: &str) -> Result<(), Failure> {
+        const FACTOR: f64 = 4.0;
+        let target = Target::new(service.url("/v1/judgements"), bodies(10, 60))?;
+        let health = Target::new(service.url("/health/live"), Vec::new())?;
+        for _ in 0..ROUNDS {
+            let saturated = target.closed(CONNECTIONS, Duration::from_secs(4)).await;
+            let rate = saturated.rate();
+            let full = target.flood(rate, Duration::from_secs(10)).await;
+            let (over, probes) =
+                tokio::join!(target.flood(FACTOR * rate, Duration::from_secs(30)), health.flood(50.0, Duration::from_secs(30)),);
+            let ended = Instant::now();
+            while target.send(0).await != 200 {}
+            let first = ended.elapsed();
+            let after = target.flood(rate / 2.0, Duration::from_secs(3)).await;
+            let mut row = |what: &str, unit, figure| report.add(&format!("10 metrics inline{name}: {what}"), unit, figure);
+            row("saturated by 16 connections", Unit::PerSecond, rate);
+            row("p99 of these", Unit::Seconds, saturated.quantile(0.99));
+            row("at that rate: accepted", Unit::PerSecond, full.rate());
+            row("at that rate: p99 of accepted", Unit::Seconds, full.quantile(0.99));
+            row("at that rate: told to come back (503)", Unit::Count, full.told_to_come_back() as f64);
+            row("4 times that rate: offered", Unit::PerSecond, over.offered());
+            row("4 times that rate: accepted", Unit::PerSecond, over.rate());
+            row("4 times that rate: p99 of accepted", Unit::Seconds, over.quantile(0.99));
+            row("4 times that rate: p99 of refused", Unit::Seconds, over.refusal_quantile(0.99));
+            row("4 times that rate: no answer", Unit::Count, over.unanswered() as f64);
+            row("4 times that rate: any other reply", Unit::Count, (over.others() - over.told_to_come_back() - over.unanswered()) as f64);
+            row("4 times that rate: p99 of /health/live", Unit::Seconds, probes.quantile(0.99));
+            row("afterwards: to the first scorecard", Unit::Seconds, first.as_secs_f64());
+            row("afterwards: p99 at half of the rate", Unit::Seconds, after.quantile(0.99));
+            row("afterwards: told to come back (503)", Unit::Count, after.told_to_come_back() as f64);
+        }
+        report.add(&format!("memory{name}: 4 times the rate, at most"), Unit::Bytes, service.memory(Memory::Peak)?);
+        for seconds in [1, 10, 60] {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            report.add(&format!("memory{name}: {seconds} s more after it"), Unit::Bytes, service.memory(Memory::Resident)?);
+        }
         Ok(())
     }
 

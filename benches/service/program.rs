@@ -58,6 +58,11 @@ impl Program {
         memory(self.child.id(), which).map(|bytes| bytes as f64).ok_or_else(|| "the system does not say how much memory it has".into())
     }
 
+    /// Files and sockets that it has open.
+    pub(crate) fn descriptors(&self) -> Result<usize, Failure> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
     /// Processor time so far, its threads together and the system's work for it included, in seconds.
     pub(crate) fn processor_time(&self) -> Result<f64, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;

@@ -1,13 +1,11 @@
 //! What the system says of a process (Linux' /proc), and where figures are kept.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
-/// The folder that everything is built in, which holds this program too.
-pub(crate) fn target_folder() -> io::Result<PathBuf> {
-    let program = std::env::current_exe()?;
-    let folder = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
-    folder.map(PathBuf::from).ok_or_else(|| io::Error::other(format!("{} lies in no target folder of cargo", program.display())))
+/// The folder that everything is built in, which cargo made one for temporary files in.
+pub(crate) fn target_folder() -> &'static Path {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    temporary.parent().unwrap_or(temporary)
 }
 
 /// A line of /proc/PID/status that is a number of KiB, in bytes; `None` where the system does not say.

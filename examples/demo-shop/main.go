@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -58,10 +59,15 @@ func serve(ctx context.Context, args []string) error {
 			i := newInstance(shops[0], f, arm, number, *seed)
 			address := fmt.Sprintf("127.0.0.1:%d", *port+a*instances+number)
 			served := &http.Server{Addr: address, Handler: i.handler(start, make(chan struct{}, 1)), ReadHeaderTimeout: 10 * time.Second}
-			go func() { failed <- served.ListenAndServe() }()
+			go func() {
+				// One that dies is closed on purpose.
+				if err := served.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+					failed <- err
+				}
+			}()
 			defer func() { _ = served.Close() }()
 			fmt.Printf("%s %d: http://%s/metrics\n", arm, number, address)
-			go load(ctx, "http://"+address, i.rate(0, 1))
+			go load(ctx, "http://"+address, i, start, served)
 		}
 	}
 	select {
@@ -72,15 +78,17 @@ func serve(ctx context.Context, args []string) error {
 	}
 }
 
-// load sends requests when their time has come, however long the ones before take.
-func load(ctx context.Context, url string, perSecond float64) {
-	tick := time.NewTicker(time.Duration(1e9 / perSecond))
-	defer tick.Stop()
-	for {
+// load sends requests when their time has come, however long the ones before take, until the instance dies.
+func load(ctx context.Context, url string, i *instance, start time.Time, served *http.Server) {
+	for at := time.Duration(0); i.up(at); at = time.Since(start) {
+		share := 1.0
+		if i.fault.dies && at >= window/2 {
+			share = float64(instances) / (instances - 1)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(time.Duration(1e9 / i.rate(at, share))):
 			go func() {
 				reply, err := http.Get(url)
 				if err == nil {
@@ -90,4 +98,5 @@ func load(ctx context.Context, url string, perSecond float64) {
 			}()
 		}
 	}
+	_ = served.Close()
 }

@@ -483,7 +483,7 @@ pub struct Tolerance {
     #[schemars(range(min = 0))]
     pub relative: Option<f64>,
     /// In the metric's unit; for ratios with counts a fraction (0.01 is one percentage point). A shift must exceed both tolerances.
-    /// Default 0; 0.1 percentage points for ratios.
+    /// Default 0, and 5 ms for distributions of times. For ratios never less than 0.1 percentage points, whatever is stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub absolute: Option<f64>,
@@ -713,8 +713,12 @@ impl CheckedConfig {
             let message = format!("{} bytes is longer than a config may be ({MAX_CONFIG_BYTES}); split it", text.len());
             return Err(ConfigProblem::new("", message).into());
         }
-        let document =
-            serde_saphyr::from_str::<serde_json::Value>(text).map_err(|error| ConfigProblem::new("", format!("is not YAML: {error}")))?;
+        let document = serde_saphyr::from_str::<serde_json::Value>(text).map_err(|error| {
+            // Below its first line is a drawing of the place.
+            let said = error.to_string();
+            let first = said.lines().next().unwrap_or_default();
+            ConfigProblem::new("", format!("is not YAML: {}", first.strip_prefix("error: ").unwrap_or(first)))
+        })?;
         Self::from_value(document)
     }
 

@@ -127,6 +127,7 @@ pub(crate) fn blank(metric: &Metric) -> MetricResult {
         name: metric.name.clone(),
         kind: metric.kind,
         unit: metric.unit.clone(),
+        per: metric.per,
         direction: metric.direction,
         groups: metric.group_names().into_iter().map(str::to_owned).collect(),
         critical: metric.critical,

@@ -1,46 +1,44 @@
-//! Numbers as people read them.
+//! Quantities of a metric, changes and lists in sentences.
 
 use crate::config::{Kind, Metric};
+use crate::quantity::{Unit, number};
+use crate::text::nearly_all;
 
-/// A quantity in the metric's unit, three significant digits: `412 ms`, `1.25 %`, `0.0031`.
+/// A quantity in the metric's unit: `412 ms`, `1.25 %`, `0.0031`.
 pub(crate) fn quantity(metric: &Metric, value: f64) -> String {
-    match unit(metric) {
-        ShownUnit::Fraction => format!("{} %", digits(value * 100.0)),
-        ShownUnit::Percent => format!("{} %", digits(value)),
-        ShownUnit::Named(name) => format!("{} {name}", digits(value)),
-        ShownUnit::None => digits(value),
-    }
+    unit(metric).value(value)
 }
 
 /// A difference in the metric's unit; percentage points for ratios and percentages.
 pub(crate) fn difference(metric: &Metric, value: f64) -> String {
-    match unit(metric) {
-        ShownUnit::Fraction => format!("{} pp", digits(value * 100.0)),
-        ShownUnit::Percent => format!("{} pp", digits(value)),
-        ShownUnit::Named(_) | ShownUnit::None => quantity(metric, value),
-    }
+    unit(metric).distance(value)
 }
 
-enum ShownUnit<'a> {
-    Fraction,
-    Percent,
-    Named(&'a str),
-    None,
+/// A quantity as the config has it, in the unit itself: `10485760 bytes`, `0.5 s`.
+pub(crate) fn as_configured(metric: &Metric, value: f64) -> String {
+    unit(metric).in_itself(metric.unit.as_deref()).value(value)
 }
 
-fn unit(metric: &Metric) -> ShownUnit<'_> {
-    match metric.unit.as_deref() {
-        Some("ratio") => ShownUnit::Fraction,
-        Some("percent" | "%") => ShownUnit::Percent,
-        Some(name) if !name.trim().is_empty() => ShownUnit::Named(name),
-        _ if metric.kind == Kind::Ratio => ShownUnit::Fraction,
-        _ => ShownUnit::None,
-    }
+/// A difference as the config has it.
+pub(crate) fn difference_as_configured(metric: &Metric, value: f64) -> String {
+    unit(metric).in_itself(metric.unit.as_deref()).distance(value)
+}
+
+fn unit(metric: &Metric) -> Unit {
+    let name = metric.unit.as_deref().filter(|name| !name.trim().is_empty());
+    // The unit of a ratio of requests slower than a bound is the bound's.
+    let kind = if name.is_some() { Kind::Value } else { metric.kind };
+    if metric.per.is_some() { Unit::of_a_request(name) } else { Unit::named(kind, name, false) }
+}
+
+/// Percent of a whole.
+pub(crate) fn percent(value: f64) -> String {
+    format!("{} %", nearly_all(value).unwrap_or_else(|| number(value)))
 }
 
 /// How a ratio's rate is scaled: counts give fractions whatever the unit says.
 pub(crate) fn rate(value: f64) -> String {
-    format!("{} %", digits(value * 100.0))
+    percent(value * 100.0)
 }
 
 /// A signed percentage of a fraction: `+28 %`; words for the infinite.
@@ -52,36 +50,30 @@ pub(crate) fn change(relative: f64) -> String {
     if percent.abs() >= 1e12 {
         return "from next to nothing".to_owned();
     }
-    format!("{}{} %", if percent >= 0.0 { "+" } else { "" }, digits(percent))
+    format!("{}{} %", if percent >= 0.0 { "+" } else { "" }, number(percent))
 }
 
 /// The tolerance that applied: `limit +25 % and 5 ms`; a tolerance of 0 is left out. `sign` says which way is worse.
 pub(crate) fn limit(sign: f64, relative: f64, absolute: Option<String>) -> String {
     let direction = if sign < 0.0 { "-" } else { "+" };
     let parts: Vec<String> = (relative > 0.0)
-        .then(|| format!("{} %", digits(100.0 * relative)))
+        .then(|| format!("{} %", number(100.0 * relative)))
         .into_iter()
         .chain(absolute)
         .map(|part| format!("{direction}{part}"))
         .collect();
-    if parts.is_empty() { "any change counts".to_owned() } else { format!("limit {}", parts.join(" and ")) }
+    all_of(&parts)
 }
 
-/// Three significant digits, without an exponent where that stays short; words for what is no number.
-pub(crate) fn digits(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    if !value.is_finite() {
-        return if value.is_nan() { "unknown".to_owned() } else { format!("{}infinite", if value < 0.0 { "-" } else { "" }) };
-    }
-    let magnitude = value.abs().log10().floor();
-    if !(-5.0..9.0).contains(&magnitude) {
-        return format!("{value:.2e}");
-    }
-    let decimals = (2.0 - magnitude).max(0.0) as usize;
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+/// The same where the fraction is one of what is left to a bound.
+pub(crate) fn limit_of_the_rest(relative: f64, absolute: Option<String>) -> String {
+    let relative = (relative > 0.0).then(|| format!("+{} % of what is left", number(100.0 * relative)));
+    all_of(&relative.into_iter().chain(absolute).collect::<Vec<_>>())
+}
+
+/// A limit of which every part must be exceeded.
+fn all_of(parts: &[String]) -> String {
+    if parts.is_empty() { "any change counts".to_owned() } else { format!("limit {}", parts.join(" and ")) }
 }
 
 /// `one thing`, `3 things`.
@@ -108,13 +100,21 @@ pub(crate) fn names(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::digits;
+    use super::percent;
 
     #[test]
-    fn what_is_no_number_is_a_word() {
-        let cases = [(f64::INFINITY, "infinite"), (f64::NEG_INFINITY, "-infinite"), (f64::NAN, "unknown"), (0.0, "0"), (1e300, "1.00e300")];
+    fn what_is_nearly_all_is_told_by_what_is_left() {
+        let cases = [
+            (99.95, "99.95 %"),
+            (99.238, "99.238 %"),
+            (99.0, "99 %"),
+            (99.999_87, "99.99987 %"),
+            (100.0, "100 %"),
+            (98.76, "98.8 %"),
+            (0.0, "0 %"),
+        ];
         for (value, text) in cases {
-            assert_eq!(digits(value), text);
+            assert_eq!(percent(value), text);
         }
     }
 }

@@ -8,7 +8,8 @@
 //! * [`config`]: what is judged and how; [`catalog`]: the configs that ship with Haldane.
 //! * [`buckets`]: histograms; [`evidence`]: what a judge is given; [`scorecard`]: what it answers.
 //! * [`aca`]: the judge of Spinnaker's Kayenta, to the last bit.
-//! * [`stats`]: the statistics, which know samples and nothing of configs; [`text`]: texts from outside in messages.
+//! * [`stats`]: the statistics, which know samples and nothing of configs; [`quantity`]: how quantities are written; [`text`]:
+//!   texts from outside in messages.
 
 pub mod aca;
 pub mod buckets;
@@ -17,6 +18,7 @@ pub mod config;
 pub mod document;
 pub mod evidence;
 pub mod period;
+pub mod quantity;
 pub mod scorecard;
 pub mod stats;
 pub mod text;
@@ -27,6 +29,7 @@ mod aca_rules;
 mod advice;
 mod draft;
 mod explain;
+mod gravity;
 mod haldane;
 mod judging;
 mod limit;

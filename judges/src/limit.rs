@@ -3,6 +3,7 @@
 use crate::config::{Direction, Limits, Metric};
 use crate::evidence::Buckets;
 use crate::explain;
+use crate::quantity;
 use crate::scorecard::{Interval, Reason, Status, ThresholdNumbers};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
 
@@ -75,7 +76,7 @@ pub(crate) fn decide_ratio(metric: &Metric, events: f64, total: f64, level: Opti
     let rate_interval = Some(Interval { level: 0.9, low: Some(bounds.low), high: Some(bounds.high) });
     let numbers = ThresholdNumbers { max, min, points_past: None, points: None, rate_interval };
     let limit = limit_words(metric, max, min, true);
-    let seen = format!("{} of {}", explain::digits(events), explain::count(total.round() as u64, "request"));
+    let seen = format!("{} of {}", quantity::number(events), explain::count(total.round() as u64, "request"));
     let between = format!("the rate lies between {} and {}", explain::rate(bounds.low), explain::rate(bounds.high));
     let past = max.is_some_and(|max| bounds.low > max) || min.is_some_and(|min| bounds.high < min);
     let within = max.is_none_or(|max| bounds.high <= max) && min.is_none_or(|min| bounds.low >= min);

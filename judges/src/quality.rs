@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::{CheckedConfig, Direction, Kind, Metric, Per};
 use crate::evidence::{ArmPoints, Buckets, Comparison, Earlier, Evidence, FetchFailure, Instance, Observation, Points};
 use crate::explain;
+use crate::quantity;
 use crate::scorecard::Coverage;
 use crate::units;
 
@@ -30,6 +31,8 @@ pub(crate) struct CleanMetric {
     /// Whether the canary is up by a metric of another step, which cannot say at which points of this one: where a missing point means
     /// zero, that there is none is no silence then.
     pub(crate) up_at_other_step: bool,
+    /// What the canary's values were multiplied by for its stated share of the traffic.
+    pub(crate) scaled: Option<f64>,
     /// Whether the past and the units are still to be looked at ([`CleanMetric::completed`]), as the window alone says whether a metric could
     /// differ.
     is_window_alone: bool,
@@ -265,15 +268,15 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
     let warmup = warmup_points(config.warmup, evidence.step_seconds, evidence.step_seconds_of(i));
     let mut cleaned = |arm: &ArmPoints, name: &str| clean_arm(metric, arm, name, warmup, &mut warnings);
     let (mut clean_baseline, mut clean_canary) = (cleaned(baseline, "baseline")?, cleaned(canary, "canary")?);
-    let mut scaled = false;
+    let mut scaled = None;
     if let (true, Some(share), Points::Values(_)) = (metric.traffic, split(evidence), &clean_canary.points) {
         let factor = (1.0 - share) / share;
         clean_canary.scale(factor);
-        scaled = true;
+        scaled = Some(factor);
         let share = explain::rate(share);
         warnings.push(format!(
             "the canary's values were multiplied by {} for its stated share of {share} of the traffic",
-            explain::digits(factor)
+            quantity::number(factor)
         ));
     }
     if std::mem::discriminant(&clean_baseline.points) != std::mem::discriminant(&clean_canary.points) {
@@ -287,12 +290,13 @@ fn clean_one(config: &CheckedConfig, metric: &Metric, evidence: &Evidence, i: us
         canary: clean_canary,
         concurrent,
         up_at_other_step: false,
+        scaled,
         is_window_alone: is_as_given && !whole,
         warnings,
     };
     if !cleaned.is_window_alone {
         cleaned.add_past(metric, baseline, canary);
-        if scaled {
+        if scaled.is_some() {
             // Nobody says how the traffic was split before the window.
             cleaned.canary.history = None;
         }
@@ -328,8 +332,10 @@ fn directed_infinities(metric: &Metric, arms: (&ArmPoints, &ArmPoints), warnings
         ..arm.clone()
     };
     let values = explain::count(count as u64, "value");
-    warnings
-        .push(format!("{values} of both arms are infinite on the worse side; they count as the worst points, at {}", explain::digits(far)));
+    warnings.push(format!(
+        "{values} of both arms are infinite on the worse side; they count as the worst points, at {}",
+        quantity::number(far)
+    ));
     Some((arm(arms.0, b), arm(arms.1, c)))
 }
 
@@ -370,7 +376,7 @@ fn slower_than(
 /// The first of a layout's bounds.
 fn shown_bounds(buckets: &Buckets) -> String {
     const SHOWN: usize = 20;
-    let few: Vec<String> = buckets.bounds().iter().take(SHOWN).map(|bound| explain::digits(*bound)).collect();
+    let few: Vec<String> = buckets.bounds().iter().take(SHOWN).map(|bound| quantity::number(*bound)).collect();
     format!("{}{}", few.join(", "), if buckets.bounds().len() > SHOWN { ", ..." } else { "" })
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn for_points(metric: &Metric, missing: usize, step_seconds: f64) -> 
     remedies
 }
 
+/// For a shift that a spread between fresh instances may explain, of which the past has not enough to tell.
+pub(crate) fn for_fresh_instances(metric: &Metric) -> Remedy {
+    let sentence = format!(
+        "run the canary's instances on the old version for 30 minutes before the next release, so that their own spread of `{}` is known",
+        metric.name
+    );
+    Remedy::Configure { sentence }
+}
+
 fn extend(seconds: f64, why: &str) -> Remedy {
     let minutes = (seconds / 60.0).ceil().clamp(1.0, 1e9) as u64;
     Remedy::Extend { minutes, sentence: format!("observe {} longer, {why}", explain::count(minutes, "minute")) }

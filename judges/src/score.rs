@@ -276,6 +276,8 @@ fn recommendation(
         }
         Verdict::Marginal => {
             let remedies = canary_remedies(config, evidence, metrics, reasons);
+            let found = reasons.iter().any(|cause| !waits(cause.reason) || cause.reason == VerdictReason::Suspect);
+            let is_unread = reasons.iter().any(|cause| is_unread(cause, metrics));
             let sentence = match (unfinished(evidence), remedies.first()) {
                 _ if advice.is_some() => advice.unwrap_or_default(),
                 (Some(plan), _) if reasons.iter().all(|cause| cause.reason == VerdictReason::OnTrack) => {
@@ -285,15 +287,49 @@ fn recommendation(
                         plan.look, plan.looks
                     )
                 }
-                (_, Some(first)) => format!("hold: {}", first.sentence()),
+                _ if is_unread => hold_for_data(reasons),
+                // What would help the next release is no answer to what was found in this one.
+                (_, Some(first)) if !(found && matches!(first, Remedy::Configure { .. })) => format!("hold: {}", first.sentence()),
                 (Some(plan), None) if reasons.iter().all(|cause| waits(cause.reason)) => {
                     format!("hold: look {} of {}; go on with the plan, whose next looks have more data", plan.look, plan.looks)
                 }
-                (_, None) => "hold: look at the metrics named in the reasons before going on".to_owned(),
+                _ => hold_for(reasons),
             };
             Recommendation { action: Action::Hold, sentence, remedies, next_share: None }
         }
     }
+}
+
+/// What to look at where no remedy is known: the metrics that the reasons name, or else the reasons.
+pub(crate) fn hold_for(reasons: &[VerdictCause]) -> String {
+    let mut named: Vec<String> = Vec::new();
+    for name in reasons.iter().flat_map(|cause| &cause.metrics) {
+        if !named.contains(name) {
+            named.push(name.clone());
+        }
+    }
+    if named.is_empty() {
+        let sentences: Vec<&str> = reasons.iter().map(|cause| cause.sentence.as_str()).collect();
+        return format!("hold: {}", sentences.join("; "));
+    }
+    format!("hold: look at {} before going on", explain::names(&named))
+}
+
+/// Whether a reason is that metrics have no data at all, which time does not mend.
+fn is_unread(cause: &VerdictCause, metrics: &[MetricResult]) -> bool {
+    let is_empty = |m: &MetricResult| m.baseline_coverage.present == 0 && m.canary_coverage.present == 0;
+    let named = || metrics.iter().filter(|metric| cause.metrics.contains(&metric.name));
+    match cause.reason {
+        VerdictReason::Error => true,
+        VerdictReason::NoData => named().any(is_empty),
+        _ => false,
+    }
+}
+
+fn hold_for_data(reasons: &[VerdictCause]) -> String {
+    let unread = reasons.iter().filter(|cause| matches!(cause.reason, VerdictReason::Error | VerdictReason::NoData));
+    let sentences: Vec<&str> = unread.map(|cause| cause.sentence.as_str()).collect();
+    format!("hold: {}; see that the queries and their store answer", sentences.join("; "))
 }
 
 /// Whether more data may settle a doubt.
@@ -315,8 +351,15 @@ fn canary_remedies(config: &CheckedConfig, evidence: &Evidence, metrics: &[Metri
         let sentence = format!("observe {} longer, the shortest observation that may pass", explain::count(minutes, "minute"));
         remedies.push(Remedy::Extend { minutes, sentence });
     }
-    let asked = |name: &String| reasons.iter().any(|c| c.reason == VerdictReason::InsufficientEvidence && c.metrics.contains(name));
-    let open = metrics.iter().filter(|m| !m.muted && m.status == Status::Inconclusive && asked(&m.name));
+    let asked = |m: &MetricResult| {
+        let of = match m.status {
+            Status::Inconclusive => VerdictReason::InsufficientEvidence,
+            Status::Suspect => VerdictReason::Suspect,
+            _ => return false,
+        };
+        reasons.iter().any(|cause| cause.reason == of && cause.metrics.contains(&m.name))
+    };
+    let open = metrics.iter().filter(|m| !m.muted && asked(m));
     for (metric, remedy) in open.flat_map(|metric| metric.remedies.iter().map(move |remedy| (metric, remedy))) {
         let named = naming(metric, remedy);
         let larger = |known: &Remedy| match (known, &named) {
@@ -369,6 +412,11 @@ fn naming(metric: &MetricResult, remedy: &Remedy) -> Remedy {
     named
 }
 
+/// The worst of these metrics, the first of equals.
+fn worst_of<'a>(metrics: &'a [MetricResult], names: &[String]) -> Option<&'a MetricResult> {
+    metrics.iter().filter(|metric| !metric.muted && names.contains(&metric.name)).min_by(|a, b| a.worst_first(b))
+}
+
 fn summary(verdict: Verdict, metrics: &[MetricResult], reasons: &[VerdictCause]) -> String {
     match verdict {
         Verdict::Pass if metrics.is_empty() => "pass: every instance runs the version that it should".to_owned(),
@@ -387,10 +435,10 @@ fn summary(verdict: Verdict, metrics: &[MetricResult], reasons: &[VerdictCause])
             format!("pass: {} no worse than the baseline{rest}{outvoted}", explain::count(passed as u64, "metric"))
         }
         Verdict::Marginal | Verdict::Fail => {
-            let worst = reasons.first().and_then(|cause| metrics.iter().find(|m| cause.metrics.first() == Some(&m.name)));
+            let worst = reasons.first().and_then(|cause| worst_of(metrics, &cause.metrics));
             let sentences: Vec<&str> = reasons.iter().map(|cause| cause.sentence.as_str()).collect();
             match worst {
-                Some(metric) => format!("{verdict}: {}; `{}` {}", sentences.join("; "), metric.name, metric.sentence),
+                Some(metric) => format!("{verdict}: {}; `{}`: {}", sentences.join("; "), metric.name, metric.sentence),
                 None => format!("{verdict}: {}", sentences.join("; ")),
             }
         }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aca_outcome::{MetricOutcome, Summary};
-use crate::config::{Direction, Kind};
+use crate::config::{Direction, Kind, Per};
 use crate::evidence::{Comparison, JudgeName, Looks};
 pub use crate::verdict::Verdict;
 
@@ -467,6 +467,14 @@ pub struct DistributionNumbers {
     pub curve: Vec<CurvePoint>,
 }
 
+impl DistributionNumbers {
+    /// Whether a quantile of the baseline, and one of the canary, lies above the last bucket bound, of which it then is at least as much.
+    #[must_use]
+    pub fn is_above_last_bound(&self, quantile: f64) -> (bool, bool) {
+        self.curve.last().map_or((false, false), |last| (last.baseline < quantile, last.canary < quantile))
+    }
+}
+
 /// What is known of one quantile. Shifts are turned so that more is worse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuantileNumbers {
@@ -638,6 +646,9 @@ pub struct MetricResult {
     /// The unit, where the config names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// What its values were divided by before they were judged; levels and shifts are of the quotient, in the unit a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
     /// Which change is worse.
     pub direction: Direction,
     /// Groups it counts in.

@@ -5,6 +5,19 @@ use std::borrow::Cow;
 /// Longest name that is looked for among the known ones, in bytes: the distance of two texts takes the product of their lengths.
 const LONGEST_NAME: usize = 100;
 
+/// Percent of a whole that are nearly all of it, with as many decimals as what is left to 100 has three digits; `None` of others.
+#[must_use]
+pub fn nearly_all(percent: f64) -> Option<String> {
+    let left = 100.0 - percent;
+    let decimals = (2.0 - left.log10().floor()).clamp(0.0, 9.0) as usize;
+    (0.0 < left && left <= 1.0).then(|| without_zeros(&format!("{percent:.decimals$}")).to_owned())
+}
+
+/// A number without zeros at the end of its fraction.
+pub(crate) fn without_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
 /// A text of at most `most` bytes: itself, or its beginning and its end around what says how much is missing.
 #[must_use]
 pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {

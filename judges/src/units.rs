@@ -6,6 +6,7 @@
 
 use crate::config::{ConfigProblem, Direction, Kind, Metric};
 use crate::explain;
+use crate::quantity;
 
 /// From here on a relative tolerance is taken for a percentage: it lets a metric treble.
 const LARGEST_RELATIVE: f64 = 2.0;
@@ -13,6 +14,8 @@ const LARGEST_RELATIVE: f64 = 2.0;
 const LARGEST_DETECTABLE: f64 = 10.0;
 /// An absolute tolerance so many times the level hides every regression that there is, whatever the metric.
 const HIDES_ALL: f64 = 10.0;
+/// Percentage points below which no shift of a ratio counts.
+pub(crate) const LEAST_POINTS: f64 = 0.1;
 /// A limit so many times the level of a latency is one in milliseconds, of a level in seconds.
 const MILLI: f64 = 200.0;
 
@@ -23,46 +26,58 @@ pub fn of_config(metric: &Metric) -> Vec<ConfigProblem> {
     let mut wrong = |pointer: &str, message: String| problems.push(ConfigProblem::new(pointer, message));
     if let Some(all) = whole(metric) {
         let declare = if metric.is_counted() { "" } else { "; for a query that gives percentages set `unit: percent`" };
-        let fraction = |value: f64, of: &str| match (all > 1.0, explain::digits(value), explain::digits(value / 100.0)) {
-            (true, ..) => format!("give less than {}", explain::digits(all)),
+        let fraction = |value: f64, of: &str| match (all > 1.0, quantity::number(value), quantity::number(value / 100.0)) {
+            (true, ..) => format!("give less than {}", quantity::number(all)),
             (false, percent, fraction) => format!("as a fraction {percent} {of} is {fraction}{declare}"),
         };
-        let percent = |value: f64| explain::digits(value / all * 100.0);
+        let percent = |value: f64| quantity::number(value / all * 100.0);
         for (field, limit, does) in [
             ("max", metric.limits.max.filter(|max| *max >= all), "exceeds"),
             ("min", metric.limits.min.filter(|min| *min > all), "reaches"),
         ] {
             if let Some(limit) = limit {
-                let shown = explain::digits(limit);
+                let shown = quantity::number(limit);
                 let message = format!("limits.{field} of {shown} is {} %, which no ratio {does}; {}", percent(limit), fraction(limit, "%"));
                 wrong(&format!("/limits/{field}"), message);
             }
         }
         if let Some(absolute) = metric.tolerance.absolute.filter(|absolute| *absolute >= all) {
-            let (shown, points) = (explain::digits(absolute), percent(absolute));
+            let (shown, points) = (quantity::number(absolute), percent(absolute));
             let meant = fraction(absolute, "pp");
             let message = format!("tolerance.absolute of {shown} is {points} percentage points, as much as a ratio can shift; {meant}");
             wrong("/tolerance/absolute", message);
         }
+        let least = LEAST_POINTS * all / 100.0;
+        if let Some(absolute) = metric.tolerance.absolute.filter(|absolute| *absolute > 0.0 && *absolute < least) {
+            let message = format!(
+                "tolerance.absolute of {} is {} percentage points, and no shift of a ratio by less than {LEAST_POINTS} counts; state {} or \
+                 more, or leave it out",
+                quantity::number(absolute),
+                percent(absolute),
+                quantity::number(least)
+            );
+            wrong("/tolerance/absolute", message);
+        }
     }
     if let Some(relative) = metric.tolerance.relative.filter(|relative| *relative >= LARGEST_RELATIVE) {
-        let (shown, percent, fraction) = (explain::digits(relative), explain::digits(relative * 100.0), explain::digits(relative / 100.0));
+        let (shown, percent, fraction) =
+            (quantity::number(relative), quantity::number(relative * 100.0), quantity::number(relative / 100.0));
         let message = format!("tolerance.relative of {shown} is {percent} % of the level: it is a fraction, and {shown} % are {fraction}");
         wrong("/tolerance/relative", message);
     } else if let Some(relative) = metric.tolerance.relative.filter(|relative| *relative >= 1.0 && falls_to_zero(metric)) {
-        let shown = explain::digits(relative);
+        let shown = quantity::number(relative);
         let message =
             format!("tolerance.relative of {shown} lets the metric fall to 0, and nothing falls further; give a fraction below 1");
         wrong("/tolerance/relative", message);
     }
     if metric.detectable >= LARGEST_DETECTABLE {
-        let (shown, percent) = (explain::digits(metric.detectable), metric.detectable * 100.0);
-        let percent = if percent.is_finite() { explain::digits(percent) } else { format!("{shown} times 100") };
-        let fraction = explain::digits(metric.detectable / 100.0);
+        let (shown, percent) = (quantity::number(metric.detectable), metric.detectable * 100.0);
+        let percent = if percent.is_finite() { quantity::number(percent) } else { format!("{shown} times 100") };
+        let fraction = quantity::number(metric.detectable / 100.0);
         wrong("/detectable", format!("detectable of {shown} is a change by {percent} %: it is a fraction, and {shown} % are {fraction}"));
     }
     if let Some(ratio) = metric.limits.max_ratio.filter(|ratio| *ratio < 1.0 && *ratio > 0.0) {
-        let (shown, meant, percent) = (explain::digits(ratio), explain::digits(1.0 + ratio), explain::digits(ratio * 100.0));
+        let (shown, meant, percent) = (quantity::number(ratio), quantity::number(1.0 + ratio), quantity::number(ratio * 100.0));
         let message = format!(
             "limits.max_ratio of {shown} refuses the baseline's own level: it is a multiple of that, and {meant} allows {percent} % more"
         );
@@ -125,7 +140,7 @@ fn of_ratio(metric: &Metric, level: f64, canary: Option<f64>) -> Option<ConfigPr
         return fractions(metric, level, canary).or_else(|| blind_to_falls(metric, level));
     }
     if level > 1.0 && canary.is_none_or(|canary| canary > 1.0) {
-        let (shown, percent) = (explain::digits(level), explain::digits(level * 100.0));
+        let (shown, percent) = (quantity::number(level), quantity::number(level * 100.0));
         let message =
             format!("the baseline's level is {shown}, which as a fraction is {percent} %: are these percentages? set `unit: percent`");
         return Some(ConfigProblem::new("/unit", message));
@@ -147,7 +162,7 @@ fn fractions(metric: &Metric, level: f64, canary: Option<f64>) -> Option<ConfigP
     if !meant || level > 1.0 || canary.is_some_and(|canary| canary > 1.0) {
         return None;
     }
-    let message = format!("the baseline's level is {}: are these fractions? set `unit: ratio`", explain::quantity(metric, level));
+    let message = format!("the baseline's level is {}: are these fractions? set `unit: ratio`", explain::as_configured(metric, level));
     Some(ConfigProblem::new("/unit", message))
 }
 
@@ -157,7 +172,7 @@ fn blind_to_falls(metric: &Metric, level: f64) -> Option<ConfigProblem> {
     if metric.direction != Direction::Decrease || is_rare(metric) {
         return None;
     }
-    let (level, absolute) = (explain::quantity(metric, level), explain::difference(metric, absolute));
+    let (level, absolute) = (explain::as_configured(metric, level), explain::difference_as_configured(metric, absolute));
     let message = format!("the baseline's level is {level}, no more than the absolute tolerance of {absolute}: no fall can exceed it");
     Some(ConfigProblem::new("/tolerance/absolute", message))
 }
@@ -169,8 +184,8 @@ fn hides_all(metric: &Metric, level: f64) -> Option<ConfigProblem> {
     if is_rare(metric) || metric.unit.as_deref().is_some_and(|unit| unit.ends_with("/s")) {
         return None;
     }
-    let times = explain::digits((absolute / level).round());
-    let (level, absolute) = (explain::quantity(metric, level), explain::difference(metric, absolute));
+    let times = quantity::number((absolute / level).round());
+    let (level, absolute) = (explain::as_configured(metric, level), explain::difference_as_configured(metric, absolute));
     let message = format!(
         "the baseline's level is {level}, and the absolute tolerance of {absolute} is {times} times as much: are both in one unit?"
     );
@@ -183,24 +198,24 @@ fn is_rare(metric: &Metric) -> bool {
 
 /// A latency in another unit than its name says, as its tolerance or its limit tells.
 fn wrong_time(metric: &Metric, level: f64, canary: Option<f64>) -> Option<ConfigProblem> {
-    let shown = explain::quantity(metric, level);
+    let shown = explain::as_configured(metric, level);
     match metric.unit.as_deref()? {
         "ms" | "milliseconds" if level < 1.0 && canary.is_none_or(|canary| canary < 1000.0) => {
             if let Some(absolute) = metric.tolerance.absolute.filter(|absolute| *absolute > level && *absolute >= 1.0) {
-                let absolute = explain::difference(metric, absolute);
+                let absolute = explain::difference_as_configured(metric, absolute);
                 let message =
                     format!("the baseline's level is {shown}, less than the absolute tolerance of {absolute}: are these seconds?");
                 return Some(ConfigProblem::new("/unit", message));
             }
             let max = metric.limits.max.filter(|max| *max >= MILLI * level)?;
-            let times = explain::digits((max / level).round());
-            let max = explain::quantity(metric, max);
+            let times = quantity::number((max / level).round());
+            let max = explain::as_configured(metric, max);
             let message = format!("the baseline's level is {shown}, and limits.max of {max} is {times} times as much: are these seconds?");
             Some(ConfigProblem::new("/unit", message))
         }
         "s" | "seconds" => {
             let max = metric.limits.max.filter(|max| *max > 0.0 && level >= MILLI * max)?;
-            let max = explain::quantity(metric, max);
+            let max = explain::as_configured(metric, max);
             let message = format!("the baseline's level is {shown}, far above limits.max of {max}: are these milliseconds?");
             Some(ConfigProblem::new("/unit", message))
         }
@@ -246,7 +261,7 @@ mod tests {
         says("tolerance: {relative: 20}", nothing, "/tolerance/relative", &["20 is 2000 %", "20 % are 0.2"]);
         says("direction: decrease, tolerance: {relative: 1}", nothing, "/tolerance/relative", &["fall to 0"]);
         says("detectable: 50", nothing, "/detectable", &["5000 %", "50 % are 0.5"]);
-        says("detectable: 1.0e308", nothing, "/detectable", &["1.00e308 times 100 %", "1.00e308 % are 1.00e306"]);
+        says("detectable: 1.0e308", nothing, "/detectable", &["1e308 times 100 %", "1e308 % are 1e306"]);
         says("limits: {max_ratio: 0.25}", nothing, "/limits/max_ratio", &["1.25 allows 25 % more"]);
     }
 

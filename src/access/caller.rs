@@ -86,6 +86,15 @@ impl Requester {
     /// [`Denial`] when not.
     pub(crate) fn may_list(&self, config: Option<&str>) -> Result<(), Denial> {
         match (config, self.grant()) {
+            (_, Some(grant)) if grant.applications.is_some() => Err(Denial::forbidden(format!(
+                "the token `{}` may list the judgements of certain applications alone, and these do not say whose they are; ask \
+                 `/canary/executions` for those",
+                grant.name
+            ))),
+            (None, Some(grant)) if grant.configs.is_none() && grant.sources.is_some() => Err(Denial::forbidden(format!(
+                "the token `{}` may read from certain sources alone, and a list of judgements is of all; give it `configs` too",
+                grant.name
+            ))),
             (None, Some(grant)) if grant.configs.is_some() => Err(Denial::forbidden(format!(
                 "the token `{}` may list judgements by certain configs alone; say which as `config=NAME`",
                 grant.name
@@ -101,6 +110,43 @@ impl Requester {
     /// [`Denial`] when not.
     pub(crate) fn may_use_application(&self, name: &str) -> Result<(), Denial> {
         self.grant().map_or(Ok(()), |grant| allows(grant.applications.as_ref(), "an application", name, &grant.name))
+    }
+
+    /// Whether they may use what is of these applications, all of them; with none it is everybody's.
+    ///
+    /// # Errors
+    /// [`Denial`] when not.
+    pub(crate) fn may_use_applications<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<(), Denial> {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_none() { self.may_use_application("") } else { names.try_for_each(|name| self.may_use_application(name)) }
+    }
+
+    /// Whether it matters whose application something is.
+    pub(crate) fn is_bound_to_applications(&self) -> bool {
+        self.grant().is_some_and(|grant| grant.applications.is_some())
+    }
+
+    /// What `checked` says of something that is known by its id alone: a refusal does not tell whose it is.
+    ///
+    /// # Errors
+    /// [`Denial`] when it is of others.
+    pub(crate) fn if_theirs(&self, checked: Result<(), Denial>) -> Result<(), Denial> {
+        let token = self.grant().map_or("", |grant| &grant.name);
+        let bound = "is bound to certain configs, sources or applications, and this is of others";
+        checked.map_err(|_| Denial::forbidden(format!("the token `{token}` {bound}")))
+    }
+
+    /// Whether nothing bounds what they may ask but their role.
+    ///
+    /// # Errors
+    /// [`Denial`] when something does.
+    pub(crate) fn is_unbound(&self) -> Result<(), Denial> {
+        match self.grant() {
+            Some(grant) if grant.configs.is_some() || grant.sources.is_some() || grant.applications.is_some() => Err(Denial::forbidden(
+                format!("the token `{}` is bound to certain configs, sources or applications, and this is of all of them", grant.name),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The name of their token.

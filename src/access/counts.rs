@@ -43,8 +43,8 @@ impl AccessCounts {
         let mut registry = Registry::with_prefix("haldane");
         registry.register("access_denied", "Requests that were turned away, by the reason", self.0.denied.clone());
         registry.register("tokens", "Tokens that are known", self.0.tokens.clone());
-        let help = "Whether a changed file of tokens or certificates cannot be used, so that the one from before still is";
-        registry.register("access_files_stale", help, self.0.stale.clone());
+        let help = "Whether a changed file of tokens, certificates or configs cannot be used, so that the one from before still is";
+        registry.register("files_stale", help, self.0.stale.clone());
         registry
     }
 }

@@ -45,7 +45,10 @@ impl OriginRule {
             let shown: String = whose.chars().take(100).collect();
             Err(Denial::cross_origin(format!("{shown} may not have a browser do this; start the service with `--cors-origin` if it is to")))
         };
+        let site = text(header::HeaderName::from_static("sec-fetch-site"));
         match text(header::ORIGIN) {
+            // A page that tells nobody its address has none as its origin either; the browser still says whose it is, and no page can.
+            Some("null") if site == Some("same-origin") => Ok(()),
             Some(origin) => {
                 let own = authority.and_then(|authority| {
                     let scheme = origin.split_once("://")?.0;
@@ -56,7 +59,7 @@ impl OriginRule {
                     _ => refuse(&format!("a page of `{origin}`")),
                 }
             }
-            None => match text(header::HeaderName::from_static("sec-fetch-site")) {
+            None => match site {
                 None | Some("same-origin" | "none") => Ok(()),
                 Some(_) => refuse("a page of another site"),
             },
@@ -81,6 +84,7 @@ mod tests {
             &[("origin", "http://haldane.example:8090")],
             &[("origin", "https://deck.example"), ("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-origin")],
+            &[("origin", "null"), ("sec-fetch-site", "same-origin")],
             &[("sec-fetch-site", "none")],
         ] {
             assert!(check(Method::POST, fine).is_ok(), "{fine:?}");
@@ -88,6 +92,9 @@ mod tests {
         for foreign in [
             &[("origin", "https://evil.example")][..],
             &[("origin", "null")],
+            &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+            &[("origin", "null"), ("sec-fetch-site", "none")],
+            &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
             &[("origin", "http://haldane.example")],
             &[("origin", "https://deck.example.evil.example")],
             &[("sec-fetch-site", "cross-site")],

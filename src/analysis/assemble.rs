@@ -121,7 +121,7 @@ fn assemble_metric(metric: &Metric, planned: &MetricPlan, read: &MetricReplies, 
             if let Some(source) = &plan.source {
                 source.kind().clone_into(&mut provenance.from);
             }
-            let unasked = QueryAnswer::late();
+            let unasked = QueryAnswer::late(None);
             provenance.queries = queries.iter().map(|planned| query_provenance(planned, &unasked)).collect();
             let failure = FetchFailure { arm: Arm::Canary, reason: (*reason).to_owned(), message: message.clone() };
             return vec![Assembled::new(provenance, Observation::Failed(failure))];

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use futures::future::{join, join_all};
 use haldane_judges::JudgeName;
 use haldane_judges::evidence::{Arm, ArmPoints, Earlier, Instance, Points};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::fetch::{HISTORY_PART, QueryAnswer};
 use super::query::{Part, PlannedQuery};
 use super::scorecard::{AlsoRead, span};
+use super::turns::QueryTurns;
 use crate::source::cache::Source;
 use crate::source::{BoundsQuery, Query, Reply, Series, Window};
 
@@ -50,7 +50,7 @@ struct BucketsRead {
 /// How it is asked for.
 struct BesideReader<'a> {
     source: &'a Source,
-    permits: &'a Semaphore,
+    turns: &'a QueryTurns,
     /// Until when it is of use.
     deadline: Instant,
 }
@@ -58,13 +58,14 @@ struct BesideReader<'a> {
 impl BesideReader<'_> {
     /// The reply to a query, where it comes in time and says nothing that the reply to `main` does not say too, such as that it is partial.
     async fn one(&self, query: &Query, main: &Reply) -> Option<Arc<Reply>> {
-        let _permit = timeout_at(self.deadline, self.permits.acquire()).await.ok()?;
+        let turn = self.turns.next(query.window, self.deadline).await.ok()?;
         match self.source.fetch(query, self.deadline).await {
             Ok(reply) => {
                 if let Some(warning) = reply.warnings.iter().find(|warning| !main.warnings.contains(warning)) {
                     tracing::debug!(warning, query = %query.text, "what was read beside a window is left out");
                     return None;
                 }
+                turn.answered(&reply);
                 Some(reply)
             }
             Err(error) => {
@@ -79,7 +80,7 @@ impl Beside {
     /// Reads what there is beside the window of a metric, given what its queries came to, within a third of the time that is left.
     pub(super) async fn read(
         source: &Source,
-        permits: &Semaphore,
+        turns: &QueryTurns,
         deadline: Instant,
         judge: JudgeName,
         asked: (&[PlannedQuery], &[QueryAnswer]),
@@ -89,7 +90,7 @@ impl Beside {
             return Self::default();
         }
         let now = Instant::now();
-        let asking = BesideReader { source, permits, deadline: now + deadline.saturating_duration_since(now) / HISTORY_PART };
+        let asking = BesideReader { source, turns, deadline: now + deadline.saturating_duration_since(now) / HISTORY_PART };
         let has_past = |fetched: &QueryAnswer| fetched.series().iter().any(|series| fetched.past_of(series).iter().any(|v| v.is_finite()));
         // Days are compared with what lies before the window; one arm without it says nothing about the two.
         let with_past = replies.iter().all(has_past);

@@ -34,9 +34,9 @@ impl QueryAnswer {
         Self { reply: reply.map_err(FetchError::Source), history_points: 0, without_history: None }
     }
 
-    /// The analysis ran out of time.
-    pub(super) fn late() -> Self {
-        Self { reply: Err(FetchError::Deadline(None)), history_points: 0, without_history: None }
+    /// The analysis ran out of time; what was waited for, where that is known.
+    pub(super) fn late(waited_for: Option<String>) -> Self {
+        Self { reply: Err(FetchError::Deadline(waited_for)), history_points: 0, without_history: None }
     }
 
     /// The series that came back, those of the past included.
@@ -122,7 +122,7 @@ pub(super) async fn fetch(source: &Source, planned: &PlannedQuery, deadline: Ins
     // So much earlier that the source can still say what it waited for.
     let left = deadline.saturating_duration_since(Instant::now());
     let end = deadline.checked_sub(MARGIN.min(left / 10)).unwrap_or(deadline);
-    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| QueryAnswer::late())
+    tokio::time::timeout_at(deadline, fetch_both(source, planned, end)).await.unwrap_or_else(|_| QueryAnswer::late(None))
 }
 
 async fn fetch_both(source: &Source, planned: &PlannedQuery, deadline: Instant) -> QueryAnswer {

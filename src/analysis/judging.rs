@@ -15,6 +15,8 @@ use crate::pool;
 pub(super) struct Patience {
     deadline: Instant,
     gone: Arc<AtomicBool>,
+    /// What is judged, in bytes.
+    bytes: usize,
 }
 
 impl Patience {
@@ -27,7 +29,7 @@ impl Patience {
     pub(super) fn judge(&self, name: JudgeName, assembly: &Assembly) -> Judgement {
         let judging = Judging::new(name, &assembly.config, &assembly.evidence);
         let examine = |metric| if self.is_over() { None } else { judging.examine(metric) };
-        let results = pool::spread(judging.metrics(), examine);
+        let results = pool::spread(self.bytes, judging.metrics(), examine);
         judging.conclude(results)
     }
 }
@@ -41,18 +43,19 @@ impl Drop for Caller {
     }
 }
 
-/// Does `work` on the pool, with patience until `deadline` or until this future is dropped.
+/// Does `work` about so many bytes on the pool, with patience until `deadline` or until this future is dropped.
 ///
 /// # Errors
 /// [`AnalysisError::Broken`] where the work panicked.
 pub(super) async fn on_the_pool<T: Send + 'static>(
+    bytes: usize,
     deadline: Instant,
     work: impl FnOnce(&Patience) -> T + Send + 'static,
 ) -> Result<T, AnalysisError> {
     let gone = Arc::<AtomicBool>::default();
     let _caller = Caller(Arc::clone(&gone));
-    let patience = Patience { deadline, gone };
-    pool::run(move || work(&patience)).await.map_err(|panic| AnalysisError::Broken(pool::words_of(&*panic).to_owned()))
+    let patience = Patience { deadline, gone, bytes };
+    pool::run(bytes, move || work(&patience)).await.map_err(|panic| AnalysisError::Broken(pool::words_of(&*panic).to_owned()))
 }
 
 #[cfg(test)]
@@ -83,14 +86,16 @@ mod tests {
     async fn what_is_judged_on_the_pool_is_what_is_judged_in_turn() {
         let name = JudgeName::HaldaneV1;
         let soon = Instant::now() + Duration::from_secs(600);
-        let judged = on_the_pool(soon, move |patience| patience.judge(name, &assembly())).await.unwrap();
-        let assembly = assembly();
-        assert_eq!(judged, haldane_judges::judge(name, &assembly.config, &assembly.evidence));
+        for bytes in [0, usize::MAX] {
+            let judged = on_the_pool(bytes, soon, move |patience| patience.judge(name, &assembly())).await.unwrap();
+            let assembly = assembly();
+            assert_eq!(judged, haldane_judges::judge(name, &assembly.config, &assembly.evidence));
+        }
     }
 
     #[tokio::test]
     async fn what_there_is_no_time_to_judge_is_an_error_that_says_so_and_no_pass() {
-        let judged = on_the_pool(Instant::now(), |patience| patience.judge(JudgeName::HaldaneV1, &assembly())).await.unwrap();
+        let judged = on_the_pool(0, Instant::now(), |patience| patience.judge(JudgeName::HaldaneV1, &assembly())).await.unwrap();
         assert!(judged.metrics.iter().all(|metric| (metric.status, metric.reason) == (Status::Error, Reason::Deadline)));
         assert_ne!(judged.verdict, Verdict::Pass);
     }
@@ -106,7 +111,7 @@ mod tests {
             _ = gone_on.recv();
             _ = tell.send(patience.is_over());
         };
-        let waiting = tokio::spawn(on_the_pool(later, work));
+        let waiting = tokio::spawn(on_the_pool(0, later, work));
         begun.await.unwrap();
         waiting.abort();
         assert!(waiting.await.unwrap_err().is_cancelled());
@@ -117,8 +122,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_of_this_judgement_alone() {
         let later = Instant::now() + Duration::from_secs(600);
-        let broken = on_the_pool(later, |_| panic!("a fault")).await;
+        let broken = on_the_pool(0, later, |_| panic!("a fault")).await;
         assert_eq!(broken, Err::<(), _>(AnalysisError::Broken("a fault".to_owned())));
-        assert_eq!(on_the_pool(later, |_| 7).await, Ok(7));
+        assert_eq!(on_the_pool(0, later, |_| 7).await, Ok(7));
     }
 }

@@ -11,7 +11,7 @@
 //! | `align/` | what is told of two arms' points on one grid; knows no plan |
 //! | `plan` | a checked request with every query |
 //! | `observer` | who is told of every judgement |
-//! | `fetch`, `beside`, `read` | one query; what is of use beside a window; all that a plan asks for |
+//! | `turns`, `fetch`, `beside`, `read` | which query may be asked; one of them; what is of use beside a window; all that a plan asks for |
 //! | `pairing`, `arms`, `population`, `assemble` | replies to evidence |
 //! | `provenance`, `annotate` | digest and statistics; what is said beside the judge |
 //! | `judging`, `run` | judges on a pool of threads; the whole |
@@ -38,6 +38,7 @@ mod run;
 mod samples;
 mod scorecard;
 mod times;
+mod turns;
 
 pub(crate) use align::resolution::{least_common_multiple, repeats, stride};
 pub(crate) use arms::{AnsweredQuery, arm_points, histogram_points};

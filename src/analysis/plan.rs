@@ -12,6 +12,7 @@ use super::error::{AnalysisError, invalid};
 use super::limits::AnalysisLimits;
 use super::query::{EARLIER_DAYS, Part, PlannedQuery, history_points, parts};
 use super::request::{ArmQueries, Request, Scope};
+use super::samples::MetricSamples;
 use crate::source::cache::Source;
 use crate::source::sources::Sources;
 use crate::source::{Query, SourceError, Template, Window};
@@ -96,6 +97,17 @@ impl Plan {
     #[must_use]
     pub fn queries(&self) -> usize {
         self.metrics.iter().map(|metric| metric.queries().len()).sum::<usize>() + self.population.len()
+    }
+
+    /// The source that it reads from, unless all samples came with the request.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// Memory that the samples of the request take, in bytes.
+    pub(super) fn inline_bytes(&self) -> usize {
+        size_of::<Option<f64>>() * self.request.samples.values().map(MetricSamples::len).sum::<usize>()
     }
 
     /// Whether metrics would be judged by their past as well, had the request said when the canary's version was released.

@@ -6,7 +6,6 @@ use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use haldane_judges::{JudgeName, Period};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::align::resolution::{self, Coarse};
@@ -15,6 +14,7 @@ use super::error::AnalysisError;
 use super::fetch::{FetchError, QueryAnswer, fetch};
 use super::plan::{MetricPlan, Plan};
 use super::query::{Part, PlannedQuery};
+use super::turns::QueryTurns;
 use crate::source::cache::Source;
 use crate::source::{Query, Reply, SourceError};
 
@@ -61,18 +61,33 @@ pub(super) struct Replies {
     pub(super) population: Vec<QueryAnswer>,
 }
 
-/// Asks every query of a plan until `deadline`, a bounded number at a time.
+impl Replies {
+    /// Memory that the points take, in bytes; a reply that several judgements share is counted for each.
+    pub(super) fn bytes(&self) -> usize {
+        let answers = self.metrics.iter().flat_map(|metric| &metric.replies).chain(&self.population);
+        let beside = self.metrics.iter().flat_map(|metric| metric.beside.by_query()).map(|(_, reply)| reply);
+        let replies = answers.filter_map(|answer| answer.reply.as_ref().ok()).chain(beside);
+        replies.flat_map(|reply| &reply.series).map(|series| size_of_val(series.values.as_slice())).sum()
+    }
+}
+
+/// Asks every query of a plan until `deadline`, each in its turn.
 ///
 /// # Errors
 /// [`AnalysisError::NothingFetched`] when the stores gave nothing at all.
-pub(super) async fn read(plan: &Plan, deadline: Instant, progress: &(dyn Fn(FetchProgress) + Sync)) -> Result<Replies, AnalysisError> {
+pub(super) async fn read(
+    plan: &Plan,
+    turns: &QueryTurns,
+    deadline: Instant,
+    progress: &(dyn Fn(FetchProgress) + Sync),
+) -> Result<Replies, AnalysisError> {
     let asked: Vec<&[PlannedQuery]> = plan.metrics.iter().map(MetricPlan::queries).chain([plan.population.as_slice()]).collect();
     let total = asked.iter().filter(|queries| !queries.is_empty()).count();
     let mut done = 0;
     progress(FetchProgress { done, total });
     let mut all: Vec<MetricReplies> = asked.iter().map(|_| MetricReplies::default()).collect();
     if let Some(source) = &plan.source {
-        let reader = &PlanReader { plan, source, permits: Semaphore::new(plan.limits.concurrent_queries.max(1)), deadline };
+        let reader = &PlanReader { plan, source, turns, deadline };
         // A loop and not a chain of closures: those borrow for one lifetime, and the future could then not be spawned.
         let mut jobs = FuturesUnordered::new();
         for (i, queries) in asked.iter().enumerate().filter(|(_, queries)| !queries.is_empty()) {
@@ -95,7 +110,7 @@ pub(super) async fn read(plan: &Plan, deadline: Instant, progress: &(dyn Fn(Fetc
 struct PlanReader<'a> {
     plan: &'a Plan,
     source: &'a Source,
-    permits: Semaphore,
+    turns: &'a QueryTurns,
     deadline: Instant,
 }
 
@@ -104,7 +119,7 @@ impl PlanReader<'_> {
     async fn metric(&self, metric: usize, queries: &[PlannedQuery]) -> MetricReplies {
         let read = self.window(metric, queries).await;
         let asked = (read.again.as_deref().unwrap_or(queries), read.replies.as_slice());
-        let beside = Beside::read(self.source, &self.permits, self.deadline, self.plan.request.judge, asked).await;
+        let beside = Beside::read(self.source, self.turns, self.deadline, self.plan.request.judge, asked).await;
         MetricReplies { beside, ..read }
     }
 
@@ -173,8 +188,17 @@ impl PlanReader<'_> {
     }
 
     async fn one(&self, planned: &PlannedQuery) -> QueryAnswer {
-        let _permit = self.permits.acquire().await;
-        fetch(self.source, planned, self.deadline).await
+        let longest = planned.query.window.with_past(planned.history_points);
+        match self.turns.next(longest, self.deadline).await {
+            Ok(turn) => {
+                let answer = fetch(self.source, planned, self.deadline).await;
+                if let Ok(reply) = &answer.reply {
+                    turn.answered(reply);
+                }
+                answer
+            }
+            Err(why) => QueryAnswer::late(Some(why.to_string())),
+        }
     }
 
     async fn all(&self, queries: &[PlannedQuery]) -> Vec<QueryAnswer> {

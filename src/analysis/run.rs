@@ -21,6 +21,8 @@ use super::read::{FetchProgress, Replies, read};
 use super::request::Request;
 use super::scorecard::{MetricProvenance, Provenance, QueryProvenance, Samples, Scorecard, span};
 use super::times::StageTimes;
+use super::turns::QueryTurns;
+use crate::intake::Intake;
 use crate::source::sources::Sources;
 
 /// Plans and runs analyses against the configured stores.
@@ -29,13 +31,21 @@ pub struct Analyst {
     sources: Sources,
     limits: AnalysisLimits,
     observer: Option<Arc<dyn JudgementObserver>>,
+    intake: Intake,
 }
 
 impl Analyst {
     /// An analyst over these stores.
     #[must_use]
     pub fn new(sources: Sources, limits: AnalysisLimits) -> Self {
-        Self { sources, limits, observer: None }
+        Self { sources, limits, observer: None, intake: Intake::default() }
+    }
+
+    /// The same, whose replies take of the memory that its process has for what it takes on.
+    #[must_use]
+    pub fn within(mut self, intake: Intake) -> Self {
+        self.intake = intake;
+        self
     }
 
     /// The same, which tells somebody of every judgement.
@@ -80,10 +90,15 @@ impl Analyst {
         // Before anything is read: a point that settles meanwhile is still called young.
         let asked_at = Timestamp::now().as_second();
         let began = Instant::now();
-        let replies = read(plan, deadline, progress).instrument(debug_span!("fetch")).await?;
+        let turns =
+            QueryTurns::new(self.limits.concurrent_queries, self.intake.replies(plan.source.as_ref().map_or("", |source| source.name())));
+        let replies = read(plan, &turns, deadline, progress).instrument(debug_span!("fetch")).await?;
         let fetch = began.elapsed();
+        let fetched = replies.bytes();
+        let held = turns.into_memory();
         let (plan, observer) = (Arc::clone(plan), self.observer.clone());
-        let mut scorecard = on_the_pool(deadline, move |patience| {
+        let mut scorecard = on_the_pool(fetched + plan.inline_bytes(), deadline, move |patience| {
+            let _held = held;
             let assembly = assemble(&plan, &replies, asked_at)?;
             let judgement = patience.judge(plan.request.judge, &assembly);
             keep(&plan, &replies, &assembly, &judgement);

@@ -269,7 +269,9 @@ impl Statistics {
         // Divided before they are added, so that no finite values have an infinite mean.
         let n = values.len() as f64;
         let mean = values.iter().map(|value| value / n).sum::<f64>();
-        let variance = values.iter().map(|value| (value - mean) * ((value - mean) / (n - 1.0).max(1.0))).sum::<f64>();
+        let of_square = |value: &f64| (value - mean) * ((value - mean) / (n - 1.0).max(1.0));
+        // Equal values have none, whatever the rounding of their mean.
+        let variance = if sorted.first() == sorted.last() { 0.0 } else { values.iter().map(of_square).sum::<f64>() };
         Self {
             count: values.len(),
             mean,

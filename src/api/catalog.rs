@@ -1,10 +1,10 @@
 //! What a request may name: the canary configs on offer, the judges, and the schema of a config.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use haldane_judges::{CanaryConfig, JudgeName};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::state::{SharedState, SourceHealth};
+use crate::access::Requester;
 use crate::settings::Origin;
 
 /// A config on offer, in short.
@@ -64,7 +65,7 @@ pub(super) struct JudgeList {
     get, path = "/v1/configs", tag = "configs", operation_id = "listConfigs",
     responses((status = 200, description = "The configs, by name", body = ref("#/components/schemas/ConfigList"), content_type = "application/json"))
 )]
-pub(crate) async fn list_configs(State(state): State<SharedState>) -> Json<ConfigList> {
+pub(crate) async fn list_configs(State(state): State<SharedState>, Extension(caller): Extension<Requester>) -> Json<ConfigList> {
     let summary = |(name, entry): (&str, &std::sync::Arc<crate::settings::ConfigEntry>)| ConfigSummary {
         name: name.to_owned(),
         description: entry.config.description.clone(),
@@ -72,7 +73,9 @@ pub(crate) async fn list_configs(State(state): State<SharedState>) -> Json<Confi
         metrics: entry.config.metrics.len(),
         origin: entry.origin,
     };
-    Json(ConfigList { configs: state.configs.current().list().map(summary).collect() })
+    let configs = state.configs.current();
+    let allowed = configs.list().filter(|(name, _)| caller.may_use_config(Some(name)).is_ok());
+    Json(ConfigList { configs: allowed.map(summary).collect() })
 }
 
 /// Read a canary config
@@ -91,10 +94,12 @@ pub(crate) async fn list_configs(State(state): State<SharedState>) -> Json<Confi
 )]
 pub(crate) async fn get_config(
     State(state): State<SharedState>,
+    Extension(caller): Extension<Requester>,
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found("unknown-config", "the name of the config is not UTF-8 text"))?;
+    caller.may_use_config(Some(&name))?;
     let configs = state.configs.current();
     let entry = configs.get(&name).ok_or_else(|| Problem::not_found("unknown-config", configs.unknown(&name)))?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
@@ -122,8 +127,8 @@ pub(crate) async fn list_judges() -> Json<JudgeList> {
     get, path = "/v1/sources", tag = "configs", operation_id = "listSources",
     responses((status = 200, description = "The sources, by name", body = ref("#/components/schemas/SourceList"), content_type = "application/json"))
 )]
-pub(crate) async fn list_sources(State(state): State<SharedState>) -> Json<SourceList> {
-    Json(SourceList { sources: state.source_health() })
+pub(crate) async fn list_sources(State(state): State<SharedState>, Extension(caller): Extension<Requester>) -> Json<SourceList> {
+    Json(SourceList { sources: state.sources_of(&caller) })
 }
 
 /// Read the JSON Schema of a canary config

@@ -45,7 +45,7 @@ th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid var(--line);v
 th{color:var(--dim);font-weight:600;white-space:nowrap}
 td time{white-space:nowrap}
 pre{background:color-mix(in srgb,var(--fg) 6%,transparent);padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}
-code{overflow-wrap:anywhere}
+code{overflow-wrap:anywhere}p.dim>code,td summary{white-space:nowrap}
 form{display:grid;gap:.8rem;grid-template-columns:1fr 1fr}
 form .wide{grid-column:1/-1}
 form .row{grid-column:1/-1;display:flex;flex-wrap:wrap;gap:1rem}
@@ -58,6 +58,6 @@ dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem}d
 @media(max-width:40rem){
 form{grid-template-columns:1fr}main{padding:1rem}dl{grid-template-columns:minmax(0,1fr)}
 table,tbody,tr,td{display:block}thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
-tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}
+tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}td[data-column]::before{content:attr(data-column) ': ';color:var(--dim)}
 }
 ";

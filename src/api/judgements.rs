@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::body::translate;
 use super::json::BoundedJson;
+use super::limits::LONGEST_WAIT;
 use super::notice;
 use super::observe::{WriteTime, note};
 use super::problem::Problem;
@@ -25,8 +26,6 @@ use crate::analysis::{Plan, Scorecard};
 use crate::judgements::Outcome;
 use crate::pool;
 
-/// Longest time a caller may ask to wait, in seconds.
-const LONGEST_WAIT: u64 = 600;
 /// Seconds between two looks at a judgement that runs.
 const POLL_AFTER: u32 = 2;
 
@@ -154,19 +153,26 @@ pub(crate) async fn create(
     body: Result<BoundedJson, Problem>,
 ) -> Result<Response, Problem> {
     let query = JudgementQuery::read(query.as_deref(), 1)?;
-    let BoundedJson { document, size } = body?;
+    let BoundedJson { document, size, place } = body?;
     caller.may_use_config(document.get("config").and_then(Value::as_str))?;
     let planner = SharedState::clone(&state);
     let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
     may_read(&caller, &plan, &state)?;
+    // What waits for a store takes no seat of what waits for none.
+    if plan.source().is_some() {
+        place.leave_seat();
+    }
     if prefers_async(&headers) {
-        let mut response = running(state.executions.start(plan).await.map_err(|error| Problem::from(&error))?);
+        let mut response = running(state.executions.start(plan, Some(place)).await.map_err(|error| Problem::from(&error))?);
         response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
         return Ok(response);
     }
     let deadline = query.wait.map_or(state.executions.options().default_deadline, Duration::from_secs);
-    let scorecard = state.executions.run_to_end(plan, deadline).await.map_err(|failure| Problem::from(&failure))?;
-    Ok(answer(scorecard, query.verbose, Representation::accepted(&headers)).await)
+    let scorecard =
+        state.executions.run_to_end(plan, Some(Arc::clone(&place)), deadline).await.map_err(|failure| Problem::from(&failure))?;
+    let answer = answer(scorecard, query.verbose, Representation::accepted(&headers)).await;
+    drop(place);
+    Ok(answer)
 }
 
 /// Whether the caller may read from the source that the plan asks, if it asks any.
@@ -224,19 +230,20 @@ pub(crate) async fn get(
     State(state): State<SharedState>,
     id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
+    Extension(caller): Extension<Requester>,
     headers: HeaderMap,
 ) -> Response {
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let (id, form) = Representation::split(&id);
     let form = form.unwrap_or_else(|| Representation::accepted(&headers));
-    match find(&state, id, query.as_deref(), form).await {
+    match find(&state, &caller, id, query.as_deref(), form).await {
         Ok(response) => response,
         Err(problem) if form == Representation::Html => notice::problem(problem),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn find(state: &SharedState, id: &str, query: Option<&str>, form: Representation) -> Result<Response, Problem> {
+async fn find(state: &SharedState, caller: &Requester, id: &str, query: Option<&str>, form: Representation) -> Result<Response, Problem> {
     let query = JudgementQuery::read(query, 0)?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0));
     let (outcome, found) = state.executions.wait(id, wait).await.map_err(|error| Problem::from(&error))?;
@@ -244,7 +251,12 @@ async fn find(state: &SharedState, id: &str, query: Option<&str>, form: Represen
     match outcome {
         Outcome::Running if form == Representation::Html => Ok(notice::running(POLL_AFTER)),
         Outcome::Running => Ok(running(id.to_owned())),
-        Outcome::Done(scorecard) => Ok(answer(scorecard, query.verbose, form).await),
+        Outcome::Done(scorecard) => {
+            let config = caller.may_use_config(Some(&scorecard.judgement.config));
+            let source = scorecard.data.source.as_deref().map_or(Ok(()), |source| caller.may_use_source(source));
+            caller.if_theirs(config.and(source))?;
+            Ok(answer(scorecard, query.verbose, form).await)
+        }
         Outcome::Failed(failure) => Err(Problem::from(&failure)),
     }
 }

@@ -13,7 +13,8 @@ use prometheus_client::registry::Registry;
 
 use super::record::reason_of;
 use crate::analysis::Scorecard;
-use crate::judgements::{AnswerOrigin, Failure, Judgements};
+use crate::intake::IntakeCounts;
+use crate::judgements::{AnswerOrigin, Failure, Judgements, LaneCount};
 use crate::replay::RecordCounts;
 use crate::source::sources::Sources;
 
@@ -59,6 +60,17 @@ struct QueryLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FoundLabel {
     answered: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    account: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IntakeLabel {
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -196,6 +208,7 @@ impl Metrics {
     pub(crate) fn exposition(
         &self,
         judgements: &Judgements,
+        admitted: IntakeCounts,
         recorded: Option<RecordCounts>,
         others: &[Registry],
     ) -> Result<String, std::fmt::Error> {
@@ -205,6 +218,8 @@ impl Metrics {
         let sources = judgements.analyst().sources();
         let mut out = String::new();
         text::encode_registry(&mut out, &self.registry)?;
+        text::encode_registry(&mut out, &of_lanes(&judgements.lanes()))?;
+        text::encode_registry(&mut out, &of_intake(admitted))?;
         text::encode_registry(&mut out, &of_sources(sources))?;
         if let Some(recorded) = recorded {
             text::encode_registry(&mut out, &of_recordings(recorded))?;
@@ -215,6 +230,39 @@ impl Metrics {
         text::encode_eof(&mut out)?;
         Ok(out)
     }
+}
+
+/// The judgements of each source that run and wait; those that bring their samples have none.
+fn of_lanes(lanes: &[LaneCount]) -> Registry {
+    let mut registry = Registry::with_prefix("haldane");
+    let counted = Family::<LaneLabels, Gauge>::default();
+    for lane in lanes {
+        for (state, n) in [("running", lane.running), ("waiting", lane.waiting)] {
+            let account = lane.source.as_deref().unwrap_or_default().to_owned();
+            counted.get_or_create(&LaneLabels { account, state }).set(i64::try_from(n).unwrap_or(i64::MAX));
+        }
+    }
+    registry.register("source_judgements", "Judgements that run or wait, by the source that they read from", counted);
+    registry
+}
+
+/// What is taken on of what callers send.
+fn of_intake(counts: IntakeCounts) -> Registry {
+    let mut registry = Registry::with_prefix("haldane");
+    let level = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let (requests, refused) = (Family::<IntakeLabel, Gauge>::default(), Family::<ReasonLabel, Counter>::default());
+    for (state, n) in [("working", counts.seated), ("waiting", counts.waiting)] {
+        requests.get_or_create(&IntakeLabel { state }).set(level(n as u64));
+    }
+    for (reason, n) in [("processors", counts.refused_processors), ("memory", counts.refused_memory)] {
+        refused.get_or_create(&ReasonLabel { reason }).inc_by(n);
+    }
+    let bytes = Gauge::<i64>::default();
+    bytes.set(level(counts.bytes));
+    registry.register("requests_admitted", "Requests with a body that are worked on or wait for that", requests);
+    registry.register("requests_refused", "Requests with a body that were told to come back, by what there was too little of", refused);
+    registry.register("bytes_in_flight", "Memory that requests and replies of metric stores take, about", bytes);
+    registry
 }
 
 /// What became of the judgements that were to be recorded.

@@ -8,6 +8,7 @@ mod catalog;
 mod frame;
 mod json;
 mod judgements;
+mod limits;
 mod links;
 mod list;
 mod metrics;
@@ -20,20 +21,17 @@ mod problem;
 mod record;
 mod representation;
 mod state;
+mod untaken;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::error_handling::HandleErrorLayer;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
@@ -43,9 +41,6 @@ pub use openapi::openapi_document;
 pub use problem::{FieldProblem, PROBLEM_JSON, Problem};
 pub use state::{AppState, SharedState};
 
-/// Requests below `/v1` that are answered at once for each analysis that may run; most of them wait for one.
-const REQUESTS_PER_ANALYSIS: usize = 8;
-
 /// The service over HTTP.
 pub fn router(state: SharedState) -> Router {
     router_with(state, Router::new())
@@ -53,25 +48,19 @@ pub fn router(state: SharedState) -> Router {
 
 /// The service over HTTP, beside another edge's routes, which are observed as its own are.
 pub fn router_with(state: SharedState, others: Router) -> Router {
-    let most = state.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
-    let shed = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
-            Problem::overloaded("too many requests are open; ask again in a few seconds")
-        }))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(most));
-    let v1: Router<SharedState> = openapi::v1().split_for_parts().0.route_layer(shed.clone());
+    let v1: Router<SharedState> = openapi::v1().split_for_parts().0;
     let operations: Router<SharedState> = openapi::operations().split_for_parts().0;
     // Longer bodies are refused while they are read.
     let form = post(pages::judge).layer(DefaultBodyLimit::disable());
     let pages = Router::new().route("/", get(pages::home)).route("/docs", get(pages::docs)).route("/try", form);
     let others: Router<SharedState> = others.with_state(());
     v1.merge(operations)
-        .merge(pages.route_layer(shed))
+        .merge(pages)
         .merge(others)
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(CatchPanicLayer::custom(observe::answer_panic))
+        .layer(from_fn_with_state(state.intake().clone(), untaken::count))
         .layer(from_fn_with_state(Arc::clone(&state.access), access::permit))
         .layer(from_fn_with_state(state.clone(), observe::observe))
         .layer(PropagateRequestIdLayer::x_request_id())

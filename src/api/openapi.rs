@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use haldane_judges::CanaryConfig;
 use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use super::body::JudgementBody;
 use super::catalog::{self, ConfigList, JudgeList, SourceList};
 use super::judgements::{self, RunningJudgement};
+use super::limits::ServiceLimits;
 use super::links::{self, JudgementLink};
 use super::list::{self, JudgementList};
 use super::operations::{self, Health};
@@ -63,6 +64,7 @@ pub(super) fn v1() -> OpenApiRouter<SharedState> {
         .routes(routes!(catalog::list_judges))
         .routes(routes!(catalog::list_sources))
         .routes(routes!(catalog::config_schema))
+        .routes(routes!(operations::limits))
 }
 
 /// The routes that tell how the service is.
@@ -106,15 +108,33 @@ fn build() -> Value {
         }
     }
     for operation in described(&mut document) {
+        let is_list = operation.get("operationId").and_then(Value::as_str) == Some("listJudgements");
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             // A parameter that is left out is none, and no text says null.
             schema::never_null(&mut parameter["schema"]);
+            if is_list {
+                describe_filter(parameter);
+            }
         }
         if let Some(body) = operation.get_mut("requestBody") {
             body["required"] = true.into();
         }
     }
     document
+}
+
+/// What a filter of the list may be, where its type does not say it.
+fn describe_filter(parameter: &mut Value) {
+    // A form sends what nobody filled in.
+    parameter["allowEmptyValue"] = true.into();
+    let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+    let schema = &mut parameter["schema"];
+    match name.as_str() {
+        "verdict" => *schema = json!({"$ref": "#/components/schemas/Verdict"}),
+        "since" | "until" => schema["format"] = "date-time".into(),
+        "label" => schema["items"]["pattern"] = "=".into(),
+        _ => {}
+    }
 }
 
 /// Every operation of the document.
@@ -133,6 +153,7 @@ fn schemas() -> Map<String, Value> {
     replies.subschema_for::<Scorecard>();
     replies.subschema_for::<RunningJudgement>();
     replies.subschema_for::<JudgementLink>();
+    replies.subschema_for::<ServiceLimits>();
     replies.subschema_for::<ConfigList>();
     replies.subschema_for::<JudgeList>();
     replies.subschema_for::<SourceList>();

@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::limits::ServiceLimits;
 use super::problem::Problem;
 use super::state::SharedState;
 use crate::access::Requester;
@@ -59,9 +60,21 @@ pub(crate) async fn ready(State(state): State<SharedState>, caller: Option<Exten
 pub(crate) async fn metrics(State(state): State<SharedState>) -> Result<Response, Problem> {
     let recorded = state.recorder.as_ref().map(|recorder| recorder.counts());
     let others = [state.connections.registry(), state.access.registry()];
-    let text = state.metrics.exposition(&state.executions, recorded, &others).map_err(|error| {
+    let text = state.metrics.exposition(&state.executions, state.intake().counts(), recorded, &others).map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::fault()
     })?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+/// The limits that this process keeps
+///
+/// In the order in which a request meets them. Those of one source may be set apart from the others; the value told is that of a source which
+/// says nothing.
+#[utoipa::path(
+    get, path = "/v1/limits", tag = "operations", operation_id = "limits",
+    responses((status = 200, description = "Each limit with what becomes of what is beyond it", body = ref("#/components/schemas/ServiceLimits"), content_type = "application/json"))
+)]
+pub(crate) async fn limits(State(state): State<SharedState>) -> Json<ServiceLimits> {
+    Json(state.limits.clone())
 }

@@ -262,8 +262,9 @@ impl From<&ArchiveError> for Problem {
         tracing::error!(%error, "the store failed a request");
         match error {
             ArchiveError::Full | ArchiveError::Refused(_) | ArchiveError::Unavailable(_) => {
-                Self::come_back("store-unavailable", "The store of judgements cannot be used", 5, error)
+                Self::come_back("store-unavailable", "The store of judgements cannot be used", 5, error.for_callers())
             }
+            ArchiveError::Busy(why) => Self::overloaded(why),
             ArchiveError::TooLarge { .. } => Self::too_large(error.to_string()),
             ArchiveError::InvalidId { .. } | ArchiveError::Exists { .. } | ArchiveError::Corrupt { .. } | ArchiveError::TooFar(_) => {
                 Self::fault()

@@ -7,14 +7,17 @@ use haldane_judges::CheckedConfig;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::limits::ServiceLimits;
 use super::metrics::Metrics;
 use super::record;
-use crate::access::Access;
+use crate::access::{Access, Requester};
 use crate::analysis::{Analyst, JudgementObserver};
+use crate::intake::Intake;
 use crate::judgements::Judgements;
 use crate::lint::{LintFinding, Severity, examine, merged};
 use crate::replay::Recorder;
 use crate::server::ConnectionCounts;
+use crate::server::body::BodyReader;
 use crate::settings::{BodyLimits, InvalidSettings, LiveConfigs, Settings};
 use crate::source::cache::Source;
 
@@ -24,6 +27,8 @@ pub struct AppState {
     pub(crate) executions: Judgements,
     pub(crate) configs: LiveConfigs,
     pub(crate) bodies: BodyLimits,
+    pub(crate) reader: BodyReader,
+    pub(crate) limits: ServiceLimits,
     pub(crate) metrics: Metrics,
     /// What records every judgement, where that is wanted.
     pub(crate) recorder: Option<Arc<Recorder>>,
@@ -61,15 +66,17 @@ impl AppState {
     pub fn new(settings: Settings) -> Result<SharedState, InvalidSettings> {
         let recorder = settings.start_recorder()?;
         let observing = recorder.clone().map(|recorder| recorder as Arc<dyn JudgementObserver>);
-        let analyst = Arc::new(Analyst::new(settings.open_sources()?, settings.limits).observed_by(observing));
+        let intake = Intake::new(settings.intake);
+        let analyst = Analyst::new(settings.open_sources()?, settings.limits).observed_by(observing).within(intake.clone());
+        let limits = ServiceLimits::of(&settings);
         let access = Access::open(&settings.access, settings.listen, &settings.id_key);
         let access = access.map_err(|(setting, error)| InvalidSettings::of_setting(setting, error))?;
         let metrics = Metrics::default();
         let observer = metrics.clone();
         let executions = Judgements::new(
-            analyst,
+            Arc::new(analyst),
             settings.id_key,
-            settings.store,
+            settings.store.map(|store| store.within(intake.clone())),
             settings.executions,
             settings.links,
             Box::new(move |ending| {
@@ -81,6 +88,8 @@ impl AppState {
             executions,
             configs: LiveConfigs::new(settings.configs),
             bodies: settings.bodies,
+            reader: BodyReader { limit: settings.bodies.bytes, pace: settings.bodies.pace, intake },
+            limits,
             metrics,
             recorder,
             connections: ConnectionCounts::default(),
@@ -99,6 +108,12 @@ impl AppState {
     #[must_use]
     pub fn connections(&self) -> &ConnectionCounts {
         &self.connections
+    }
+
+    /// What is taken on, by every edge together.
+    #[must_use]
+    pub fn intake(&self) -> &Intake {
+        &self.reader.intake
     }
 
     /// Who may ask what.
@@ -123,8 +138,8 @@ impl AppState {
         findings
     }
 
-    /// How the metric stores are, by name, as far as judgements have shown.
-    pub(super) fn source_health(&self) -> Vec<SourceHealth> {
+    /// How the metric stores are that the caller may read from, by name, as far as judgements have shown.
+    pub(super) fn sources_of(&self, caller: &Requester) -> Vec<SourceHealth> {
         let health = |source: &Source| {
             let (traffic, last) = (source.traffic().unwrap_or_default(), source.health());
             SourceHealth {
@@ -136,7 +151,8 @@ impl AppState {
                 error: last.and_then(Result::err).map(|error| error.to_string()),
             }
         };
-        self.executions.analyst().sources().iter().map(health).collect()
+        let sources = self.executions.analyst().sources().iter();
+        sources.filter(|source| caller.may_use_source(source.name()).is_ok()).map(health).collect()
     }
 
     /// Says that the service is about to stop: from now on `/health/ready` answers 503.

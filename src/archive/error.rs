@@ -49,12 +49,27 @@ pub enum ArchiveError {
     /// A page that is not given.
     #[error("offset {0} is beyond the {MAX_OFFSET} newest that can be listed")]
     TooFar(usize),
+    /// There is too much to do.
+    #[error("{0}")]
+    Busy(String),
     /// It answers, but does not let us.
     #[error("the store does not allow this: {0}; check its permissions, and that the bucket exists and takes conditional writes")]
     Refused(String),
     /// It does not answer.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
+}
+
+impl ArchiveError {
+    /// The same without what the store itself said, which names folders, buckets and hosts; the log has that.
+    #[must_use]
+    pub fn for_callers(&self) -> String {
+        match self {
+            Self::Refused(_) => "the store does not allow this; the log of the server says why".to_owned(),
+            Self::Unavailable(_) => "the store does not answer; the log of the server says why".to_owned(),
+            known => known.to_string(),
+        }
+    }
 }
 
 /// A URL that opens no store.

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use url::Url;
 
-use super::backend::{Backend, MAX_MEMORY_BYTES, MemoryBound, PATIENCE};
+use super::backend::{Backend, DiskThreads, MAX_MEMORY_BYTES, MemoryBound, PATIENCE};
 use super::error::{InvalidArchive, reason};
 
 const SCHEMES: &str = "`memory:`, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`";
@@ -51,6 +51,7 @@ fn memory(url: &Url) -> Result<Backend, InvalidArchive> {
         ordered: true,
         room: Some(MemoryBound { most: MAX_MEMORY_BYTES, written: AtomicU64::new(0) }),
         patience: PATIENCE,
+        threads: None,
     })
 }
 
@@ -65,6 +66,7 @@ fn folder(text: &str, url: &Url) -> Result<Backend, InvalidArchive> {
     std::fs::create_dir_all(&path).map_err(|error| unusable("made", &error))?;
     writable(&path).map_err(|error| unusable("written to", &error))?;
     let objects = LocalFileSystem::new_with_prefix(&path).map_err(|error| unusable("opened", &error))?;
+    let threads = DiskThreads::new().map_err(|error| unusable("worked on by threads of its own", &error))?;
     Ok(Backend {
         objects: Box::new(objects),
         prefix: Path::default(),
@@ -72,6 +74,7 @@ fn folder(text: &str, url: &Url) -> Result<Backend, InvalidArchive> {
         ordered: false,
         room: None,
         patience: PATIENCE,
+        threads: Some(threads),
     })
 }
 
@@ -94,7 +97,7 @@ fn bucket(url: &Url) -> Result<Backend, InvalidArchive> {
     })?;
     // "Directory buckets" of S3 list keys in no order.
     let ordered = !url.host_str().is_some_and(|bucket| bucket.ends_with("--x-s3"));
-    Ok(Backend { objects: cloud(url)?, prefix, place: url.to_string(), ordered, room: None, patience: PATIENCE })
+    Ok(Backend { objects: cloud(url)?, prefix, place: url.to_string(), ordered, room: None, patience: PATIENCE, threads: None })
 }
 
 #[cfg(feature = "cloud-stores")]

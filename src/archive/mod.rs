@@ -24,11 +24,16 @@ use serde::de::DeserializeOwned;
 pub use error::{ArchiveError, InvalidArchive, MAX_DOCUMENT_BYTES, MAX_OFFSET};
 pub use key::{MAX_ID_LENGTH, is_short_id, place_before, short_id};
 
+use crate::intake::{Busy, HeldMemory, Intake};
+use crate::pool;
 use backend::{Backend, MemoryBound};
 use error::reason;
 
 /// Small documents that are read at the same time.
 const READ_AT_ONCE: usize = 16;
+
+/// Longest document that takes no memory to speak of.
+const SHORT: u64 = 64 << 10;
 
 /// Most entries of one page of a listing.
 pub const MAX_PAGE: usize = 1000;
@@ -70,12 +75,14 @@ impl DocumentKind {
 }
 
 /// A document as it was found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Document<T> {
     /// What it says.
     pub value: T,
     /// When it was written last, to the millisecond.
     pub updated: Timestamp,
+    /// What it takes of memory until it has been worked on, where it is long.
+    pub(crate) memory: Option<HeldMemory>,
 }
 
 /// One line of a listing.
@@ -89,7 +96,7 @@ pub struct Entry {
 
 /// A store that is open. Copies share it.
 #[derive(Clone)]
-pub struct Archive(Arc<Backend>);
+pub struct Archive(Arc<Backend>, Intake);
 
 impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +118,13 @@ impl Archive {
     /// # Errors
     /// [`InvalidArchive`] for a URL that cannot be used, with the remedy.
     pub fn open(url: &str) -> Result<Self, InvalidArchive> {
-        location::open(url).map(|inner| Self(Arc::new(inner)))
+        location::open(url).map(|inner| Self(Arc::new(inner), Intake::default()))
+    }
+
+    /// The same, whose long documents take of the memory that the process has for what it takes on.
+    #[must_use]
+    pub(crate) fn within(self, intake: Intake) -> Self {
+        Self(self.0, intake)
     }
 
     /// What kind of store it is: `memory`, `file`, `s3`, `gs`, ...
@@ -148,8 +161,13 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`] when it cannot be read.
-    pub async fn get<T: DeserializeOwned>(&self, kind: DocumentKind, id: &str) -> Result<Option<Document<T>>, ArchiveError> {
+    pub async fn get<T: DeserializeOwned + Send + 'static>(
+        &self,
+        kind: DocumentKind,
+        id: &str,
+    ) -> Result<Option<Document<T>>, ArchiveError> {
         let key = self.key(kind, id)?;
+        let busy = |busy: Busy| ArchiveError::Busy(busy.to_string());
         let read = async {
             let found = match self.0.objects.get(&key).await {
                 Err(Fault::NotFound { .. }) => return Ok(None),
@@ -159,12 +177,15 @@ impl Archive {
             if meta.size > MAX_DOCUMENT_BYTES as u64 {
                 return Err(ArchiveError::TooLarge { key: self.shown(&key), bytes: meta.size });
             }
+            // Before it is read.
+            let memory = if meta.size > SHORT { Some(self.1.document(meta.size).map_err(busy)?) } else { None };
             let bytes = found.bytes().await.map_err(|fault| self.failed(&key, &fault))?;
-            Ok(Some((bytes, updated(&meta))))
+            Ok(Some((bytes, updated(&meta), memory)))
         };
-        let Some((bytes, updated)) = self.in_time(read).await? else { return Ok(None) };
+        let Some((bytes, updated, memory)) = self.in_time(read).await? else { return Ok(None) };
         let corrupt = |error: serde_json::Error| ArchiveError::Corrupt { key: self.shown(&key), reason: error.to_string() };
-        Ok(Some(Document { value: serde_json::from_slice(&bytes).map_err(corrupt)?, updated }))
+        let value = pool::unless_small(bytes.len(), move || serde_json::from_slice(&bytes)).await.map_err(corrupt)?;
+        Ok(Some(Document { value, updated, memory }))
     }
 
     /// Deletes a document. False if it was not there.
@@ -347,7 +368,15 @@ impl Archive {
 
     async fn in_time<T>(&self, operation: impl Future<Output = Result<T, ArchiveError>>) -> Result<T, ArchiveError> {
         let too_late = |_| ArchiveError::Unavailable(format!("it took more than {:?}", self.0.patience));
-        tokio::time::timeout(self.0.patience, operation).await.map_err(too_late)?
+        let Some(threads) = &self.0.threads else {
+            return tokio::time::timeout(self.0.patience, operation).await.map_err(too_late)?;
+        };
+        if threads.all_hang(self.0.patience) {
+            return Err(ArchiveError::Unavailable("all that was asked of it lately is still waited for".to_owned()));
+        }
+        let ended = tokio::time::timeout(self.0.patience, threads.run(operation)).await;
+        threads.note(ended.is_ok());
+        ended.map_err(too_late)?
     }
 
     fn failed(&self, key: &Path, fault: &Fault) -> ArchiveError {

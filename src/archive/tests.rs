@@ -191,7 +191,10 @@ async fn a_document_beyond_the_bound_is_neither_written_nor_read() {
 async fn memory_does_not_grow_without_bound_and_deleting_makes_room() {
     let (objects, room) = (Box::new(object_store::memory::InMemory::new()), MemoryBound { most: 40, written: AtomicU64::new(0) });
     let (prefix, place) = (Path::default(), String::new());
-    let store = Archive(Arc::new(Backend { objects, prefix, place, ordered: true, room: Some(room), patience: PATIENCE }));
+    let store = Archive(
+        Arc::new(Backend { objects, prefix, place, ordered: true, room: Some(room), patience: PATIENCE, threads: None }),
+        Intake::default(),
+    );
     // Ten bytes each. What is written over counts once.
     let document = json!("eightlet");
     for id in ["a", "b", "c", "a", "b", "c", "d"] {
@@ -311,9 +314,42 @@ async fn a_store_that_is_silent_is_unavailable() {
     let slow = ThrottleConfig { wait_get_per_call: Duration::from_secs(3600), ..ThrottleConfig::default() };
     let objects = Box::new(ThrottledStore::new(object_store::memory::InMemory::new(), slow));
     let patience = Duration::from_millis(20);
-    let inner = Backend { objects, prefix: Path::default(), place: String::new(), ordered: true, room: None, patience };
-    let error = Archive(Arc::new(inner)).get::<Value>(DocumentKind::Execution, "x").await.unwrap_err();
+    let inner = Backend { objects, prefix: Path::default(), place: String::new(), ordered: true, room: None, patience, threads: None };
+    let error = Archive(Arc::new(inner), Intake::default()).get::<Value>(DocumentKind::Execution, "x").await.unwrap_err();
     assert_eq!(error.to_string(), "the store does not answer: it took more than 20ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_hangs_is_given_up_at_once_until_it_answers_again() {
+    let threads = backend::DiskThreads::new().unwrap();
+    let patience = Duration::from_secs(10);
+    for _ in 0..16 {
+        assert!(!threads.all_hang(patience));
+        threads.note(false);
+    }
+    assert!(threads.all_hang(patience));
+    tokio::time::advance(patience).await;
+    assert!(!threads.all_hang(patience), "one looks whether it is so still");
+    assert!(threads.all_hang(patience), "and only one");
+    threads.note(true);
+    assert!(!threads.all_hang(patience));
+}
+
+#[tokio::test]
+async fn long_documents_take_memory_until_they_have_been_worked_on() {
+    let intake = Intake::new(crate::intake::IntakeLimits { memory_bytes: 4 << 20, ..Default::default() });
+    let store = Archive::open("memory:").unwrap().within(intake.clone());
+    for (id, bytes) in [("long", 250_000), ("short", 1_000)] {
+        store.put(DocumentKind::MetricSetList, id, &"x".repeat(bytes)).await.unwrap();
+    }
+    let get = |id: &'static str| store.get::<String>(DocumentKind::MetricSetList, id);
+    let first = get("long").await.unwrap().unwrap();
+    assert!(intake.counts().bytes >= 2_000_000);
+    assert!(matches!(get("long").await, Err(ArchiveError::Busy(_))));
+    assert_eq!(get("short").await.unwrap().unwrap().value.len(), 1_000);
+    drop(first);
+    assert_eq!(get("long").await.unwrap().unwrap().value.len(), 250_000);
+    assert_eq!(intake.counts().bytes, 0);
 }
 
 /// A bucket over a real socket, with the replies of S3: what is asked of it, and what its answers become.
@@ -340,7 +376,10 @@ mod buckets {
             .build()
             .unwrap();
         let (prefix, place) = (Path::from("team"), "s3://bucket/team".to_owned());
-        Archive(Arc::new(Backend { objects: Box::new(opened), prefix, place, ordered: true, room: None, patience: PATIENCE }))
+        Archive(
+            Arc::new(Backend { objects: Box::new(opened), prefix, place, ordered: true, room: None, patience: PATIENCE, threads: None }),
+            Intake::default(),
+        )
     }
 
     #[tokio::test]
@@ -372,7 +411,7 @@ mod buckets {
         assert!(matches!(create("broken").await, ArchiveError::Unavailable(_)));
         // The bucket itself is missing.
         assert!(matches!(create("nowhere").await, ArchiveError::Refused(_)));
-        assert_eq!(store.get::<Value>(DocumentKind::Execution, "nowhere").await, Ok(None));
+        assert!(store.get::<Value>(DocumentKind::Execution, "nowhere").await.unwrap().is_none());
     }
 
     #[tokio::test]

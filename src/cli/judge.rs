@@ -52,7 +52,7 @@ struct What {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = BODY_FLAGS)]
     request: Option<PathBuf>,
     /// Judge nothing, and show this scorecard, which `--output json` wrote, from a file, or from standard input with `-`.
-    #[arg(long, value_name = "FILE|-", conflicts_with_all = JUDGING_FLAGS)]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = BODY_FLAGS.into_iter().chain(JUDGING_FLAGS))]
     scorecard: Option<PathBuf>,
     /// Canary config: the name of one that the server (or Haldane itself) has, or a YAML or JSON file.
     #[arg(long, value_name = "NAME|FILE")]
@@ -189,39 +189,8 @@ enum OutputFormat {
     Html,
 }
 
-/// Flags that a scorecard replaces, which is not judged again.
-const JUDGING_FLAGS: [&str; 30] = [
-    "config",
-    "baseline",
-    "canary",
-    "location",
-    "variables",
-    "baseline_variables",
-    "canary_variables",
-    "judge",
-    "canary_share",
-    "start",
-    "end",
-    "last",
-    "step",
-    "offset",
-    "planned_end",
-    "released_at",
-    "look",
-    "watch",
-    "early_pass",
-    "ramp",
-    "advisory",
-    "labels",
-    "source",
-    "samples",
-    "server",
-    "token_file",
-    "prometheus",
-    "settings",
-    "wait",
-    "request",
-];
+/// Flags that a scorecard replaces, which is not judged again, beside those that a whole request replaces.
+const JUDGING_FLAGS: [&str; 7] = ["watch", "server", "token_file", "prometheus", "settings", "wait", "request"];
 
 /// Flags that a whole request replaces.
 const BODY_FLAGS: [&str; 23] = [

@@ -46,7 +46,7 @@ impl JudgementClient {
             }
             Self::Local { analyst, configs } => {
                 let request = crate::api::translate(body, configs, &BodyLimits::default(), analyst.sources(), Timestamp::now())?;
-                let waiting = Spinner::start("fetching");
+                let waiting = Spinner::start("judging");
                 let until = Instant::now() + wait.unwrap_or(DEFAULT_WAIT);
                 let judging = async { analyst.run(&analyst.plan(request)?, until, &|progress| waiting.fetched(progress)).await };
                 let scorecard = judging.await.map_err(|error| match error {

@@ -50,11 +50,14 @@ pub(super) fn pretty(document: &impl serde::Serialize) -> Result<String, Command
 
 /// What standard output can show.
 pub(super) fn terminal() -> Terminal {
+    // A pipe has no width; who reads it may say one, as other programs are told it.
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok()).filter(|columns| *columns > 0);
+    let unseen = Terminal { width: told.unwrap_or(Terminal::default().width), colour: false };
     if !io::stdout().is_terminal() {
-        return Terminal::default();
+        return unseen;
     }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    Terminal { width: width.unwrap_or(Terminal::default().width), colour: takes_escapes() }
+    Terminal { width: width.unwrap_or(unseen.width), colour: takes_escapes() }
 }
 
 /// Whether a terminal, where there is one, is to be sent escape sequences.

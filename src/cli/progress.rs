@@ -32,6 +32,7 @@ impl Spinner {
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{bar:24}] {pos} of {len} metrics") {
                 self.0.set_style(style);
             }
+            self.0.set_message("fetching");
             self.0.set_length(progress.total as u64);
         }
         self.0.set_position(progress.done as u64);

@@ -1,6 +1,7 @@
-//! Files that a running service reads again: configs at a signal, tokens and certificates also when they change.
+//! Files that a running service reads again, at a signal and when they change: configs, tokens and certificates.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use crate::server::TlsIdentity;
 use crate::server::signals::Signals;
 use crate::settings::ConfigStore;
 
-/// Time between two looks at whether files of tokens and certificates have changed.
+/// Time between two looks at whether files have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What is read again when the service is told to.
@@ -20,23 +21,47 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Reload {
     pub(super) state: SharedState,
     pub(super) edge: SharedEdge,
-    pub(super) configs_folder: Option<PathBuf>,
     pub(super) tls: Option<Arc<TlsIdentity>>,
-    /// The files of tokens and certificates, and how they were before they were read first.
-    pub(super) files: Vec<PathBuf>,
-    pub(super) known: Vec<FileStamp>,
+    pub(super) watched: WatchedFiles,
+    /// How the files were before they were read first.
+    pub(super) known: FileStamps,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone)]
+pub(super) struct WatchedFiles {
+    /// Files of tokens and certificates.
+    pub(super) credentials: Vec<PathBuf>,
+    /// The folder of configs.
+    pub(super) configs: Option<PathBuf>,
+}
+
+/// How files are at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileStamps {
+    credentials: Vec<FileStamp>,
+    configs: BTreeMap<PathBuf, FileStamp>,
 }
 
 /// When a file was changed last, and how long it is; `None` while it is not there.
-pub(super) type FileStamp = Option<(SystemTime, u64)>;
+type FileStamp = Option<(SystemTime, u64)>;
 
-/// How files are now.
-pub(super) fn stamps(files: &[PathBuf]) -> Vec<FileStamp> {
-    files.iter().map(|file| std::fs::metadata(file).and_then(|file| Ok((file.modified()?, file.len()))).ok()).collect()
+fn stamp(file: &Path) -> FileStamp {
+    std::fs::metadata(file).and_then(|file| Ok((file.modified()?, file.len()))).ok()
+}
+
+impl WatchedFiles {
+    /// How the files are now.
+    pub(super) fn stamps(&self) -> FileStamps {
+        // Of a mounted ConfigMap the files are links, by way of one that is replaced when they all change.
+        let entries = self.configs.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let configs = entries.map(|entry| entry.path()).map(|path| (path.clone(), stamp(&path))).collect();
+        FileStamps { credentials: self.credentials.iter().map(|file| stamp(file)).collect(), configs }
+    }
 }
 
 impl Reload {
-    /// Reads everything again at each signal, and tokens and certificates when their files change.
+    /// Reads everything again at each signal, and what has changed when it does.
     pub(super) async fn whenever(self, mut signals: Signals) {
         let mut known = self.known.clone();
         let this = Arc::new(self);
@@ -48,11 +73,11 @@ impl Reload {
             let (this, before) = (Arc::clone(&this), known.clone());
             // Files are read on a thread for that, and looked at before they are: what changes meanwhile is seen the next time.
             let read = tokio::task::spawn_blocking(move || {
-                let now = stamps(&this.files);
-                if told {
+                let now = this.watched.stamps();
+                if told || now.configs != before.configs {
                     this.configs();
                 }
-                if told || now != before {
+                if told || now.credentials != before.credentials {
                     this.credentials();
                 }
                 now
@@ -74,17 +99,15 @@ impl Reload {
 
     /// The configs as they are now; where one cannot be used, all from before stay.
     fn configs(&self) {
-        let Some(folder) = &self.configs_folder else {
+        let Some(folder) = &self.watched.configs else {
             info!("told to read files again, and no folder of configs is given");
             return;
         };
         let read = ConfigStore::with_directory(folder).and_then(|configs| self.edge.reload(&configs).map(|()| configs));
-        match read {
-            Ok(configs) => {
-                info!(configs = configs.list().count(), kayenta_configs = configs.kayentas().len(), "the configs were read again");
-                self.state.configs().replace(configs);
-            }
-            Err(error) => warn!(%error, "the configs were not taken; those from before stay in use"),
-        }
+        let taken = read.map(|configs| {
+            info!(configs = configs.list().count(), kayenta_configs = configs.kayentas().len(), "the configs were read again");
+            self.state.configs().replace(configs);
+        });
+        self.state.access().note("configs", taken.map_err(|error| error.to_string()));
     }
 }

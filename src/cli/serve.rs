@@ -2,14 +2,13 @@
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tower::ServiceBuilder;
 use tower_http::cors::CorsLayer;
@@ -18,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use super::reload::{Reload, stamps};
+use super::reload::{Reload, WatchedFiles};
 use crate::access;
 use crate::api::{self, AppState, SharedState};
 use crate::kayenta::{self, SharedEdge};
@@ -127,6 +126,22 @@ struct ServiceParts {
     router: Router,
 }
 
+/// What the system keeps of an answer that is not taken. Left to itself it keeps megabytes, and says that it takes more only once a third of
+/// them has gone, so that a caller who takes an answer slowly looks like one who does not take it at all.
+const SEND_BUFFER: u32 = 64 << 10;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Takes an address.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections that are accepted have the listener's.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 impl ServiceParts {
     fn of(mut settings: Settings, clock: Option<kayenta::Clock>) -> Result<Self, InvalidSettings> {
         settings.open_store()?;
@@ -137,7 +152,9 @@ impl ServiceParts {
             let state = state.clone();
             Box::new(move || state.is_stopping())
         };
-        let mut edge = kayenta::Edge::new(state.executions().clone(), &configs, kayenta, bodies, store, stopping)?;
+        let intake = state.intake().clone();
+        let store = store.map(|store| store.within(intake.clone()));
+        let mut edge = kayenta::Edge::new(state.executions().clone(), &configs, kayenta, bodies, intake, store, stopping)?;
         if let Some(clock) = clock {
             edge = edge.with_clock(clock);
         }
@@ -193,19 +210,18 @@ impl Service {
     /// [`ServeError`] when the settings do not work or the address is taken.
     pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
         let address = settings.listen;
-        let files: Vec<PathBuf> =
-            settings.access.tokens_file.iter().cloned().chain(settings.tls.iter().flat_map(TlsSettings::files)).collect();
-        let known = stamps(&files);
+        let credentials = settings.access.tokens_file.iter().cloned().chain(settings.tls.iter().flat_map(TlsSettings::files));
+        let watched = WatchedFiles { credentials: credentials.collect(), configs: settings.configs_folder.clone() };
+        let known = watched.stamps();
         let tls = settings.tls.clone().map(|settings| TlsIdentity::open(settings).map(Arc::new)).transpose();
         let tls = tls.map_err(|error| InvalidSettings::of_setting("tls_cert", error))?;
         let (delay, grace) = (settings.shutdown_delay, settings.shutdown_grace);
         let options = ServeOptions { limits: settings.connections, tls: tls.clone(), delay, grace };
-        let configs_folder = settings.configs_folder.clone();
         let ServiceParts { state, edge, router } = ServiceParts::of(settings, None)?;
         let cannot = |source| ServeError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(cannot)?;
+        let listener = listen(address).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let reload = Reload { state: state.clone(), edge, configs_folder, tls, files, known };
+        let reload = Reload { state: state.clone(), edge, tls, watched, known };
         Ok(Self { listener, address, state, router, reload, options })
     }
 

@@ -4,10 +4,10 @@
 //! id is short, the request is kept under it, and so is the scorecard once it has ended.
 
 pub mod id;
+mod lanes;
 mod links;
 mod list;
 mod signature;
-mod waiting;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,26 +21,29 @@ use jiff::Timestamp;
 use moka::future::Cache;
 use moka::policy::{EvictionPolicy, Expiry};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug_span};
 
 use crate::analysis::{AnalysisError, Analyst, Plan, Request, Samples, Scorecard};
 use crate::archive::{Archive, ArchiveError, DocumentKind, is_short_id, place_before, short_id};
+use crate::intake::Admitted;
 use crate::pool::{self, words_of};
+use crate::source::cache::Source;
 use id::IdError;
 pub use id::{IdKey, Identity, Key};
+pub use lanes::LaneCount;
+use lanes::{Lane, LanePlace, Lanes};
 pub use links::Links;
 pub use list::{JudgementFilter, JudgementPage, JudgementSummary};
 pub use signature::LinkKey;
-use waiting::WaitingCount;
 
 /// Bounds of the executions of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Most analyses that run at once.
+    /// Most analyses that run at once and read from the same source, or from none.
     pub concurrent: usize,
-    /// Most analyses that wait for their turn; more are refused.
+    /// Most of those that wait for their turn; more are refused.
     pub queue: usize,
     /// Time for one analysis, its wait included, unless the caller says otherwise.
     pub default_deadline: Duration,
@@ -77,8 +80,8 @@ pub enum Failure {
     /// The analysis says why.
     #[error(transparent)]
     Analysis(#[from] AnalysisError),
-    /// Too many analyses run and wait already.
-    #[error("too many judgements are running; ask again in a few seconds")]
+    /// Too many analyses run and wait already that read from the same source, or from none.
+    #[error("too many judgements of this source are running; ask again in a few seconds")]
     Overloaded,
     /// A fault of ours. The log has the details.
     #[error("the judgement broke off because of a fault in this program; the log of the server has the details")]
@@ -193,12 +196,7 @@ struct Inner {
     options: Options,
     links: Links,
     observer: Box<Observer>,
-    /// One permit for each analysis that runs or waits.
-    admission: Arc<Semaphore>,
-    /// One permit for each analysis that runs.
-    turns: Semaphore,
-    /// How many of them wait.
-    waiting: WaitingCount,
+    lanes: Lanes,
     running: Mutex<HashMap<Key, RunningExecution>>,
     ended: Cache<Key, Run>,
     /// The digests of samples, for longer than the scorecards: a run of the same request can then say that its samples are others.
@@ -216,7 +214,7 @@ impl Judgements {
     /// is told of each that ended.
     #[must_use]
     pub fn new(analyst: Arc<Analyst>, key: IdKey, store: Option<Archive>, options: Options, links: Links, observer: Box<Observer>) -> Self {
-        let concurrent = options.concurrent.max(1);
+        let lanes = Lanes::new(analyst.sources().iter().map(Source::name), options.concurrent, options.queue);
         let ended = Cache::builder()
             .max_capacity(options.remembered_bytes)
             // The default policy turns newcomers away in favour of what was asked for often; a poller needs the newest.
@@ -231,9 +229,7 @@ impl Judgements {
             options,
             links,
             observer,
-            admission: Arc::new(Semaphore::new(concurrent + options.queue)),
-            turns: Semaphore::new(concurrent),
-            waiting: WaitingCount::default(),
+            lanes,
             running: Mutex::default(),
             ended,
             digests: Cache::builder().max_capacity(DIGESTS).time_to_live(DIGESTS_FOR).build(),
@@ -261,17 +257,19 @@ impl Judgements {
     /// Number of analyses that run or wait.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        self.total().saturating_sub(self.0.admission.available_permits())
+        self.0.lanes.unfinished()
     }
 
     /// Number of analyses that wait for their turn.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.0.waiting.now()
+        self.0.lanes.waiting()
     }
 
-    fn total(&self) -> usize {
-        self.0.options.concurrent.max(1) + self.0.options.queue
+    /// Both for each source.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<LaneCount> {
+        self.0.lanes.counts()
     }
 
     /// The key that ids are signed with.
@@ -288,14 +286,14 @@ impl Judgements {
         self.0.analyst.plan(request)
     }
 
-    /// Starts a judgement and returns its id at once.
+    /// Starts a judgement and returns its id at once. It keeps its request's `place` until it has ended.
     ///
     /// # Errors
     /// [`StartError`] when the request has no id, cannot be kept, or there is no room.
-    pub async fn start(&self, plan: Arc<Plan>) -> Result<String, StartError> {
+    pub(crate) async fn start(&self, plan: Arc<Plan>, place: Option<Arc<Admitted>>) -> Result<String, StartError> {
         let identity = self.identity(&plan).await?;
         let id = identity.id.clone();
-        self.launch(Some(identity), plan, self.0.options.background_deadline, false)?;
+        self.launch(Some(identity), plan, place, self.0.options.background_deadline, false)?;
         Ok(id)
     }
 
@@ -313,15 +311,16 @@ impl Judgements {
             return Ok(id::encode(plan.request(), &self.0.key, created, rand::random())?);
         }
         let (plan, key) = (Arc::clone(plan), self.0.key.clone());
-        let encoding = pool::run(move || id::encode(plan.request(), &key, created, rand::random()));
+        let encoding = pool::run(0, move || id::encode(plan.request(), &key, created, rand::random()));
         Ok(encoding.await.unwrap_or_else(|panic| Err(IdError::Unwritable(words_of(&*panic).to_owned())))?)
     }
 
-    /// Judges and waits for the end, at most `deadline`. The judgement ends, and is remembered, also when the caller goes away.
+    /// Judges and waits for the end, at most `deadline`. The judgement ends, and is remembered, also when the caller goes away; it keeps its
+    /// request's `place` until then.
     ///
     /// # Errors
     /// [`Failure`] when there is no scorecard.
-    pub async fn run_to_end(&self, plan: Arc<Plan>, deadline: Duration) -> ExecutionResult {
+    pub(crate) async fn run_to_end(&self, plan: Arc<Plan>, place: Option<Arc<Admitted>>, deadline: Duration) -> ExecutionResult {
         // Whoever waits for the scorecard needs no id.
         let identity = self.identity(&plan).await;
         let identity = identity
@@ -330,7 +329,7 @@ impl Judgements {
                 error => tracing::debug!(%error, "judging without an id"),
             })
             .ok();
-        let running = self.launch(identity, plan, deadline, false)?;
+        let running = self.launch(identity, plan, place, deadline, false)?;
         end_of(running.ended).await.ending
     }
 
@@ -338,8 +337,8 @@ impl Judgements {
     ///
     /// # Errors
     /// [`Failure`] when there is no scorecard.
-    pub async fn calculate(&self, request: Request, deadline: Duration) -> ExecutionResult {
-        end_of(self.launch(None, self.plan(request)?, deadline, false)?.ended).await.ending
+    pub(crate) async fn calculate(&self, request: Request, place: Option<Arc<Admitted>>, deadline: Duration) -> ExecutionResult {
+        end_of(self.launch(None, self.plan(request)?, place, deadline, false)?.ended).await.ending
     }
 
     /// Waits for the end of an execution, at most `how_long`: joins it, remembers it, or runs it again.
@@ -457,14 +456,13 @@ impl Judgements {
 
     /// Settings may have changed since the id was given out, and another replica may have other sources: the request is planned again.
     fn begin(&self, identity: Identity, request: Request, again: bool) -> Result<RunningExecution, Failure> {
-        self.launch(Some(identity), self.plan(request)?, self.0.options.background_deadline, again)
+        self.launch(Some(identity), self.plan(request)?, None, self.0.options.background_deadline, again)
     }
 
     /// Waits until no analysis runs or waits, at most `how_long`; none begins meanwhile. Returns the number left behind.
     pub async fn finish(&self, how_long: Duration) -> usize {
-        let all = u32::try_from(self.total()).unwrap_or(u32::MAX);
-        match timeout(how_long, self.0.admission.acquire_many(all)).await {
-            Ok(_) => 0,
+        match timeout(how_long, self.0.lanes.close()).await {
+            Ok(()) => 0,
             Err(_) => self.unfinished(),
         }
     }
@@ -474,12 +472,20 @@ impl Judgements {
     }
 
     /// Runs a plan on a task of its own, which ends whether or not somebody waits; or joins the one with the same key.
-    fn launch(&self, identity: Option<Identity>, plan: Arc<Plan>, deadline: Duration, rerun: bool) -> Result<RunningExecution, Failure> {
+    fn launch(
+        &self,
+        identity: Option<Identity>,
+        plan: Arc<Plan>,
+        place: Option<Arc<Admitted>>,
+        deadline: Duration,
+        rerun: bool,
+    ) -> Result<RunningExecution, Failure> {
         let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(one) = identity.as_ref().and_then(|identity| running.get(&identity.key)) {
             return Ok(one.clone());
         }
-        let admitted = Arc::clone(&self.0.admission).try_acquire_owned().map_err(|_| Failure::Overloaded)?;
+        let lane = Arc::clone(self.0.lanes.of(plan.source().map(Source::name)));
+        let admitted = lane.enter().ok_or(Failure::Overloaded)?;
         let (sender, ended) = watch::channel(None);
         let cancel = Arc::new(Notify::new());
         let one = RunningExecution { started: Timestamp::now(), ended, cancel };
@@ -495,7 +501,7 @@ impl Judgements {
         let task = async move {
             let run = async {
                 let ending = tokio::select! {
-                    ending = inner.run(identity, &plan, deadline, rerun) => ending,
+                    ending = inner.run(identity, &plan, &lane, deadline, rerun) => ending,
                     () = cancel.notified() => Err(Failure::Cancelled),
                 };
                 Run { ending, started, ended: Timestamp::now() }
@@ -509,7 +515,7 @@ impl Judgements {
             sender.send_replace(Some(run.clone()));
             drop(leave);
             archiver.archive(archived, &run).await;
-            drop::<OwnedSemaphorePermit>(admitted);
+            drop::<(LanePlace, Option<Arc<Admitted>>)>((admitted, place));
         };
         tokio::spawn(task.in_current_span());
         Ok(one)
@@ -549,15 +555,13 @@ impl Drop for Leave {
 }
 
 impl Inner {
-    async fn run(&self, identity: Option<Identity>, plan: &Arc<Plan>, deadline: Duration, rerun: bool) -> ExecutionResult {
+    async fn run(&self, identity: Option<Identity>, plan: &Arc<Plan>, lane: &Lane, deadline: Duration, rerun: bool) -> ExecutionResult {
         let now = Instant::now();
         let ending = AssertUnwindSafe(async {
             // Half of the time for the wait leaves half for the metric stores; a later turn would only give errors.
-            let waits = self.waiting.enter();
-            let turn = timeout_at(now + deadline / 2, self.turns.acquire()).instrument(debug_span!("queue")).await;
-            drop(waits);
+            let turn = lane.turn(now + deadline / 2).instrument(debug_span!("queue")).await;
             let queue = now.elapsed();
-            let Ok(Ok(_turn)) = turn else { return Err(Failure::Overloaded) };
+            let Some(_turn) = turn else { return Err(Failure::Overloaded) };
             let mut scorecard = self.analyst.run(plan, now + deadline, &|_| {}).await?;
             scorecard.rerun = rerun;
             scorecard.times.queue = queue;
@@ -708,11 +712,11 @@ mod tests {
         let options = Options { concurrent: 1, queue: 0, ..Options::default() };
         let executions = executions(options, Box::new(|_| panic!("a fault")));
         for _ in 0..3 {
-            assert_eq!(executions.run_to_end(plan(), Duration::from_secs(60)).await, Err(Failure::Crashed));
+            assert_eq!(executions.run_to_end(plan(), None, Duration::from_secs(60)).await, Err(Failure::Crashed));
         }
         // The same for a run with an id, whose place among the running ones others look at.
         let ended =
-            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), Duration::from_secs(60), false).unwrap();
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), None, Duration::from_secs(60), false).unwrap();
         assert_eq!(end_of(ended.ended).await.ending, Err(Failure::Crashed));
         assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
         assert!(executions.running(&[1; 32]).is_none());
@@ -723,8 +727,9 @@ mod tests {
         let runs = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&runs);
         let executions = executions(Options::default(), Box::new(move |_| _ = count.fetch_add(1, Ordering::Relaxed)));
-        let launch =
-            || executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), Duration::from_secs(60), false).unwrap();
+        let launch = || {
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), None, Duration::from_secs(60), false).unwrap()
+        };
         let (first, second) = tokio::join!(end_of(launch().ended), end_of(launch().ended));
         let third = end_of(launch().ended).await;
         assert!(first.ending.is_ok() && first == second && second == third, "{first:?}");
@@ -735,7 +740,7 @@ mod tests {
     async fn a_caller_that_goes_away_does_not_stop_the_run() {
         let (told, mut ended) = tokio::sync::mpsc::unbounded_channel();
         let executions = executions(Options::default(), Box::new(move |ending| _ = told.send(ending.is_ok())));
-        let caller = executions.run_to_end(plan(), Duration::from_secs(60));
+        let caller = executions.run_to_end(plan(), None, Duration::from_secs(60));
         // Polled once, which starts the run, and dropped: nothing else runs on this thread meanwhile, however slow the machine is.
         assert!(caller.now_or_never().is_none());
         assert_eq!(ended.recv().await, Some(true));
@@ -745,8 +750,8 @@ mod tests {
     async fn no_place_is_overload_and_nothing_begins_after_the_end() {
         let options = Options { concurrent: 1, queue: 0, ..Options::default() };
         let executions = executions(options, Box::new(|_| {}));
-        let first = executions.launch(None, plan(), Duration::from_secs(60), false).unwrap();
-        assert_eq!(executions.run_to_end(plan(), Duration::from_secs(60)).await, Err(Failure::Overloaded));
+        let first = executions.launch(None, plan(), None, Duration::from_secs(60), false).unwrap();
+        assert_eq!(executions.run_to_end(plan(), None, Duration::from_secs(60)).await, Err(Failure::Overloaded));
         assert!(end_of(first.ended).await.ending.is_ok());
         assert_eq!(executions.finish(Duration::from_secs(60)).await, 0);
     }
@@ -756,9 +761,9 @@ mod tests {
         let options = Options { remembered_bytes: 1, ..Options::default() };
         let executions = executions(options, Box::new(|_| {}));
         let ended =
-            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), Duration::from_secs(60), false).unwrap();
+            executions.launch(Some(Identity { key: [1; 32], id: "id".to_owned() }), plan(), None, Duration::from_secs(60), false).unwrap();
         assert!(samples_of(&end_of(ended.ended).await.ending.unwrap()).is_none());
-        let whole = executions.run_to_end(plan(), Duration::from_secs(60)).await.unwrap();
+        let whole = executions.run_to_end(plan(), None, Duration::from_secs(60)).await.unwrap();
         assert!(samples_of(&whole).is_some());
     }
 
@@ -773,7 +778,7 @@ mod tests {
             let executions = executions(Options { remembered_bytes, ..Options::default() }, Box::new(|_| {}));
             let identity = Identity { key: [1; 32], id: "id".to_owned() };
             let ended =
-                executions.launch(Some(identity), executions.plan(request.clone()).unwrap(), Duration::from_secs(60), false).unwrap();
+                executions.launch(Some(identity), executions.plan(request.clone()).unwrap(), None, Duration::from_secs(60), false).unwrap();
             let scorecard = end_of(ended.ended).await.ending.unwrap();
             let samples = samples_of(&scorecard).unwrap();
             assert_eq!((samples.baseline_history.is_some(), samples.canary_history.is_some()), (kept, kept));

@@ -25,34 +25,18 @@ mod routes;
 pub mod wire;
 
 use axum::Router;
-use axum::error_handling::HandleErrorLayer;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post, put};
-use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use answering::reply::ErrorReply;
 pub use answering::state::{Clock, Edge, SharedEdge};
 use routes::{analyses, archive, canary, catalog, configs, document, fetch, pairs, pipelines, remote};
 
-/// Requests that are answered at once for each analysis that may run: pollers are quick.
-const REQUESTS_PER_ANALYSIS: usize = 16;
-
 /// Kayenta's API over HTTP.
 pub fn router(edge: SharedEdge) -> Router {
-    let most = edge.executions.options().concurrent.saturating_mul(REQUESTS_PER_ANALYSIS);
-    let shed = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_: tower::BoxError| async {
-            ErrorReply::unavailable("too many requests are open; ask again in a few seconds")
-        }))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(most));
     let router = routes().into_iter().fold(Router::new(), |router, (path, methods)| with_slash(router, path, methods));
-    let router = router.method_not_allowed_fallback(unknown_method).route_layer(shed);
-    // Not shed: a service with much to do is up.
     with_slash(router, "/health", get(catalog::health))
         .route("/kayenta/openapi.json", get(document::openapi))
         .method_not_allowed_fallback(unknown_method)
@@ -114,8 +98,12 @@ async fn unknown_method(method: Method, uri: Uri) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
+
     use super::*;
+    use crate::access::Requester;
     use crate::analysis::{AnalysisLimits, Analyst};
+    use crate::intake::Intake;
     use crate::judgements::id::IdKey;
     use crate::judgements::{Judgements, Links, Options};
     use crate::settings::{BodyLimits, ConfigStore, KayentaSettings};
@@ -125,7 +113,7 @@ mod tests {
         let analyst = std::sync::Arc::new(Analyst::new(Sources::default(), AnalysisLimits::default()));
         let judgements = Judgements::new(analyst, IdKey::random(), None, Options::default(), Links::default(), Box::new(|_| {}));
         let (configs, settings, bodies) = (ConfigStore::shipped(), KayentaSettings::default(), BodyLimits::default());
-        Edge::new(judgements, &configs, settings, bodies, None, Box::new(|| false)).unwrap()
+        Edge::new(judgements, &configs, settings, bodies, Intake::default(), None, Box::new(|| false)).unwrap()
     }
 
     #[tokio::test]
@@ -147,7 +135,10 @@ mod tests {
         for (path, methods) in routes() {
             let edge = SharedEdge::new(edge());
             let request = axum::extract::Request::builder().method("TRACE").uri("/").body(axum::body::Body::empty()).unwrap();
-            let answer = tower::ServiceExt::oneshot(Router::new().route("/", methods).with_state(edge), request).await.unwrap();
+            let answer =
+                tower::ServiceExt::oneshot(Router::new().route("/", methods).layer(Extension(Requester::Anyone)).with_state(edge), request)
+                    .await
+                    .unwrap();
             let allow = answer.headers()[axum::http::header::ALLOW].to_str().unwrap();
             // HEAD comes with GET.
             let mut methods: Vec<String> = allow.split(',').filter(|method| *method != "HEAD").map(str::to_owned).collect();

@@ -44,19 +44,22 @@ fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Ve
         );
         bounded(at, metric, judge, findings);
     }
-    let mut warn = |pointer: &str, message: &str| findings.push(LintFinding::new(Severity::Warning, format!("{at}{pointer}"), message));
     if metric.queries.is_empty() {
-        warn("/queries", "no query, so this metric can only be judged on samples that come with a request");
+        let message = "no query, so this metric can only be judged on samples that come with a request";
+        findings.push(LintFinding::new(Severity::Warning, format!("{at}/queries"), message));
     }
     // Kayenta's judge knows no limits.
     if metric.limits.is_empty() && !kayentas {
-        let remedy =
-            if metric.kind == Kind::Distribution { "one of a quantile, such as `p99: {max: 0.8}`" } else { "`max`, `min` or `max_ratio`" };
-        warn(
-            "/limits",
-            &format!("no limits, so this metric stays inconclusive where there is too little data for statistics; give {remedy}"),
-        );
+        let no_limits = "no limits, so this metric stays inconclusive where there is too little data for statistics; give";
+        if metric.kind == Kind::Distribution {
+            // Few requests are enough for one, and only its owner knows what was promised.
+            findings.push(LintFinding::note(&format!("{at}/limits"), format!("{no_limits} {}", quantile_limit(metric))));
+        } else {
+            let message = format!("{no_limits} `max`, `min` or `max_ratio`");
+            findings.push(LintFinding::new(Severity::Warning, format!("{at}/limits"), message));
+        }
     }
+    let mut warn = |pointer: &str, message: &str| findings.push(LintFinding::new(Severity::Warning, format!("{at}{pointer}"), message));
     if metric.kind == Kind::Ratio && !metric.is_counted() {
         warn(
             "/queries",
@@ -87,6 +90,18 @@ fn examine_metric(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Ve
     }
 }
 
+/// How a limit of a quantile is written, in the metric's unit.
+fn quantile_limit(metric: &Metric) -> String {
+    let unit = metric.unit.as_deref().map(str::trim).filter(|unit| !unit.is_empty());
+    let example = match unit {
+        Some("ms" | "milliseconds") => ", such as `p99: {max: 800}`",
+        Some("s" | "seconds") => ", such as `p99: {max: 0.8}`",
+        Some("us" | "µs") => ", such as `p99: {max: 800000}`",
+        _ => ", as `p99: {max: ...}`",
+    };
+    format!("what your users are promised of a quantile, in {}{example}", unit.unwrap_or("the histogram's unit"))
+}
+
 /// What is bounded above, as a share of all requests is: how it is compared, and that it should say so.
 fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<LintFinding>) {
     if metric.kind == Kind::Value && metric.unit.is_none() && units::is_named_share(&metric.name) {
@@ -101,6 +116,12 @@ fn bounded(at: &str, metric: &Metric, judge: JudgeName, findings: &mut Vec<LintF
         Kind::Ratio if metric.is_counted() => 1.0,
         Kind::Ratio => metric.percentage_point() * 100.0,
         Kind::Value if matches!(metric.unit.as_deref(), Some("percent" | "%")) && metric.direction == Direction::Decrease => 100.0,
+        Kind::Value if metric.unit.as_deref() == Some("ratio") && metric.direction == Direction::Decrease => {
+            let message = "a share of all of which less is worse is judged by its own size, where 0.995 becoming 0.95 is -4.5 %; say `kind: \
+                           ratio`, and it is judged by what is left to 1, ten times as much";
+            findings.push(LintFinding::warning(&format!("{at}/kind"), message.to_owned()));
+            return;
+        }
         Kind::Value | Kind::Events | Kind::Distribution => return,
     };
     let Limits { min, max, .. } = metric.limits;

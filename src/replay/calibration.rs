@@ -145,7 +145,7 @@ pub struct Calibration {
 
 const HEAD: [&str; 8] = [
     "Metric",
-    "Canaries (with history)",
+    "Canaries (with past enough)",
     "Placebo windows",
     "Noise learnt, half / 9 of 10",
     "Shift it tells, half / 9 of 10",

@@ -2,7 +2,7 @@
 
 use haldane_judges::config::{CheckedConfig, Direction, Kind};
 use haldane_judges::evidence::Looks;
-use haldane_judges::scorecard::{AppliedLimit, Judgement, MetricResult, Status, Verdict};
+use haldane_judges::scorecard::{AppliedLimit, Examiner, Judgement, MetricResult, Mode, Status, Verdict};
 use haldane_judges::stats::Sample;
 use haldane_judges::stats::mann_whitney::mann_whitney;
 
@@ -11,7 +11,7 @@ use super::result::{CaseJudgement, Detection, FOUND_WITHIN_MINUTES, JudgedMetric
 use super::rule::Rule;
 
 /// Largest exceedance that is told from others; what is worse counts as this.
-const WORST: f64 = 1e6;
+pub(super) const WORST: f64 = 1e6;
 /// Two-sided level of the plain test, as in Kayenta's default.
 const PLAIN_LEVEL: f64 = 0.02;
 
@@ -165,35 +165,23 @@ fn exceedance(metric: &MetricResult) -> f64 {
             WORST
         };
     }
-    let from_limit = metric.limit.as_ref().map(|limit| {
-        let (shift, relative) = match (&metric.numbers, &metric.counts) {
-            (Some(numbers), _) => (numbers.shift, numbers.relative_shift),
-            (None, Some(counts)) => (counts.shift, counts.relative_shift),
-            (None, None) => (0.0, None),
-        };
-        let proved = metric.numbers.as_ref().zip(limit.proved_from).filter(|(_, from)| *from > 0.0).map(|(n, from)| n.effect / from);
+    let from_limit = metric.times_its_tolerance().map(|times| {
+        let proved_from = metric.limit.as_ref().and_then(|limit| limit.proved_from).filter(|from| *from > 0.0);
         // The estimate must reach what proves it as well.
-        proved.into_iter().fold(multiple_of(limit, shift, relative), f64::min)
+        metric.numbers.as_ref().zip(proved_from).map_or(times, |(numbers, from)| times.min(numbers.effect / from))
     });
     let from_points = metric.threshold.as_ref().and_then(|threshold| {
         let (past, points) = (threshold.points_past?, threshold.points?);
         (points > 0).then(|| past as f64 / points as f64)
     });
     let size = from_limit.or(from_points);
-    match (flagged, size) {
+    // Silent, for instance, or past a declared limit: no tolerance would excuse that.
+    let by_shift = metric.examiner == Examiner::Level && metric.mode != Mode::Threshold;
+    match (flagged, size.filter(|_| by_shift || !flagged)) {
         (true, Some(size)) => 1.0 + size.max(0.0),
-        // Silent, for instance: nothing is worse.
         (true, None) => WORST,
         (false, size) => size.unwrap_or(0.0).clamp(0.0, 1.0),
     }
-}
-
-/// A shift as a multiple of the limits that it must exceed: the smaller multiple, since it must exceed both. A limit of 0 is none, and
-/// a level of 0 has no relative shift.
-fn multiple_of(limit: &AppliedLimit, shift: f64, relative: Option<f64>) -> f64 {
-    let unbounded = if shift > 0.0 { f64::INFINITY } else { 0.0 };
-    let multiples = [(shift, limit.absolute), (relative.unwrap_or(unbounded), limit.relative)];
-    multiples.into_iter().filter(|(_, limit)| *limit > 0.0).map(|(shift, limit)| shift / limit).reduce(f64::min).unwrap_or(unbounded)
 }
 
 /// The plain test on each metric that is not muted; any that is significant in the worse direction fails the canary.

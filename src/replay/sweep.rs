@@ -3,6 +3,7 @@
 use haldane_judges::scorecard::Status;
 
 use super::case::Label;
+use super::judging::WORST;
 use super::layout::short_words;
 use super::rates::Tally;
 use super::result::{CaseJudgement, CaseResult};
@@ -27,7 +28,7 @@ impl ToleranceSweep {
         let Some(label) = case.label else { return };
         let flagged = judged.counted().filter(|metric| metric.status == Status::Regressed);
         // A regressed metric's exceedance is 1 more than its shift as a multiple of the limit.
-        let furthest = flagged.map(|metric| if metric.limit.is_some() { (metric.exceedance - 1.0).max(1.0) } else { f64::INFINITY });
+        let furthest = flagged.map(|metric| if metric.exceedance < WORST { (metric.exceedance - 1.0).max(1.0) } else { f64::INFINITY });
         let furthest = furthest.fold(0.0, f64::max);
         for (multiple, [healthy, regressed]) in MULTIPLES.iter().zip(&mut self.tallies) {
             let tally = if label == Label::Healthy { healthy } else { regressed };

@@ -16,7 +16,8 @@ use super::format::{self, Unit, clean};
 use super::page::{Page, Terminal};
 use super::verbose::style;
 use super::view::{
-    OF_THE_REST, View, estimate_size, is_of_the_rest, quantile_name, telling, threshold_limits, turn, turn_of_percent, word,
+    OF_THE_REST, View, estimate_size, is_of_the_rest, quantile_change, quantile_name, quantile_shift, rate_within, telling,
+    threshold_limits, turn, turn_of_percent, word,
 };
 use crate::analysis::{MetricProvenance, Scorecard};
 
@@ -32,7 +33,7 @@ pub fn explain(card: &Scorecard, name: &str, terminal: Terminal) -> Option<Strin
     let status = page.paint(style(metric.status).bold(), &metric.status.to_string());
     let heading = format::truncate(&clean(&metric.name), page.width.saturating_sub(metric.status.to_string().len() + 2));
     page.line(&format!("{status}  {heading}"));
-    let steps = Explanation { card, metric, provenance, unit: Unit::of(metric), turn: turn(metric) }.steps();
+    let steps = Explanation { card, metric, provenance, unit: format::unit_of(metric), turn: turn(metric) }.steps();
     for (i, (title, sentences)) in steps.into_iter().enumerate() {
         page.line("");
         let title = page.paint(Style::new().bold(), &format!("{}. {title}", i + 1));
@@ -146,16 +147,20 @@ impl Explanation<'_> {
                 (None, Some(_)) => ", medians of an interval each,",
                 (None, None) => "",
             };
+            let unit = format::unit_as_read(metric);
             for (name, arm) in [("baseline", statistics.baseline), ("canary", statistics.canary)].iter().filter(|(_, arm)| arm.count > 0) {
                 sentences.push(format!(
                     "The {name}'s {} points with those of warm-up{of} have a mean of {}, from {} to {}, and a standard deviation of {}.",
                     arm.count,
-                    self.unit.value(arm.mean),
-                    self.unit.value(arm.min),
-                    self.unit.value(arm.max),
-                    self.unit.distance(arm.std)
+                    unit.value(arm.mean),
+                    unit.value(arm.min),
+                    unit.value(arm.max),
+                    unit.distance(arm.std)
                 ));
             }
+        }
+        if metric.per.is_some() {
+            sentences.push("Each point is divided by its arm's traffic at the time before it is compared.".to_owned());
         }
         if let Some(history) = &metric.history {
             let HistoryNumbers { windows, window_points, .. } = history;
@@ -251,14 +256,8 @@ impl Explanation<'_> {
             let ends = numbers.effect_interval.map(|interval| {
                 let turn = if self.is_rate() { self.turn } else { turn_of_percent(self.metric, self.turn) };
                 let (low, high) = self.turned(interval, turn);
-                let end = |end: Option<f64>, open: &str| {
-                    end.map_or_else(
-                        || open.to_owned(),
-                        |v| if self.is_rate() { self.unit.difference(v) } else { format::signed_percent(v) },
-                    )
-                };
-                let (low, high) = (end(low, "no lower bound"), end(high, "no upper bound"));
-                format!(", so that its {} interval is {low} to {high}", format::percent(interval.level))
+                let end = |end: Option<f64>| end.map(|v| if self.is_rate() { self.unit.difference(v) } else { format::signed_percent(v) });
+                format!(", so that its {} interval is {}", format::percent(interval.level), format::interval(end(low), end(high)))
             });
             sentences.push(format!(
                 "While nothing is released it strays with a standard error of {}{parts}{}.",
@@ -330,6 +329,15 @@ impl Explanation<'_> {
         let of_one = |one: &QuantileNumbers| {
             let relative = one.relative_shift.map(|relative| format!(" ({})", format::signed_percent(relative * self.turn)));
             let interval = one.shift_interval.map(|interval| format!(", {}", self.differences(interval)));
+            if distribution.is_above_last_bound(one.quantile) != (false, false) {
+                let shift = format!("{}{}", self.unit.difference(one.shift * self.turn), relative.unwrap_or_default());
+                return format!(
+                    "{}: {}, where the last bucket bound is all that is known of what lies above it; the shift is {}.",
+                    quantile_name(one.quantile),
+                    quantile_change(distribution, one, &self.unit),
+                    quantile_shift(distribution, one, shift)
+                );
+            }
             format!(
                 "{}: {} in the baseline, {} in the canary, interpolated within their buckets; the shift is {}{}{}.",
                 quantile_name(one.quantile),
@@ -347,7 +355,11 @@ impl Explanation<'_> {
         let of_one = |one: &QuantileNumbers| {
             let share =
                 |share: haldane_judges::scorecard::Share| format!("{} ({})", format::percent(share.share), format::count(share.requests));
-            let tells = if one.resolved { "" } else { " No bucket bound is near enough to tell of it, so that it convicts nobody." };
+            let tells = match (one.resolved, distribution.is_above_last_bound(one.quantile)) {
+                (true, _) => "",
+                (false, (true, _)) => " It lies above the last bucket bound, so that the share of slower requests decides.",
+                (false, _) => " No bucket bound is near enough to tell of it, so that it convicts nobody.",
+            };
             let looks = one.p_looks.map(|p| format!("; over all looks so far p {}, which decides", format::p_value(p))).unwrap_or_default();
             let required = if one.required { "" } else { "; too few requests for it to stand in the way of a pass" };
             format!(
@@ -426,8 +438,7 @@ impl Explanation<'_> {
                 sentences.push(format!("{past} of the canary's {points} points are past it."));
             }
             if let Some(interval) = threshold.rate_interval {
-                let range = self.unit.range(interval.low, interval.high);
-                sentences.push(format!("The canary's rate lies in {range} ({} interval).", format::percent(interval.level)));
+                sentences.push(format!("The {} ({} interval).", rate_within(self.metric, interval), format::percent(interval.level)));
             }
         }
         sentences
@@ -470,7 +481,7 @@ impl Explanation<'_> {
         }
         if let Some(worst) = &self.metric.worst_instance {
             sentences.push(format!(
-                "Instance: {} is furthest from all others, {} from their mean, with p {} where a regression takes at most {}.",
+                "Instance: {} is least like all others, {} from their level, with p {} where a regression takes at most {}.",
                 clean(&worst.name),
                 format::signed_percent(worst.relative * self.turn),
                 format::p_value(worst.p),

@@ -1,10 +1,11 @@
 //! How numbers, units and foreign text are written in every report, so that two reports of one scorecard never disagree.
 //!
-//! Three significant digits; a sign where a value is a change. Text from configs, requests and metric stores may hold anything,
-//! terminal escape sequences among it: [`clean`] it before it is shown.
+//! Quantities are written as in the judge's sentences ([`haldane_judges::quantity`]). Text from configs, requests and metric stores may
+//! hold anything, terminal escape sequences among it: [`clean`] it before it is shown.
 
-use haldane_judges::config::Kind;
+use haldane_judges::config::{Kind, Per};
 use haldane_judges::period::Period;
+pub use haldane_judges::quantity::{Unit, interval, number, p_value, signed};
 use haldane_judges::scorecard::MetricResult;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -75,36 +76,8 @@ pub fn truncate(text: &str, width: usize) -> String {
     out
 }
 
-/// A number with three significant digits: `0.0123`, `4.2`, `585`, `12340`; beyond six digits as a power of ten.
-#[must_use]
-pub fn number(value: f64) -> String {
-    if !value.is_finite() {
-        return if value.is_nan() { "unknown".to_owned() } else { format!("{}infinite", if value < 0.0 { "-" } else { "" }) };
-    }
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let magnitude = value.abs();
-    if !(1e-4..1e6).contains(&magnitude) {
-        let text = format!("{value:.2e}");
-        return match text.split_once('e') {
-            Some((mantissa, exponent)) => format!("{}e{exponent}", trimmed(mantissa)),
-            None => text,
-        };
-    }
-    let decimals = usize::try_from(2 - magnitude.log10().floor() as i32).unwrap_or(0);
-    trimmed(&format!("{value:.decimals$}")).to_owned()
-}
-
 fn trimmed(decimal: &str) -> &str {
     if decimal.contains('.') { decimal.trim_end_matches('0').trim_end_matches('.') } else { decimal }
-}
-
-/// A number with its sign, `+41.9` or `-3`; zero has none.
-#[must_use]
-pub fn signed(value: f64) -> String {
-    let text = number(value);
-    if value > 0.0 { format!("+{text}") } else { text }
 }
 
 /// A fraction in percent: 0.25 is `25 %`.
@@ -124,20 +97,6 @@ pub fn signed_percent(fraction: f64) -> String {
     match trimmed(&format!("{percent:+.decimals$}")) {
         "+0" | "-0" => "0 %".to_owned(),
         text => format!("{text} %"),
-    }
-}
-
-/// A p-value: two significant digits, never 0.
-#[must_use]
-pub fn p_value(p: f64) -> String {
-    if p >= 1e-3 {
-        let decimals = usize::try_from(1 - p.log10().floor() as i32).unwrap_or(0);
-        trimmed(&format!("{p:.decimals$}")).to_owned()
-    } else if p > 1e-300 {
-        format!("{p:.1e}")
-    } else {
-        // Beyond what a float can tell from nothing.
-        "below 1e-300".to_owned()
     }
 }
 
@@ -175,150 +134,45 @@ pub fn score(score: Option<f64>) -> String {
     score.map_or_else(|| "no score".to_owned(), |score| format!("score {}", trimmed(&format!("{score:.1}"))))
 }
 
-/// How the values of one metric are written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Unit {
-    factor: f64,
-    suffix: String,
-    point: &'static str,
-    bytes: bool,
-}
+/// The widest name of a unit, in columns.
+const UNIT_WIDTH: usize = 12;
 
-impl Unit {
-    /// The unit of a metric's values. Ratios are shown in percent, and their differences in percentage points.
-    #[must_use]
-    pub fn of(metric: &MetricResult) -> Self {
-        let counted = metric.counts.is_some() || metric.threshold.as_ref().is_some_and(|t| t.rate_interval.is_some());
-        Self::named(metric.kind, metric.unit.as_deref(), counted)
-    }
-
-    /// The unit of values of this kind, by the name that a config gives it; `counted` says that they are rates of events out of totals.
-    #[must_use]
-    pub fn named(kind: Kind, unit: Option<&str>, counted: bool) -> Self {
-        let plain = |factor, suffix: &str| Self { factor, suffix: suffix.to_owned(), point: "", bytes: false };
-        let unit = unit.unwrap_or_default();
-        let is_percent = matches!(unit, "percent" | "%");
-        if kind == Kind::Ratio {
-            // Counts are fractions whatever the unit says; a pre-divided ratio is a fraction unless it is in percent.
-            return Self { point: "pp", ..plain(if counted || !is_percent { 100.0 } else { 1.0 }, "%") };
-        }
-        match unit {
-            _ if is_percent => Self { point: "pp", ..plain(1.0, "%") },
-            "" | "ratio" => plain(1.0, ""),
-            "bytes" => Self { bytes: true, ..plain(1.0, "") },
-            "requests/s" => plain(1.0, "req/s"),
-            other => plain(1.0, &truncate(&clean(other), 12)),
-        }
-    }
-
-    /// Divisor and suffix that suit values as large as `magnitude`.
-    fn scale(&self, magnitude: f64) -> (f64, &str) {
-        const STEPS: [(f64, &str); 4] = [(1_099_511_627_776.0, "TiB"), (1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB")];
-        if !self.bytes {
-            return (1.0 / self.factor, &self.suffix);
-        }
-        STEPS.into_iter().find(|(size, _)| magnitude >= *size).unwrap_or((1.0, "B"))
-    }
-
-    /// What values as large as `magnitude` are divided by before they are written, so that an axis can have round numbers.
-    #[must_use]
-    pub fn divisor(&self, magnitude: f64) -> f64 {
-        self.scale(magnitude).0
-    }
-
-    /// One value: `585 ms`.
-    #[must_use]
-    pub fn value(&self, value: f64) -> String {
-        let (divisor, suffix) = self.scale(value.abs());
-        with_suffix(number(value / divisor), suffix)
-    }
-
-    /// Values of a table on one scale, and the unit for all of them, which may be empty.
-    #[must_use]
-    pub fn table(&self, values: &[f64]) -> (Vec<String>, String) {
-        let (divisor, suffix) = self.scale(values.iter().fold(0.0, |largest, value| value.abs().max(largest)));
-        (values.iter().map(|value| number(value / divisor)).collect(), suffix.to_owned())
-    }
-
-    /// Two values, the unit once: `412 → 585 ms`.
-    #[must_use]
-    pub fn change(&self, from: f64, to: f64) -> String {
-        let (divisor, suffix) = self.scale(from.abs().max(to.abs()));
-        with_suffix(format!("{} → {}", number(from / divisor), number(to / divisor)), suffix)
-    }
-
-    /// A range, the unit once: `100 to 130 ms`; an open end is said.
-    #[must_use]
-    pub fn range(&self, low: Option<f64>, high: Option<f64>) -> String {
-        let magnitude = low.unwrap_or(0.0).abs().max(high.unwrap_or(0.0).abs());
-        let (divisor, suffix) = self.scale(magnitude);
-        let end = |value: Option<f64>, open: &str| value.map_or_else(|| open.to_owned(), |value| number(value / divisor));
-        with_suffix(format!("{} to {}", end(low, "no lower bound"), end(high, "no upper bound")), suffix)
-    }
-
-    /// A difference of two values, with its sign: `+118 ms`, `+1.5 pp`.
-    #[must_use]
-    pub fn difference(&self, value: f64) -> String {
-        let (divisor, suffix) = self.scale(value.abs());
-        with_suffix(signed(value / divisor), if self.point.is_empty() { suffix } else { self.point })
-    }
-
-    /// The size of a difference, as tolerances have it: `5 ms`, `0.1 pp`.
-    #[must_use]
-    pub fn distance(&self, value: f64) -> String {
-        let (divisor, suffix) = self.scale(value.abs());
-        with_suffix(number(value / divisor), if self.point.is_empty() { suffix } else { self.point })
-    }
-
-    /// A range of differences: `+100 to +130 ms`.
-    #[must_use]
-    pub fn differences(&self, low: Option<f64>, high: Option<f64>) -> String {
-        let magnitude = low.unwrap_or(0.0).abs().max(high.unwrap_or(0.0).abs());
-        let (divisor, suffix) = self.scale(magnitude);
-        let end = |value: Option<f64>, open: &str| value.map_or_else(|| open.to_owned(), |value| signed(value / divisor));
-        let suffix = if self.point.is_empty() { suffix } else { self.point };
-        with_suffix(format!("{} to {}", end(low, "no lower bound"), end(high, "no upper bound")), suffix)
+/// How the values of a metric are written.
+#[must_use]
+pub fn unit_of(metric: &MetricResult) -> Unit {
+    match metric.per {
+        Some(Per::Request) => Unit::of_a_request(short_name(metric.unit.as_deref()).as_deref()),
+        None => unit_as_read(metric),
     }
 }
 
-fn with_suffix(number: String, suffix: &str) -> String {
-    if suffix.is_empty() { number } else { format!("{number} {suffix}") }
+/// How the metric's values are written as they were read: what was judged of them may be divided by the traffic.
+#[must_use]
+pub fn unit_as_read(metric: &MetricResult) -> Unit {
+    let counted = metric.counts.is_some() || metric.threshold.as_ref().is_some_and(|t| t.rate_interval.is_some());
+    unit_named(metric.kind, metric.unit.as_deref(), counted)
+}
+
+/// How values of this kind are written, by the name that a config gives their unit; `counted` says that they are rates of events out of
+/// totals.
+#[must_use]
+pub fn unit_named(kind: Kind, unit: Option<&str>, counted: bool) -> Unit {
+    Unit::named(kind, short_name(unit).as_deref(), counted)
+}
+
+fn short_name(unit: Option<&str>) -> Option<String> {
+    unit.map(|name| truncate(&clean(name), UNIT_WIDTH))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, clean_query, count, number, p_value, signed, signed_percent, truncate};
+    use super::{clean, clean_query, count, signed_percent, truncate};
 
     #[test]
-    fn numbers_have_three_significant_digits() {
-        let cases = [
-            (0.0, "0"),
-            (412.4, "412"),
-            (12_345.6, "12346"),
-            (9.996, "10"),
-            (0.051_23, "0.0512"),
-            (5.0, "5"),
-            (-1.205, "-1.21"),
-            (0.000_012_34, "1.23e-5"),
-            (1_234_567.0, "1.23e6"),
-            (2_000_000.0, "2e6"),
-            (f64::INFINITY, "infinite"),
-            (f64::NAN, "unknown"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(number(value), text, "{value}");
-        }
-        assert_eq!((signed(3.0), signed(-3.0), signed(0.0)), ("+3".to_owned(), "-3".to_owned(), "0".to_owned()));
-    }
-
-    #[test]
-    fn counts_and_p_values_stay_short() {
+    fn counts_stay_short() {
         for (value, text) in [(7.0, "7"), (9_999.0, "9999"), (12_034.0, "12k"), (12_340.0, "12.3k"), (123_400.0, "123k"), (4.56e6, "4.56M")]
         {
             assert_eq!(count(value), text, "{value}");
-        }
-        for (p, text) in [(1.0, "1"), (0.0456, "0.046"), (0.5, "0.5"), (0.001, "0.001"), (3.21e-9, "3.2e-9"), (0.0, "below 1e-300")] {
-            assert_eq!(p_value(p), text, "{p}");
         }
     }
 

@@ -4,7 +4,7 @@ use haldane_judges::config::{Direction, Kind};
 use haldane_judges::scorecard::{AppliedLimit, Examiner, MetricResult, Mode, Reason, Status, ThresholdNumbers};
 
 use super::format::{self, Unit};
-use super::view::{is_of_the_rest, quantile_name, telling, threshold_limits, turn, turn_of_percent};
+use super::view::{AT_LEAST, is_of_the_rest, quantile_name, telling, threshold_limits, turn, turn_of_percent};
 
 /// A metric's shift beside what a regression of it takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +51,16 @@ impl LimitBar {
                 shift_of(metric, unit, (counts.shift, counts.relative_shift, level), "")
             }
             Mode::Distribution => {
-                let one = metric.distribution.as_ref().and_then(telling)?;
+                let numbers = metric.distribution.as_ref()?;
+                let one = telling(numbers)?;
                 let level = level_of(one.shift, one.relative_shift, one.baseline);
-                shift_of(metric, unit, (one.shift, one.relative_shift, level), &format!("{} ", quantile_name(one.quantile)))
+                // Above the last bucket bound in the baseline nothing is known of a shift.
+                let of = match numbers.is_above_last_bound(one.quantile) {
+                    (true, _) => return None,
+                    (_, true) => AT_LEAST,
+                    _ => "",
+                };
+                shift_of(metric, unit, (one.shift, one.relative_shift, level), &format!("{} {of}", quantile_name(one.quantile)))
             }
             Mode::Statistical => match (&metric.numbers, &metric.events) {
                 (Some(numbers), _) if metric.reason == Reason::Mean => {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 
+use super::past::PastLimit;
 use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
 
@@ -18,7 +19,10 @@ pub fn markdown(card: &Scorecard) -> String {
         Verdict::Marginal => "⚠️",
         Verdict::Fail => "❌",
     };
-    page.line(format!("## {mark} Canary {}: {}", view.verdict, view.score));
+    page.line(match &view.subject {
+        Some(subject) => format!("## {mark} {}: canary {}, {}", escape(subject), view.verdict, view.score),
+        None => format!("## {mark} Canary {}: {}", view.verdict, view.score),
+    });
     page.blank();
     if let Some(banner) = &view.banner {
         page.line(format!("> **{}**", escape(banner)));
@@ -37,8 +41,8 @@ pub fn markdown(card: &Scorecard) -> String {
     page.list("", &view.remedies);
     page.list("Warning: ", &view.warnings);
     table(&mut page, &view.rows);
-    for row in view.rows.iter().filter(|row| !row.is_plain_pass()) {
-        metric(&mut page, row);
+    for (place, row) in view.rows.iter().enumerate().filter(|(_, row)| !row.is_plain_pass()) {
+        metric(&mut page, row, PastLimit::since(card, place));
     }
     page.line("<details><summary>Evidence</summary>");
     page.blank();
@@ -67,12 +71,16 @@ fn table(page: &mut MarkdownPage, rows: &[MetricRow]) {
     page.blank();
 }
 
-fn metric(page: &mut MarkdownPage, row: &MetricRow) {
+fn metric(page: &mut MarkdownPage, row: &MetricRow, since: Option<String>) {
     let flags = if row.flags.is_empty() { String::new() } else { format!(" ({})", row.flags.join(", ")) };
     page.line(format!("### {} {}: {}{flags}", mark(row.status), escape(&row.name), escape(&row.status_word)));
     page.blank();
     page.line(escape(&row.sentence));
     page.blank();
+    if let Some(since) = since {
+        page.line(format!("Past its limit since {since}."));
+        page.blank();
+    }
     page.list("Guard: ", &row.guards);
     page.list("To settle it: ", &row.remedies);
     page.list("Warning: ", &row.warnings);

@@ -3,6 +3,7 @@
 //! Every rendering is a pure function of the scorecard and shows the same [`View`], in which numbers are formatted and foreign
 //! text is made safe once; a rendering adds only its own syntax's escaping and layout.
 
+mod clock;
 mod ending;
 mod explain;
 pub mod format;
@@ -12,8 +13,11 @@ mod limit_bar;
 mod look;
 mod markdown;
 mod page;
+mod past;
+mod series;
 pub(crate) mod sparkline;
 mod terminal;
+mod tolerance;
 mod verbose;
 mod view;
 

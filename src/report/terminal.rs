@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
-use super::format::{self, Unit, clean, truncate};
+use super::format::{self, clean, truncate};
 use super::limit_bar::{self, LimitBar};
 use super::page::{Page, Terminal};
+use super::past::PastLimit;
 use super::sparkline::{points_per_column, sparkline};
 use super::verbose::style;
 use super::view::{MetricRow, Sparkline, View, telling};
@@ -46,8 +47,8 @@ pub fn terminal(card: &Scorecard, terminal: Terminal) -> String {
     let view = View::new(card);
     let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::NoHyphenation);
     let mut rows: Vec<MetricLine<'_>> =
-        view.rows.iter().zip(&card.judgement.metrics).map(|(row, metric)| MetricLine::of(row, metric, card)).collect();
-    rows.sort_by(|a, b| a.row.rank().cmp(&b.row.rank()).then(b.times().total_cmp(&a.times())));
+        view.rows.iter().zip(&card.judgement.metrics).enumerate().map(|(place, both)| MetricLine::of(place, both, card)).collect();
+    rows.sort_by(|a, b| a.metric.worst_first(b.metric));
     page.about(card);
     let layout = LineLayout::of(&rows, page.width);
     page.rows(&rows, layout);
@@ -59,6 +60,9 @@ pub fn terminal(card: &Scorecard, terminal: Terminal) -> String {
 
 /// A metric with what its line shows.
 struct MetricLine<'a> {
+    /// Its place in the config.
+    place: usize,
+    metric: &'a MetricResult,
     row: &'a MetricRow,
     /// Both arms, where the scorecard carries them.
     points: Option<Sparkline>,
@@ -67,13 +71,9 @@ struct MetricLine<'a> {
 }
 
 impl<'a> MetricLine<'a> {
-    fn of(row: &'a MetricRow, metric: &MetricResult, card: &Scorecard) -> Self {
+    fn of(place: usize, (row, metric): (&'a MetricRow, &'a MetricResult), card: &Scorecard) -> Self {
         let points = telling_points(metric, card).or_else(|| row.points.clone());
-        Self { row, points, bar: LimitBar::of(metric, &Unit::of(metric)) }
-    }
-
-    fn times(&self) -> f64 {
-        self.bar.as_ref().and_then(|bar| bar.times).unwrap_or(0.0)
+        Self { place, metric, row, points, bar: LimitBar::of(metric, &format::unit_of(metric)) }
     }
 }
 
@@ -200,7 +200,8 @@ impl Page {
         let of_canary = causes.map(|cause| clean(&cause.sentence)).chain(view.warnings.iter().map(|warning| format!("warning: {warning}")));
         let shown = |line: &MetricLine<'_>| line.bar.is_none() && layout.before() + line.row.sentence.width() <= self.width;
         let open = lines.iter().filter(|line| line.row.counts_against() && !shown(line));
-        let of_metrics = open.map(|line| format!("{}: {}", name_of(line.row), line.row.sentence));
+        let since = |line: &MetricLine<'_>| PastLimit::since(card, line.place).map(|since| format!(" (past its limit since {since})"));
+        let of_metrics = open.map(|line| format!("{}{}: {}", name_of(line.row), since(line).unwrap_or_default(), line.row.sentence));
         let (of_metrics, of_canary): (Vec<String>, Vec<String>) = (of_metrics.collect(), of_canary.collect());
         let all = of_metrics.len() + of_canary.len();
         if all == 0 {

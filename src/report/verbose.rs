@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::format::truncate;
 use super::page::{Page, Terminal};
+use super::past::PastLimit;
 use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
 
@@ -25,12 +26,15 @@ const LINES_OF_ADVICE: usize = 100;
 #[must_use]
 pub fn verbose(card: &Scorecard, terminal: Terminal) -> String {
     let mut view = View::new(card);
-    view.rows.sort_by_key(MetricRow::rank);
+    let mut rows: Vec<_> = view.rows.into_iter().zip(&card.judgement.metrics).enumerate().collect();
+    rows.sort_by(|(_, (_, a)), (_, (_, b))| a.worst_first(b));
+    let (places, rows): (Vec<usize>, Vec<MetricRow>) = rows.into_iter().map(|(place, (row, _))| (place, row)).unzip();
+    view.rows = rows;
     let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::HyphenSplitter);
     page.head(&view);
     page.table(&view.rows);
-    for row in view.rows.iter().filter(|row| !row.is_plain_pass()) {
-        page.metric(row);
+    for (row, place) in view.rows.iter().zip(places).filter(|(row, _)| !row.is_plain_pass()) {
+        page.metric(row, PastLimit::since(card, place));
     }
     page.foot(&view);
     page.line("");
@@ -86,7 +90,7 @@ impl Page {
         }
     }
 
-    fn metric(&mut self, row: &MetricRow) {
+    fn metric(&mut self, row: &MetricRow, since: Option<String>) {
         let flags = if row.flags.is_empty() { String::new() } else { format!(" ({})", row.flags.join(", ")) };
         let rest = format!("{GAP}{}, reason {}{flags}", row.name, row.reason);
         let rest = truncate(&rest, self.width.saturating_sub(row.status_word.width()));
@@ -94,6 +98,9 @@ impl Page {
         let line = format!("{}{rest}", self.paint(style(row.status).bold(), &row.status_word));
         self.line(&line);
         self.wrapped("  ", &row.sentence);
+        if let Some(since) = since {
+            self.wrapped("  - ", &format!("past its limit since {since}"));
+        }
         let lists = [("", &row.evidence), ("guard: ", &row.guards), ("to settle it: ", &row.remedies), ("warning: ", &row.warnings)];
         for (label, lines) in lists {
             for line in lines {

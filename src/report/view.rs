@@ -6,8 +6,8 @@ use haldane_judges::Verdict;
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{
-    Action, AppliedLimit, ArmCounts, CountNumbers, DistributionNumbers, EventNumbers, HistoryNumbers, MetricResult, Mode, Numbers,
-    QuantileNumbers, Status, ThresholdNumbers,
+    Action, AppliedLimit, ArmCounts, CountNumbers, DistributionNumbers, EventNumbers, HistoryNumbers, Interval, MetricResult, Mode,
+    Numbers, QuantileNumbers, Status, ThresholdNumbers,
 };
 
 use super::format::{self, Unit, clean};
@@ -117,21 +117,6 @@ impl MetricRow {
     #[must_use]
     pub fn counts_against(&self) -> bool {
         self.status != Status::Pass && !self.flags.contains(&"muted")
-    }
-
-    /// Where it stands in a list that begins with the worst; muted metrics, which count for nothing, come last.
-    #[must_use]
-    pub fn rank(&self) -> usize {
-        let gravity = match self.status {
-            Status::Regressed => 0,
-            Status::Suspect => 1,
-            Status::Error => 2,
-            Status::NoData => 3,
-            Status::Inconclusive => 4,
-            Status::Pass => 5,
-        };
-        let is = |flag: &str| self.flags.contains(&flag);
-        2 * gravity + usize::from(!is("critical")) + if is("muted") { 12 } else { 0 }
     }
 }
 
@@ -269,7 +254,7 @@ fn facts(card: &Scorecard) -> Vec<(String, String)> {
 }
 
 fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRow {
-    let unit = Unit::of(metric);
+    let unit = format::unit_of(metric);
     let turn = turn(metric);
     // Kayenta's judge compares means and has no other levels, and neither have events.
     let means =
@@ -292,11 +277,15 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
             (shift, (baseline != 0.0).then_some(shift / baseline.abs()))
         }),
     };
+    let of_quantile = |shift: String| match (&metric.distribution, quantile) {
+        (Some(numbers), Some(one)) => quantile_shift(numbers, one, shift),
+        _ => shift,
+    };
     let change_percent = match shift {
         // A percentage of what is left to the bound reads like one of the level.
-        Some((_, Some(relative))) if !is_of_the_rest(metric) => format::signed_percent(relative * turn),
+        Some((_, Some(relative))) if !is_of_the_rest(metric) => of_quantile(format::signed_percent(relative * turn)),
         // The baseline's level is 0: there is no percentage.
-        Some((shift, _)) => unit.difference(shift * turn),
+        Some((shift, _)) => of_quantile(unit.difference(shift * turn)),
         None => NONE.to_owned(),
     };
     let (limit_short, limit) = limits(metric, &unit);
@@ -320,9 +309,9 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         },
         change: levels.map_or_else(
             || NONE.to_owned(),
-            |(baseline, canary)| {
-                let of = quantile.map_or_else(String::new, |one| format!("{} ", quantile_name(one.quantile)));
-                format!("{of}{}", unit.change(baseline, canary))
+            |(baseline, canary)| match (&metric.distribution, quantile) {
+                (Some(numbers), Some(one)) => format!("{} {}", quantile_name(one.quantile), quantile_change(numbers, one, &unit)),
+                _ => unit.change(baseline, canary),
             },
         ),
         change_percent,
@@ -336,16 +325,52 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         remedies: metric.remedies.iter().map(|remedy| clean(remedy.sentence())).collect(),
         warnings: metric.warnings.iter().map(|warning| clean(warning)).collect(),
         queries: provenance.map(queries).unwrap_or_default(),
-        points: provenance.and_then(|p| p.samples.as_ref()).map(|s| Sparkline { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
+        // Points that were divided before they were judged show another thing than the shift.
+        points: provenance
+            .filter(|_| metric.per.is_none())
+            .and_then(|p| p.samples.as_ref())
+            .map(|s| Sparkline { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
     }
+}
+
+/// Where the canary's rate lies: of a distribution the share of its requests that the declared limit counts.
+pub(super) fn rate_within(metric: &MetricResult, interval: Interval) -> String {
+    let what = if metric.kind == Kind::Distribution { "share of the canary's requests past it" } else { "canary's rate" };
+    let range = Unit::named(Kind::Ratio, None, true).range(interval.low, interval.high);
+    format!("{what} lies in {range}")
 }
 
 /// The quantile that a table shows: the gravest, of equal ones the surest, and where nothing speaks the highest that was judged.
 pub(super) fn telling(numbers: &DistributionNumbers) -> Option<&QuantileNumbers> {
     let flagged = numbers.quantiles.iter().filter(|one| matches!(one.status, Status::Regressed | Status::Suspect));
-    let gravest = flagged.min_by(|a, b| a.status.cmp(&b.status).then(a.p.total_cmp(&b.p)));
+    // Of one above the last bucket bound in the baseline no shift is known.
+    let is_untold = |one: &QuantileNumbers| numbers.is_above_last_bound(one.quantile).0;
+    let gravest = flagged.min_by(|a, b| (a.status, is_untold(a)).cmp(&(b.status, is_untold(b))).then(a.p.total_cmp(&b.p)));
     gravest.or_else(|| numbers.quantiles.iter().rev().find(|one| one.required)).or(numbers.quantiles.last())
 }
+
+/// A quantile of both arms: `412 → 585 ms`, `95 → ≥ 100 ms` above the last bucket bound.
+pub(super) fn quantile_change(numbers: &DistributionNumbers, one: &QuantileNumbers, unit: &Unit) -> String {
+    let (baseline, canary) = numbers.is_above_last_bound(one.quantile);
+    let (texts, name) = unit.table(&[one.baseline, one.canary]);
+    let at_least = |is_above: bool| if is_above { AT_LEAST } else { "" };
+    match &texts[..] {
+        [from, to] => format!("{}{from} → {}{to} {name}", at_least(baseline), at_least(canary)).trim_end().to_owned(),
+        _ => NONE.to_owned(),
+    }
+}
+
+/// A shift of a quantile, as far as the buckets tell: the least that it can be, or nothing.
+pub(super) fn quantile_shift(numbers: &DistributionNumbers, one: &QuantileNumbers, shift: String) -> String {
+    match numbers.is_above_last_bound(one.quantile) {
+        (true, _) => "unknown".to_owned(),
+        (false, true) => format!("{AT_LEAST}{shift}"),
+        (false, false) => shift,
+    }
+}
+
+/// Before what is no more than a bound.
+pub(super) const AT_LEAST: &str = "≥ ";
 
 /// `p95`, `p99.9`.
 pub(super) fn quantile_name(quantile: f64) -> String {
@@ -415,13 +440,19 @@ fn limits(metric: &MetricResult, unit: &Unit) -> (String, String) {
         Direction::Decrease => "-",
         Direction::Either => "±",
     };
-    let rest = if is_of_the_rest(metric) { OF_THE_REST } else { "" };
-    let (relative, absolute) = (format!("{}{rest}", format::percent(limit.relative)), unit.distance(limit.absolute));
+    // What is left to a bound rises where the value falls.
+    let (rest, of_relative) = match (is_of_the_rest(metric), metric.direction) {
+        (true, Direction::Either) => (OF_THE_REST, sign),
+        (true, _) => (OF_THE_REST, "+"),
+        (false, _) => ("", sign),
+    };
+    let relative = format!("{of_relative}{}{rest}", format::percent(limit.relative));
+    let absolute = unit.distance(limit.absolute);
     // A shift must exceed both; one that is 0 says nothing.
     match (limit.relative > 0.0, limit.absolute > 0.0) {
         (false, true) => (format!("{sign}{absolute}"), format!("{sign}{absolute}")),
-        (_, true) => (format!("{sign}{relative}"), format!("{sign}{relative} and {absolute}")),
-        (_, false) => (format!("{sign}{relative}"), format!("{sign}{relative}")),
+        (_, true) => (relative.clone(), format!("{relative} and {absolute}")),
+        (_, false) => (relative.clone(), relative),
     }
 }
 
@@ -479,10 +510,9 @@ fn evidence(metric: &MetricResult, unit: &Unit, turn: f64) -> Vec<String> {
     }
     if let Some(threshold) = &metric.threshold {
         let limits = threshold_limits(threshold, unit);
-        let rate = threshold.rate_interval.map(|interval| {
-            let range = unit.range(interval.low, interval.high);
-            format!("the canary's rate lies in {range} ({} interval)", format::percent(interval.level))
-        });
+        let rate = threshold
+            .rate_interval
+            .map(|interval| format!("the {} ({} interval)", rate_within(metric, interval), format::percent(interval.level)));
         let past = threshold.points_past.zip(threshold.points).map(|(past, all)| format!("{past} of {all} points past it"));
         // Without a limit there is nothing to be past.
         let said = [(!limits.is_empty()).then(|| format!("declared limit {limits}")), past.filter(|_| !limits.is_empty()), rate];
@@ -522,15 +552,23 @@ fn distribution_evidence(lines: &mut Vec<String>, numbers: &DistributionNumbers,
         });
         let share =
             |share: haldane_judges::scorecard::Share| format!("{} ({})", format::percent(share.share), format::count(share.requests));
-        let coarse = if one.resolved { "" } else { "; no bucket bound is near enough to tell of it" };
+        let coarse = match (one.resolved, one.status) {
+            (true, _) => String::new(),
+            _ if numbers.is_above_last_bound(one.quantile).0 => {
+                "; above the last bucket bound the share of slower requests decides".to_owned()
+            }
+            (false, Status::Pass) => {
+                format!(", for it has not come to {}: no bucket bound is near enough to tell of less", unit.value(one.detectable))
+            }
+            (false, _) => "; no bucket bound is near enough to tell of it".to_owned(),
+        };
         let left = if one.required { "" } else { "; too few requests for it to stand in the way of a pass" };
         lines.push(format!(
-            "{}: {}, shift {}{}{}; slower than {}: {} of the canary's, {} of the baseline's; p {} ({} if requests were independent; variance times {}); {}{coarse}{left}",
+            "{}: {}, shift {}{}; slower than {}: {} of the canary's, {} of the baseline's; p {} ({} if requests were independent; variance times {}); {}{coarse}{left}",
             quantile_name(one.quantile),
-            unit.change(one.baseline, one.canary),
-            unit.difference(one.shift * turn),
-            relative.unwrap_or_default(),
-            interval.unwrap_or_default(),
+            quantile_change(numbers, one, unit),
+            quantile_shift(numbers, one, format!("{}{}", unit.difference(one.shift * turn), relative.unwrap_or_default())),
+            interval.filter(|_| numbers.is_above_last_bound(one.quantile) == (false, false)).unwrap_or_default(),
             unit.value(one.bound),
             share(one.slower_canary),
             share(one.slower_baseline),
@@ -543,7 +581,9 @@ fn distribution_evidence(lines: &mut Vec<String>, numbers: &DistributionNumbers,
     let shown = numbers.curve.iter().filter(|point| point.baseline.max(point.canary) >= 0.001 && point.baseline.min(point.canary) < 0.9999);
     let points: Vec<String> = shown
         .map(|point| {
-            format!("{} {}/{}", unit.value(point.bound), format::number(100.0 * point.baseline), format::number(100.0 * point.canary))
+            // What rounding leaves of no request.
+            let share = |share: f64| format::number(if share < 1e-9 { 0.0 } else { 100.0 * share });
+            format!("{} {}/{}", unit.value(point.bound), share(point.baseline), share(point.canary))
         })
         .collect();
     if !points.is_empty() {
@@ -590,9 +630,11 @@ fn numbers_evidence(lines: &mut Vec<String>, numbers: &Numbers, unit: &Unit, tur
 /// The estimate that decides, and what its standard error is made of.
 fn estimate_evidence(lines: &mut Vec<String>, numbers: &Numbers, history: Option<&HistoryNumbers>, unit: &Unit, turn: f64, is_rate: bool) {
     let amount = |value: f64| if is_rate { unit.difference(value) } else { format::signed_percent(value) };
-    if let (Some(sigma), Some(interval)) = (numbers.sigma, numbers.effect_interval) {
+    // Next to a level of 0 an estimate is no fraction of anything.
+    let estimate = numbers.sigma.zip(numbers.effect_interval).filter(|_| is_rate || numbers.level > 0.0);
+    if let Some((sigma, interval)) = estimate {
         let ends = if turn < 0.0 { (interval.high.map(|v| -v), interval.low.map(|v| -v)) } else { (interval.low, interval.high) };
-        let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), amount);
+        let end = |end: Option<f64>| end.map(amount);
         let size = |value: f64| estimate_size(value, unit, is_rate);
         let parts = [("the baseline's drift", numbers.drift), ("sampling", numbers.sampling), ("fresh instances", numbers.pods)]
             .into_iter()
@@ -608,11 +650,10 @@ fn estimate_evidence(lines: &mut Vec<String>, numbers: &Numbers, history: Option
             Some((last, rest)) => format!(" ({} and {last})", rest.join(", ")),
         };
         lines.push(format!(
-            "what decides: {}{rest}, {} interval {} to {}; standard error {}{of}",
+            "what decides: {}{rest}, {} interval {}; standard error {}{of}",
             amount(numbers.effect * turn),
             format::percent(interval.level),
-            end(ends.0, "no lower bound"),
-            end(ends.1, "no upper bound"),
+            format::interval(end(ends.0), end(ends.1)),
             size(sigma),
         ));
     }
@@ -674,7 +715,7 @@ fn limit_evidence(limit: &AppliedLimit, unit: &Unit, is_rate: bool, of_rest: boo
         (_, false) => format!("{relative} ({})", clean(&limit.from)),
     };
     let mut line = format!("a regression is a shift of at least {tolerance}, with p at most {}", format::p_value(limit.p));
-    if let Some(effect) = limit.proved_from {
+    if let Some(effect) = limit.proved_from.filter(|effect| *effect > 0.0) {
         line.push_str(&format!(", which here takes at least {}", estimate_size(effect, unit, is_rate)));
     }
     if let Some(spread) = limit.instance_spread {

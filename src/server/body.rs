@@ -1,6 +1,7 @@
-//! Reads a request's body: within a length, at a pace, and in an encoding that is understood.
+//! Reads a request's body: within a length, at a pace, in an encoding that is understood, and where there is room for what it asks.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,7 +9,11 @@ use axum::http::{HeaderMap, header};
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use crate::intake::{Admitted, Busy, Intake, OnRefusal};
 use crate::pool;
+
+/// Most members of a body in gzip. Some tools write a few; each takes as long as some kilobytes, and may hold nothing.
+const MOST_MEMBERS: usize = 100;
 
 /// How fast a body must come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,28 +62,64 @@ pub(crate) enum BodyError {
     /// The connection broke, or it is not what its encoding says.
     #[error("the body broke off: {0}")]
     Broken(String),
+    /// There is too much to do.
+    #[error(transparent)]
+    Busy(#[from] Busy),
 }
 
-/// Reads the body of a request with these headers, of at most `limit` bytes as sent and once it is decompressed.
-///
-/// # Errors
-/// [`BodyError`] when it cannot.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize, pace: BodyPace) -> Result<Vec<u8>, BodyError> {
-    let compressed = is_compressed(headers)?;
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    let began = Instant::now();
-    loop {
-        match timeout_at(pace.due(began, bytes.len()), stream.next()).await {
-            Err(_) => return Err(BodyError::Slow { bytes: bytes.len(), after: began.elapsed(), pace }),
-            Ok(None) => break,
-            Ok(Some(Err(error))) => return Err(BodyError::Broken(error.to_string())),
-            Ok(Some(Ok(chunk))) if bytes.len().saturating_add(chunk.len()) > limit => return Err(BodyError::TooLong(limit)),
-            Ok(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
+/// Reads bodies within bounds.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyReader {
+    /// Most bytes of a body, as sent and once it is decompressed.
+    pub(crate) limit: usize,
+    /// How fast it must come.
+    pub(crate) pace: BodyPace,
+    /// What is taken on.
+    pub(crate) intake: Intake,
+}
+
+/// A body, and the place in which it is worked on.
+#[derive(Debug)]
+pub(crate) struct ReceivedBody {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) place: Arc<Admitted>,
+}
+
+impl BodyReader {
+    /// Reads the body of a request with these headers and waits for its place. Where there will be none, that is said before the body is
+    /// read.
+    ///
+    /// # Errors
+    /// [`BodyError`] when it cannot.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body, refused: OnRefusal) -> Result<ReceivedBody, BodyError> {
+        let (limit, pace) = (self.limit, self.pace);
+        let compressed = is_compressed(headers)?;
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+        if length > limit as u64 {
+            return Err(BodyError::TooLong(limit));
         }
+        self.intake.ask(length, refused)?;
+        let mut memory = self.intake.begin();
+        let mut stream = body.into_data_stream();
+        let mut bytes = Vec::new();
+        let began = Instant::now();
+        loop {
+            match timeout_at(pace.due(began, bytes.len()), stream.next()).await {
+                Err(_) => return Err(BodyError::Slow { bytes: bytes.len(), after: began.elapsed(), pace }),
+                Ok(None) => break,
+                Ok(Some(Err(error))) => return Err(BodyError::Broken(error.to_string())),
+                Ok(Some(Ok(chunk))) if bytes.len().saturating_add(chunk.len()) > limit => return Err(BodyError::TooLong(limit)),
+                Ok(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
+            }
+            memory = self.intake.enlarge(memory, bytes.len() as u64)?;
+        }
+        if compressed {
+            // What decompresses to much is about as much work as what is long.
+            bytes = pool::unless_small(bytes.len().saturating_mul(16), move || decompressed(&bytes, limit)).await?;
+        }
+        let place = self.intake.place(memory, bytes.len() as u64, refused).await?;
+        Ok(ReceivedBody { bytes, place })
     }
-    // What decompresses to much is about as much work as what is long.
-    if compressed { pool::unless_small(bytes.len().saturating_mul(16), move || decompressed(&bytes, limit)).await } else { Ok(bytes) }
 }
 
 /// Whether the body is compressed by gzip; another encoding than that is refused.
@@ -97,14 +138,20 @@ fn is_compressed(headers: &HeaderMap) -> Result<bool, BodyError> {
 }
 
 fn decompressed(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
-    let mut plain = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = flate2::read::MultiGzDecoder::new(bytes).take(most).read_to_end(&mut plain);
-    match read {
-        Err(error) => Err(BodyError::Broken(format!("it is not gzip, as its Content-Encoding says: {error}"))),
-        Ok(length) if length > limit => Err(BodyError::TooLong(limit)),
-        Ok(_) => Ok(plain),
+    let (mut plain, mut rest) = (Vec::new(), bytes);
+    for _ in 0..MOST_MEMBERS {
+        let most = limit.saturating_sub(plain.len()) as u64 + 1;
+        let mut member = flate2::bufread::GzDecoder::new(&mut rest).take(most);
+        let read = member.read_to_end(&mut plain);
+        read.map_err(|error| BodyError::Broken(format!("it is not gzip, as its Content-Encoding says: {error}")))?;
+        if plain.len() > limit {
+            return Err(BodyError::TooLong(limit));
+        }
+        if rest.is_empty() {
+            return Ok(plain);
+        }
     }
+    Err(BodyError::Broken(format!("it is gzip of more than {MOST_MEMBERS} members; send one")))
 }
 
 #[cfg(test)]
@@ -117,6 +164,11 @@ mod tests {
     use futures::stream;
 
     use super::*;
+    use crate::intake::IntakeLimits;
+
+    fn reader(limit: usize) -> BodyReader {
+        BodyReader { limit, pace: BodyPace::default(), intake: Intake::default() }
+    }
 
     fn encoded(encoding: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::CONTENT_ENCODING, HeaderValue::from_static(encoding))])
@@ -130,11 +182,18 @@ mod tests {
 
     #[tokio::test]
     async fn gzip_is_read_and_bounded_and_any_other_encoding_refused() {
-        let pace = BodyPace::default();
-        let read = |headers, bytes: Vec<u8>| async move { read(&headers, Body::from(bytes), 1_000, pace).await };
+        let reader = &reader(1_000);
+        let read = |headers, bytes: Vec<u8>| async move {
+            reader.read(&headers, Body::from(bytes), OnRefusal::ComesBack).await.map(|body| body.bytes)
+        };
         assert_eq!(read(encoded("gzip"), gzip(b"hello")).await.unwrap(), b"hello");
         assert_eq!(read(encoded("identity"), b"hello".to_vec()).await.unwrap(), b"hello");
         assert_eq!(read(encoded("gzip"), gzip(&[b' '; 100_000])).await, Err(BodyError::TooLong(1_000)));
+        let members = |n: usize, each: &[u8]| (0..n).flat_map(|_| gzip(each)).collect::<Vec<u8>>();
+        assert_eq!(read(encoded("gzip"), members(3, b"hello")).await.unwrap(), b"hellohellohello");
+        assert_eq!(read(encoded("gzip"), members(40, &[b' '; 26])).await, Err(BodyError::TooLong(1_000)));
+        let many = read(encoded("gzip"), members(45, b"")).await;
+        assert_eq!(many, Ok(Vec::new()));
         assert!(matches!(read(encoded("gzip"), b"hello".to_vec()).await, Err(BodyError::Broken(_))));
         for other in ["br", "deflate", "zstd", "gzip, br", "gzip, gzip", "compress"] {
             assert!(matches!(read(encoded(other), gzip(b"hello")).await, Err(BodyError::Encoding(_))), "{other}");
@@ -151,11 +210,35 @@ mod tests {
             Body::from_stream(chunks)
         };
         let began = Instant::now();
-        let slow = read(&HeaderMap::new(), every(1, 1_000), 1 << 20, BodyPace::default()).await;
+        let reader = reader(1 << 20);
+        let read = async |body| reader.read(&HeaderMap::new(), body, OnRefusal::ComesBack).await.map(|body| body.bytes.len());
+        let slow = read(every(1, 1_000)).await;
         assert!(matches!(slow, Err(BodyError::Slow { .. })) && began.elapsed() < Duration::from_secs(6), "{slow:?}");
-        let steady = read(&HeaderMap::new(), every(2_048, 20), 1 << 20, BodyPace::default()).await;
-        assert_eq!(steady.map(|bytes| bytes.len()), Ok(40_960));
-        let long = read(&HeaderMap::new(), every(20_480, 40), 1 << 20, BodyPace::default()).await;
+        assert_eq!(read(every(2_048, 20)).await, Ok(40_960));
+        let long = read(every(20_480, 40)).await;
         assert!(matches!(long, Err(BodyError::Slow { after, .. }) if after.as_secs() == 30), "{long:?}");
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_room_nothing_is_read() {
+        let of_limits =
+            |seats, memory_bytes| BodyReader { intake: Intake::new(IntakeLimits { seats, queue: 0, memory_bytes }), ..reader(1_000) };
+        let untouched = || Body::from_stream(stream::once(async { panic!("the body is read") as Result<Bytes, Infallible> }));
+        let of = |length: usize| HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(length))]);
+        let small = of_limits(9, 8_000);
+        let held = small.read(&of(900), Body::from(vec![b' '; 900]), OnRefusal::ComesBack).await.unwrap();
+        let busy = small.read(&of(200), untouched(), OnRefusal::ComesBack).await.unwrap_err();
+        assert_eq!(busy, BodyError::Busy(Busy::Memory));
+        drop(held);
+        let reader = of_limits(1, 1 << 20);
+        assert_eq!(reader.read(&of(1_001), untouched(), OnRefusal::ComesBack).await.unwrap_err(), BodyError::TooLong(1_000));
+        let first = reader.read(&of(5), Body::from("hello"), OnRefusal::ComesBack).await.unwrap();
+        let busy = reader.read(&of(5), untouched(), OnRefusal::ComesBack).await.unwrap_err();
+        assert_eq!(busy, BodyError::Busy(Busy::Processors));
+        drop(first.place);
+        assert_eq!(reader.read(&of(5), Body::from("hello"), OnRefusal::ComesBack).await.unwrap().bytes, b"hello");
+        // Told of no length, it is refused once there is too much of it.
+        let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b' '; 100]))));
+        assert_eq!(reader.read(&HeaderMap::new(), endless, OnRefusal::ComesBack).await.unwrap_err(), BodyError::TooLong(1_000));
     }
 }

@@ -23,7 +23,7 @@ use tower::ServiceExt as _;
 
 use super::counts::{Closing, ConnectionCounts};
 use super::limits::ConnectionLimits;
-use super::pulse::{Flight, Pulse};
+use super::pulse::{Flight, LEAST_PROGRESS, Pulse};
 use super::roster::RosterPlace;
 use super::stream::CallerStream;
 use super::tls::TlsIdentity;
@@ -40,6 +40,8 @@ const LOCAL_RESETS: usize = 256;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 const SEND_BUFFER: usize = 256 << 10;
+/// Largest part of an answer that is handed over at once: as much as must be taken in the time for it.
+const PIECE_BYTES: usize = LEAST_PROGRESS;
 /// Time between two PINGs of an HTTP/2 connection, and for their answer.
 const PING: Duration = Duration::from_secs(20);
 /// Time for a connection to end by itself once it was told to.
@@ -197,14 +199,24 @@ impl HyperService<Request<Incoming>> for CallerService {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer.clone());
         let answering = self.router.clone().oneshot(request);
-        answering.map(|answer| answer.map(|response| response.map(|body| Body::new(AnswerBody { body, _flight: flight })))).boxed()
+        answering.map(|answer| answer.map(|response| response.map(|body| Body::new(AnswerBody::of(body, flight))))).boxed()
     }
 }
 
-/// An answer's body, with which its request ends.
+/// An answer's body, with which its request ends. It is handed over piece by piece, so that what its caller does not take stays here, where
+/// it is counted.
 struct AnswerBody {
     body: Body,
-    _flight: Flight,
+    /// What is left of the frame that the body gave last.
+    rest: Bytes,
+    flight: Flight,
+}
+
+impl AnswerBody {
+    fn of(body: Body, flight: Flight) -> Self {
+        flight.offers(true);
+        Self { body, rest: Bytes::new(), flight }
+    }
 }
 
 impl HttpBody for AnswerBody {
@@ -212,14 +224,34 @@ impl HttpBody for AnswerBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                other => {
+                    self.flight.offers(false);
+                    return other;
+                }
+            }
+        }
+        self.flight.offers(true);
+        let piece = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }

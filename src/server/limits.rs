@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::descriptors;
+
 /// Descriptors that are left for metric stores, the archive, files and whatever else is no caller.
 const RESERVED_DESCRIPTORS: u64 = 64;
 /// Connections where the system sets no bound, or one beyond any need.
@@ -46,6 +48,11 @@ impl ConnectionLimits {
         });
         let most = self.most.unwrap_or(allowed).max(1);
         (most, self.most_per_peer.unwrap_or(most.div_ceil(2)).clamp(1, most))
+    }
+
+    /// The same for this process, whose bound of descriptors is raised as far as the system lets it.
+    pub(crate) fn in_this_process(&self) -> (usize, usize) {
+        self.connections(descriptors::raise())
     }
 
     /// How often a connection is looked at: a quarter of the shortest time.

@@ -73,9 +73,8 @@ impl HttpServer {
         counts: ConnectionCounts,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Self {
-        let descriptors = descriptors::raise();
-        let (most, most_per_peer) = limits.connections(descriptors);
-        tracing::debug!(descriptors, most, most_per_peer, "connections are bounded");
+        let (most, most_per_peer) = limits.in_this_process();
+        tracing::debug!(most, most_per_peer, "connections are bounded");
         let (sender, draining) = watch::channel(false);
         let roster = Roster::new((most, most_per_peer), counts.clone());
         let context = Arc::new(ConnectionContext { router, limits, counts, tls, draining });

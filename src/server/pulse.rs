@@ -1,5 +1,6 @@
 //! What a connection is doing: whether it has a request, since when not, and whether its caller takes what it is sent.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -9,7 +10,7 @@ use super::counts::Closing;
 use super::limits::ConnectionLimits;
 
 /// Bytes that a caller which lets answers wait must take within the time for it.
-const LEAST_PROGRESS: usize = 16 << 10;
+pub(super) const LEAST_PROGRESS: usize = 16 << 10;
 
 /// The state of one connection, kept by its stream and its requests.
 #[derive(Debug)]
@@ -28,6 +29,9 @@ struct PulseState {
     head_since: Option<Instant>,
     /// Since when an answer waits for the caller, and what it has taken since.
     stalled: Option<(Instant, usize)>,
+    /// Answers that wait to be taken, by the number of their request, and since when. Over HTTP/2 the caller says how much of each it takes,
+    /// and may take none while the socket takes all.
+    untaken: BTreeMap<u64, Instant>,
     /// Whether the caller was still sending a body when its answer was ready.
     unread: bool,
     /// Whether what still waits to be sent is to be thrown away.
@@ -36,8 +40,16 @@ struct PulseState {
 
 impl Pulse {
     pub(super) fn new(now: Instant) -> Arc<Self> {
-        let state =
-            PulseState { in_flight: 0, requests: 0, quiet_since: now, head_since: None, stalled: None, unread: false, abandoned: false };
+        let state = PulseState {
+            in_flight: 0,
+            requests: 0,
+            quiet_since: now,
+            head_since: None,
+            stalled: None,
+            untaken: BTreeMap::new(),
+            unread: false,
+            abandoned: false,
+        };
         Arc::new(Self { state: Mutex::new(state), replaced: Notify::new() })
     }
 
@@ -75,7 +87,7 @@ impl Pulse {
         state.in_flight += 1;
         state.requests += 1;
         state.head_since = None;
-        Flight(Arc::clone(self))
+        Flight { pulse: Arc::clone(self), number: state.requests }
     }
 
     /// The rest of a body was not read: who still sends it must have its answer before the connection ends.
@@ -109,6 +121,9 @@ impl Pulse {
     pub(super) fn overdue(&self, limits: &ConnectionLimits, heads: bool, now: Instant) -> Option<Closing> {
         let state = self.state();
         let over = |since: Instant, time| now.saturating_duration_since(since) > time;
+        if state.untaken.values().any(|since| over(*since, limits.write_time)) {
+            return Some(Closing::Stalled);
+        }
         if let Some((since, _)) = state.stalled {
             return over(since, limits.write_time).then_some(Closing::Stalled);
         }
@@ -127,11 +142,27 @@ impl Pulse {
 
 /// A request under way.
 #[derive(Debug)]
-pub(super) struct Flight(Arc<Pulse>);
+pub(super) struct Flight {
+    pulse: Arc<Pulse>,
+    number: u64,
+}
+
+impl Flight {
+    /// Whether from now on there is a part of its answer to be taken; none is while it is being made.
+    pub(super) fn offers(&self, something: bool) {
+        let mut state = self.pulse.state();
+        if something {
+            state.untaken.insert(self.number, Instant::now());
+        } else {
+            state.untaken.remove(&self.number);
+        }
+    }
+}
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.pulse.state();
+        state.untaken.remove(&self.number);
         state.in_flight -= 1;
         if state.in_flight == 0 {
             state.quiet_since = Instant::now();
@@ -165,6 +196,24 @@ mod tests {
         pulse.received();
         assert_eq!(pulse.overdue(&limits, true, after(3)), Some(Closing::Head));
         assert_eq!(pulse.overdue(&limits, false, after(3)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_is_taken_in_time_however_well_others_are() {
+        let limits = ConnectionLimits::default();
+        let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+        let pulse = Pulse::new(Instant::now());
+        let (first, second) = (pulse.begin(), pulse.begin());
+        first.offers(true);
+        tokio::time::advance(Duration::from_secs(15)).await;
+        second.offers(true);
+        assert_eq!(pulse.overdue(&limits, false, after(5)), None);
+        assert_eq!(pulse.overdue(&limits, false, after(6)), Some(Closing::Stalled));
+        first.offers(true);
+        assert_eq!(pulse.overdue(&limits, false, after(6)), None, "a part was taken");
+        first.offers(false);
+        drop(second);
+        assert_eq!(pulse.overdue(&limits, false, after(1_000)), None, "the rest is being made");
     }
 
     #[tokio::test(start_paused = true)]

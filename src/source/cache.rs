@@ -104,14 +104,7 @@ struct SpanKey {
 
 /// Memory that a reply takes, about.
 fn weight(text: &str, reply: &Reply) -> u32 {
-    const OVERHEAD: usize = 200;
-    let series = reply.series.iter().map(|series| {
-        let labels: usize = series.labels.iter().map(|(name, value)| name.len() + value.len() + 2 * size_of::<String>()).sum();
-        OVERHEAD + labels + series.values.len() * size_of::<f64>()
-    });
-    let warnings = reply.warnings.iter().map(String::len);
-    let bytes = OVERHEAD + text.len() + series.sum::<usize>() + warnings.sum::<usize>();
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+    u32::try_from(text.len().saturating_add(reply.bytes())).unwrap_or(u32::MAX)
 }
 
 /// How often replies were at hand.

@@ -108,6 +108,19 @@ pub struct Reply {
     pub warnings: Vec<String>,
 }
 
+impl Reply {
+    /// Memory that it takes, in bytes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        /// Of a reply, of a series and of a label.
+        const OVERHEAD: usize = 200;
+        const LABEL: usize = 2 * size_of::<String>();
+        let labels = |series: &Series| series.labels.iter().map(|(name, value)| name.len() + value.len() + LABEL).sum::<usize>();
+        let series = self.series.iter().map(|series| OVERHEAD + labels(series) + size_of_val(series.values.as_slice()));
+        OVERHEAD + series.sum::<usize>() + self.warnings.iter().map(String::len).sum::<usize>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -220,6 +220,25 @@ describe('the service', () => {
     }
   }
 
+  test('the form of the start page judges what is pasted, and a file', async () => {
+    const { page, wrong, close } = await open(`${base}/`)
+    const column = (level) => Array.from({ length: 30 }, (_, i) => level + (i % 7)).join('\n')
+    await page.locator('textarea[name=baseline]').fill(column(100))
+    await page.locator('textarea[name=canary]').fill(column(160))
+    await page.getByRole('button', { name: 'Judge' }).click()
+    await page.waitForURL(`${base}/try`)
+    assert.equal(await page.locator('header').getAttribute('data-verdict'), 'fail')
+    await page.goto(`${base}/`)
+    const rows = Array.from({ length: 30 }, (_, i) => `${i},${160 + (i % 7)},${100 + (i % 7)}`)
+    const file = { name: 'points.csv', mimeType: 'text/csv', buffer: Buffer.from(['time,canary,baseline', ...rows].join('\n')) }
+    await page.locator('input[type=file]').setInputFiles(file)
+    await page.getByRole('button', { name: 'Judge' }).click()
+    await page.waitForURL(`${base}/try`)
+    assert.equal(await page.locator('header').getAttribute('data-verdict'), 'fail')
+    assert.deepEqual(wrong.filter((what) => !what.includes(base)), [])
+    await close()
+  })
+
   test('a judgement is answered as the page that the command writes', async () => {
     const reply = await fetch(`${base}/v1/judgements`, {
       method: 'POST',

@@ -26,6 +26,7 @@ fn metric(name: &str) -> MetricResult {
         name: name.to_owned(),
         kind: Kind::Value,
         unit: Some("ms".to_owned()),
+        per: None,
         direction: Direction::Increase,
         groups: vec!["latency".to_owned()],
         critical: false,
@@ -322,7 +323,7 @@ fn open_questions() -> Scorecard {
         direction: Direction::Decrease,
         status: Status::Suspect,
         reason: Reason::Shift,
-        sentence: "fell 16.5 requests/s (-14 %)".to_owned(),
+        sentence: "fell 16.5 req/s (-14 %)".to_owned(),
         numbers: Some(Numbers {
             baseline: 118.0,
             canary: 101.2,
@@ -865,7 +866,7 @@ fn a_change_of_what_is_nearly_full_is_told_in_points_and_its_percentage_of_what_
         haldane::report::View::new(&card).rows.iter().zip(["-0.4 pp (+400 % of what is left)", "-0.4 pp (+400 % of what is left to 100 %)"])
     {
         assert_eq!((row.change.as_str(), row.change_percent.as_str()), ("99.9 → 99.5 %", "-0.4 pp"));
-        assert_eq!(row.limit, "-25 % of what is left and 0.1 pp");
+        assert_eq!(row.limit, "+25 % of what is left and 0.1 pp");
         assert!(row.evidence.iter().any(|line| line.contains(shift)), "{:#?}", row.evidence);
         assert!(!row.evidence.iter().any(|line| line.contains("-400 %")), "{:#?}", row.evidence);
     }

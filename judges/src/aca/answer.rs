@@ -10,9 +10,10 @@ use crate::aca_outcome::{Classification, MetricOutcome, Summary, SummaryReason};
 use crate::aca_rules::NanStrategy;
 use crate::config::{CheckedConfig, Metric};
 use crate::draft::{self, ResultDraft};
-use crate::evidence::{Evidence, FetchFailure, JudgeName, Observation, Points};
+use crate::evidence::{ArmPoints, Evidence, FetchFailure, JudgeName, Observation, Points};
 use crate::explain;
-use crate::score::{late_names, not_in_time};
+use crate::quantity;
+use crate::score::{hold_for, late_names, not_in_time};
 use crate::scorecard::{
     Action, Coverage, GroupScore, Judgement, MetricResult, Mode, Reason, Recommendation, Status, StatusCounts, Verdict, VerdictCause,
     VerdictReason,
@@ -44,9 +45,7 @@ pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence, metrics: Ve
     let score = summary.score.0;
     let (action, advice, said) = match summary.verdict {
         Verdict::Pass => (Action::Promote, "promote the canary".to_owned(), format!("pass: the score is {score}")),
-        Verdict::Marginal => {
-            (Action::Hold, "hold: look at the metrics named in the reasons before going on".to_owned(), format!("marginal: {because}"))
-        }
+        Verdict::Marginal => (Action::Hold, hold_for(&reasons), format!("marginal: {because}")),
         Verdict::Fail => (Action::Rollback, format!("roll back: {because}"), format!("fail: {because}")),
     };
     Judgement {
@@ -73,6 +72,15 @@ pub(crate) fn judgement(config: &CheckedConfig, evidence: &Evidence, metrics: Ve
 
 /// Judges one metric as Kayenta does.
 pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>) -> MetricResult {
+    // Rates of counts are fractions whatever the unit says.
+    let is_counts = |arm: &ArmPoints| matches!(arm.points, Points::Counts { .. });
+    let fractions = match observation {
+        Some(Observation::Sampled { baseline, canary }) if is_counts(baseline) || is_counts(canary) => {
+            Some(Metric { unit: None, ..metric.clone() })
+        }
+        _ => None,
+    };
+    let metric = fractions.as_ref().unwrap_or(metric);
     let rules = metric.aca.unwrap_or_default();
     let settings = SharedSettings { direction: metric.direction, critical: metric.critical, rules };
     let mut coverages = (Coverage::default(), Coverage::default());
@@ -99,6 +107,8 @@ pub(crate) fn examine(metric: &Metric, observation: Option<&Observation>) -> Met
         baseline_coverage: coverages.0,
         canary_coverage: coverages.1,
         aca: Some(outcome),
+        // Kayenta divides by nothing.
+        per: None,
         ..draft::blank(metric)
     }
 }
@@ -178,7 +188,7 @@ fn numbers(metric: &Metric, outcome: &MetricOutcome) -> String {
     let mean = |value: f64| explain::quantity(metric, value);
     let (canary, baseline) = (mean(outcome.experiment.mean.0), mean(outcome.control.mean.0));
     let ratio = outcome.ratio.filter(|ratio| ratio.0.is_finite());
-    let ratio = ratio.map_or("no ratio".to_owned(), |ratio| format!("ratio {}", explain::digits(ratio.0)));
+    let ratio = ratio.map_or("no ratio".to_owned(), |ratio| format!("ratio {}", quantity::number(ratio.0)));
     let end = |end: Option<super::Number>| end.map_or_else(String::new, |end| explain::difference(metric, end.0));
     let (lower, upper) = (end(outcome.lower), end(outcome.upper));
     format!("the canary's mean is {canary}, the baseline's {baseline} ({ratio}); the shift lies between {lower} and {upper} (98 %)")

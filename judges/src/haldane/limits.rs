@@ -9,7 +9,8 @@ use super::subject::Subject;
 use crate::evidence::{Buckets, Points};
 use crate::explain;
 use crate::limit;
-use crate::scorecard::{Examiner, MetricResult, Mode, Reason, ThresholdNumbers};
+use crate::quantity;
+use crate::scorecard::{Examiner, Interval, MetricResult, Mode, Reason, ThresholdNumbers};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
 
 pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Option<ExaminerRemark> {
@@ -23,7 +24,7 @@ pub(super) fn examine(subject: &Subject<'_>, result: &mut MetricResult) -> Optio
     if limits.max.is_none() && limits.min.is_none() {
         return None;
     }
-    observation(if subject.cleaned.is_counted() { of_counts(subject) } else { of_values(subject, result) })
+    observation(if subject.cleaned.is_counted() { of_counts(subject, result) } else { of_values(subject, result) })
 }
 
 fn observation((rung, sentence): (Rung, String)) -> Option<ExaminerRemark> {
@@ -71,7 +72,8 @@ fn of_values(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String)
     }
     let limit = limit::limit_words(subject.metric, limits.max, limits.min, false);
     let both = if there > 0 { format!("; so are {there} of the baseline's") } else { String::new() };
-    (rung, format!("{points} of {} are past the limit ({limit}){both}", explain::count(n as u64, "point")))
+    let typical = subject.medians[1].map(|median| format!(", median {}", explain::quantity(subject.metric, median))).unwrap_or_default();
+    (rung, format!("{points} of {} are past the limit ({limit}){typical}{both}", explain::count(n as u64, "point")))
 }
 
 /// The gravest of a distribution's limits: of each, the requests slower than the first bucket bound at or above it.
@@ -96,7 +98,7 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
         let sentence = format!(
             "{} of {} requests are slower than {}, past the limit ({limit}){so}",
             explain::rate(if total > 0.0 { slower / total } else { 0.0 }),
-            explain::digits(total),
+            quantity::number(total),
             explain::quantity(subject.metric, *bound)
         );
         Some((rung, sentence))
@@ -105,7 +107,7 @@ fn of_buckets(subject: &Subject<'_>, baseline: &Buckets, canary: &Buckets) -> Op
     found.reduce(|first, next| if next.0 > first.0 { next } else { first })
 }
 
-fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
+fn of_counts(subject: &Subject<'_>, result: &mut MetricResult) -> (Rung, String) {
     let limits = subject.metric.limits;
     let (b, c) = (PooledArm::of(&subject.cleaned.baseline), PooledArm::of(&subject.cleaned.canary));
     let bounds = c.bounds();
@@ -122,5 +124,11 @@ fn of_counts(subject: &Subject<'_>) -> (Rung, String) {
     let limit = limit::limit_words(subject.metric, limits.max, limits.min, true);
     let so = if both { format!("; the baseline's {} is past it too", explain::rate(b.rate)) } else { String::new() };
     let between = format!("the rate lies between {} and {}", explain::rate(bounds.low), explain::rate(bounds.high));
-    (walk(&Claim::certain(Size::of(seen, proved && !both))), format!("{between}, past the limit ({limit}){so}"))
+    let rung = walk(&Claim::certain(Size::of(seen, proved && !both)));
+    if rung >= Rung::Suspect && result.threshold.is_none() {
+        let interval = Interval { level: 1.0 - 2.0 * rule::P_SUSPECT, low: Some(bounds.low), high: Some(bounds.high) };
+        let (max, min) = (limits.max, limits.min);
+        result.threshold = Some(ThresholdNumbers { max, min, points_past: None, points: None, rate_interval: Some(interval) });
+    }
+    (rung, format!("{between}, past the limit ({limit}){so}"))
 }

@@ -8,6 +8,7 @@ use super::rule;
 use super::subject::Subject;
 use crate::config::Direction;
 use crate::explain;
+use crate::quantity;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation};
 use crate::stats::hypergeometric::hypergeometric_sf;
@@ -184,7 +185,7 @@ pub(super) fn examine(subject: &Subject<'_>, _: &mut MetricResult) -> Option<Exa
         side.test.n.0,
         shown(side.worst.1),
         shown(side.worst.0),
-        explain::digits(side.test.p)
+        quantity::p_value(side.test.p)
     );
     Some(ExaminerRemark { examiner: Examiner::Minority, rung: side.rung, reason: Reason::Minority, mode: Mode::Statistical, sentence })
 }

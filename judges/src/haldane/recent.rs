@@ -11,6 +11,7 @@ use super::subject::Subject;
 use super::tolerances::tolerances;
 use crate::config::{Direction, Kind};
 use crate::explain;
+use crate::quantity;
 use crate::scorecard::{Examiner, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
 use crate::stats::differences::is_shift_below;
@@ -187,7 +188,7 @@ fn of_counts(subject: &Subject<'_>, k: usize) -> Option<ExaminerRemark> {
         explain::count(k as u64, "interval"),
         reported(m.rates.1),
         reported(m.rates.0),
-        explain::digits(m.compared.p())
+        quantity::p_value(m.compared.p())
     );
     observation(rung, Mode::Counts, sentence)
 }

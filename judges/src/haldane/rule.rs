@@ -69,7 +69,7 @@ pub(super) const AGAINST: (f64, f64, f64) = (0.5, 0.01, 2.0);
 /// Level of the rank test, its variance inflated for dependence, that is the evidence where there is no past.
 pub(super) const P_RATE: f64 = 0.10;
 /// Smallest absolute tolerance of any ratio, and the rise that a past must be able to tell, in percentage points.
-pub(super) const RATE_POINTS: f64 = 0.1;
+pub(super) const RATE_POINTS: f64 = crate::units::LEAST_POINTS;
 pub(super) const RATE_DETECTABLE: f64 = 1.0;
 /// Fewest points for a pass without a past.
 pub(super) const FEWEST_RATE: usize = 10;

@@ -78,11 +78,11 @@ fn at_the_end(subject: &Subject<'_>) -> Option<ExaminerRemark> {
     } else {
         "nothing but 0"
     };
+    let before = if usual == 0 { "none was missing".to_owned() } else { format!("{usual} at most were missing in a row") };
     let sentence = format!(
-        "{what} in its last {} of {}, where the baseline reports; before, {} at most were missing in a row",
+        "{what} in its last {} of {}, where the baseline reports; before, {before}",
         explain::count(run as u64, "interval"),
-        dc.len(),
-        usual
+        dc.len()
     );
     observation(size, Reason::Ended, sentence)
 }

@@ -6,7 +6,7 @@ use super::remark::{ExaminerRemark, gravity, stand};
 use super::rule;
 use crate::config::{CheckedConfig, Direction, Kind, Metric};
 use crate::evidence::{Evidence, Observation, Points};
-use crate::explain;
+use crate::quantity;
 use crate::scorecard::{Examiner, ExaminerFinding, Guard, GuardFinding, MetricResult, Mode, Reason, Remedy, Status};
 use crate::stats::Sample;
 
@@ -53,7 +53,7 @@ pub(super) fn discounted(mut result: MetricResult, metric: &Metric, times: Optio
     if !explained || result.reason == Reason::Identical {
         return result;
     }
-    let sentence = format!("the canary had {} times the baseline's traffic, which this metric follows", explain::digits(times));
+    let sentence = format!("the canary had {} times the baseline's traffic, which this metric follows", quantity::number(times));
     result.guards.push(GuardFinding { guard: Guard::Traffic, sentence: sentence.clone() });
     result.sentence = format!("{sentence}: compared as it is, it {}", result.sentence);
     // What the traffic does not explain by far speaks against the canary all the same.
@@ -66,7 +66,7 @@ pub(super) fn discounted(mut result: MetricResult, metric: &Metric, times: Optio
     });
     let status = if against { Status::Suspect } else { Status::Inconclusive };
     if let Some(per) = per_request.filter(|_| against) {
-        result.sentence = format!("a request it is {} times the baseline's; {}", explain::digits(per), result.sentence);
+        result.sentence = format!("a request it is {} times the baseline's; {}", quantity::number(per), result.sentence);
     }
     (result.status, result.reason, result.mode) = (status, Reason::FollowsTraffic, Mode::None);
     let remedy = format!("make `{}` `per: request` beside a metric with `traffic: true`, or `kind: ratio` with its total", metric.name);

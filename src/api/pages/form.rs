@@ -1,15 +1,14 @@
 //! The form that judges two pasted columns or a CSV file, and what it sends.
 
 use axum::Extension;
-use axum::extract::State;
-use axum::extract::multipart::{Multipart, MultipartRejection};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use haldane_judges::config::Direction;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::super::body::translate;
 use super::super::judgements::answer;
@@ -18,12 +17,17 @@ use super::super::problem::Problem;
 use super::super::representation::Representation;
 use super::super::state::SharedState;
 use crate::access::Requester;
+use crate::intake::OnRefusal;
 use crate::pool;
+use crate::server::body::ReceivedBody;
+
+/// Most parts of a form that is read; the page's has seven.
+const MOST_PARTS: usize = 50;
 
 /// The form.
 pub(super) fn form() -> Markup {
     html! {
-        p { "Paste the points of a metric, oldest first, one a line; or choose (or drop) a CSV file with the baseline in the first column of numbers and the canary in the second." }
+        p { "Paste the points of a metric, oldest first, one a line; or choose (or drop) a CSV file with two columns of numbers, the baseline's and the canary's; of more, its first line names the two " code { "baseline" } " and " code { "canary" } "." }
         form method="post" action="/try" enctype="multipart/form-data" {
             label { "Baseline" textarea name="baseline" spellcheck="false" placeholder="101\n99\n104" {} }
             label { "Canary" textarea name="canary" spellcheck="false" placeholder="161\n158\n166" {} }
@@ -52,31 +56,26 @@ struct Fields {
 }
 
 /// Judges what the form says, for a browser.
-pub(crate) async fn judge(
-    State(state): State<SharedState>,
-    Extension(caller): Extension<Requester>,
-    form: Result<Multipart, MultipartRejection>,
-) -> Response {
+pub(crate) async fn judge(State(state): State<SharedState>, Extension(caller): Extension<Requester>, request: Request) -> Response {
     let judged = async {
         caller.may_use_config(None)?;
-        let form = form.map_err(|rejection| Problem::bad_request("invalid-form", rejection.body_text()))?;
-        let time = state.bodies.pace.time;
-        let fields = timeout(time, read(form, state.bodies.bytes)).await.map_err(|_| {
-            let detail = format!("the form did not arrive within {} s", time.as_secs());
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The request took too long", detail)
-        })??;
+        let (parts, body) = request.into_parts();
+        let ReceivedBody { bytes, place } = state.reader.read(&parts.headers, body, OnRefusal::ComesBack).await?;
+        let size = bytes.len();
+        // Read whole before, so that all of it is within the limits of bodies.
+        let form = Multipart::from_request(Request::from_parts(parts, Body::from(bytes)), &()).await;
+        let fields = read(form.map_err(|rejection| Problem::bad_request("invalid-form", rejection.body_text()))?).await?;
         let most = state.bodies.max_inline_points;
         let planner = SharedState::clone(&state);
-        let size = fields.baseline.len() + fields.canary.len() + fields.file.len();
         let plan = pool::unless_small(size, move || {
-            let request = body(&fields, most)?;
+            let request = body_of(&fields, most)?;
             let request =
                 translate(request, &planner.configs.current(), &planner.bodies, planner.executions.analyst().sources(), Timestamp::now())?;
             planner.executions.plan(request).map_err(|error| Problem::from(&error))
         });
         let plan = plan.await?;
         let deadline = state.executions.options().default_deadline;
-        state.executions.run_to_end(plan, deadline).await.map_err(|failure| Problem::from(&failure))
+        state.executions.run_to_end(plan, Some(place), deadline).await.map_err(|failure| Problem::from(&failure))
     };
     match judged.await {
         Ok(scorecard) => answer(scorecard, true, Representation::Html).await.into_response(),
@@ -84,10 +83,19 @@ pub(crate) async fn judge(
     }
 }
 
-async fn read(mut form: Multipart, limit: usize) -> Result<Fields, Problem> {
-    let broken = |error: axum::extract::multipart::MultipartError| Problem::bad_request("invalid-form", error.body_text());
-    let (mut fields, mut length) = (Fields::default(), 0);
-    while let Some(mut field) = form.next_field().await.map_err(broken)? {
+/// What the fields of a form say; others are passed over.
+async fn read(mut form: Multipart) -> Result<Fields, Problem> {
+    let broken = |error: MultipartError| Problem::bad_request("invalid-form", error.body_text());
+    let mut fields = Fields::default();
+    let mut parts = 0;
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        parts += 1;
+        if parts > MOST_PARTS {
+            return Err(Problem::bad_request(
+                "invalid-form",
+                format!("the form has more than {MOST_PARTS} fields; send those of the page"),
+            ));
+        }
         let place = match field.name() {
             Some("baseline") => &mut fields.baseline,
             Some("canary") => &mut fields.canary,
@@ -98,22 +106,15 @@ async fn read(mut form: Multipart, limit: usize) -> Result<Fields, Problem> {
             Some("step") => &mut fields.step,
             _ => continue,
         };
-        let mut bytes = Vec::new();
-        while let Some(chunk) = field.chunk().await.map_err(broken)? {
-            length += chunk.len();
-            if length > limit {
-                return Err(Problem::too_large(format!("the form is longer than the {limit} bytes that are read; give fewer points")));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let text = String::from_utf8(bytes);
+        let bytes = field.bytes().await.map_err(broken)?;
+        let text = String::from_utf8(bytes.into());
         *place = text.map_err(|_| Problem::bad_request("invalid-form", "a field is not UTF-8 text; save the file as UTF-8"))?;
     }
     Ok(fields)
 }
 
 /// The body of a judgement that the form stands for.
-fn body(fields: &Fields, most: usize) -> Result<Value, Problem> {
+fn body_of(fields: &Fields, most: usize) -> Result<Value, Problem> {
     let (baseline, canary) = if fields.file.trim().is_empty() {
         (column(&fields.baseline, "Baseline", most)?, column(&fields.canary, "Canary", most)?)
     } else {
@@ -144,6 +145,15 @@ fn number(text: &str) -> Result<Option<f64>, ()> {
 }
 
 fn column(text: &str, what: &str, most: usize) -> Result<Vec<Option<f64>>, Problem> {
+    // A list in one line has commas between its numbers; a number a line has them within.
+    let is_list = text.trim().lines().count() == 1 && text.matches(',').count() > 1;
+    if let Some(word) = text.split_whitespace().map(|word| word.trim_end_matches(',')).find(|word| !is_list && word.contains(',')) {
+        let shown: String = word.chars().take(40).collect();
+        return Err(Problem::invalid(
+            "",
+            format!("{what}: `{shown}` may be one number or several; write 1500 or 1.5, and one number a line"),
+        ));
+    }
     let words = text.trim().lines().flat_map(|line| line.split([',', ';', '\t', ' '])).filter(|word| !word.trim().is_empty());
     let mut points = Vec::new();
     for (i, word) in words.enumerate() {
@@ -164,9 +174,10 @@ fn column(text: &str, what: &str, most: usize) -> Result<Vec<Option<f64>>, Probl
 
 type PastedColumns = (Vec<Option<f64>>, Vec<Option<f64>>);
 
-/// The first two columns that hold numbers; a first line of names is passed over, and so are columns of times and other texts.
+/// The two columns that the first line names `baseline` and `canary`, or else the only two that hold numbers.
 fn columns(text: &str, most: usize) -> Result<PastedColumns, Problem> {
-    let separator = text.lines().next().and_then(|line| line.bytes().find(|byte| b",;\t".contains(byte))).unwrap_or(b',');
+    let first = text.lines().next().unwrap_or_default();
+    let separator = [b';', b'\t'].into_iter().find(|byte| first.as_bytes().contains(byte)).unwrap_or(b',');
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(text.as_bytes());
     let mut rows = Vec::new();
     for row in reader.records() {
@@ -182,11 +193,21 @@ fn columns(text: &str, most: usize) -> Result<PastedColumns, Problem> {
     let body = &rows[usize::from(is_header)..];
     let numeric: Vec<usize> = (0..width)
         .filter(|i| body.iter().any(|row| is_number(row, *i)) && body.iter().all(|row| row.get(*i).is_none_or(|cell| number(cell).is_ok())))
-        .take(2)
         .collect();
-    let [baseline, canary] = numeric[..] else {
-        let message = format!("the file has {} columns of numbers; give two, the baseline's and the canary's", numeric.len());
-        return Err(Problem::invalid("", message));
+    let named = |name: &str| {
+        let names = rows.first().filter(|_| is_header)?.iter();
+        names.zip(0..).find(|(found, i)| found.trim().eq_ignore_ascii_case(name) && numeric.contains(i)).map(|(_, i)| i)
+    };
+    let (baseline, canary) = match (named("baseline"), named("canary"), &numeric[..]) {
+        (Some(baseline), Some(canary), _) | (_, _, &[baseline, canary]) => (baseline, canary),
+        _ => {
+            let message = format!(
+                "the file has {} columns of numbers; give two, the baseline's and the canary's, or name two of them `baseline` and `canary` in \
+                 the first line",
+                numeric.len()
+            );
+            return Err(Problem::invalid("", message));
+        }
     };
     let of = |i: usize| body.iter().map(|row| row.get(i).and_then(|cell| number(cell).ok().flatten())).collect();
     Ok((of(baseline), of(canary)))
@@ -200,23 +221,41 @@ mod tests {
     fn a_pasted_column_is_numbers_between_lines_spaces_or_commas() {
         assert_eq!(column("1\n2.5\r\nNaN\n-3e2", "Baseline", 10).unwrap(), [Some(1.0), Some(2.5), None, Some(-300.0)]);
         assert_eq!(column(" 1, 2;3\t4 ", "Baseline", 10).unwrap().len(), 4);
-        for (text, said) in [("", "no points"), ("1\ntwo", "`two` (no. 2)"), ("1 2 3 4 5 6 7 8 9 10 11", "more than 10")] {
+        assert_eq!(column("1,2,3", "Baseline", 10).unwrap().len(), 3);
+        assert_eq!(column("1,\n2,\n3", "Baseline", 10).unwrap().len(), 3);
+        for (text, said) in [
+            ("1,500\n1,600", "`1,500` may be"),
+            ("1,5", "`1,5` may be"),
+            ("", "no points"),
+            ("1\ntwo", "`two` (no. 2)"),
+            ("1 2 3 4 5 6 7 8 9 10 11", "more than 10"),
+        ] {
             let problem = column(text, "Baseline", 10).unwrap_err();
             assert!(problem.detail.contains(said), "{}", problem.detail);
         }
     }
 
     #[test]
-    fn a_file_gives_its_first_two_columns_of_numbers() {
+    fn a_file_gives_the_columns_it_names_or_its_only_two_of_numbers() {
         let some = |values: &[f64]| values.iter().map(|value| Some(*value)).collect::<Vec<_>>();
         let expected = (some(&[1.0, 3.0]), some(&[2.0, 4.0]));
-        for file in
-            ["baseline,canary\n1,2\n3,4\n", "1;2\n3;4", "time\tstable\tnew\n2026-01-01T00:00:00Z\t1\t2\n2026-01-01T00:01:00Z\t3\t4\n"]
-        {
+        for file in [
+            "baseline,canary\n1,2\n3,4\n",
+            "1;2\n3;4",
+            "time\tstable\tnew\n2026-01-01T00:00:00Z\t1\t2\n2026-01-01T00:01:00Z\t3\t4\n",
+            "time,baseline,canary\n10,1,2\n20,3,4\n",
+            "Canary,time, Baseline\n2,10,1\n4,20,3\n",
+        ] {
             assert_eq!(columns(file, 10).unwrap(), expected, "{file}");
         }
         assert_eq!(columns("1,2\n,4\n5\n", 10).unwrap(), (vec![Some(1.0), None, Some(5.0)], vec![Some(2.0), Some(4.0), None]));
-        for (file, said) in [("a,b\nc,d\n", "0 columns"), ("1\n2\n", "1 columns"), (&"1,2\n".repeat(20), "more than 10")] {
+        for (file, said) in [
+            ("a,b\nc,d\n", "0 columns"),
+            ("1\n2\n", "1 columns"),
+            ("1767225600,1,2\n1767225660,3,4\n", "3 columns"),
+            ("1,5;2,5\n", "0 columns"),
+            (&"1,2\n".repeat(20), "more than 10"),
+        ] {
             assert!(columns(file, 10).unwrap_err().detail.contains(said), "{file}");
         }
     }

@@ -1,5 +1,6 @@
 //! The start page: what was judged lately, what can be judged by, where it is read from, and a form to try it.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -8,6 +9,7 @@ use super::super::frame::page;
 use super::super::representation::TextDocument;
 use super::super::state::{SharedState, SourceHealth};
 use super::form::form;
+use crate::access::Requester;
 use crate::judgements::{JudgementFilter, JudgementSummary};
 use crate::report::format::{clean, truncate};
 
@@ -17,22 +19,27 @@ const SHOWN: usize = 20;
 const LONGEST: usize = 160;
 
 /// The start page, for a browser.
-pub(crate) async fn home(State(state): State<SharedState>) -> Response {
-    let judgements = state.executions.list(&JudgementFilter::default(), SHOWN).await;
+pub(crate) async fn home(State(state): State<SharedState>, Extension(caller): Extension<Requester>) -> Response {
+    // Whoever may list those of certain configs alone asks for them by name.
+    let judgements = match caller.may_list(None) {
+        Ok(()) => Some(state.executions.list(&JudgementFilter::default(), SHOWN).await),
+        Err(_) => None,
+    };
     let body = html! {
         h1 { "Is this canary worse than this baseline?" }
         p { "This is Haldane " (env!("CARGO_PKG_VERSION")) ". It answers with pass, marginal or fail, and the evidence." }
         h2 id="judgements" { "Judged lately" }
         @match &judgements {
-            Ok(page) => (judged(&page.judgements)),
-            Err(error) => p.bad role="alert" { "The store of judgements cannot be read: " (clean(&error.to_string())) },
+            Some(Ok(page)) => (judged(&page.judgements)),
+            Some(Err(_)) => p.bad role="alert" { "The store of judgements cannot be read; the log of the server says why." },
+            None => p.dim { "This token may not list the judgements of everybody." },
         }
         h2 id="try" { "Try it" }
         (form())
         h2 id="configs" { "Canary configs" }
-        (configs(&state))
+        (configs(&state, &caller))
         h2 id="sources" { "Metric stores" }
-        (sources(&state.source_health()))
+        (sources(&state.sources_of(&caller)))
     };
     TextDocument::page(page("Start", None, &body)).into_response()
 }
@@ -58,7 +65,7 @@ fn judged(judgements: &[JudgementSummary]) -> Markup {
                             @if let Some(baseline) = &one.baseline { span.dim { " against " (short(baseline)) } }
                             div.dim { "by " (short(&one.config)) }
                         }
-                        td { (short(&one.summary)) }
+                        td { (short(&one.summary.replace('`', ""))) }
                         td { time datetime=(one.judged_at) { (one.judged_at.strftime("%F %T UTC")) } }
                     }
                 }
@@ -77,17 +84,17 @@ fn class(one: &JudgementSummary) -> &'static str {
     }
 }
 
-fn configs(state: &SharedState) -> Markup {
+fn configs(state: &SharedState, caller: &Requester) -> Markup {
     html! {
         table {
             thead { tr { th scope="col" { "Name" } th scope="col" { "What for" } th scope="col" { "Metrics" } th scope="col" { "Lint" } } }
             tbody {
-                @for (name, entry) in state.configs.current().list() {
+                @for (name, entry) in state.configs.current().list().filter(|(name, _)| caller.may_use_config(Some(name)).is_ok()) {
                     @let findings = state.lint(&entry.config);
                     tr {
                         td { a href={ "/v1/configs/" (percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC)) } { (short(name)) } }
                         td { (short(&entry.config.description)) }
-                        td { (entry.config.metrics.len()) }
+                        td data-column="Metrics" { (entry.config.metrics.len()) }
                         td {
                             @if findings.is_empty() { span.good.word { "clean" } }
                             @else { details {
@@ -112,8 +119,8 @@ fn sources(sources: &[SourceHealth]) -> Markup {
             tbody {
                 @for source in sources {
                     tr {
-                        td { (short(&source.name)) }
-                        td { (source.kind) }
+                        td data-column="Source" { (short(&source.name)) }
+                        td data-column="Store" { (source.kind) }
                         td { (source.requests) " sent, " (source.retries) " sent again" }
                         td {
                             @match source.answers {

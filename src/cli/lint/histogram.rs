@@ -139,7 +139,7 @@ mod tests {
 
     fn found(histogram: &SharedHistogram, metric: &Metric) -> Vec<String> {
         let mut found = Vec::new();
-        histogram.findings("", metric, &Unit::named(metric.kind, metric.unit.as_deref(), false), &mut found);
+        histogram.findings("", metric, &format::unit_named(metric.kind, metric.unit.as_deref(), false), &mut found);
         found.into_iter().map(|finding| finding.message).collect()
     }
 
@@ -148,7 +148,7 @@ mod tests {
         let bounds: Vec<f64> = (1..=50).map(f64::from).collect();
         let counts: Vec<f64> = (0..51).map(|j| if (5..45).contains(&j) { 1.0 } else { 0.0 }).collect();
         let histogram = SharedHistogram::of(&buckets(&bounds, &counts), &buckets(&bounds, &counts)).unwrap();
-        let rows = histogram.rows(&Unit::named(haldane_judges::config::Kind::Distribution, Some("ms"), false));
+        let rows = histogram.rows(&format::unit_named(haldane_judges::config::Kind::Distribution, Some("ms"), false));
         assert_eq!((rows.len(), rows[0].lies.as_str(), rows[0].shares), (20, "5 to 7 ms", [0.05; 2]));
         assert_eq!(SharedHistogram::of(&buckets(&[1.0], &[0.0, 0.0]), &buckets(&[1.0], &[0.0, 0.0])), None);
     }

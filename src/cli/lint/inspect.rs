@@ -158,7 +158,7 @@ impl Inspection<'_> {
                     baseline: arm(0),
                     canary: arm(1),
                     buckets: histogram_of(arms),
-                    written: Unit::named(
+                    written: format::unit_named(
                         metric.kind,
                         metric.unit.as_deref(),
                         asked.iter().any(|one| matches!(one.part, Part::Numerator | Part::Buckets)),
@@ -852,15 +852,15 @@ mod tests {
         let good = [("0.1", 200.0), ("0.5", 400.0), ("1", 480.0), ("5", 520.0), ("+Inf", 522.0)];
         let (reports, findings) = of(&good, &good).inspect();
         let said: Vec<(Severity, &str)> = findings.iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
-        assert!(said.contains(&(Severity::Note, "p50 in 0.1 to 0.5 s, p95 in 1 to 5 s, p99 in 1 to 5 s")), "{said:?}");
+        assert!(said.contains(&(Severity::Note, "p50 in 100 to 500 ms, p95 in 1 to 5 s, p99 in 1 to 5 s")), "{said:?}");
         assert!(said.iter().all(|(severity, _)| *severity == Severity::Note), "{said:?}");
         let histogram = reports[0].buckets.as_ref().unwrap();
         assert_eq!((histogram.bounds.as_slice(), histogram.baseline.len()), ([0.1, 0.5, 1.0, 5.0].as_slice(), 5));
         assert_eq!(reports[0].baseline.profile.as_ref().unwrap().present, 30);
-        of(&good[1..], &good[1..]).says(Severity::Warning, &[Arm::Baseline], "77 % of requests lie in 0 to 0.5 s: ");
+        of(&good[1..], &good[1..]).says(Severity::Warning, &[Arm::Baseline], "77 % of requests lie in 0 to 500 ms: ");
         of(&good, &good[..4]).says(Severity::Error, &[Arm::Canary], "no series with le=\"+Inf\" came");
         let slow = of(&[("0.1", 100.0), ("+Inf", 900.0)], &[("0.1", 100.0), ("+Inf", 900.0)]);
-        slow.says(Severity::Warning, &[Arm::Baseline], "p50 of the baseline lies above the last bound, 0.1 s");
+        slow.says(Severity::Warning, &[Arm::Baseline], "p50 of the baseline lies above the last bound, 100 ms");
         let ratio = "kind: ratio, unit: s, direction: increase, slower_than: 1, limits: {max: 0.2}";
         let (reports, _) = InspectedMetric { metric: ratio, ..of(&good, &good) }.inspect();
         let counts = reports[0].baseline.counts.unwrap();

@@ -171,7 +171,7 @@ impl Page {
         self.figures(metric, step_seconds, &cells);
         if let Some(histogram) = &metric.buckets {
             // A ratio of them is in per cent, and its bounds are not.
-            self.histogram(&histogram.rows(&Unit::named(Kind::Distribution, metric.unit.as_deref(), true)));
+            self.histogram(&histogram.rows(&format::unit_named(Kind::Distribution, metric.unit.as_deref(), true)));
         }
         for (arm, report) in arms {
             if let Some(counts) = report.counts.filter(|counts| counts.points > 0) {
@@ -436,7 +436,7 @@ mod tests {
     fn report(name: &str, unit: Option<&str>, points: [Vec<f64>; 2], findings: Vec<LintFinding>) -> Report {
         let window = Window { start: 0, end: points[0].len() as i64 * 60, step_seconds: 60 };
         let [baseline, canary] = points.map(|points| arm(points, None, name));
-        let written = Unit::named(Kind::Value, unit, false);
+        let written = format::unit_named(Kind::Value, unit, false);
         let metric =
             MetricReport { name: name.to_owned(), unit: None, direction: Direction::Increase, baseline, canary, buckets: None, written };
         let tried = StoreTrial {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::payload::{self, Execution, Payload};
 use super::reply::ErrorReply;
 use super::state::Edge;
-use crate::archive::{ArchiveError, DocumentKind, is_short_id, short_id};
+use crate::archive::{ArchiveError, Document, DocumentKind, is_short_id, short_id};
 use crate::judgements::Identity;
 use crate::kayenta::wire::refusal::shown as shown_text;
 
@@ -27,8 +27,9 @@ impl From<ArchiveError> for ErrorReply {
             }
             ArchiveError::Full | ArchiveError::Refused(_) | ArchiveError::Unavailable(_) => {
                 tracing::warn!(%error, "the store failed a request");
-                Self::unavailable(error.to_string())
+                Self::unavailable(error.for_callers())
             }
+            ArchiveError::Busy(why) => Self::unavailable(why),
             ArchiveError::Corrupt { .. } => {
                 tracing::error!(%error, "the store holds a document that cannot be read");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
@@ -72,9 +73,9 @@ impl Edge {
     }
 
     /// The status that was kept of an execution that ended.
-    pub(crate) async fn archived(&self, id: &str) -> Result<Option<Value>, ErrorReply> {
+    pub(crate) async fn archived(&self, id: &str) -> Result<Option<Document<Value>>, ErrorReply> {
         match self.store() {
-            Some(store) => Ok(store.get(DocumentKind::CanaryResult, id).await.or_else(absent)?.map(|found| found.value)),
+            Some(store) => store.get(DocumentKind::CanaryResult, id).await.or_else(absent),
             None => Ok(None),
         }
     }

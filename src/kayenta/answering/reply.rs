@@ -1,6 +1,7 @@
 //! What requests to this edge are read with, and how it refuses: every error is a JSON object with a text in `message`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -12,12 +13,15 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::access::Denial;
 use crate::analysis::AnalysisError;
+use crate::intake::{Admitted, HeldMemory, OnRefusal};
 use crate::json::{self, JsonError};
 use crate::judgements::Failure;
 use crate::judgements::id::{IdError, MAX_ID_LENGTH, MAX_REQUEST_BYTES};
 use crate::kayenta::wire::refusal::{Refusal, shown};
-use crate::server::body::{self, BodyError};
+use crate::pool;
+use crate::server::body::{BodyError, BodyReader, ReceivedBody};
 use crate::settings::BodyLimits;
 
 /// Values, beside the inline points, that a document may hold.
@@ -74,6 +78,12 @@ impl IntoResponse for ErrorReply {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
         }
         response
+    }
+}
+
+impl From<Denial> for ErrorReply {
+    fn from(denial: Denial) -> Self {
+        Self::new(denial.status, denial.detail)
     }
 }
 
@@ -143,11 +153,12 @@ impl From<JsonError> for ErrorReply {
     }
 }
 
-/// A JSON body.
-pub(crate) struct JsonDocument(pub(crate) Value);
+/// A JSON body, the place in which it is worked on, and its length in bytes.
+pub(crate) struct JsonDocument(pub(crate) Value, pub(crate) Arc<Admitted>, pub(crate) usize);
 
 impl<S: Send + Sync> FromRequest<S> for JsonDocument
 where
+    BodyReader: FromRef<S>,
     BodyLimits: FromRef<S>,
 {
     type Rejection = ErrorReply;
@@ -160,11 +171,27 @@ where
             let message = format!("a body is read as JSON, and this one is `{shown}`; send the header `Content-Type: application/json`");
             return Err(ErrorReply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
-        let limits = BodyLimits::from_ref(state);
         let (parts, body) = request.into_parts();
-        let bytes = body::read(&parts.headers, body, limits.bytes, limits.pace).await?;
-        Ok(Self(json::parse(&bytes, limits.max_inline_points.saturating_add(OTHER_VALUES))?))
+        // Clients of Kayenta ask once.
+        let ReceivedBody { bytes, place } = BodyReader::from_ref(state).read(&parts.headers, body, OnRefusal::GivesUp).await?;
+        let most = BodyLimits::from_ref(state).max_inline_points.saturating_add(OTHER_VALUES);
+        let size = bytes.len();
+        let read = move || json::parse(&bytes, most).map(|document| (json::length(&document), document));
+        let (length, document) = pool::unless_small(size, read).await?;
+        place.is_of(length);
+        Ok(Self(document, place, size))
     }
+}
+
+/// A document as an answer, written on another thread where it is long; it takes its memory until then.
+pub(crate) async fn written(document: Value, memory: Option<HeldMemory>) -> Response {
+    let bytes = json::length(&document);
+    let write = move || {
+        let answer = Json(document).into_response();
+        drop(memory);
+        answer
+    };
+    pool::unless_small(bytes, write).await
 }
 
 impl From<BodyError> for ErrorReply {
@@ -174,6 +201,7 @@ impl From<BodyError> for ErrorReply {
             BodyError::Slow { .. } => Self::new(StatusCode::REQUEST_TIMEOUT, error.to_string()),
             BodyError::TooLong(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("{error}; send fewer metrics or samples")),
             BodyError::Broken(_) => Self::bad_request(error.to_string()),
+            BodyError::Busy(_) => Self::unavailable(error.to_string()),
         }
     }
 }

@@ -15,7 +15,9 @@ use super::interval::IntervalExecution;
 use super::payload::RequestOrigin;
 use super::reply::ErrorReply;
 use crate::archive::Archive;
+use crate::intake::Intake;
 use crate::judgements::{Identity, Judgements, Key};
+use crate::server::body::BodyReader;
 use crate::settings::{BodyLimits, ConfigStore, InvalidSettings, KayentaSettings};
 use crate::source::cache::Source;
 use crate::source::sources::Sources;
@@ -42,6 +44,7 @@ pub struct Edge {
     pub(crate) configs: Configs,
     pub(crate) storage_accounts: Vec<String>,
     pub(crate) bodies: BodyLimits,
+    reader: BodyReader,
     pub(crate) clock: Clock,
     pub(crate) stopping: Box<dyn Fn() -> bool + Send + Sync>,
     recent: Mutex<VecDeque<RecentExecution>>,
@@ -69,6 +72,12 @@ impl FromRef<SharedEdge> for BodyLimits {
     }
 }
 
+impl FromRef<SharedEdge> for BodyReader {
+    fn from_ref(edge: &SharedEdge) -> Self {
+        edge.reader.clone()
+    }
+}
+
 /// An execution that was started here.
 #[derive(Debug, Clone)]
 pub(crate) struct RecentExecution {
@@ -86,6 +95,7 @@ impl Edge {
         configs: &ConfigStore,
         settings: KayentaSettings,
         bodies: BodyLimits,
+        intake: Intake,
         store: Option<Archive>,
         stopping: Box<dyn Fn() -> bool + Send + Sync>,
     ) -> Result<Self, InvalidSettings> {
@@ -96,6 +106,7 @@ impl Edge {
             configs,
             storage_accounts: settings.storage_accounts,
             bodies,
+            reader: BodyReader { limit: bodies.bytes, pace: bodies.pace, intake },
             clock: Arc::new(Timestamp::now),
             stopping,
             recent: Mutex::default(),
@@ -123,6 +134,11 @@ impl Edge {
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// What the process takes on.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.reader.intake
     }
 
     /// The store, if there is one.

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use crate::access::Requester;
 use crate::kayenta::answering::archive;
 use crate::kayenta::answering::execution::{AD_HOC, config_and_request, keep_when_ended, origin};
 use crate::kayenta::answering::interval::IntervalExecution;
@@ -21,6 +22,8 @@ use crate::kayenta::answering::status::put_origin;
 use crate::kayenta::answering::word::ExecutionStatus;
 use crate::kayenta::reading::model::CanaryConfig;
 use crate::kayenta::reading::standalone::{AnalysisRequest, Schedule};
+use crate::kayenta::routes::configs::refuse_foreign;
+use crate::kayenta::routes::foreign::{refuse_execution, refuse_status};
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
 use crate::kayenta::wire::values::{at_second, put_time};
@@ -49,12 +52,14 @@ pub(crate) async fn start_ad_hoc(
 /// `POST /standalone_canary_analysis/{canaryConfigId}`.
 pub(crate) async fn start_stored(
     State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
     Path(id): Path<String>,
     parameters: Parameters,
     body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = edge.config(&id).await?;
+    refuse_foreign(&caller, &id, &config)?;
     let kind = prepare::first_kind(&config);
     let origin = origin(&edge, &parameters, AD_HOC, &id, kind.as_deref(), true)?;
     start(&edge, &parameters, origin, config, body.0).await
@@ -88,16 +93,23 @@ async fn start(
 }
 
 /// `GET /standalone_canary_analysis/{id}`.
-pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn get(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let other = || {
         let id = shown_text(&id);
         ErrorReply::bad_request(format!("`{id}` is no standalone analysis; a canary execution is asked for at /canary"))
     };
     if let Some(archived) = edge.archived(&id).await? {
-        return if archive::is_of_analysis(&archived) { Ok(Json(archived)) } else { Err(other()) };
+        refuse_status(&caller, &archived.value)?;
+        return if archive::is_of_analysis(&archived.value) { Ok(Json(archived.value)) } else { Err(other()) };
     }
     let decoded = edge.open(&id).await?;
+    refuse_execution(&caller, &decoded)?;
     let Payload::Standalone(payload) = &decoded.payload else { return Err(other()) };
     let status = edge.analysis_status(&decoded, payload).await?;
     if status["complete"] == true {
@@ -150,7 +162,7 @@ impl Edge {
             let (inner, canary) = self.interval(decoded, payload, analysis.judgement(schedule, number)?, number, due).await?;
             let id = inner.identity.id.clone();
             let status = match self.archived(&id).await? {
-                Some(archived) => archived,
+                Some(archived) => archived.value,
                 None => {
                     let known = self.executions.look(&inner.identity, Duration::ZERO).await?.is_some();
                     if moment.cancelled && !known {

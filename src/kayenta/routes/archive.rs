@@ -1,14 +1,17 @@
 //! With a store: short ids, executions that outlive their replica, and `/canaryResultArchive`, where the status of those that ended is kept.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use crate::access::Requester;
 use crate::archive::{Archive, DocumentKind, MAX_PAGE};
 use crate::kayenta::answering::payload::new_id;
-use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path, written};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
+use crate::kayenta::routes::foreign::refuse_status;
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
 
@@ -25,11 +28,22 @@ pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters)
 }
 
 /// `GET /canaryResultArchive/{id}`.
-pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn get(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     archive(&edge)?;
     let found = edge.archived(&id).await?;
-    found.map(Json).ok_or_else(|| ErrorReply::not_found(format!("the archive has no result with the id `{}`", shown_text(&id))))
+    if let Some(status) = &found {
+        refuse_status(&caller, &status.value)?;
+    }
+    match found {
+        Some(status) => Ok(written(status.value, status.memory).await),
+        None => Err(ErrorReply::not_found(format!("the archive has no result with the id `{}`", shown_text(&id)))),
+    }
 }
 
 /// `POST /canaryResultArchive`.

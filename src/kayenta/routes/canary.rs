@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use crate::access::Requester;
 use crate::archive::MAX_PAGE;
 use crate::judgements::Failure;
 use crate::kayenta::answering::archive;
 use crate::kayenta::answering::execution::{AD_HOC, config_and_request, keep_when_ended, origin};
 use crate::kayenta::answering::payload::{CanaryPayload, Execution, Payload, RequestOrigin};
 use crate::kayenta::answering::prepare;
-use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path, written};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::answering::word::ExecutionStatus;
+use crate::kayenta::routes::configs::refuse_foreign;
+use crate::kayenta::routes::foreign::{refuse_execution, refuse_status};
 use crate::kayenta::wire::refusal::shown as shown_text;
 
 /// Judgements a page of the list has, and how many it may have.
@@ -37,12 +41,14 @@ pub(crate) async fn start_ad_hoc(
 /// `POST /canary/{canaryConfigId}`: judges with a stored config.
 pub(crate) async fn start_stored(
     State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
     Path(id): Path<String>,
     parameters: Parameters,
     body: JsonDocument,
 ) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = edge.config(&id).await?;
+    refuse_foreign(&caller, &id, &config)?;
     let kind = prepare::first_kind(&config);
     let origin = origin(&edge, &parameters, "haldane", &id, kind.as_deref(), true)?;
     start(&edge, origin, config, body.0).await
@@ -69,22 +75,29 @@ async fn start(edge: &SharedEdge, origin: RequestOrigin, config: Value, request:
 }
 
 /// `GET /canary/{canaryExecutionId}`: how an execution is, and its result.
-pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn get(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let other = || {
         let id = shown_text(&id);
         ErrorReply::bad_request(format!("`{id}` is no canary execution; a standalone analysis is asked for at /standalone_canary_analysis"))
     };
     if let Some(archived) = edge.archived(&id).await? {
-        return if archive::is_of_analysis(&archived) { Err(other()) } else { Ok(Json(archived)) };
+        refuse_status(&caller, &archived.value)?;
+        return if archive::is_of_analysis(&archived.value) { Err(other()) } else { Ok(written(archived.value, archived.memory).await) };
     }
     let decoded = edge.open(&id).await?;
+    refuse_execution(&caller, &decoded)?;
     let Payload::Canary(payload) = &decoded.payload else { return Err(other()) };
-    Ok(Json(edge.canary_status(&decoded, payload).await?))
+    Ok(written(edge.canary_status(&decoded, payload).await?, None).await)
 }
 
 /// `GET /canary/executions`: the executions of an application, newest first.
-pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let application = parameters.get("application").unwrap_or(AD_HOC);
     let limit = parameters.parsed::<usize>("limit", "a number of executions, such as 20")?.unwrap_or(PAGE).min(LARGEST_PAGE);
@@ -116,7 +129,7 @@ pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters)
             found.push(status);
         }
     }
-    Ok(Json(found.into()))
+    Ok(written(found.into(), None).await)
 }
 
 impl Edge {
@@ -131,7 +144,7 @@ impl Edge {
     /// The status of a canary execution that is still known; looking at a list runs nothing again.
     async fn remembered_status(&self, id: &str) -> Result<Option<Value>, ErrorReply> {
         if let Some(archived) = self.archived(id).await? {
-            return Ok(Some(archived));
+            return Ok(Some(archived.value));
         }
         let decoded = match self.open(id).await {
             Ok(decoded) => decoded,

@@ -1,12 +1,13 @@
 //! What there is: judges, accounts, metrics, and how the service is.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use haldane_judges::JudgeName;
 use serde_json::{Value, json};
 
+use crate::access::Requester;
 use crate::kayenta::answering::reply::{ErrorReply, Parameters};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 
@@ -17,7 +18,7 @@ pub(crate) async fn judges() -> Json<Value> {
 }
 
 /// `GET /credentials`: the accounts, none of which shows an address or a secret.
-pub(crate) async fn credentials(State(edge): State<SharedEdge>) -> Json<Value> {
+pub(crate) async fn credentials(State(edge): State<SharedEdge>, Extension(caller): Extension<Requester>) -> Json<Value> {
     let storage = edge.storage_accounts.iter().map(|name| {
         json!({
             "name": name,
@@ -27,7 +28,8 @@ pub(crate) async fn credentials(State(edge): State<SharedEdge>) -> Json<Value> {
             "recommendedLocations": [],
         })
     });
-    let metrics = edge.accounts().iter().map(|account| {
+    let allowed = edge.accounts().iter().filter(|account| caller.may_use_source(account.name()).is_ok());
+    let metrics = allowed.map(|account| {
         json!({
             "name": account.name(),
             "type": account.kind(),
@@ -40,9 +42,9 @@ pub(crate) async fn credentials(State(edge): State<SharedEdge>) -> Json<Value> {
 }
 
 /// `GET /metricsServices`.
-pub(crate) async fn metrics_services(State(edge): State<SharedEdge>) -> Json<Value> {
+pub(crate) async fn metrics_services(State(edge): State<SharedEdge>, Extension(caller): Extension<Requester>) -> Json<Value> {
     let service = |account: &crate::source::cache::Source| json!({ "name": account.name(), "type": account.kind(), "locations": [], "recommendedLocations": [] });
-    Json(edge.accounts().iter().map(service).collect())
+    Json(edge.accounts().iter().filter(|account| caller.may_use_source(account.name()).is_ok()).map(service).collect())
 }
 
 /// `GET /metadata/metricsService`: the names of metrics that contain `filter`, whatever its case.

@@ -1,17 +1,19 @@
 //! `/canaryConfig`: the canary configs in Kayenta's format. Those of the config folder are there always and cannot be written to; with a
 //! store others can be added, changed and deleted.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::access::Requester;
 use crate::archive::{Archive, DocumentKind};
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::new_id;
-use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path, written};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::CanaryConfig;
 use crate::kayenta::wire::instant::java_text;
@@ -37,9 +39,29 @@ fn summary(id: &str, config: &Value, updated: Timestamp) -> Value {
     })
 }
 
+/// The applications that a config, or its line in the list, says it is of.
+fn applications(config: &Value) -> impl Iterator<Item = &str> {
+    config["applications"].as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Whether the caller may know of a config: it is one of theirs, and of one of their applications, if it is of any.
+fn may_see(caller: &Requester, id: &str, config: &Value) -> bool {
+    let mut of = applications(config).peekable();
+    let theirs = of.peek().is_none() || of.any(|application| caller.may_use_application(application).is_ok());
+    caller.may_use_config(Some(id)).is_ok() && theirs
+}
+
+/// Refuses a config that the caller may not know of.
+pub(super) fn refuse_foreign(caller: &Requester, id: &str, config: &Value) -> Result<(), ErrorReply> {
+    if !may_see(caller, id, config) {
+        caller.may_use_config(Some(id))?;
+        caller.may_use_applications(applications(config))?;
+    }
+    Ok(())
+}
+
 fn shares(summary: &Value, wanted: &[&str]) -> bool {
-    let applications = summary["applications"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    wanted.is_empty() || applications.into_iter().any(|application| wanted.contains(&application))
+    wanted.is_empty() || applications(summary).any(|application| wanted.contains(&application))
 }
 
 impl Edge {
@@ -125,25 +147,42 @@ impl Edge {
 }
 
 /// `GET /canaryConfig`.
-pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn list(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    parameters: Parameters,
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let wanted = parameters.all("application");
     let summaries = edge.config_summaries().await?;
-    Ok(Json(summaries.into_iter().filter(|summary| shares(summary, &wanted)).collect()))
+    let known = |summary: &Value| may_see(&caller, summary["id"].as_str().unwrap_or_default(), summary);
+    Ok(written(summaries.into_iter().filter(|summary| shares(summary, &wanted) && known(summary)).collect(), None).await)
 }
 
 /// `GET /canaryConfig/{id}`.
-pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn get(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = edge.config(&id).await?;
+    refuse_foreign(&caller, &id, &config)?;
     Ok(Json(shown(config)))
 }
 
 /// `POST /canaryConfig`.
-pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameters, body: JsonDocument) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn create(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    parameters: Parameters,
+    body: JsonDocument,
+) -> Result<Json<Value>, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let config = CanaryConfig::from_value(body.0)?;
     config.check_for_storage()?;
+    caller.may_use_applications(config.applications.iter().map(String::as_str))?;
     let store = edge.writable()?;
     let now = edge.now();
     let id = if config.id.is_empty() { new_id() } else { config.id.clone() };
@@ -160,6 +199,7 @@ pub(crate) async fn create(State(edge): State<SharedEdge>, parameters: Parameter
 /// `PUT /canaryConfig/{id}`.
 pub(crate) async fn update(
     State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
     Path(id): Path<String>,
     parameters: Parameters,
     body: JsonDocument,
@@ -169,7 +209,10 @@ pub(crate) async fn update(
     config.check_for_storage()?;
     let store = edge.writable()?;
     edge.unfixed(&id)?;
-    if store.get::<Value>(DocumentKind::CanaryConfig, &id).await?.is_none() {
+    caller.may_use_applications(config.applications.iter().map(String::as_str))?;
+    if let Some(known) = store.get::<Value>(DocumentKind::CanaryConfig, &id).await? {
+        caller.may_use_applications(applications(&known.value))?;
+    } else {
         return Err(ErrorReply::bad_request(format!("there is no canary config `{}` to change; POST makes a new one", shown_text(&id))));
     }
     edge.refuse_collision(&id, &config).await?;
@@ -182,12 +225,18 @@ pub(crate) async fn update(
 /// `DELETE /canaryConfig/{id}`.
 pub(crate) async fn delete(
     State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
     Path(id): Path<String>,
     parameters: Parameters,
 ) -> Result<StatusCode, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let store = edge.writable()?;
     edge.unfixed(&id)?;
+    if caller.is_bound_to_applications()
+        && let Some(known) = store.get::<Value>(DocumentKind::CanaryConfig, &id).await.or_else(absent)?
+    {
+        caller.may_use_applications(applications(&known.value))?;
+    }
     if store.delete(DocumentKind::CanaryConfig, &id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {

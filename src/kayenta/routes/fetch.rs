@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use haldane_judges::evidence::is_absent;
 use serde_json::{Map, Value, json};
 
+use crate::access::Requester;
 use crate::archive::DocumentKind;
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{FetchPayload, Payload};
 use crate::kayenta::answering::prepare::is_tag;
-use crate::kayenta::answering::reply::{ErrorReply, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, Parameters, Path, written};
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::CanaryConfig;
 use crate::kayenta::reading::query::build_query;
 use crate::kayenta::reading::request::CanaryScope;
+use crate::kayenta::routes::foreign::refuse_execution;
 use crate::kayenta::wire::refusal::shown as shown_text;
 use crate::kayenta::wire::values::{at_second, number, put_time};
 use crate::source::{Query, Window};
@@ -106,16 +109,20 @@ async fn fetch(edge: &Edge, parameters: &Parameters, query: Value) -> Result<Jso
 /// `GET /metricSetList/{id}`: a list that was stored, or the series of a query, fetched now.
 pub(crate) async fn metric_sets(
     State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
     Path(id): Path<String>,
     parameters: Parameters,
-) -> Result<Json<Value>, ErrorReply> {
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("accountName"))?;
     if let Some(store) = edge.store()
         && let Some(found) = store.get::<Value>(DocumentKind::MetricSetList, &id).await.or_else(absent)?
     {
-        return Ok(Json(found.value));
+        caller.is_unbound()?;
+        return Ok(written(found.value, found.memory).await);
     }
-    let Payload::Fetch(payload) = edge.open(&id).await?.payload else {
+    let execution = edge.open(&id).await?;
+    refuse_execution(&caller, &execution)?;
+    let Payload::Fetch(payload) = execution.payload else {
         return Err(ErrorReply::not_found(format!("there is no list of metric sets with the id `{}`", shown_text(&id))));
     };
     let account = edge.metrics_account(Some(&payload.metrics_account), None)?;
@@ -144,5 +151,6 @@ pub(crate) async fn metric_sets(
     };
     let sets: Vec<Value> = reply.series.iter().map(|series| set(&series.labels, &series.values)).collect();
     // As Kayenta has it, no series is one set without values.
-    Ok(Json(if sets.is_empty() { json!([set(&BTreeMap::new(), &[])]) } else { sets.into() }))
+    let sets = if sets.is_empty() { json!([set(&BTreeMap::new(), &[])]) } else { sets.into() };
+    Ok(written(sets, None).await)
 }

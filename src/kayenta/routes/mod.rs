@@ -10,3 +10,5 @@ pub(crate) mod fetch;
 pub(crate) mod pairs;
 pub(crate) mod pipelines;
 pub(crate) mod remote;
+
+mod foreign;

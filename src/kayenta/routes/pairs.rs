@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use haldane_judges::JudgeName;
 use haldane_judges::evidence::{ABSENT, Arm, Observation, Points, is_absent};
 use serde_json::{Map, Value, json};
 
+use crate::access::Requester;
 use crate::analysis::{ArmSamples, MetricProvenance, Scorecard};
 use crate::archive::{DocumentKind, MAX_PAGE};
+use crate::intake::HeldMemory;
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::{Payload, execution_of_pairs, new_id};
 use crate::kayenta::answering::prepare::{ExecutionPlan, named};
-use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path};
+use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path, written};
 use crate::kayenta::answering::result::PairIdentity;
 use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::pairs::read_pairs;
+use crate::kayenta::routes::foreign::refuse_execution;
 use crate::kayenta::wire::instant::java_text;
 use crate::kayenta::wire::refusal::shown as shown_text;
 use crate::kayenta::wire::values::{at_second, number, put_time};
@@ -28,33 +31,45 @@ use crate::source::Window;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
 
 /// `GET /metricSetPairList/{id}`.
-pub(crate) async fn get(State(edge): State<SharedEdge>, Path(id): Path<String>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn get(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("accountName"))?;
-    Ok(Json(edge.pairs(&id).await?))
+    let (pairs, memory) = edge.pairs(&caller, &id).await?;
+    Ok(written(pairs, memory).await)
 }
 
 /// `GET /metricSetPairList/{id}/{pairId}`.
 pub(crate) async fn get_one(
     State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
     Path((id, pair)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("accountName"))?;
-    let pairs = edge.pairs(&id).await?;
+    let (pairs, memory) = edge.pairs(&caller, &id).await?;
     let found = pairs.as_array().into_iter().flatten().find(|one| one["id"] == pair.as_str());
-    Ok(found.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |pair| Json(pair.clone()).into_response()))
+    Ok(match found {
+        Some(pair) => written(pair.clone(), memory).await,
+        None => StatusCode::NOT_FOUND.into_response(),
+    })
 }
 
 impl Edge {
-    /// A list of metric set pairs: that of an execution, or one that was stored.
-    pub(crate) async fn pairs(&self, id: &str) -> Result<Value, ErrorReply> {
+    /// A list of metric set pairs: that of an execution of the caller's, or one that was stored, which does not say whose it is.
+    pub(crate) async fn pairs(&self, caller: &Requester, id: &str) -> Result<(Value, Option<HeldMemory>), ErrorReply> {
         if let Some(store) = self.store()
             && let Some(found) = store.get::<Value>(DocumentKind::MetricSetPairList, id).await.or_else(absent)?
         {
-            return Ok(found.value);
+            caller.is_unbound()?;
+            return Ok((found.value, found.memory));
         }
         let unknown = || ErrorReply::not_found(format!("there is no list of metric set pairs with the id `{}`", shown_text(id)));
         let decoded = self.open(execution_of_pairs(id).ok_or_else(unknown)?).await?;
+        refuse_execution(caller, &decoded)?;
         let Payload::Canary(payload) = &decoded.payload else { return Err(unknown()) };
         // The standing begins the execution where it is not known; then there is an end to wait for.
         let mut standing = self.standing(&decoded, payload).await?;
@@ -67,7 +82,9 @@ impl Edge {
                 if scorecard.samples.0.is_none() && !scorecard.has_samples() {
                     return Err(ErrorReply::not_found("the series of this execution were too many to be kept; its result was"));
                 }
-                Ok(of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard))
+                // As long as it would be if it were kept.
+                let memory = self.intake().document(scorecard.size() as u64).map_err(|busy| ErrorReply::unavailable(busy.to_string()))?;
+                Ok((of_scorecard(prepared, &named(&decoded.identity, scorecard), scorecard), Some(memory)))
             }
             _ if !standing.progress.status().is_complete() => {
                 Err(ErrorReply::unavailable("the execution has not ended yet; ask again in a few seconds"))

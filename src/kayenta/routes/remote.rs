@@ -1,13 +1,18 @@
 //! `POST /judge`: another Kayenta has fetched the series and asks for the verdict; and `POST /judges/judge`: the same for stored ones.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use haldane_judges::{CanaryConfig as NativeConfig, JudgeName};
 use serde_json::{Map, Value};
 
+use crate::access::Requester;
 use crate::analysis::{ArmSamples, MetricSamples, Request, Scope, name_of_series};
+use crate::intake::Admitted;
+use crate::json;
 use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters};
 use crate::kayenta::answering::result::{self, PairIdentity};
 use crate::kayenta::answering::score::RequestThresholds;
@@ -15,15 +20,47 @@ use crate::kayenta::answering::state::{Edge, SharedEdge};
 use crate::kayenta::reading::model::{CanaryConfig, ScoreThresholds};
 use crate::kayenta::reading::native::{Surface, choose_judge, native_config};
 use crate::kayenta::reading::pairs::{MetricSetPair, PairSide, read_pairs};
+use crate::kayenta::routes::configs::refuse_foreign;
 use crate::kayenta::wire::values::read_number;
+use crate::pool;
 use crate::source::Window;
 
 /// Distance between points where a pair does not say it, in seconds.
 const STEP: u32 = 60;
 
+/// Pairs that are to be judged, as they came.
+struct PairsToJudge {
+    request: Request,
+    named: Vec<PairIdentity>,
+    thresholds: ScoreThresholds,
+}
+
+impl PairsToJudge {
+    fn of(config: &CanaryConfig, judge: JudgeName, thresholds: ScoreThresholds, pairs: &[MetricSetPair]) -> Result<Self, ErrorReply> {
+        let native = native_config(config, thresholds, judge)?;
+        let (request, named) = request(native.into_inner(), judge, pairs)?;
+        Ok(Self { request, named, thresholds })
+    }
+
+    /// Judges them, which are about so many bytes, and gives a `CanaryJudgeResult`.
+    async fn judged(self, edge: &Edge, bytes: usize, place: Option<Arc<Admitted>>) -> Result<Response, ErrorReply> {
+        let Self { request, named, thresholds: ScoreThresholds { pass, marginal } } = self;
+        let deadline = edge.executions.options().default_deadline;
+        let scorecard = edge.executions.calculate(request, place, deadline).await?;
+        let write = move || Json(result::judge_result(&scorecard, &named, RequestThresholds { pass, marginal })).into_response();
+        Ok(pool::unless_small(bytes, write).await)
+    }
+}
+
 /// `POST /judge`.
-pub(crate) async fn judge(State(edge): State<SharedEdge>, body: JsonDocument) -> Result<Json<Value>, ErrorReply> {
-    let Value::Object(mut body) = body.0 else {
+pub(crate) async fn judge(State(edge): State<SharedEdge>, body: JsonDocument) -> Result<Response, ErrorReply> {
+    let JsonDocument(document, place, bytes) = body;
+    let read = pool::unless_small(bytes, move || read_body(document)).await?;
+    read.judged(&edge, bytes, Some(place)).await
+}
+
+fn read_body(document: Value) -> Result<PairsToJudge, ErrorReply> {
+    let Value::Object(mut body) = document else {
         return Err(ErrorReply::bad_request("the body is an object with `canaryConfig`, `scoreThresholds` and `metricSetPairList`"));
     };
     let mut part = |name: &str| {
@@ -40,11 +77,15 @@ pub(crate) async fn judge(State(edge): State<SharedEdge>, body: JsonDocument) ->
     let thresholds = ScoreThresholds { pass: threshold("pass")?, marginal: threshold("marginal")? };
     let pairs = read_pairs(&part("metricSetPairList")?)?;
     let judge = choose_judge(&config, Surface::RemoteJudge).map_err(|refusal| refusal.below("/canaryConfig"))?;
-    Ok(Json(judge_pairs(&edge, &config, judge, thresholds, &pairs).await?))
+    PairsToJudge::of(&config, judge, thresholds, &pairs)
 }
 
 /// `POST /judges/judge`.
-pub(crate) async fn rejudge(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Json<Value>, ErrorReply> {
+pub(crate) async fn rejudge(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    parameters: Parameters,
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     edge.other_account(parameters.get("storageAccountName"))?;
     let threshold = |name: &str| {
@@ -55,25 +96,16 @@ pub(crate) async fn rejudge(State(edge): State<SharedEdge>, parameters: Paramete
             .ok_or_else(|| ErrorReply::bad_request(format!("the query parameter `{name}` is not a score")))
     };
     let thresholds = ScoreThresholds { pass: threshold("passThreshold")?, marginal: threshold("marginalThreshold")? };
-    let config = CanaryConfig::from_value(edge.config(parameters.required("canaryConfigId")?).await?)?;
-    let pairs = read_pairs(&edge.pairs(parameters.required("metricSetPairListId")?).await?)?;
-    let judge = choose_judge(&config, Surface::Canary)?;
-    Ok(Json(judge_pairs(&edge, &config, judge, thresholds, &pairs).await?))
-}
-
-/// Judges pairs as they are, and gives a `CanaryJudgeResult`.
-async fn judge_pairs(
-    edge: &Edge,
-    config: &CanaryConfig,
-    judge: JudgeName,
-    thresholds: ScoreThresholds,
-    pairs: &[MetricSetPair],
-) -> Result<Value, ErrorReply> {
-    let native = native_config(config, thresholds, judge)?;
-    let (request, named) = request(native.into_inner(), judge, pairs)?;
-    let deadline = edge.executions.options().default_deadline;
-    let scorecard = edge.executions.calculate(request, deadline).await?;
-    Ok(result::judge_result(&scorecard, &named, RequestThresholds { pass: thresholds.pass, marginal: thresholds.marginal }))
+    let id = parameters.required("canaryConfigId")?;
+    let config = edge.config(id).await?;
+    refuse_foreign(&caller, id, &config)?;
+    let config = CanaryConfig::from_value(config)?;
+    let (pairs, memory) = edge.pairs(&caller, parameters.required("metricSetPairListId")?).await?;
+    let bytes = json::length(&pairs);
+    let read = move || PairsToJudge::of(&config, choose_judge(&config, Surface::Canary)?, thresholds, &read_pairs(&pairs)?);
+    let answer = pool::unless_small(bytes, read).await?.judged(&edge, bytes, None).await;
+    drop(memory);
+    answer
 }
 
 /// One metric for each pair, with its samples.

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use haldane_judges::Verdict;
-use haldane_judges::scorecard::{Action, Status};
+use haldane_judges::scorecard::{Action, Examiner, Status};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::detail::{MetricPage, first_past};
+use super::detail::MetricPage;
 use super::glossary::Term;
 use super::text::{list, prose, web_address};
 use crate::analysis::{Scorecard, WindowSpan};
 use crate::report::format::{self, clean, truncate};
+use crate::report::past::PastLimit;
 use crate::report::view::View;
 
 /// Metrics that the banner names.
-const NAMED: usize = 3;
+const NAMED: usize = 5;
 /// Longest name of a service or version in a heading.
 const LONGEST: usize = 80;
 
@@ -42,7 +43,10 @@ pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Mar
         Action::Hold => "Hold",
         Action::Rollback => "Roll back",
     };
-    let worst = pages.iter().filter(|page| page.metric.status != Status::Pass && !page.metric.muted).take(NAMED);
+    let worst: Vec<&MetricPage> = pages.iter().filter(|page| page.metric.status != Status::Pass && !page.metric.muted).collect();
+    // What the summary or the recommendation says already is not said again.
+    let is_said = |sentence: &str| view.summary.contains(sentence) || view.recommendation.contains(sentence);
+    let reasons: Vec<_> = view.reasons.iter().filter(|(_, sentence)| !is_said(sentence)).collect();
     html! {
         header class=(class(view.verdict)) data-verdict=(view.verdict) {
             h1 { span.subject { (subject(card, view)) } " " span.verdict { (view.verdict) } }
@@ -56,13 +60,16 @@ pub(super) fn banner(card: &Scorecard, view: &View, pages: &[MetricPage]) -> Mar
             p { (prose(&view.recommendation)) }
             (list(None, &view.remedies))
         }
-        @if worst.clone().next().is_some() {
+        @if !worst.is_empty() {
             h2 { "What was found" }
-            ul.worst { @for page in worst { li { (found(card, page)) } } }
+            ul.worst {
+                @for page in worst.iter().take(NAMED) { li { (found(card, page)) } }
+                @if worst.len() > NAMED { li { a href="#metrics" { "and " (worst.len() - NAMED) " more" } } }
+            }
         }
-        @if !view.reasons.is_empty() {
+        @if !reasons.is_empty() {
             h2 { "Why" }
-            ul { @for (reason, sentence) in &view.reasons { li { strong { (reason.replace('_', " ")) } ": " (prose(sentence)) } } }
+            ul { @for (reason, sentence) in reasons { li { strong { (reason.replace('_', " ")) } ": " (prose(sentence)) } } }
         }
         @if !view.warnings.is_empty() {
             h2 { "Warnings" }
@@ -77,14 +84,15 @@ fn found(card: &Scorecard, page: &MetricPage) -> Markup {
     let row = page.row;
     html! {
         a href={ "#metric-" (page.place) } { (truncate(&row.name, LONGEST)) } " " (row.status_word.replace('_', " "))
-        @if row.change_percent == "-" {
+        // What could not be told is no finding of its number, and what was found beside the level, such as a bad instance, is none of its shift.
+        @if row.change_percent == "-" || row.status == Status::Inconclusive || page.metric.examiner != Examiner::Level {
             ": " (prose(&row.sentence))
         } @else {
             ": " strong { (row.change_percent) }
             @if row.limit != "-" { ", limit " (row.limit) }
             @if let Some(shift) = page.shift.as_ref().filter(|shift| shift.shift > 1.0) { ", " (format::number(shift.shift)) " times the tolerance" }
             " (" (row.levels()) ")"
-            @if let Some(first) = first_past(card, page) { ", first past the limit at " time { (first) } }
+            @if let Some(since) = PastLimit::since(card, page.place) { ", past the limit since " time { (since) } }
         }
     }
 }

@@ -162,6 +162,9 @@ pub(super) fn short(value: f64) -> String {
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
+/// Fewest numbers that tell how long an axis is.
+const FEWEST: f64 = 3.0;
+
 /// Round numbers within a range, about as many as wanted: multiples of 1, 2 or 5 times a power of ten.
 pub(super) fn round_numbers(low: f64, high: f64, wanted: f64) -> Vec<f64> {
     let rough = (high / wanted) - (low / wanted);
@@ -169,9 +172,13 @@ pub(super) fn round_numbers(low: f64, high: f64, wanted: f64) -> Vec<f64> {
         return vec![low];
     }
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|by| by * power).find(|step| *step >= rough).unwrap_or(rough);
-    let first = (low / step).ceil();
-    let last = (high / step).floor();
+    let ends = |step: f64| ((low / step).ceil(), (high / step).floor());
+    let tells = |step: &f64| ends(*step).1 - ends(*step).0 >= FEWEST - 1.0;
+    let steps = [10.0, 5.0, 2.0, 1.0, 0.5].map(|by| by * power);
+    // The smallest that is no finer than wanted, or else the largest that leaves enough.
+    let coarse = steps.into_iter().rev().find(|step| *step >= rough).filter(tells);
+    let step = coarse.or_else(|| steps.into_iter().find(tells)).unwrap_or(rough);
+    let (first, last) = ends(step);
     if !(step.is_normal() && first.is_finite() && last - first <= 20.0) {
         return vec![low, high];
     }
@@ -193,6 +200,7 @@ mod tests {
         assert_eq!(round_numbers(97.0, 103.2, 4.0), [98.0, 100.0, 102.0]);
         assert_eq!(round_numbers(-0.1, 0.2, 4.0), [-0.1, 0.0, 0.1, 0.2]);
         assert_eq!(round_numbers(5.0, 5.0, 4.0), [5.0]);
+        assert_eq!(round_numbers(60.0, 905.0, 4.0), [200.0, 400.0, 600.0, 800.0], "500 alone would tell nothing");
     }
 
     #[test]

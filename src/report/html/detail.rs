@@ -1,19 +1,19 @@
 //! What opening a metric shows: both arms over time and by distribution, their statistics, the evidence and the queries.
 
-use std::borrow::Cow;
-
-use haldane_judges::scorecard::{DistributionNumbers, MetricResult};
+use haldane_judges::config::Kind;
+use haldane_judges::scorecard::{DistributionNumbers, HistoryNumbers, MetricResult, Status};
 use maud::{Markup, html};
 
-use super::forest::{ToleranceShift, level_limits};
 use super::glossary::Term;
-use super::series::DrawnSeries;
 use super::text::{list, prose, web_address};
-use super::timeline::{WallTime, timeline};
+use super::timeline::timeline;
 use super::{instances, spread};
 use crate::analysis::{MetricProvenance, MetricSamples, MetricStatistics, Scorecard, Statistics};
+use crate::report::clock::WallTime;
 use crate::report::format::{self, Unit, clean, truncate};
-use crate::report::view::{MetricRow, quantile_name, telling};
+use crate::report::past::{PastLimit, drawn, samples};
+use crate::report::tolerance::{ToleranceShift, level_limits};
+use crate::report::view::{AT_LEAST, MetricRow, quantile_name, telling};
 
 /// One metric of the page, and where all that is known of it lies.
 pub(super) struct MetricPage<'a> {
@@ -25,33 +25,11 @@ pub(super) struct MetricPage<'a> {
     pub(super) data: Option<&'a MetricProvenance>,
 }
 
-/// The samples of a metric, where the scorecard has them or knows those that were judged.
-fn samples<'a>(card: &Scorecard, page: &MetricPage<'a>) -> Option<Cow<'a, MetricSamples>> {
-    if let Some(samples) = page.data.and_then(|data| data.samples.as_ref()) {
-        return Some(Cow::Borrowed(samples));
-    }
-    let observation = card.samples.0.as_ref().and_then(|evidence| evidence.observations.get(page.place))?;
-    MetricSamples::of(observation).map(Cow::Owned)
-}
-
-/// The series that are drawn: of a histogram the quantile that tells most.
-fn series(page: &MetricPage, samples: &MetricSamples) -> DrawnSeries {
-    DrawnSeries::of(samples, page.metric.distribution.as_ref().and_then(telling).map_or(0.5, |one| one.quantile))
-}
-
-/// When the canary's first point lies past the limit.
-pub(super) fn first_past(card: &Scorecard, page: &MetricPage) -> Option<String> {
-    let samples = samples(card, page)?;
-    let limits = level_limits(page.metric, page.shift.as_ref());
-    let (_, first) = limits.past(page.metric, &series(page, &samples).canary)?;
-    Some(WallTime::of(&card.data, page.data?).name(first?))
-}
-
 /// Everything about one metric.
 pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
     let (row, metric, place) = (page.row, page.metric, page.place);
-    let unit = Unit::of(metric);
-    let at_hand = samples(card, page);
+    let (unit, as_read) = (format::unit_of(metric), format::unit_as_read(metric));
+    let at_hand = samples(card, place);
     let samples = at_hand.as_deref();
     html! {
         div.detail id={ "metric-" (place) } {
@@ -59,14 +37,14 @@ pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
             p.dim {
                 "Reason " code { (row.reason) } ", by the mode " code { (row.mode) }
                 @if row.limit != "-" { ". " (Term::Limit.button()) " " (row.limit) }
-                @if let Some(history) = metric.history.as_ref().filter(|_| metric.counts.is_none()).and_then(|history| history.spread) {
-                    @let spread = if metric.kind == haldane_judges::config::Kind::Ratio { unit.distance(1.645 * history) } else { format::percent(1.645 * history) };
+                @if let Some(history) = usual_spread(metric) {
+                    @let spread = if metric.kind == Kind::Ratio { unit.distance(1.645 * history) } else { format::percent(1.645 * history) };
                     ". " (Term::Usual.button()) " ±" (spread)
                 }
             }
-            @if let Some(data) = page.data { (charts(card, page, data, samples, &unit)) }
+            @if let Some(data) = page.data { (charts(card, page, data, samples, &as_read)) }
             div.columns {
-                @if let Some(both) = page.data.and_then(|data| data.statistics) { (table(&both, metric, &unit)) }
+                @if let Some(both) = page.data.and_then(|data| data.statistics) { (table(&both, metric, &as_read)) }
                 @if let Some(of) = &metric.distribution { (quantiles(of, &unit)) }
             }
             (list(Some("Guard"), &row.guards))
@@ -81,27 +59,32 @@ pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
     }
 }
 
+/// What the past says is usual, where there is enough of it to decide by.
+fn usual_spread(metric: &MetricResult) -> Option<f64> {
+    let history = metric.history.as_ref().filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS);
+    history.filter(|_| metric.counts.is_none())?.spread
+}
+
 fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, samples: Option<&MetricSamples>, unit: &Unit) -> Markup {
     let metric = page.metric;
     let quantile = metric.distribution.as_ref().and_then(telling).map(|one| one.quantile);
-    let series = samples.map(|samples| series(page, samples));
+    let series = samples.map(|samples| drawn(metric, samples));
     let clock = WallTime::of(&card.data, data);
     let limits = level_limits(metric, page.shift.as_ref());
     let what = match quantile {
         Some(quantile) => format!("{} of each interval", quantile_name(quantile)),
+        None if metric.kind == Kind::Distribution => "median of each interval".to_owned(),
         None if metric.counts.is_some() => "rate of each interval".to_owned(),
+        None if metric.per.is_some() => "value before it is divided by the traffic".to_owned(),
         None => "value".to_owned(),
     };
-    let past = series.as_ref().and_then(|series| {
-        let (past, first) = limits.past(metric, &series.canary)?;
-        Some((past, series.canary.iter().flatten().count(), first.map(|first| clock.name(first))))
-    });
+    let past = series.as_ref().and_then(|series| PastLimit::of(metric, series, &limits, &clock));
     let curve = metric.distribution.as_ref().and_then(|of| spread::of_requests(&of.curve, unit));
     html! {
-        @if let Some((past, all, first)) = past.filter(|(_, all, _)| *all > 0) {
-            p.past data-past=(past) {
-                (past) " of the canary's " (all) " points lie past the limit"
-                @if let Some(first) = first { ", the first at " time { (first) } }
+        @if let Some(PastLimit { points, all, since }) = past {
+            p.past data-past=(points) {
+                (points) " of the canary's " (all) " points lie past the limit"
+                @if let Some(since) = since { ", most of those since " time { (since) } }
                 "."
             }
         }
@@ -132,10 +115,10 @@ type StatisticReader = fn(&Statistics) -> f64;
 
 fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup {
     let known = both.baseline.count > 0 || both.canary.count > 0;
-    let what = match (&metric.distribution, &metric.counts) {
-        (Some(_), _) => "Each interval's median",
-        (None, Some(_)) => "Each interval's rate",
-        (None, None) => "All points",
+    let what = match &metric.counts {
+        _ if metric.kind == Kind::Distribution => "Each interval's median",
+        Some(_) => "Each interval's rate",
+        None => "All points",
     };
     let rows: [(Term, StatisticReader); 6] = [
         (Term::Min, |of| of.min),
@@ -181,9 +164,14 @@ fn quantiles(of: &DistributionNumbers, unit: &Unit) -> Markup {
                 @for one in &of.quantiles {
                     tr {
                         th scope="row" { (quantile_name(one.quantile)) }
-                        td data-value=(one.baseline) { (unit.value(one.baseline)) }
-                        td data-value=(one.canary) { (unit.value(one.canary)) }
-                        td { (one.status) }
+                        @let (baseline, canary) = of.is_above_last_bound(one.quantile);
+                        td data-value=(one.baseline) { @if baseline { (AT_LEAST) } (unit.value(one.baseline)) }
+                        td data-value=(one.canary) { @if canary { (AT_LEAST) } (unit.value(one.canary)) }
+                        td {
+                            (one.status)
+                            @if !one.resolved && one.status == Status::Pass { ": not " (unit.value(one.detectable)) }
+                            @else if !one.resolved && !baseline { ": no bound near" }
+                        }
                     }
                 }
             }

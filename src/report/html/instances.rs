@@ -6,8 +6,8 @@ use maud::{Markup, html};
 
 use super::chart::{Chart, PlotAxis};
 use super::glossary::Term;
-use super::series::range;
 use crate::report::format::{Unit, clean, truncate};
+use crate::report::series::range;
 
 /// Instances that are named, those furthest from the baseline's mean first.
 const NAMED: usize = 12;
@@ -38,6 +38,8 @@ pub(super) fn instances(evidence: Option<&Evidence>, place: usize, metric: &Metr
     let (baseline, mut canary) = (means(&baseline.instances), means(&canary.instances));
     let (low, high) = range(baseline.iter().chain(&canary).map(|one| one.mean)).filter(|_| canary.len() > 1)?;
     let worst = metric.worst_instance.as_ref().map(|worst| clean(&worst.name));
+    // One of them is always furthest; only one that is proved to be unlike the others is marked.
+    let sick = metric.worst_instance.as_ref().filter(|worst| worst.p <= worst.p_limit).map(|worst| clean(&worst.name));
     let (bottom, top, ticks, title) = super::timeline::axis_of_values((low, high), unit, "mean");
     let rows = [("baseline", 1.0), ("canary", 0.0)];
     let y = PlotAxis::vertical((-0.6, 1.6), rows.iter().map(|(name, at)| (*at, (*name).to_owned())).collect(), String::new());
@@ -46,7 +48,7 @@ pub(super) fn instances(evidence: Option<&Evidence>, place: usize, metric: &Metr
         chart.dot("baseline", one.mean, 1.0);
     }
     for one in &canary {
-        chart.dot(if worst.as_ref() == Some(&one.name) { "worst" } else { "canary" }, one.mean, 0.0);
+        chart.dot(if sick.as_ref() == Some(&one.name) { "worst" } else { "canary" }, one.mean, 0.0);
     }
     let usual = baseline.iter().map(|one| one.mean / baseline.len() as f64).sum::<f64>();
     let center = if baseline.is_empty() { low / 2.0 + high / 2.0 } else { usual };
@@ -57,7 +59,7 @@ pub(super) fn instances(evidence: Option<&Evidence>, place: usize, metric: &Metr
             (chart.draw(&said))
             figcaption {
                 (Term::Instances.button()) ": " (baseline.len()) " of the baseline, " (canary.len()) " of the canary"
-                @if let Some(worst) = &worst { "; furthest from the others " strong { (truncate(worst, 80)) } }
+                @if let Some(worst) = &worst { "; least like the others " strong { (truncate(worst, 80)) } }
             }
             table.numbers {
                 caption { "Canary instances" @if canary.len() > NAMED { ", the " (NAMED) " furthest from the baseline" } }

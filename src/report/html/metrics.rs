@@ -4,29 +4,23 @@ use haldane_judges::scorecard::Status;
 use maud::{Markup, html};
 
 use super::detail::{MetricPage, detail};
-use super::forest::{ToleranceScale, ToleranceShift};
+use super::forest::ToleranceScale;
 use super::glossary::Term;
 use crate::analysis::Scorecard;
 use crate::report::format::truncate;
+use crate::report::past::provenance;
+use crate::report::tolerance::ToleranceShift;
 use crate::report::view::{MetricRow, View};
 
 /// Longest name in a line; the opened metric has all of it.
 const LONGEST_NAME: usize = 120;
 
-/// Every metric, the worst first: by its rank, then by how far it is beyond its tolerance.
+/// Every metric, the worst first.
 pub(super) fn worst_first<'a>(card: &'a Scorecard, view: &'a View) -> Vec<MetricPage<'a>> {
     let metrics = view.rows.iter().zip(&card.judgement.metrics).enumerate();
-    let page = |(place, (row, metric))| MetricPage {
-        place,
-        row,
-        metric,
-        shift: ToleranceShift::of(metric),
-        // In the config's order, like the metrics; two may have one name.
-        data: card.data.metrics.get(place).filter(|data| data.name == metric.name),
-    };
+    let page = |(place, (row, metric))| MetricPage { place, row, metric, shift: ToleranceShift::of(metric), data: provenance(card, place) };
     let mut pages: Vec<MetricPage> = metrics.map(page).collect();
-    let size = |page: &MetricPage| page.shift.as_ref().map_or(f64::NEG_INFINITY, |shift| shift.shift);
-    pages.sort_by(|a, b| a.row.rank().cmp(&b.row.rank()).then(size(b).total_cmp(&size(a))));
+    pages.sort_by(|a, b| a.metric.worst_first(b.metric));
     pages
 }
 
@@ -70,7 +64,7 @@ fn line(scale: ToleranceScale, page: &MetricPage) -> Markup {
             }
             span.change {
                 strong { (row.change_percent) } " "
-                span.dim { (row.levels()) }
+                @if row.levels() != row.change_percent { span.dim { (row.levels()) } }
             }
             span.scale {
                 @match &page.shift {

@@ -11,7 +11,6 @@ mod forest;
 mod glossary;
 mod instances;
 mod metrics;
-mod series;
 mod spread;
 mod style;
 mod text;

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::chart::{Chart, PlotAxis, round_numbers};
 use super::glossary::Term;
-use super::series::{DrawnSeries, range};
 use crate::report::format::Unit;
+use crate::report::series::{DrawnSeries, range};
 
 /// Steps of a curve at most.
 const STEPS: usize = 60;

@@ -52,12 +52,12 @@ details[open]>summary::before{transform:translateY(-60%) rotate(45deg)}
 summary:hover{background:var(--card)}
 .name{font-weight:600}
 .change .dim{display:block;font-size:.9em}
-.detail{padding:.2rem 0 1.2rem 1.2rem}
+.detail{padding:.2rem 0 1.2rem 1.2rem}.detail ul{list-style:disc}
 .finding{font-size:1.05rem}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem 2rem;align-items:start}
 figure{margin:.6rem 0;min-width:0}
 figcaption{font-size:.9rem;color:var(--dim)}
-.key{margin-right:.8em;white-space:nowrap}figcaption p{margin:.1rem 0}
+.key{margin-right:.8em;white-space:nowrap}figcaption p{margin:.1rem 0}figcaption .term+.key{margin-left:.8em}
 .key::before{content:'';display:inline-block;width:1.2em;height:0;border-top:3px solid;vertical-align:middle;margin-right:.3em}
 .key.baseline::before{border-color:var(--baseline);border-top-width:2px}.key.canary::before{border-color:var(--canary)}
 .key.limit::before{border-color:var(--bad);border-top:2px dashed var(--bad)}
@@ -80,7 +80,7 @@ circle.baseline{fill:var(--baseline)}circle.canary{fill:var(--canary)}circle.wor
 pre{background:var(--card);border:1px solid var(--line);border-radius:.3rem;padding:.5rem;margin:.2rem 0 .8rem;white-space:pre-wrap}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem}
 dd{margin:0}
-@media(max-width:48rem){
+@media screen and (max-width:48rem){
 main{padding:1rem}h1{font-size:1.5rem}
 .line{grid-template-columns:minmax(0,1fr) auto}
 .line .name{grid-row:1;grid-column:1}.line .status{grid-row:1;grid-column:2}
@@ -93,7 +93,7 @@ figure text{font-size:15px}
 dl{grid-template-columns:minmax(0,1fr)}dd{margin-bottom:.4rem}
 }
 @media print{
-body{font-size:11px}main{max-width:none;padding:0}
+html,body{font-size:11px}main{max-width:none;padding:0}
 .columns{grid-template-columns:1fr 1fr}
 figure,summary,header,.todo,.numbers{break-inside:avoid}
 .copy{display:none}

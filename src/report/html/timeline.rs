@@ -1,64 +1,28 @@
 //! Both arms over time, with the limit, what is usual, and when the canary was released.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::chart::{Chart, PlotAxis, round_numbers};
-use super::series::{DrawnSeries, LevelLimits, thinned};
-use crate::analysis::{MetricProvenance, Provenance};
+use crate::report::clock::WallTime;
 use crate::report::format::{self, Unit};
+use crate::report::series::{DrawnSeries, LevelLimits, range, thinned};
 
-/// The times of a metric's points.
-pub(super) struct WallTime {
-    /// Seconds between points.
-    step: f64,
-    /// When the window starts, where both arms have the same one: seconds since 1970. Else time counts from the start of each arm's.
-    start: Option<f64>,
-    released: Option<f64>,
-}
-
-impl WallTime {
-    /// That of one metric.
-    pub(super) fn of(data: &Provenance, metric: &MetricProvenance) -> Self {
-        let start = data.canary_window.as_ref().map(|window| window.start.as_second() as f64);
-        let is_same = data.baseline_window.as_ref().is_none_or(|baseline| Some(baseline) == data.canary_window.as_ref());
-        Self {
-            step: f64::from(metric.step_seconds.unwrap_or(data.step_seconds).max(1)),
-            start: start.filter(|_| is_same),
-            released: data.released_at.zip(start).map(|(released, start)| released.as_second() as f64 - start),
-        }
-    }
-
-    /// When an interval starts, as it is written.
-    pub(super) fn name(&self, interval: usize) -> String {
-        self.label(interval as f64 * self.step)
-    }
-
-    /// A time of the window, in seconds from its start.
-    fn label(&self, seconds: f64) -> String {
-        match self.start.and_then(|start| Timestamp::from_second((start + seconds) as i64).ok()) {
-            Some(time) => time.to_zoned(TimeZone::UTC).strftime(if self.step < 60.0 { "%H:%M:%S" } else { "%H:%M" }).to_string(),
-            None => format!("{} min", format::number(seconds / 60.0)),
-        }
-    }
-
-    fn axis(&self, intervals: usize) -> PlotAxis {
-        const STEPS: [f64; 15] =
-            [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
-        let end = self.step * intervals.saturating_sub(1).max(1) as f64;
-        // A release within the window's length before it is still shown.
-        let low = self.released.filter(|released| (-end..0.0).contains(released)).unwrap_or(0.0);
-        let rough = (end - low) / 5.0;
-        let step = STEPS.into_iter().find(|step| *step >= rough).unwrap_or_else(|| (rough / 86_400.0).ceil() * 86_400.0);
-        // Round by the clock, where there is one.
-        let offset = self.start.unwrap_or(0.0).rem_euclid(step);
-        let first = ((low + offset) / step).ceil() * step - offset;
-        let ticks = (0..8).map(|i| first + step * f64::from(i)).filter(|at| *at <= end);
-        let text = |at: f64| if self.start.is_some() { self.label(at) } else { format::number(at / 60.0) };
-        let title = if self.start.is_some() { "time of day, UTC" } else { "minutes from the window's start" };
-        PlotAxis::horizontal((low, end), false, ticks.map(|at| (at, text(at))).collect(), title.to_owned())
-    }
+/// The horizontal axis over so many intervals.
+fn axis_of_time(clock: &WallTime, intervals: usize) -> PlotAxis {
+    const STEPS: [f64; 15] =
+        [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
+    let end = clock.step * intervals.saturating_sub(1).max(1) as f64;
+    // A release within the window's length before it is still shown.
+    let low = clock.released.filter(|released| (-end..0.0).contains(released)).unwrap_or(0.0);
+    let rough = (end - low) / 5.0;
+    let step = STEPS.into_iter().find(|step| *step >= rough).unwrap_or_else(|| (rough / 86_400.0).ceil() * 86_400.0);
+    // Round by the clock, where there is one.
+    let offset = clock.start.unwrap_or(0.0).rem_euclid(step);
+    let first = ((low + offset) / step).ceil() * step - offset;
+    let ticks = (0..8).map(|i| first + step * f64::from(i)).filter(|at| *at <= end);
+    let text = |at: f64| if clock.start.is_some() { clock.label(at) } else { format::number(at / 60.0) };
+    let title = if clock.start.is_some() { "time of day, UTC" } else { "minutes from the window's start" };
+    PlotAxis::horizontal((low, end), false, ticks.map(|at| (at, text(at))).collect(), title.to_owned())
 }
 
 /// A vertical axis over values of a unit, with round ticks; its lower end and its ends as numbers.
@@ -90,7 +54,7 @@ pub(super) fn timeline(series: &DrawnSeries, clock: &WallTime, limits: &LevelLim
         shown.chain(usual.into_iter().flat_map(|(from, to)| [from, to])).fold((low, high), |(low, high), v| (low.min(v), high.max(v)));
     let (bottom, top, ticks, title) = axis_of_values((low, high), unit, what);
     let y = PlotAxis::vertical((bottom, top), ticks, title);
-    let x = clock.axis(series.baseline.len().max(series.canary.len()));
+    let x = axis_of_time(clock, series.baseline.len().max(series.canary.len()));
     let mut chart = Chart::new(x, y.clone());
     if let Some((from, to)) = usual {
         chart.band("usual", from, to);
@@ -104,7 +68,8 @@ pub(super) fn timeline(series: &DrawnSeries, clock: &WallTime, limits: &LevelLim
         if y.has(*limit) { chart.level("limit", *limit) } else { beyond.push(unit.value(*limit)) }
     }
     let end = clock.step * series.baseline.len().max(series.canary.len()).saturating_sub(1) as f64;
-    let released = clock.released.filter(|released| (-end..=end).contains(released));
+    // At the window's start the axis is the mark, and the word would lie on the points.
+    let released = clock.released.filter(|released| released.abs() >= clock.step && (-end..=end).contains(released));
     if let Some(released) = released {
         chart.mark("released", released, "released");
     }
@@ -122,7 +87,11 @@ pub(super) fn timeline(series: &DrawnSeries, clock: &WallTime, limits: &LevelLim
                 @if !beyond.is_empty() { p { "The limit, " (beyond.join(" and ")) ", lies beyond the chart." } }
                 @if gaps != (0, 0) { p { "Missing: " (gaps.0) " of the baseline's points and " (gaps.1) " of the canary's." } }
                 @if let Some(before) = clock.released.filter(|_| released.is_none()) {
-                    p { "Released " (format::seconds(before.abs() as u64)) (if before < 0.0 { " before" } else { " after" }) " the window's start." }
+                    @if before.abs() < clock.step {
+                        p { "Released at the window's start." }
+                    } @else {
+                        p { "Released " (format::seconds(before.abs() as u64)) (if before < 0.0 { " before" } else { " after" }) " the window's start." }
+                    }
                 }
             }
         }
@@ -130,7 +99,7 @@ pub(super) fn timeline(series: &DrawnSeries, clock: &WallTime, limits: &LevelLim
 }
 
 fn said(series: &DrawnSeries, unit: &Unit, what: &str, limits: &LevelLimits) -> String {
-    let arm = |name: &str, points: &[Option<f64>]| match super::series::range(points.iter().flatten().copied()) {
+    let arm = |name: &str, points: &[Option<f64>]| match range(points.iter().flatten().copied()) {
         Some((low, high)) => format!("{name} {}", unit.range(Some(low), Some(high))),
         None => format!("{name} without points"),
     };

@@ -23,6 +23,7 @@ use crate::tls::install_provider;
 use crate::traces;
 
 mod limits;
+mod names;
 mod room;
 mod settings;
 
@@ -30,6 +31,7 @@ pub use limits::{RateLimit, Traffic};
 pub use settings::{BasicSettings, CertificateSettings, ClientSettings, ConnectionSettings, HeaderSettings, ProxySettings, SecretSettings};
 
 use limits::RequestLimits;
+use names::NameLookups;
 use room::{ROOM, ReplyShare};
 use settings::{Authorization, Secret, base_url, ca_certificates, open_authorization, open_headers, open_identity, open_proxy};
 
@@ -318,6 +320,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(connect_timeout)
+            .dns_resolver(NameLookups::shared())
             .pool_idle_timeout(IDLE_CONNECTION)
             .gzip(true);
         if let Some(path) = &settings.ca_file {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Haldane, JUDGEMENT, eventually, post, status};
@@ -157,6 +158,119 @@ fn roles_and_bounds_are_kept_on_both_surfaces() {
 }
 
 #[test]
+fn a_bound_token_sees_and_writes_nothing_of_others_by_any_route() {
+    let (admin, all) = new_token(&["--name", "admin", "--role", "admin"]);
+    let (bound, few) = new_token(&["--name", "bound", "--role", "admin"]);
+    let few = with(&few, "configs: [http-golden-signals, mine], sources: [eu], applications: [shop]");
+    let haldane = guarded(&format!("{all}{few}"), &["--store", "memory:", "--prometheus", "http://127.0.0.1:9"]);
+    let config = |id: &str, application: &str| {
+        format!(
+            r#"{{"id":"{id}","name":"{id}","applications":["{application}"],"metrics":[],"judge":{{"name":"NetflixACAJudge-v1.0","judgeConfigurations":{{}}}},
+            "classifier":{{"groupWeights":{{}}}},"templates":{{}},"configVersion":"1"}}"#
+        )
+    };
+    let request = |method: &str, token: &str, path: &str, body: &str| {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}{}", bearer(token));
+        haldane.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()))
+    };
+    for (id, application) in [("mine", "shop"), ("hidden", "bank"), ("theirs", "shop")] {
+        assert_eq!(status(&request("POST", &admin, "/canaryConfig", &config(id, application))), 200);
+    }
+    let labelled = JUDGEMENT.replacen('{', "{\"labels\":{\"service\":\"vault\"},", 1);
+    let judged = send(&haldane, "/v1/judgements", &format!("{JSON}{}", bearer(&admin)), &labelled);
+    assert_eq!(status(&judged), 200, "{judged}");
+    assert!(get(&haldane, "/", &bearer(&admin)).contains("vault"));
+    let start = get(&haldane, "/", &bearer(&bound));
+    assert!(status(&start) == 200 && start.contains("http-golden-signals"), "{start}");
+    for foreign in ["vault", "http-low-traffic", "127.0.0.1:9", ">prometheus<"] {
+        assert!(!start.contains(foreign), "{foreign}: {start}");
+    }
+    for path in [
+        "/v1/judgements",
+        "/v1/judgements?config=mine",
+        "/v1/configs/http-low-traffic",
+        "/metrics",
+        "/canaryResultArchive",
+        "/canaryResultArchive/",
+        "/metricSetList",
+        "/metricSetPairList",
+        "/canaryConfig/hidden",
+        "/canaryConfig/theirs",
+    ] {
+        let answer = get(&haldane, path, &bearer(&bound));
+        assert!(status(&answer) == 403 && !answer.contains("bank"), "{path}: {answer}");
+        assert_ne!(status(&get(&haldane, path, &bearer(&admin))), 403, "{path}");
+    }
+    for (path, shown, hidden) in [
+        ("/v1/configs", "http-golden-signals", "http-low-traffic"),
+        ("/v1/sources", "sources", "prometheus"),
+        ("/credentials", "memory", "prometheus"),
+        ("/metricsServices", "[", "prometheus"),
+        ("/canaryConfig", "mine", "hidden"),
+        ("/canaryConfig?application=shop", "mine", "theirs"),
+    ] {
+        let answer = get(&haldane, path, &bearer(&bound));
+        assert!(status(&answer) == 200 && answer.contains(shown) && !answer.contains(hidden), "{path}: {answer}");
+    }
+    let execution = json!({
+        "canaryConfig": serde_json::from_str::<serde_json::Value>(&config("any", "bank").replace("\"metrics\":[]", r#""metrics":[{"name":"m",
+            "query":{"type":"prometheus","serviceType":"prometheus","customInlineTemplate":"PromQL:up"},"scopeName":"default","groups":["g"]}]"#)).unwrap(),
+        "executionRequest": {"scopes": {"default": {
+            "controlScope": {"scope": "a", "location": "l", "start": "2026-11-01T10:00:00Z", "end": "2026-11-01T11:00:00Z", "step": 60},
+            "experimentScope": {"scope": "b", "location": "l", "start": "2026-11-01T10:00:00Z", "end": "2026-11-01T11:00:00Z", "step": 60}}},
+            "thresholds": {"pass": 90, "marginal": 50}},
+    });
+    let begin = |path: &str, body: &str, field: &str| {
+        let begun = request("POST", &admin, path, body);
+        begun.split(&format!("{field}\":\"")).nth(1).unwrap_or_else(|| panic!("{begun}")).split('"').next().unwrap().to_owned()
+    };
+    let foreign = begin("/canary?application=bank&metricsAccountName=prometheus", &execution.to_string(), "canaryExecutionId");
+    let foreign_set = begin(
+        "/fetch/prometheus/query?metricsAccountName=prometheus&metricSetName=m&metricName=m&customFilter=PromQL:up&scope=a&start=2026-11-01T10:00:00Z&end=2026-11-01T11:00:00Z&step=60",
+        "",
+        "metricSetListId",
+    );
+    let stored_pairs = begin("/metricSetPairList", "[]", "metricSetPairListId");
+    for path in [
+        format!("/canary/{foreign}"),
+        format!("/metricSetPairList/{foreign}.pairs"),
+        format!("/metricSetPairList/{foreign}.pairs/x"),
+        format!("/metricSetPairList/{stored_pairs}"),
+        format!("/metricSetList/{foreign_set}"),
+        format!("/canaryResultArchive/{foreign}"),
+        format!("/judges/judge?canaryConfigId=mine&metricSetPairListId={stored_pairs}&passThreshold=90&marginalThreshold=50"),
+    ] {
+        let (method, body) = if path.starts_with("/judges") { ("POST", "{}") } else { ("GET", "") };
+        let answer = request(method, &bound, &path, body);
+        let hidden = status(&answer) == 403 || path.starts_with("/canaryResultArchive") && status(&answer) == 404;
+        assert!(hidden && !answer.contains("bank"), "{path}: {answer}");
+    }
+    let theirs = judged.split("\"id\":\"").nth(1).unwrap_or_else(|| panic!("{judged}")).split('"').next().unwrap();
+    for form in ["", ".html", ".md"] {
+        let answer = get(&haldane, &format!("/v1/judgements/{theirs}{form}"), &bearer(&bound));
+        assert!(status(&answer) == 403 && !answer.contains("vault"), "{form}: {answer}");
+    }
+    let archived = r#"{"application":"bank","complete":true,"status":"succeeded"}"#;
+    for (method, path, body) in [
+        ("POST", "/canaryConfig", config("new", "shop")),
+        ("PUT", "/canaryConfig/hidden", config("hidden", "shop")),
+        ("PUT", "/canaryConfig/mine", config("mine", "bank")),
+        ("DELETE", "/canaryConfig/hidden", String::new()),
+        ("POST", "/canaryResultArchive", archived.to_owned()),
+        ("PUT", "/canaryResultArchive/x", archived.to_owned()),
+        ("DELETE", "/canaryResultArchive/x", String::new()),
+        ("POST", "/metricSetPairList", "[]".to_owned()),
+        ("DELETE", "/metricSetList/x", String::new()),
+        ("POST", "/canary/theirs?application=shop&metricsAccountName=eu", "{}".to_owned()),
+        ("PUT", &format!("/pipelines/{foreign}/cancel"), String::new()),
+    ] {
+        assert_eq!(status(&request(method, &bound, path, &body)), 403, "{method} {path}");
+    }
+    assert_eq!(status(&request("PUT", &bound, "/canaryConfig/mine", &config("mine", "shop"))), 200);
+    assert_eq!(status(&request("DELETE", &bound, "/canaryConfig/mine", "")), 204);
+}
+
+#[test]
 fn a_token_has_its_rate_and_its_end() {
     let (slow, line) = new_token(&["--name", "slow"]);
     let (over, ended) = new_token(&["--name", "over"]);
@@ -190,13 +304,53 @@ fn tokens_are_rotated_without_a_restart_and_a_broken_file_changes_nothing() {
     eventually("the warning", || get(&haldane, "/health/ready", &bearer(&new)).contains("stays in use"));
     assert!(!haldane.get("/health/ready").contains("tokens"), "only holders of a token are told");
     let metrics = get(&haldane, "/metrics", &bearer(&new));
-    assert!(metrics.contains("haldane_access_files_stale 1") && of(&new) == 200, "{metrics}");
+    assert!(metrics.contains("haldane_files_stale 1") && of(&new) == 200, "{metrics}");
     assert!(!haldane.log().contains("hunter2"));
     std::fs::write(&file, format!("tokens:\n{old_line}{new_line}")).unwrap();
     eventually("both tokens", || of(&old) == 200 && of(&new) == 200);
     assert!(!get(&haldane, "/health/ready", &bearer(&new)).contains("stays in use"));
     let output = Command::new(env!("CARGO_BIN_EXE_haldane")).args(["serve", "--tokens-file", "/dev/zero"]).output().unwrap();
     assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("regular file"));
+}
+
+#[test]
+fn no_request_sees_half_of_what_is_read_again() {
+    let (token, line) = new_token(&["--name", "kept"]);
+    let (_, other) = new_token(&["--name", "other"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (tokens, configs) = (folder.path().join("tokens.yaml"), folder.path().join("configs"));
+    std::fs::create_dir(&configs).unwrap();
+    // A file that is replaced is never half there.
+    let replace = |path: &Path, text: String| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, path).unwrap();
+    };
+    let change = |version: usize| {
+        let name = ["first", "second"][version % 2];
+        replace(&configs.join("live.yaml"), format!("name: live\nmetrics: [{{name: {name}-a}}, {{name: {name}-b}}]\n"));
+        replace(&tokens, format!("tokens:\n{line}{}", ["", &other][version % 2]));
+    };
+    change(0);
+    let haldane = Haldane::start(&["--tokens-file", tokens.to_str().unwrap(), "--configs", configs.to_str().unwrap()]);
+    let seen = |answer: &str, version: &str| {
+        let [a, b] = ["a", "b"].map(|metric| answer.contains(&format!("{version}-{metric}")));
+        assert_eq!(a, b, "{answer}");
+        a
+    };
+    let mut versions = [0; 2];
+    for change_number in 1..=40 {
+        change(change_number);
+        haldane.server.signal("HUP");
+        for _ in 0..5 {
+            let answer = get(&haldane, "/v1/configs/live", &bearer(&token));
+            assert_eq!(status(&answer), 200, "{answer}");
+            let (first, second) = (seen(&answer, "first"), seen(&answer, "second"));
+            assert!(first != second, "{answer}");
+            versions[usize::from(second)] += 1;
+        }
+    }
+    assert!(versions.iter().all(|seen| *seen > 0), "{versions:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::{Haldane, JUDGEMENT, post, reply, status};
 
-const JSON: &str = "Content-Type: application/json\r\n";
+pub(super) const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
 fn a_body_that_dribbles_is_given_up_and_said_so_on_both_surfaces() {
@@ -32,7 +32,7 @@ fn a_body_that_dribbles_is_given_up_and_said_so_on_both_surfaces() {
 }
 
 /// Every one of many callers that send a long body and then read sees the answer.
-fn all_see(haldane: &Haldane, path: &'static str, headers: &'static str, expected: u16) {
+pub(super) fn all_see(haldane: &Haldane, path: &'static str, headers: &'static str, expected: u16) {
     let address = haldane.server.address();
     let callers: Vec<_> = (0..40)
         .map(|_| {
@@ -59,23 +59,6 @@ fn callers_with_long_bodies_see_why_they_are_refused() {
 }
 
 #[test]
-fn callers_with_long_bodies_see_that_the_service_is_busy() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_store, settings) = super::silent_store(folder.path());
-    let haldane = Haldane::start(&["--settings", &settings, "--concurrent-analyses", "1", "--deadline", "10m"]);
-    let held: Vec<_> = (0..8)
-        .map(|_| {
-            let mut stream = haldane.connect();
-            stream.write_all(&post("/v1/judgements", JSON, super::STORE_JUDGEMENT.as_bytes())).unwrap();
-            stream
-        })
-        .collect();
-    super::eventually("a busy service", || status(&haldane.get("/v1/judges")) == 503);
-    all_see(&haldane, "/v1/judgements", JSON, 503);
-    drop(held);
-}
-
-#[test]
 fn a_body_beyond_what_is_thrown_away_is_answered_and_its_connection_closed() {
     let haldane = Haldane::start(&["--max-body-bytes", "1000"]);
     let mut stream = haldane.connect();
@@ -84,6 +67,36 @@ fn a_body_beyond_what_is_thrown_away_is_answered_and_its_connection_closed() {
     stream.write_all(&[b' '; 100_000]).unwrap();
     let answer = reply(&mut stream);
     assert!(status(&answer) == 413 && answer.contains("connection: close"), "{answer}");
+}
+
+#[test]
+fn a_form_is_within_the_limits_of_bodies_whatever_its_parts_are() {
+    let haldane = Haldane::start(&["--max-body-bytes", "100000", "--body-timeout", "2s"]);
+    let head =
+        "POST /try HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    // A head of a part that never ends, and a part that nobody asked for.
+    for part in
+        ["--x\r\nContent-Disposition: form-data; name=\"name\"\r\nX: ", "--x\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\n"]
+    {
+        let mut stream = haldane.connect();
+        stream.write_all(format!("{head}{}", chunk(part)).as_bytes()).unwrap();
+        let more = chunk(&"a".repeat(10_000));
+        // It is refused before all is sent.
+        let sent = (0..1_000).take_while(|_| stream.write_all(more.as_bytes()).is_ok()).count();
+        let answer = reply(&mut stream);
+        assert!(status(&answer) == 413 || sent < 1_000 && answer.is_empty(), "{part}: {answer}");
+        let mut slow = haldane.connect();
+        slow.write_all(format!("{head}{}", chunk(part)).as_bytes()).unwrap();
+        assert_eq!(status(&reply(&mut slow)), 408, "{part}");
+    }
+    let parts: String = (0..60).map(|i| format!("--x\r\nContent-Disposition: form-data; name=\"f{i}\"\r\n\r\n1\r\n")).collect();
+    let whole = format!("{parts}--x--\r\n");
+    let answer = haldane.ask(&format!(
+        "POST /try HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n{whole}",
+        whole.len()
+    ));
+    assert!(status(&answer) == 400 && answer.contains("more than 50 fields"), "{answer}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn sigterm_waits_for_a_request_in_flight() {
 }
 
 #[test]
-fn sighup_reads_configs_again_and_keeps_those_from_before_where_one_is_broken() {
+fn configs_are_read_again_when_told_or_changed_and_those_from_before_kept_where_one_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     std::fs::write(file("a.yaml"), "name: first\nmetrics: [{name: m}]\n").unwrap();
@@ -67,8 +67,15 @@ fn sighup_reads_configs_again_and_keeps_those_from_before_where_one_is_broken() 
     assert_eq!(status(&haldane.get("/canaryConfig/third")), 200);
     std::fs::write(file("b.yaml"), "name: second\nmetrics: []\n").unwrap();
     haldane.server.signal("HUP");
-    eventually("the warning", || haldane.log().contains("were not taken"));
+    eventually("the warning", || haldane.get("/health/ready").contains("configs: "));
+    assert_eq!(haldane.metric("haldane_files_stale"), Some(1.0));
+    assert!(haldane.log().contains("was not taken"));
     assert_eq!(status(&haldane.get("/v1/configs/second")), 200);
+    // What is changed is seen without a word.
+    std::fs::remove_file(file("b.yaml")).unwrap();
+    eventually("what is left", || status(&haldane.get("/v1/configs/second")) == 404);
+    eventually("no warning", || haldane.metric("haldane_files_stale") == Some(0.0));
+    assert!(!haldane.get("/health/ready").contains("configs: "));
 }
 
 #[test]

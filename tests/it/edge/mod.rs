@@ -6,6 +6,7 @@ mod connections;
 mod ending;
 mod files;
 mod log;
+mod overload;
 mod tls;
 
 use std::io::{Read as _, Write as _};

@@ -156,7 +156,11 @@ const WHOLE: u8 = 5;
 
 /// `GET /v1/judges` of `localhost` in HPACK (RFC 7541): static entries, and two literals.
 fn request() -> Vec<u8> {
-    [&[0x82, 0x87, 0x41, 9][..], b"localhost", &[0x04, 10], b"/v1/judges"].concat()
+    request_of(b"/v1/judges")
+}
+
+fn request_of(path: &[u8]) -> Vec<u8> {
+    [&[0x82, 0x87, 0x41, 9][..], b"localhost", &[0x04, path.len() as u8], path].concat()
 }
 
 fn http2(haldane: &Haldane, authority: &Authority) -> StreamOwned<ClientConnection, std::net::TcpStream> {
@@ -196,6 +200,21 @@ fn a_flood_of_requests_that_are_reset_ends_its_connection_and_no_other() {
     assert!(super::is_closed(&mut flood.sock));
     good.write_all(&frame(HEADERS, WHOLE, 1, &request())).unwrap();
     assert_eq!(frames(&mut good, HEADERS).last(), Some(&HEADERS));
+}
+
+#[test]
+fn an_answer_that_its_window_never_lets_through_ends_its_connection() {
+    let authority = Authority::new();
+    let haldane = Haldane::start(&authority, &["--write-timeout", "1s", "--idle-timeout", "10m"]);
+    // No stream may be sent anything (SETTINGS_INITIAL_WINDOW_SIZE, 6.5.2), while the connection itself has room.
+    for windows in [0_u32, 100] {
+        let mut stream = http2(&haldane, &authority);
+        let setting = [&4_u16.to_be_bytes()[..], &windows.to_be_bytes()].concat();
+        stream.write_all(&frame(SETTINGS, 0, 0, &setting)).unwrap();
+        stream.write_all(&frame(HEADERS, WHOLE, 1, &request_of(b"/openapi.json"))).unwrap();
+        assert!(super::is_closed(&mut stream.sock), "{windows}");
+    }
+    assert_eq!(haldane.status(&authority.client(&[], None)), Some(200));
 }
 
 #[test]

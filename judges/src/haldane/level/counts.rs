@@ -15,6 +15,7 @@ use crate::haldane::subject::Subject;
 use crate::haldane::tolerances::{Tolerances, tolerances};
 use crate::limit;
 use crate::quality::{CleanArm, CleanMetric};
+use crate::quantity;
 use crate::remedy::{self, RatioTraffic};
 use crate::scorecard::{AppliedLimit, ArmCounts, CountNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, Reason, Status};
 use crate::stats::binomial::{RateBounds, clopper_pearson};
@@ -51,7 +52,7 @@ impl PooledArm {
     }
 
     fn words(&self) -> String {
-        format!("{} ({} of {})", explain::rate(self.rate), explain::digits(self.events), explain::digits(self.total))
+        format!("{} ({} of {})", explain::rate(self.rate), quantity::number(self.events), quantity::number(self.total))
     }
 }
 
@@ -330,7 +331,7 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
     let what = moved(&m, (&baseline, &canary), tolerance.regressed, absolute);
     match ladder::walk(&claim) {
         Rung::Regressed => {
-            let sentence = format!("{what}; p {} over {intervals} intervals, bursts allowed for", p_words(p_regressed));
+            let sentence = format!("{what}; p {} over {intervals} intervals, bursts allowed for", quantity::p_value(p_regressed));
             draft.decide(Status::Regressed, Reason::Shift, Mode::Counts, sentence);
             return draft.close();
         }
@@ -343,10 +344,10 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
         Rung::Acquitted => {
             let wanted = explain::rate(excluded.original(reading));
             let sentence = if baseline.events + canary.events == 0.0 {
-                let seen = [baseline.total, canary.total].map(explain::digits);
+                let seen = [baseline.total, canary.total].map(quantity::number);
                 format!("no events seen in either arm ({} and {} requests), where a rate of {wanted} would have shown", seen[0], seen[1])
             } else {
-                format!("{what}: p {}, and a rate of {wanted} would have shown", p_words(p))
+                format!("{what}: p {}, and a rate of {wanted} would have shown", quantity::p_value(p))
             };
             draft.decide(Status::Pass, Reason::WithinTolerance, Mode::Counts, sentence);
             return draft.close();
@@ -362,16 +363,16 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
     }
     if draft.result.guards.is_empty() || p_detectable > claim.p_pass {
         let bursts = if inflation >= 2.0 {
-            format!("; events come in bursts here (they vary {} times as much as independent ones)", explain::digits(inflation))
+            format!("; events come in bursts here (they vary {} times as much as independent ones)", quantity::number(inflation))
         } else {
             String::new()
         };
         let sentence = format!(
             "{} (of {}) and {} (of {}) leave open whether the rate is {}{bursts}",
             explain::rate(baseline.rate),
-            explain::digits(baseline.total),
+            quantity::number(baseline.total),
             explain::rate(canary.rate),
-            explain::digits(canary.total),
+            quantity::number(canary.total),
             explain::rate(excluded.original(reading))
         );
         draft.guard(Guard::CouldNotDetect, sentence);
@@ -471,20 +472,20 @@ fn suspicion(what: &str, m: &CountEstimate, claim: &Claim, strata: &[Stratum], h
     if claim.p_alone > rule::P_SUSPECT {
         let sentence = format!(
             "{what}; chance alone cannot explain it (p {} if requests are independent), bursts could (p {}): {}",
-            p_words(p_independent),
-            p_words(claim.p_alone),
+            quantity::p_value(p_independent),
+            quantity::p_value(claim.p_alone),
             concentration(m.rates.0.min(m.rates.1), strata)
         );
         return (Reason::Bursts, sentence);
     }
     if claim.size == Size::Beyond && !claim.admissible {
         let events = if m.intervals == 1 { "one interval".to_owned() } else { explain::count(m.intervals as u64, "interval") };
-        return (Reason::Shift, format!("{what}; all of it in {events}, which proves nothing (p {})", p_words(claim.p_alone)));
+        return (Reason::Shift, format!("{what}; all of it in {events}, which proves nothing (p {})", quantity::p_value(claim.p_alone)));
     }
     let why = if claim.size == Size::Beyond {
-        format!("p {} where {} would prove it", p_words(claim.p), p_words(claim.levels.regressed.0 / claim.chances))
+        format!("p {} where {} would prove it", quantity::p_value(claim.p), quantity::p_value(claim.levels.regressed.0 / claim.chances))
     } else {
-        format!("beyond the smaller tolerance (p {})", p_words(claim.p_alone))
+        format!("beyond the smaller tolerance (p {})", quantity::p_value(claim.p_alone))
     };
     (Reason::Shift, format!("{what}; {why}"))
 }
@@ -500,10 +501,6 @@ pub(super) fn concentration(usual: f64, strata: &[Stratum]) -> String {
     format!("{} of the excess lies in {few} of {} intervals", explain::rate(share), strata.len())
 }
 
-pub(super) fn p_words(p: f64) -> String {
-    if p < 1e-300 { "below 1e-300".to_owned() } else { explain::digits(p) }
-}
-
 /// "rose 1.4 pp (+72 %), 1.9 % (19 of 1000) in the baseline, 3.3 % (33 of 1000) in the canary; limit +25 % and 0.1 pp".
 fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relative: f64, absolute: f64) -> String {
     let levels = format!("{} in the baseline, {} in the canary", baseline.words(), canary.words());
@@ -512,12 +509,14 @@ fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relati
         return format!("did not move: {levels}");
     }
     let verb = if (m.shift > 0.0) == rises { "rose" } else { "fell" };
-    let points = explain::digits(m.shift.abs() * 100.0);
+    let points = quantity::number(m.shift.abs() * 100.0);
     // The percentage is of the rarer of events and non-events, which is named where it is not what the rate counts.
     let sign = if m.reading.more_is_worse { 1.0 } else { -1.0 };
     let of = if m.reading.complement { " of what is left to 100 %" } else { "" };
     let change = explain::change(sign * m.relative());
     let reported = if rises { 1.0 } else { -1.0 };
-    let allowed = explain::limit(reported, relative, Some(format!("{} pp", explain::digits(100.0 * absolute))));
+    let absolute = Some(format!("{} pp", quantity::number(100.0 * absolute)));
+    let allowed =
+        if m.reading.complement { explain::limit_of_the_rest(relative, absolute) } else { explain::limit(reported, relative, absolute) };
     format!("{verb} {points} pp ({change}{of}), {levels}; {allowed}")
 }

@@ -19,6 +19,7 @@ use crate::haldane::subject::Subject;
 use crate::haldane::tolerances::{Tolerances, absolute_tolerance, tolerances};
 use crate::limit;
 use crate::quality::CleanMetric;
+use crate::quantity;
 use crate::remedy::{self, RatioTraffic};
 use crate::scorecard::{
     AppliedLimit, CurvePoint, DistributionNumbers, Guard, HistoryNumbers, Interval, MetricResult, Mode, QuantileNumbers, Reason, Share,
@@ -231,7 +232,7 @@ pub(in crate::haldane) struct Question {
 
 impl Question {
     fn name(&self) -> String {
-        format!("p{}", explain::digits(100.0 * self.tau))
+        format!("p{}", quantity::number(100.0 * self.tau))
     }
 
     pub(in crate::haldane) fn relative(&self) -> f64 {
@@ -605,7 +606,7 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
     let empty = totals.0 <= 0.0 || totals.1 <= 0.0;
     draft.result.distribution = (!empty).then(|| numbers(&m, &answers, baseline.bounds(), aligned, context.looks.is_some()));
     if empty {
-        let seen = [totals.0, totals.1].map(explain::digits);
+        let seen = [totals.0, totals.1].map(quantity::number);
         draft.guard(
             Guard::FewRequests,
             format!("{} requests in the baseline and {} in the canary leave nothing to compare", seen[0], seen[1]),
@@ -723,7 +724,15 @@ fn also(answers: &[QuestionStanding<'_>], gravest: &QuestionStanding<'_>, rung: 
     let others: Vec<String> = answers
         .iter()
         .filter(|answer| answer.rung == rung && answer.question.tau != gravest.question.tau)
-        .map(|answer| format!("{} ({})", answer.question.name(), explain::change(sign(answer.question) * answer.question.relative())))
+        .map(|answer| {
+            let question = answer.question;
+            let change = explain::change(sign(question) * question.relative());
+            match question.is_above {
+                (_, true) => format!("{} (above the last bucket bound)", question.name()),
+                (true, _) => format!("{} (at least {change})", question.name()),
+                _ => format!("{} ({change})", question.name()),
+            }
+        })
         .collect();
     if others.is_empty() { String::new() } else { format!("; so did {}", others.join(" and ")) }
 }
@@ -762,8 +771,13 @@ impl Words<'_> {
             let last = self.quantity(self.bounds.last().copied().unwrap_or(0.0));
             let (canary, baseline) = if question.slower_is_worse { (asked, other) } else { (other, asked) };
             let whose = if question.slower_is_worse { "baseline" } else { "canary" };
+            let lies = format!("{name} lies above the last bucket bound in the {whose}");
+            if question.evidence != QuestionEvidence::Whole {
+                // The evidence says how many are slower.
+                return lies;
+            }
             return format!(
-                "{name} lies above the last bucket bound in the {whose}; {} of the canary's requests are slower than that ({last}), {} of the baseline's",
+                "{lies}; {} of the canary's requests are slower than that ({last}), {} of the baseline's",
                 explain::rate(canary),
                 explain::rate(baseline)
             );
@@ -772,13 +786,15 @@ impl Words<'_> {
             return format!("{name} did not move from {}", self.quantity(before));
         }
         let verb = if after > before { "rose" } else { "fell" };
-        let at_least = if (after - self.bounds.last().copied().unwrap_or(f64::INFINITY)).abs() == 0.0 { "at least " } else { "" };
+        let (size, change) = (explain::difference(self.metric, question.shift.abs()), explain::change(sign * question.relative()));
+        if question.is_above.0 {
+            let (from, last) = (self.quantity(before), self.quantity(after));
+            return format!("{name} {verb} at least {size} ({change}) from {from} to above the last bucket bound, {last}");
+        }
         // As it was reported, whichever way is worse.
         let (low, high) = if sign > 0.0 { question.interval } else { (-question.interval.1, -question.interval.0) };
         format!(
-            "{name} {verb} {at_least}{} ({}, 90 % interval {} to {}) from {} to {}",
-            explain::difference(self.metric, question.shift.abs()),
-            explain::change(sign * question.relative()),
+            "{name} {verb} {size} ({change}, 90 % interval {} to {}) from {} to {}",
             explain::difference(self.metric, low),
             explain::difference(self.metric, high),
             self.quantity(before),
@@ -788,7 +804,7 @@ impl Words<'_> {
 
     fn evidence(&self, answer: &QuestionStanding<'_>) -> String {
         let question = answer.question;
-        let p = counts::p_words(answer.claim.p);
+        let p = quantity::p_value(answer.claim.p);
         let over = format!("p {p} over {}, bursts allowed for", explain::count(self.intervals as u64, "interval"));
         if question.evidence == QuestionEvidence::Whole {
             let pairs = explain::rate(self.m.theta);
@@ -798,10 +814,10 @@ impl Words<'_> {
         format!(
             "{} of {} canary requests were slower than {}, {} of {} in the baseline ({over})",
             explain::rate(of_canary),
-            explain::digits(self.m.shapes.totals.1),
+            quantity::number(self.m.shapes.totals.1),
             self.quantity(self.bounds.get(question.bound).copied().unwrap_or(0.0)),
             explain::rate(of_baseline),
-            explain::digits(self.m.shapes.totals.0)
+            quantity::number(self.m.shapes.totals.0)
         )
     }
 
@@ -820,8 +836,8 @@ impl Words<'_> {
             let sentence = format!(
                 "{}; chance alone cannot explain it (p {} if requests are independent), bursts could (p {}): {}",
                 self.shift(question),
-                counts::p_words(answer.p_independent),
-                counts::p_words(claim.p_alone),
+                quantity::p_value(answer.p_independent),
+                quantity::p_value(claim.p_alone),
                 counts::concentration(question.slower.0.1.min(question.slower.1.1), &rows.strata(question.bound, question.slower_is_worse))
             );
             return (Reason::Bursts, sentence);
@@ -832,7 +848,7 @@ impl Words<'_> {
             return (Reason::Shift, format!("{}; all of it in {seen}, which proves nothing", self.moved(answer)));
         }
         let why = if claim.size == Size::Beyond {
-            format!("{} would prove it", explain::digits(claim.levels.regressed.0 / claim.chances))
+            format!("{} would prove it", quantity::number(claim.levels.regressed.0 / claim.chances))
         } else {
             "beyond the smaller tolerance".to_owned()
         };
@@ -859,10 +875,10 @@ impl Words<'_> {
             })
             .collect();
         let left = answers.iter().find(|answer| !answer.question.required).map(|answer| {
-            let seen = explain::digits(self.m.shapes.totals.1);
+            let seen = quantity::number(self.m.shapes.totals.1);
             let needed = answer.question.needed;
             let more = if needed.is_finite() {
-                format!("{} are needed", explain::digits(needed.ceil()))
+                format!("{} are needed", quantity::number(needed.ceil()))
             } else {
                 "and no bound tells of it".to_owned()
             };
@@ -876,7 +892,7 @@ impl Words<'_> {
                     if self.absolute > 0.0 { format!(" and {}", explain::difference(self.metric, self.absolute)) } else { String::new() };
                 format!("no quantile moved beyond {}{absolute}", explain::rate(fraction))
             },
-            |answer| format!("{}, which chance explains (p {})", self.shift(answer.question), explain::digits(answer.claim.p_alone)),
+            |answer| format!("{}, which chance explains (p {})", self.shift(answer.question), quantity::p_value(answer.claim.p_alone)),
         );
         format!("{moved}: {}{}", levels.join("; "), left.unwrap_or_default())
     }
@@ -888,11 +904,11 @@ impl Words<'_> {
             return format!("{name} lies above the last bucket bound ({})", self.quantity(self.bounds.last().copied().unwrap_or(0.0)));
         }
         let detectable = self.quantity(question.detectable);
-        let seen = explain::digits(self.m.shapes.totals.1);
+        let seen = quantity::number(self.m.shapes.totals.1);
         let bursts = if question.inflation >= 2.0 {
             format!(
                 "; slow requests come in bursts here (they vary {} times as much as independent ones)",
-                explain::digits(question.inflation)
+                quantity::number(question.inflation)
             )
         } else {
             String::new()
@@ -994,5 +1010,5 @@ fn curve(m: &DistributionEstimate, bounds: &[f64]) -> Vec<CurvePoint> {
 pub(in crate::haldane) fn recent_words(subject: &Subject<'_>, question: &Question, p: f64) -> String {
     let (before, after) = question.quantiles;
     let at = |value: f64| explain::quantity(subject.metric, value);
-    format!("{} is {} where the baseline has {} (p {})", question.name(), at(after), at(before), counts::p_words(p))
+    format!("{} is {} where the baseline has {} (p {})", question.name(), at(after), at(before), quantity::p_value(p))
 }

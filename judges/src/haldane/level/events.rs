@@ -11,6 +11,7 @@ use crate::haldane::numbers::{finite, ratio_to};
 use crate::haldane::remark::ExaminerRemark;
 use crate::haldane::rule;
 use crate::haldane::subject::Subject;
+use crate::quantity;
 use crate::remedy;
 use crate::scorecard::{EventNumbers, Examiner, Guard, MetricResult, Mode, Reason, Status};
 use crate::stats::Sample;
@@ -103,7 +104,7 @@ pub(in crate::haldane) fn words(subject: &Subject<'_>, m: &EventEstimate) -> Str
         explain::quantity(metric, m.means.1),
         explain::quantity(metric, m.means.0),
         if change.is_finite() { format!(" ({})", explain::change(change)) } else { String::new() },
-        explain::digits(m.test.p)
+        quantity::p_value(m.test.p)
     )
 }
 

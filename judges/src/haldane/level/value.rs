@@ -12,6 +12,7 @@ use crate::haldane::rule::{self, Levels};
 use crate::haldane::subject::Subject;
 use crate::haldane::tolerances::{Tolerances, tolerances};
 use crate::limit::present;
+use crate::quantity;
 use crate::remedy;
 use crate::scorecard::{AppliedLimit, Guard, HistoryNumbers, Interval, MetricResult, Mode, Numbers, PairedNumbers, Reason, Status};
 use crate::stats::dependence::{lag1_autocorrelation, pooled_inflation, variance_inflation};
@@ -83,9 +84,23 @@ impl ValueEstimate {
         if self.means.is_some() { rule::LEGS } else { (1.0, 1.0) }
     }
 
+    /// Standard error by which an effect is excluded. A rate has none without a past but that of its means.
+    fn error(&self) -> f64 {
+        if self.has_means_alone() { self.sigma.max((self.shift - self.interval.0) / Z_95) } else { self.sigma }
+    }
+
+    fn has_means_alone(&self) -> bool {
+        self.rate && !self.usual.is_enough()
+    }
+
     /// The effect of the ranks that reaches a level of the ladder.
     fn reaches(&self, level: f64) -> f64 {
         t4_isf(level / self.legs().0) * self.sigma
+    }
+
+    /// Whether fresh instances, of which little is known, are most of what may explain the shift.
+    fn is_mostly_of_pods(&self) -> bool {
+        !self.usual.is_enough() && self.pods * self.pods > self.drift * self.drift + self.sampling * self.sampling
     }
 
     /// The same of the means; 0 where there are none.
@@ -299,6 +314,11 @@ impl Bar {
         (self.tolerance.regressed * m.level).max(self.absolute)
     }
 
+    /// Whether the shift lies beyond it by its sampling interval.
+    fn is_surely_exceeded(&self, m: &ValueEstimate) -> bool {
+        m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= self.beyond(m)
+    }
+
     /// How large an effect is, and what the past and the sample's dependence ask of rates.
     pub(in crate::haldane) fn size(&self, m: &ValueEstimate, effect: f64) -> Size {
         let effect = effect * rule::REACHES;
@@ -326,7 +346,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &ValueEstimate, chanc
     let bar = Bar::of(subject, m);
     let history = m.usual.is_enough();
     let few = m.n.0.min(m.n.1);
-    let beyond_by_sample = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(m);
+    let beyond_by_sample = bar.is_surely_exceeded(m);
     let noisy = !m.rate && !history && few < rule::FEW_NOISY.0 && m.relative_noise > rule::FEW_NOISY.1 && !is_gross(m);
     let early = is_early(subject, m);
     // Ranks say little of rates, which are mostly zero: means are their estimate.
@@ -342,8 +362,6 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &ValueEstimate, chanc
     let enough = few >= rule::FEWEST.max(subject.metric.min_points as usize) && (!m.rate || history || few >= rule::FEWEST_RATE);
     // Few points around a typical one of 0 have no level that a change could be excluded of, only the floor that stands for it.
     let enough = enough && (m.rate || few >= rule::BASELINE_SCATTER_FROM || m.location != 0.0);
-    // A rate has no standard error without a past but that of its means.
-    let sampling = if m.rate && !history { m.sigma.max((m.shift - m.interval.0) / Z_95) } else { m.sigma };
     let ranks = Claim {
         size: bar.size(m, m.effect),
         p,
@@ -357,7 +375,7 @@ pub(in crate::haldane) fn claims(subject: &Subject<'_>, m: &ValueEstimate, chanc
         visible: few >= rule::FEWEST && !in_one_bucket(subject),
         unexplained: beyond_by_sample && !history || against,
         // With a past, what is certainly beyond the tolerance and usual all the same is neither suspect nor acquitted.
-        p_detectable: (enough && !beyond_by_sample).then(|| p_of((bar.detectable - m.effect) * rule::REACHES, sampling)),
+        p_detectable: (enough && !beyond_by_sample).then(|| p_of((bar.detectable - m.effect) * rule::REACHES, m.error())),
         p_pass: rule::P_PASS / subject.context.passing_looks(),
     };
     let means = m.means.map(|(effect, sigma)| {
@@ -521,6 +539,9 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
             let (reason, sentence) = said.against(by_means.is_some(), healed[usize::from(by_means.is_some())], rung);
             draft.decide(status, reason, Mode::Statistical, sentence);
             if rung == Rung::Suspect {
+                if m.is_mostly_of_pods() {
+                    draft.result.remedies = vec![remedy::for_fresh_instances(metric)];
+                }
                 or_by_limit(&mut draft, by_limits(subject));
             }
             return draft.close();
@@ -532,9 +553,8 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
         Rung::Open => {}
     }
     raise_guards(&mut draft, &said);
-    let certainly_worse = m.interval.0 > 0.0 && m.interval.0 * rule::REACHES >= bar.beyond(&m);
     let mut decision = by_limits(subject);
-    if certainly_worse && decision.status == Status::Pass {
+    if bar.is_surely_exceeded(&m) && decision.status == Status::Pass {
         decision.status = Status::Inconclusive;
         decision.reason = Reason::InsufficientEvidence;
     }
@@ -598,7 +618,7 @@ fn numbers(subject: &Subject<'_>, m: &ValueEstimate, ranks: &PooledRanks) -> Num
         shift_interval: Some(Interval { level: 0.9, low: finite(m.interval.0), high: finite(m.interval.1) }),
         effect: m.effect,
         sigma: finite(m.sigma),
-        effect_interval: Some(Interval { level: 0.9, low: finite(m.effect - usual), high: finite(m.effect + usual) }),
+        effect_interval: (m.sigma > 0.0).then(|| Interval { level: 0.9, low: finite(m.effect - usual), high: finite(m.effect + usual) }),
         drift: finite(m.drift),
         sampling: finite(m.sampling),
         pods: finite(m.pods),
@@ -647,12 +667,16 @@ fn raise_guards(draft: &mut ResultDraft, said: &MetricSentences<'_>) {
     // Only the sampling error shrinks with more points; what the arms and the past scatter anyway stays.
     let windows = if m.usual.is_enough() { m.usual.windows } else { 0 };
     let share = rule::OWN_WINDOWS / (rule::OWN_WINDOWS + windows as f64);
-    let stays = m.sigma * m.sigma - share * m.sampling * m.sampling;
+    let sampling = if m.has_means_alone() { m.error() } else { m.sampling };
+    let stays = (m.error().powi(2) - share * sampling * sampling).max(0.0);
     let room = ((said.bar.detectable - m.effect) / t4_isf(said.claim.p_pass)).max(0.0);
-    let growth = share * m.sampling * m.sampling / (room * room - stays).max(0.0);
+    let growth = share * sampling * sampling / (room * room - stays).max(0.0);
     let growth = if m.unit > 0.0 { growth.max(1.0) } else { f64::INFINITY };
     draft.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);
 }
+
+/// A shift below so much of the levels is rounding.
+const NOTHING: f64 = 1e-12;
 
 /// The sentences of one metric.
 struct MetricSentences<'a> {
@@ -674,8 +698,22 @@ impl MetricSentences<'_> {
             let points = explain::difference(self.subject.metric, effect.abs());
             format!("{}{points}", if self.sign() * effect < 0.0 { "-" } else { "+" })
         } else {
-            explain::change(self.sign() * effect)
+            let sign = if self.subject.mirror.is_some() { 1.0 } else { self.sign() };
+            explain::change(sign * effect)
         }
+    }
+
+    /// Where levels end: 0, or the bound that what is near it is measured from.
+    fn nothing(&self) -> String {
+        self.subject.mirror.map_or_else(|| "0".to_owned(), |bound| explain::quantity(self.subject.metric, bound))
+    }
+
+    /// An effect, or where it is larger the fall to 0 of what is never below.
+    fn at_most_all(&self, effect: f64) -> f64 {
+        let samples = self.subject.samples.as_ref();
+        let falls = self.sign() < 0.0 && self.subject.mirror.is_none() && !self.m.rate;
+        let never_below = samples.is_some_and(|samples| samples.baseline.min() >= 0.0 && samples.canary.min() >= 0.0);
+        if falls && never_below { effect.min(1.0) } else { effect }
     }
 
     /// "rose 828 ms (+68 %), median 1,217 ms in the baseline, 2,045 ms in the canary".
@@ -683,9 +721,13 @@ impl MetricSentences<'_> {
         let (metric, m) = (self.subject.metric, self.m);
         let (from, to) = locations(self.subject, m.rate);
         let middle = if m.rate { "mean" } else { "median" };
+        let times = self.subject.cleaned.scaled.map_or_else(String::new, |factor| {
+            format!(" ({} times {} for its share of the traffic)", explain::quantity(metric, to / factor), quantity::number(factor))
+        });
         let levels =
-            format!("{middle} {} in the baseline, {} in the canary", explain::quantity(metric, from), explain::quantity(metric, to));
-        if m.shift == 0.0 {
+            format!("{middle} {} in the baseline, {} in the canary{times}", explain::quantity(metric, from), explain::quantity(metric, to));
+        // What is left of a difference of equal numbers is none.
+        if m.shift.abs() <= NOTHING * from.abs().max(to.abs()) {
             return format!("the typical point did not move ({levels})");
         }
         let verb = if self.sign() * m.shift > 0.0 { "rose" } else { "fell" };
@@ -712,7 +754,7 @@ impl MetricSentences<'_> {
         match (m.rate, percent.is_finite()) {
             (_, false) => "any change".to_owned(),
             (true, true) => format!("±{}", explain::difference(self.subject.metric, size)),
-            (false, true) => format!("±{} %", explain::digits(percent)),
+            (false, true) => format!("±{} %", quantity::number(percent)),
         }
     }
 
@@ -734,8 +776,8 @@ impl MetricSentences<'_> {
         };
         let by = if m.usual.is_enough() {
             format!(" by {} windows before", m.usual.windows)
-        } else if m.pods * m.pods > m.drift * m.drift + m.sampling * m.sampling {
-            " between fresh instances; run the canary's on the old version for 30 minutes first, and their own spread is known".to_owned()
+        } else if m.is_mostly_of_pods() {
+            ", most of it between fresh instances".to_owned()
         } else {
             String::new()
         };
@@ -744,7 +786,15 @@ impl MetricSentences<'_> {
 
     fn limit(&self) -> String {
         let absolute = (self.bar.absolute > 0.0).then(|| explain::difference(self.subject.metric, self.bar.absolute));
-        explain::limit(self.sign(), self.bar.tolerance.regressed, absolute)
+        self.limit_of(self.bar.tolerance.regressed, absolute)
+    }
+
+    fn limit_of(&self, relative: f64, absolute: Option<String>) -> String {
+        if self.subject.mirror.is_some() {
+            explain::limit_of_the_rest(relative, absolute)
+        } else {
+            explain::limit(self.sign(), relative, absolute)
+        }
     }
 
     fn against(&self, by_means: bool, healed: bool, rung: Rung) -> (Reason, String) {
@@ -759,21 +809,21 @@ impl MetricSentences<'_> {
         } else {
             self.moved()
         };
-        let what = format!("{moved}{}; {}", self.usual(by_means), self.limit());
+        let what = format!("{moved}; {}{}", self.limit(), self.usual(by_means));
         if rung == Rung::Regressed {
             return (if by_means { Reason::Mean } else { Reason::Shift }, what);
         }
         if m.unit == 0.0 {
-            let sentence = "and the baseline was never above 0, so that no fraction can be told; state tolerance.absolute";
-            return (Reason::FromNothing, format!("{moved}, {sentence}"));
+            let never = format!("the baseline was {} throughout", self.nothing());
+            return (Reason::FromNothing, format!("{moved}, and {never}, so that no fraction can be told; state tolerance.absolute"));
         }
         let (claim, chances) = (self.claim, self.claim.chances);
         if by_means || claim.size < Size::Near || claim.p_alone > rule::P_SUSPECT {
             if by_means {
                 return (Reason::Mean, what);
             }
-            let why = if claim.size == Size::Beyond || !m.usual.is_enough() {
-                "the points lie wholly beyond the tolerance, which scatter does not explain"
+            let why = if self.bar.is_surely_exceeded(m) {
+                "its points lie beyond the tolerance, which their scatter does not explain"
             } else {
                 "undecided, and what there is speaks against it"
             };
@@ -782,19 +832,19 @@ impl MetricSentences<'_> {
         let why = if healed && claim.size == Size::Beyond {
             return (Reason::Healed, format!("was worse at first, no longer: {what}"));
         } else if claim.size < Size::Beyond {
-            let near = explain::limit(self.sign(), self.bar.tolerance.suspect, None);
+            let near = self.limit_of(self.bar.tolerance.suspect, None);
             format!("beyond the smaller tolerance ({})", near.trim_start_matches("limit "))
         } else if m.test.p.greater > rule::P_RANK {
-            format!("too few points for a rank test to prove it (p {})", explain::digits(m.test.p.greater))
+            format!("too few points for a rank test to prove it (p {})", quantity::p_value(m.test.p.greater))
         } else if is_early(self.subject, m) {
             format!("{} points in the first half of a plan prove no shift that is not gross", m.n.0.min(m.n.1))
         } else if !claim.admissible {
-            format!("{} points that scatter by {} % prove nothing", m.n.0.min(m.n.1), explain::digits(100.0 * m.relative_noise))
+            format!("{} points that scatter by {} % prove nothing", m.n.0.min(m.n.1), quantity::number(100.0 * m.relative_noise))
         } else {
             let among = explain::count(self.subject.rivals() as u64, "metric");
             let looks = if chances > self.subject.rivals() as f64 { " and the plan's looks" } else { "" };
             let chance = m.reaches(rule::P_VALUE / chances);
-            format!("among {among}{looks} one of {} comes by chance", self.effect(chance))
+            format!("among {among}{looks} one of up to {} may come by chance", self.effect(chance))
         };
         (Reason::Shift, format!("{what}; {why}"))
     }
@@ -825,16 +875,16 @@ impl MetricSentences<'_> {
     fn open(&self) -> String {
         let m = self.m;
         if m.unit == 0.0 {
-            return "the baseline is 0 throughout, so that nothing can be said relative to it".to_owned();
+            return format!("the baseline is {} throughout, so that nothing can be said relative to it", self.nothing());
         }
-        let size = t4_isf(self.claim.p_pass) * m.sigma;
+        let size = t4_isf(self.claim.p_pass) * m.error();
         if m.interval.0 <= 0.0 && self.claim.p_detectable.is_none() {
             return format!("{} points around a typical one of 0 have no level that a change could be excluded of", m.n.0.min(m.n.1));
         }
         if self.claim.p_detectable.is_none() {
             return format!("{}: the points lie beyond the tolerance, but {} is usual here", self.moved(), self.least(false));
         }
-        let high = m.effect + size;
+        let high = self.at_most_all(m.effect + size);
         if m.usual.is_enough() && !m.rate {
             return format!(
                 "{} is usual here by its own history: a change of {} could not be ruled out, where one of {} must be",

@@ -72,7 +72,8 @@ pub(super) struct LevelLimits {
 }
 
 impl LevelLimits {
-    /// How many of the canary's points lie past a limit, and the interval of the first; nothing where there is no limit.
+    /// How many of the canary's points lie past a limit, and the interval from which on most do; nothing where there is no limit. Of all
+    /// intervals it is the one from which on the points past it outnumber the others by most, so that a single early one is no beginning.
     pub(super) fn past(&self, metric: &MetricResult, canary: &[Option<f64>]) -> Option<(usize, Option<usize>)> {
         let (low, high) = range(self.limits.iter().copied())?;
         let is_past = |value: f64| match metric.direction {
@@ -80,15 +81,45 @@ impl LevelLimits {
             Direction::Decrease => value < low,
             Direction::Either => value > high || value < low,
         };
-        let mut past = canary.iter().enumerate().filter(|(_, value)| value.is_some_and(is_past)).map(|(i, _)| i);
-        let first = past.next();
-        Some((usize::from(first.is_some()) + past.count(), first))
+        Some(since_most(canary, is_past))
     }
+}
+
+/// How many points are so, and the interval from which on most are.
+fn since_most(points: &[Option<f64>], is_so: impl Fn(f64) -> bool) -> (usize, Option<usize>) {
+    let (mut count, mut more, mut most, mut since) = (0, 0_i64, 0_i64, None);
+    for (i, value) in points.iter().enumerate().rev() {
+        let Some(value) = value else { continue };
+        if is_so(*value) {
+            count += 1;
+            more += 1;
+        } else {
+            more -= 1;
+        }
+        if more > most {
+            (most, since) = (more, Some(i));
+        }
+    }
+    (count, since)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::thinned;
+    use super::*;
+
+    #[test]
+    fn a_metric_is_past_its_limit_since_most_points_are() {
+        let is = |points: &[f64], past: usize, since: Option<usize>| {
+            let canary: Vec<Option<f64>> = points.iter().map(|value| Some(*value).filter(|v| !v.is_nan())).collect();
+            assert_eq!(since_most(&canary, |value| value > 1.0), (past, since), "{points:?}");
+        };
+        is(&[0.0, 0.0, 2.0, 2.0, 2.0], 3, Some(2));
+        is(&[2.0, 0.0, 0.0, 0.0, 2.0, 2.0, f64::NAN, 2.0], 4, Some(4));
+        is(&[2.0, 2.0, 0.0, 2.0], 3, Some(0));
+        is(&[2.0, 0.0, 0.0], 1, None);
+        is(&[0.0], 0, None);
+        is(&[], 0, None);
+    }
 
     #[test]
     fn a_spike_of_one_point_survives_thinning() {
