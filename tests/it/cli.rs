@@ -1,11 +1,13 @@
 //! The built program, as a person or a pipeline runs it: exit codes, outputs, messages.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 /// The program, free of what the environment of the tests may say.
 fn haldane() -> Command {
@@ -264,27 +266,15 @@ fn a_server_gives_the_same_answers_and_its_problems_are_shown() {
     assert!(err(&output).contains("no-such-config") && err(&output).contains("(/config)"), "{}", err(&output));
 }
 
-#[test]
-fn another_server_is_recognised_as_such() {
+#[tokio::test]
+async fn another_server_is_recognised_as_such() {
     // Something that speaks HTTP, and nothing of ours.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let answering = std::thread::spawn(move || {
-        for _ in 0..2 {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut start = [0; 64];
-            let _ = stream.read(&mut start).unwrap();
-            let body = "<html>\u{1b}[31mwelcome</html>";
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
-        }
-    });
-    let folder = Folder::new();
-    for _ in 0..2 {
-        let output = folder.judge("pass.json", &["--server", &address]);
-        assert_eq!(code(&output), 2, "{}", err(&output));
-        assert!(err(&output).contains("is it a Haldane server?") && !err(&output).contains('\u{1b}'), "{}", err(&output));
-    }
-    answering.join().unwrap();
+    let page = ResponseTemplate::new(200).set_body_raw("<html>\u{1b}[31mwelcome</html>", "text/html");
+    let other = MockServer::start().await;
+    Mock::given(any()).respond_with(page).expect(1).mount(&other).await;
+    let output = Folder::new().judge("pass.json", &["--server", &other.uri()]);
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    assert!(err(&output).contains("is it a Haldane server?") && !err(&output).contains('\u{1b}'), "{}", err(&output));
 }
 
 #[test]
@@ -386,14 +376,14 @@ fn a_reader_that_goes_away_is_no_error() {
 struct Store;
 
 impl wiremock::Respond for Store {
-    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
         let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(&request.body))).unwrap();
         let field = |name: &str| form.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
         let number = |name: &str| field(name).trim_end_matches('s').parse::<f64>().unwrap();
         let query = field("query");
         if query.contains("refused") {
             let error = json!({"status": "error", "errorType": "bad_data", "error": "parse error: \u{1b}[31mno"});
-            return wiremock::ResponseTemplate::new(400).set_body_json(error);
+            return ResponseTemplate::new(400).set_body_json(error);
         }
         let (start, end, step) = (number("start"), number("end"), number("step"));
         // In the half hour that is judged, not before.
@@ -401,14 +391,14 @@ impl wiremock::Respond for Store {
         let values = (0..).map(|i| (i, start + f64::from(i) * step)).take_while(|(_, time)| *time <= end);
         let values = values.map(|(i, time)| json!([time, (100.0 + f64::from(i * 7 % 11) + slower(time)).to_string()])).collect::<Vec<_>>();
         let series = if query.contains("absent") { json!([]) } else { json!([{"metric": {}, "values": values}]) };
-        wiremock::ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": series}}))
+        ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": series}}))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prometheus_is_judged_in_process_and_its_queries_are_tried() {
-    let store = wiremock::MockServer::start().await;
-    wiremock::Mock::given(wiremock::matchers::any()).respond_with(Store).mount(&store).await;
+    let store = MockServer::start().await;
+    Mock::given(any()).respond_with(Store).mount(&store).await;
     let folder = Folder::new();
     let more = "  - {name: broken, limits: {max: 1}, queries: {prometheus: 'refused{app=\"${scope}\"}'}}
   - {name: gone, limits: {max: 1}, queries: {prometheus: 'absent{app=\"${scope}\"}'}}\n";
@@ -487,7 +477,7 @@ fn one_metric_is_explained_now_and_from_a_scorecard_that_was_kept() {
 struct SlowerFrom(f64);
 
 impl wiremock::Respond for SlowerFrom {
-    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
         let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(&request.body))).unwrap();
         let field = |name: &str| form.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
         let number = |name: &str| field(name).trim_end_matches('s').parse::<f64>().unwrap();
@@ -498,7 +488,7 @@ impl wiremock::Respond for SlowerFrom {
         let around = |time: f64| 100.0 + (time / step * if query.contains("shop-canary") { 3.0 } else { 7.0 }).rem_euclid(11.0);
         let values = times.map(|time| json!([time, (around(time) + slower(time)).to_string()])).collect::<Vec<_>>();
         let result = json!([{"metric": {}, "values": values}]);
-        wiremock::ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": result}}))
+        ResponseTemplate::new(200).set_body_json(json!({"status": "success", "data": {"resultType": "matrix", "result": result}}))
     }
 }
 
@@ -513,8 +503,8 @@ async fn a_watch_shows_a_line_a_look_in_a_pipe_and_ends_with_the_plan_or_a_fail(
     let time = |seconds: i64| jiff::Timestamp::from_second(seconds).unwrap().to_string();
     let (from, to) = (time(start), time(start + 3600));
     for (slower_from, expected, looks) in [(f64::INFINITY, 0, 4), (start as f64, 1, 2)] {
-        let store = wiremock::MockServer::start().await;
-        wiremock::Mock::given(wiremock::matchers::any()).respond_with(SlowerFrom(slower_from)).mount(&store).await;
+        let store = MockServer::start().await;
+        Mock::given(any()).respond_with(SlowerFrom(slower_from)).mount(&store).await;
         let url = store.uri();
         let watch = ["judge", "--config", &config, "--prometheus", &url, "--baseline", "shop", "--canary", "shop-canary", "--watch"];
         let watch = [watch.as_slice(), &["--start", &from, "--planned-end", &to]].concat();

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 use wiremock::matchers::{body_string, body_string_contains, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::support::faults::read_request;
+
 /// The window over which the replies in `fixtures/prometheus` were recorded.
 const WINDOW: Window = Window { start: 1_795_215_600, end: 1_795_216_200, step_seconds: 60 };
 const MATRIX: &str = include_str!("../../fixtures/prometheus/prometheus-2.42-matrix.json");
@@ -101,7 +103,7 @@ fn unreadable(result: Result<Reply, SourceError>) -> String {
     }
 }
 
-/// A server that does to each connection, once its request's head has arrived, what `answer` says.
+/// A server that does to each connection, once a request has arrived, what `answer` says.
 async fn server<F, A>(answer: F) -> String
 where
     F: Fn(TcpStream) -> A + Send + Sync + 'static,
@@ -114,15 +116,10 @@ where
         while let Ok((mut stream, _)) = listener.accept().await {
             let answer = Arc::clone(&answer);
             tokio::spawn(async move {
-                let mut head = Vec::new();
-                let mut buffer = [0; 1024];
-                while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-                    match stream.read(&mut buffer).await {
-                        Ok(0) | Err(_) => return,
-                        Ok(n) => head.extend_from_slice(&buffer[..n]),
-                    }
+                // All of it: a socket that is closed with bytes unread resets the connection, and takes its answer with it.
+                if let Ok(Some(_)) = read_request(&mut stream).await {
+                    answer(stream).await;
                 }
-                answer(stream).await;
             });
         }
     });
@@ -482,7 +479,10 @@ async fn a_server_without_tls_is_named_where_tls_is_expected() {
     let plain = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            // Until the other side hangs up, for bytes left unread would take the answer with them.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
         }
     });
     // With a CA file of its own, the test needs no certificates on the machine.

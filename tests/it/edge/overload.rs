@@ -1,28 +1,22 @@
 //! More than can be done: who is refused, who is not, and what they see.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::thread;
+
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::bodies::{JSON, all_see};
 use super::{Haldane, JUDGEMENT, STORE_JUDGEMENT, eventually, post, reply, silent_store, status};
 
-/// A store in which there is nothing, and its address.
-fn empty_store() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address");
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let body = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                let mut bytes = [0; 64 << 10];
-                // Every query is a form of a few hundred bytes, which comes at once.
-                while stream.read(&mut bytes).is_ok_and(|length| length > 0) && stream.write_all(answer.as_bytes()).is_ok() {}
-            });
-        }
-    });
-    format!("http://{address}")
+/// A Prometheus that answers every query with `series`, the JSON of a matrix.
+fn store_of(series: &str) -> MockServer {
+    let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{series}}}}}"#);
+    futures::executor::block_on(async {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_raw(body, "application/json")).mount(&server).await;
+        server
+    })
 }
 
 fn judge(haldane: &Haldane, headers: &str, body: &str) -> String {
@@ -40,8 +34,9 @@ fn a_store_that_never_answers_keeps_out_nobody_who_asks_another_or_none() {
     let folder = tempfile::tempdir().unwrap();
     let (_dead, settings) = silent_store(folder.path());
     let sources = std::fs::read_to_string(&settings).unwrap();
-    let good = format!("{}, good: {{kind: prometheus, url: '{}'}}}}\n", sources.trim_end().strip_suffix('}').unwrap(), empty_store());
-    std::fs::write(&settings, good).unwrap();
+    let good = store_of("[]");
+    let both = format!("{}, good: {{kind: prometheus, url: '{}'}}}}\n", sources.trim_end().strip_suffix('}').unwrap(), good.uri());
+    std::fs::write(&settings, both).unwrap();
     let haldane =
         Haldane::start(&["--settings", &settings, "--concurrent-analyses", "1", "--deadline", "10m", "--background-deadline", "10m"]);
     // One runs and eight wait.
@@ -106,31 +101,17 @@ fn what_waits_for_a_store_takes_memory_and_no_seat() {
     assert_eq!(status(&judge(&haldane, "", JUDGEMENT)), 200);
 }
 
-/// A store that answers every query with so many points from `start` on, a minute apart, and its address.
-fn store_of(start: u64, points: u64) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address");
+/// The one series that has so many points from `start` on, a minute apart.
+fn series(start: u64, points: u64) -> String {
     let values: Vec<String> = (1..=points).map(|i| format!("[{},\"{}\"]", start + 60 * i, 100 + i * 7919 % 31)).collect();
-    let body =
-        format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{}},"values":[{}]}}]}}}}"#, values.join(","));
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let answer = answer.clone();
-            thread::spawn(move || {
-                let mut bytes = [0; 64 << 10];
-                while stream.read(&mut bytes).is_ok_and(|length| length > 0) && stream.write_all(answer.as_bytes()).is_ok() {}
-            });
-        }
-    });
-    format!("http://{address}")
+    format!(r#"[{{"metric":{{}},"values":[{}]}}]"#, values.join(","))
 }
 
 #[test]
 fn judgements_whose_replies_are_more_than_there_is_memory_end_one_after_another() {
     // 2026-11-01T00:00:00Z; memory for four queries with their past, where 48 are asked at once.
-    let store = store_of(1_793_491_200, 1_440);
-    let haldane = Haldane::start(&["--prometheus", &store, "--max-bytes-in-flight", "1048576", "--cache-bytes", "0", "--deadline", "10m"]);
+    let store = store_of(&series(1_793_491_200, 1_440));
+    let haldane = Haldane::start(&["--prometheus", &store.uri(), "--max-bytes-in-flight", "1048576", "--cache-bytes", "0", "--deadline", "10m"]);
     let metrics: Vec<String> =
         (0..4).map(|i| format!(r#"{{"name":"m{i}","queries":{{"prometheus":"m{i}{{job=\"${{scope}}\"}}"}}}}"#)).collect();
     let body = |i: usize| {

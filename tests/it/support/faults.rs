@@ -374,7 +374,7 @@ fn deflated(bytes: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// The next request of a connection; `None` where there is no more.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Option<(String, Asked)>> {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> io::Result<Option<(String, Asked)>> {
     let mut read = Vec::new();
     let end = loop {
         if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
