@@ -239,7 +239,7 @@ async fn where_there_is_no_time_to_ask_again_the_first_answer_is_judged() {
     })
     .await;
     let request: Request = serde_json::from_value(request(&[metric("m")])).unwrap();
-    let card = scorecard(&store.analyst("60s"), &request, Instant::now() + Duration::from_secs(6)).await.unwrap();
+    let card = scorecard(&store.analyst("60s"), &request, Instant::now() + Duration::from_secs(12)).await.unwrap();
     let warnings = &only(&card).warnings;
     assert!(says(warnings, "asked again every 300 s, the") && says(warnings, "judged as they came"), "{warnings:?}");
     assert_eq!(card.data.metrics[0].queries[0].points, Some(12));

@@ -296,7 +296,7 @@ async fn a_store_that_never_gives_the_history_leaves_time_for_the_window_alone()
         .collect();
     let analyst = store.analyst(&json!({ "max_concurrent": 4 }));
     let request = request("canary-worse", &metrics, &json!({}));
-    let card = scorecard(&analyst, &request, Instant::now() + Duration::from_secs(12)).await.unwrap();
+    let card = scorecard(&analyst, &request, Instant::now() + Duration::from_secs(24)).await.unwrap();
     for metric in &card.judgement.metrics {
         assert_eq!((metric.status, metric.history.is_none()), (Status::Regressed, true), "{}", metric.sentence);
         let said = metric.warnings.iter().find(|warning| warning.contains("judged without history"));

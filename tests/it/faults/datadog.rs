@@ -208,7 +208,7 @@ async fn a_request_of_all_metrics_that_fails_passes_none_of_them() {
     rows.retain(|row| row.name != "slow-once");
     // What times out is asked again in halves, each a request of its own: if each were slow once, how many there are would decide
     // whether the time is enough.
-    rows.push(Row::new("slow-once", Broken::from(Fault::BlackHole).most(1), Expected::Recovered { tries: 1 }));
+    rows.push(Row::new("slow-once", Broken::from(Fault::BlackHole).most(1), Expected::Recovered { tries: 1 }).hasty());
     suite(true, |url| source(url, "v2")).run(rows).await;
 }
 
@@ -222,7 +222,7 @@ async fn a_limit_on_requests_is_shared_by_all_analyses_and_never_exceeded() {
     let store = FaultyStore::before(datadog.store(), MARKER).await;
     let mut limited = source(store.url("limited"), "v1");
     limited["max_concurrent"] = json!(8);
-    let service = Service::over(&BTreeMap::from([("limited".to_owned(), limited)]));
+    let service = Service::over(&BTreeMap::from([("limited".to_owned(), limited)]), Duration::from_secs(40));
     // Five queries of the canary each: twice as many as the deadline leaves room for.
     let requests = (0..60).map(|i| {
         let mut request = request("limited", &config(), 0);

@@ -635,8 +635,11 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
         proved_from: None,
         instance_spread: None,
     });
-    // Of equally grave ones the surest.
-    let gravest = answers.iter().max_by(|a, b| a.rung.cmp(&b.rung).then(b.claim.p_alone.total_cmp(&a.claim.p_alone)));
+    // Of equally grave ones that of which it is known how far it went, and then the surest.
+    let known = |answer: &QuestionStanding<'_>| !answer.question.is_above.1;
+    let gravest = answers
+        .iter()
+        .max_by(|a, b| a.rung.cmp(&b.rung).then(known(a).cmp(&known(b))).then(b.claim.p_alone.total_cmp(&a.claim.p_alone)));
     let Some(gravest) = gravest else { return draft.close() };
     let words = Words { metric, m: &m, bounds: baseline.bounds(), absolute, intervals };
     match gravest.rung {
