@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use haldane::analysis::Scorecard;
@@ -105,7 +106,7 @@ impl Judging<'_> {
     async fn all(&self, recording: &Recording) -> BTreeMap<String, Vec<(String, Scorecard)>> {
         let store = FaultyStore::before(recording.store(), "nothing is broken").await;
         let sources = BTreeMap::from([("recorded".to_owned(), json!({ "kind": "prometheus", "url": store.url("recorded") }))]);
-        let service = Service::over(&sources);
+        let service = Service::over(&sources, Duration::from_secs(300));
         let mut found: BTreeMap<String, Vec<(String, Scorecard)>> = BTreeMap::new();
         for (pair, fault) in &recording.pairs {
             let card = self.judged(&service, recording, pair).await;
