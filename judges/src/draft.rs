@@ -55,6 +55,7 @@ impl ResultDraft {
         let (baseline, canary) = (cleaned.baseline.coverage, cleaned.canary.coverage);
         draft.result.baseline_coverage = baseline;
         draft.result.canary_coverage = canary;
+        draft.result.canary_times = cleaned.scaled;
         draft.result.warnings.extend(cleaned.warnings.iter().chain(units).cloned());
         let expected = cleaned.baseline.reports() && !metric.may_be_absent && !cleaned.up_at_other_step;
         if cleaned.canary.seen == 0.0 && canary.infinite == 0 && expected {
@@ -128,6 +129,8 @@ pub(crate) fn blank(metric: &Metric) -> MetricResult {
         kind: metric.kind,
         unit: metric.unit.clone(),
         per: metric.per,
+        traffic: metric.traffic,
+        canary_times: None,
         direction: metric.direction,
         groups: metric.group_names().into_iter().map(str::to_owned).collect(),
         critical: metric.critical,

@@ -56,15 +56,16 @@ pub(crate) fn decide_value(metric: &Metric, canary: &[f64], level: Option<f64>) 
     let none = undeclared(metric);
     let needed = if n < POINTS { n } else { POINTS.max((POINTS_PAST * n as f64).ceil() as usize) };
     let limit = limit_words(metric, max, min, false);
-    let points = format!("{past} of {}", explain::count(n as u64, "point"));
+    let verb = if past == 1 { "is" } else { "are" };
+    let points = format!("{past} of {} {verb} past the limit ({limit})", explain::count(n as u64, "point"));
     let (status, reason, sentence) = if !declared {
         (Status::Inconclusive, Reason::InsufficientEvidence, none)
     } else if n > 0 && past >= needed {
-        (Status::Regressed, Reason::Limit, format!("{points} are past the limit ({limit})"))
+        (Status::Regressed, Reason::Limit, points)
     } else if past == 0 && n >= POINTS {
         (Status::Pass, Reason::Limit, format!("all {n} points are within the limit ({limit})"))
     } else {
-        (Status::Inconclusive, Reason::InsufficientEvidence, format!("{points} are past the limit ({limit}), which decides nothing"))
+        (Status::Inconclusive, Reason::InsufficientEvidence, format!("{points}, which decides nothing"))
     };
     Decision { status, reason, numbers, sentence }
 }

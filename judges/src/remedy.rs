@@ -134,7 +134,8 @@ impl RatioTraffic {
 
     /// Canary requests with which the shift would be excluded, the baseline's being what they are.
     fn alone(&self) -> Option<f64> {
-        let left = self.variance_allowed()? - self.variances.1 / self.baseline_total.max(1.0);
+        // Of a baseline without requests nothing is known, whatever the canary has.
+        let left = self.variance_allowed().filter(|_| self.baseline_total > 0.0)? - self.variances.1 / self.baseline_total.max(1.0);
         (left > 0.0).then(|| self.variances.0 / left)
     }
 }

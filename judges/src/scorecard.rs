@@ -572,9 +572,13 @@ pub struct HistoryNumbers {
     pub windows: usize,
     /// Points in each.
     pub window_points: usize,
-    /// Standard deviation of their shifts (Q): as a fraction of the level, in the unit for ratios, of the deviates for counts; absent
-    /// where it is unbounded.
+    /// Standard deviation of their shifts (Q): as a fraction of the level, in the unit for ratios, of the deviates for counts and
+    /// distributions; absent where it is unbounded.
     pub spread: Option<f64>,
+    /// Shift from which a canary is unusual here, of what drifts, samples and placebo windows show together: as a fraction of the level, in
+    /// the unit for ratios. Absent where the past does not decide, and for counts and distributions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<f64>,
     /// Shift of this clock time on earlier days, as a fraction of the level, where the comparison is with those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<f64>,
@@ -649,6 +653,12 @@ pub struct MetricResult {
     /// What its values were divided by before they were judged; levels and shifts are of the quotient, in the unit a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<Per>,
+    /// Whether it measures the traffic that others are divided by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub traffic: bool,
+    /// What the canary's values were multiplied by before they were compared, for its stated share of the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_times: Option<f64>,
     /// Which change is worse.
     pub direction: Direction,
     /// Groups it counts in.

@@ -121,6 +121,16 @@ impl ArmSamples {
         }
     }
 
+    /// How many intervals it has points of, those that are missing among them.
+    pub(crate) fn intervals(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Counts { totals, .. } => totals.len(),
+            Self::Instances(instances) => instances.values().map(Vec::len).max().unwrap_or(0),
+            Self::Buckets(samples) => samples.counts.len(),
+        }
+    }
+
     /// What a judge is given.
     pub(crate) fn points(&self) -> ArmPoints {
         let known = |values: &[Option<f64>]| values.iter().map(|v| v.unwrap_or(f64::NAN)).collect::<Vec<f64>>();

@@ -25,6 +25,9 @@ const DEFAULT_STEP: i64 = 60;
 const DEFAULT_STEP_UP_TO: i64 = 12 * 3600;
 /// Most points of a window whose step was not given.
 const POINTS_OF_A_FITTED_STEP: i64 = 720;
+/// Points that a window which lies across its grid, or is given with both ends, may have more than it has whole steps.
+const ENDS_OF_A_WINDOW: usize = 1;
+const MINUTES_OF_A_DAY: i64 = 24 * 60;
 /// Most looks of one plan.
 const MOST_LOOKS: u32 = 100;
 /// Most steps of a ramp.
@@ -148,7 +151,8 @@ struct WindowBody {
     end: Option<Time>,
     /// Length, such as `30m`, instead of `start`.
     duration: Option<Period>,
-    /// Distance between points, such as `60s`. Default: the config's; else 60 s up to 12 hours, and then what gives 720 points.
+    /// Distance between points, such as `60s`. Default: the config's; else 60 s up to 12 hours, and then what gives 720 points, or, where
+    /// all samples come with the request, as many as they have.
     step: Option<Period>,
 }
 
@@ -375,7 +379,14 @@ fn with_config(
         let settle = source.map_or(0, Source::settle_seconds);
         settling = if window_body.ends_by_itself() { settle } else { 0 };
         waiting_for = waiting(&window_body, settle);
-        let window = align(&window_body, config.step, limits.max_points, settle, now)?;
+        let longest = longest(&samples);
+        let points = longest.as_ref().map(|(_, points)| *points).filter(|_| all_inline);
+        let window = align(&window_body, config.step, points, limits.max_points, settle, now)?;
+        if let Some((pointer, points)) = longest
+            && points > window.len() + ENDS_OF_A_WINDOW
+        {
+            return Err(too_many_points(pointer, points, window));
+        }
         (Some(window), window.step_seconds)
     };
     let baseline_offset_seconds = u32::try_from(offset).map_err(|_| Problem::invalid("/baseline/offset", "is too long"))?;
@@ -537,8 +548,55 @@ impl WindowBody {
     }
 }
 
-/// The window on the step grid. Without an end it ends so many seconds ago.
-fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, settle: i64, now: Timestamp) -> Result<Window, Problem> {
+/// The arm with most points of those that came with the request, and how many these are.
+fn longest(samples: &BTreeMap<String, MetricSamples>) -> Option<(String, usize)> {
+    let arms = samples.iter().flat_map(|(name, samples)| {
+        let arms = [("baseline", &samples.baseline), ("canary", &samples.canary)];
+        arms.map(|(arm, samples)| (format!("/samples/{}/{arm}", pointer_segment(name)), samples.intervals()))
+    });
+    arms.max_by_key(|(_, points)| *points)
+}
+
+/// Times would be told of points that are none of theirs.
+fn too_many_points(pointer: String, points: usize, window: Window) -> Problem {
+    let Window { start, end, step_seconds } = window;
+    let step = Period::from_seconds(u64::from(step_seconds));
+    let fitting = u64::try_from(window.seconds()).unwrap_or_default() / (points as u64 - 1);
+    let remedy = match fitting {
+        0 => "give a longer window".to_owned(),
+        _ => format!("give a longer window, or the distance between the points as its `step`, which is `{}` at most", Period::from_seconds(fitting)),
+    };
+    Problem::invalid(
+        pointer,
+        format!("has {points} points, and the window from {} to {} has {} of {step}; {remedy}", written(start), written(end), window.len()),
+    )
+}
+
+/// The step of a window of so many seconds for which nothing states one, by the points that it is to hold where these are known.
+fn default_step(length: i64, points: Option<usize>) -> i64 {
+    if length <= DEFAULT_STEP_UP_TO {
+        return DEFAULT_STEP;
+    }
+    match points.and_then(|points| i64::try_from(points).ok()) {
+        // The longest that they leave room for, of those that divide a day; one of the points may stand at the window's other end.
+        Some(points @ 2..) => {
+            let longest = length / (points - 1) / DEFAULT_STEP;
+            let divides = |minutes: &i64| *minutes <= longest && MINUTES_OF_A_DAY % minutes == 0;
+            (1..=MINUTES_OF_A_DAY).rev().find(divides).unwrap_or(1) * DEFAULT_STEP
+        }
+        _ => round_up(length.div_ceil_positive(POINTS_OF_A_FITTED_STEP), DEFAULT_STEP),
+    }
+}
+
+/// The window on the step grid, by the points that come with the request where these are known. Without an end it ends so many seconds ago.
+fn align(
+    body: &WindowBody,
+    config_step: Option<Period>,
+    points: Option<usize>,
+    max_points: usize,
+    settle: i64,
+    now: Timestamp,
+) -> Result<Window, Problem> {
     let now = now.as_second();
     let end_of_request = body.end.map(|end| end.0.as_second());
     if let Some(Time(end)) = body.end
@@ -588,8 +646,7 @@ fn align(body: &WindowBody, config_step: Option<Period>, max_points: usize, sett
     let step = match (body.step, config_step) {
         (Some(step), _) => i64::try_from(checked_step(step)?).unwrap_or(i64::MAX),
         (None, Some(step)) => period(step),
-        (None, None) if length <= DEFAULT_STEP_UP_TO => DEFAULT_STEP,
-        (None, None) => round_up(length.div_ceil_positive(POINTS_OF_A_FITTED_STEP), DEFAULT_STEP),
+        (None, None) => default_step(length, points),
     };
     let aligned_end = end.saturating_sub(end.rem_euclid(step));
     // A duration alone is that long, on whichever grid its end comes to lie.
@@ -1038,6 +1095,38 @@ mod tests {
     }
 
     #[test]
+    fn the_points_that_come_with_a_request_lie_in_its_window() {
+        let body = |duration: &str, points: usize| {
+            let samples = json!({ "baseline": [1], "canary": vec![1; points] });
+            json!({ "config": config(), "window": { "end": "2026-11-21T00:00:00Z", "duration": duration },
+                    "samples": { "latency": samples, "a/b": { "baseline": [1], "canary": [1] } } })
+        };
+        for (duration, points, step) in [
+            ("1h", 30, 60),
+            ("1h", 61, 60),
+            ("24h", 1_440, 60),
+            ("24h", 1_441, 60),
+            ("24h", 1_439, 60),
+            ("24h", 24, 3_600),
+            ("24h", 475, 180),
+            ("7d", 10_080, 60),
+            ("30d", 720, 3_600),
+            ("30d", 1, 3_600),
+        ] {
+            let window = read(body(duration, points)).unwrap().window.unwrap();
+            assert_eq!(window.step_seconds, step, "{points} points in {duration}");
+        }
+        let (pointer, detail) = refused(body("1h", 120));
+        assert_eq!(pointer, "/samples/latency/canary");
+        for part in ["has 120 points", "2026-11-20T23:00:00Z to 2026-11-21T00:00:00Z has 60 of 1m", "which is `30s` at most"] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+        let mut finer = body("1h", 120);
+        finer["window"]["step"] = json!("30s");
+        assert_eq!(read(finer).unwrap().window.unwrap().step_seconds, 30);
+    }
+
+    #[test]
     fn samples_of_earlier_days_come_in_the_same_shapes() {
         let body = |earlier: Value| {
             json!({ "config": config(), "samples": {
@@ -1142,7 +1231,7 @@ mod tests {
             let time = |seconds| Time(Timestamp::from_second(seconds).unwrap());
             let end = start + length as i64;
             let body = WindowBody { start: Some(time(start)), end: Some(time(end)), duration: None, step: step.map(Period::from_seconds) };
-            if let Ok(window) = align(&body, None, 11_000, 60, Timestamp::from_second(4_000_000_000).unwrap()) {
+            if let Ok(window) = align(&body, None, None, 11_000, 60, Timestamp::from_second(4_000_000_000).unwrap()) {
                 let step = i64::from(window.step_seconds);
                 prop_assert!(start <= window.start && window.start < window.end && window.end <= end);
                 prop_assert!(window.start % step == 0 && window.end % step == 0);

@@ -100,7 +100,7 @@ fn judged_metric(case: &Case, metric: MetricResult) -> JudgedMetric {
     let aca = metric.aca.as_ref();
     let points = points(&metric);
     // Of counts it is that of deviates, which has no unit.
-    let spread = history.and_then(|history| history.spread).filter(|_| counts.is_none());
+    let spread = history.and_then(|history| history.spread).filter(|_| counts.is_none() && metric.distribution.is_none());
     let aca_shift = aca.and_then(|aca| aca.ratio).map(|ratio| ratio.0 - 1.0).filter(|shift| shift.is_finite());
     JudgedMetric {
         recorded: is_recorded(case, &metric.name),

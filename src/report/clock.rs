@@ -14,7 +14,7 @@ pub(super) struct WallTime {
     pub(super) start: Option<f64>,
     pub(super) released: Option<f64>,
     /// Whether a time of the day may be one of several days.
-    days: bool,
+    pub(super) days: bool,
 }
 
 impl WallTime {
@@ -32,11 +32,15 @@ impl WallTime {
         }
     }
 
-    /// When an interval starts, as it is written: with its day where there are several.
+    /// When an interval starts, as it is written: with its day where there are several, and where no time is known by how many minutes of
+    /// the window were before it.
     pub(super) fn name(&self, interval: usize) -> String {
         let seconds = interval as f64 * self.step;
-        let day = self.at(seconds).filter(|_| self.days).map(|time| time.strftime("%F ").to_string());
-        format!("{}{}", day.unwrap_or_default(), self.label(seconds))
+        match self.at(seconds) {
+            Some(time) if self.days => format!("{}{}", time.strftime("%F "), self.label(seconds)),
+            Some(_) => self.label(seconds),
+            None => format!("minute {}", format::number(seconds / 60.0)),
+        }
     }
 
     /// A time of the window, in seconds from its start.
@@ -45,6 +49,11 @@ impl WallTime {
             Some(time) => time.to_zoned(TimeZone::UTC).strftime(if self.step < 60.0 { "%H:%M:%S" } else { "%H:%M" }).to_string(),
             None => format!("{} min", format::number(seconds / 60.0)),
         }
+    }
+
+    /// The same with its day, and the day alone.
+    pub(super) fn day(&self, seconds: f64) -> String {
+        self.at(seconds).map(|time| time.to_zoned(TimeZone::UTC).strftime("%b %-d").to_string()).unwrap_or_default()
     }
 
     fn at(&self, seconds: f64) -> Option<Timestamp> {

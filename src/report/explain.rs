@@ -10,7 +10,6 @@ use haldane_judges::scorecard::{
     AppliedLimit, ArmCounts, CountNumbers, Coverage, DistributionNumbers, EventNumbers, Examiner, HistoryNumbers, Interval, MetricResult,
     Mode, Numbers, QuantileNumbers, Status,
 };
-use textwrap::WordSplitter;
 
 use super::format::{self, Unit, clean};
 use super::page::{Page, Terminal};
@@ -29,7 +28,7 @@ const WIDTHS: std::ops::RangeInclusive<usize> = 40..=100;
 pub fn explain(card: &Scorecard, name: &str, terminal: Terminal) -> Option<String> {
     let metric = card.judgement.metrics.iter().find(|metric| metric.name == name)?;
     let provenance = card.data.metrics.iter().find(|metric| metric.name == name);
-    let mut page = Page::new(terminal, WIDTHS, WordSplitter::NoHyphenation);
+    let mut page = Page::new(terminal, WIDTHS);
     let status = page.paint(style(metric.status).bold(), &metric.status.to_string());
     let heading = format::truncate(&clean(&metric.name), page.width.saturating_sub(metric.status.to_string().len() + 2));
     page.line(&format!("{status}  {heading}"));
@@ -150,8 +149,8 @@ impl Explanation<'_> {
             let unit = format::unit_as_read(metric);
             for (name, arm) in [("baseline", statistics.baseline), ("canary", statistics.canary)].iter().filter(|(_, arm)| arm.count > 0) {
                 sentences.push(format!(
-                    "The {name}'s {} points with those of warm-up{of} have a mean of {}, from {} to {}, and a standard deviation of {}.",
-                    arm.count,
+                    "The {name}'s {}{of} have a mean of {}, from {} to {}, and a standard deviation of {}.",
+                    format_args!("{} point{}", arm.count, if arm.count == 1 { "" } else { "s" }),
                     unit.value(arm.mean),
                     unit.value(arm.min),
                     unit.value(arm.max),
@@ -192,7 +191,9 @@ impl Explanation<'_> {
                  {amount}{interval}."
             ));
             let medians = self.unit.range(Some(baseline), Some(canary)).replace(" to ", " and ");
-            sentences.push(format!("The arms' medians are {medians}; the shift is not their difference."));
+            let is_other = (canary - baseline).abs() != shift.abs();
+            let other = if is_other { "; the shift is not their difference" } else { "" };
+            sentences.push(format!("The arms' medians are {medians}{other}."));
         }
         sentences.push(match relative_shift {
             Some(relative) => {
@@ -214,14 +215,18 @@ impl Explanation<'_> {
                 format::p_value(p),
                 format::number(z)
             ),
-            format!(
-                "Neighbouring points resemble each other (lag-1 autocorrelation {} in the baseline, {} in the canary), which makes the variance {} \
-                 times as large: p {}.",
-                format::number(rho_baseline),
-                format::number(rho_canary),
-                format::number(variance_inflation),
-                format::p_value(p_ess)
-            ),
+            if variance_inflation > 1.0 {
+                format!(
+                    "Neighbouring points resemble each other (lag-1 autocorrelation {} in the baseline, {} in the canary), which makes the \
+                     variance {} times as large: p {}.",
+                    format::number(rho_baseline),
+                    format::number(rho_canary),
+                    format::number(variance_inflation),
+                    format::p_value(p_ess)
+                )
+            } else {
+                "Neighbouring points do not resemble each other (lag-1 autocorrelation), so that the points count as independent.".to_owned()
+            },
         ];
         if let Some(paired) = numbers.paired {
             sentences.push(format!(
@@ -248,7 +253,7 @@ impl Explanation<'_> {
         let size = |value: f64| estimate_size(value, &self.unit, self.is_rate());
         let parts = [("the baseline's own drift", numbers.drift), ("sampling", numbers.sampling), ("fresh instances", numbers.pods)];
         let of_window = parts.into_iter().filter_map(|(name, part)| Some(format!("{name} {}", size(part.filter(|part| *part > 0.0)?))));
-        let of_past = history.filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS && self.metric.counts.is_none());
+        let of_past = history.filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS && self.metric.counts.is_none() && self.metric.distribution.is_none());
         let of_past = of_past.and_then(|history| Some(format!("the placebo windows {}", size(history.spread?))));
         let parts: Vec<String> = of_window.chain(of_past).collect();
         let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use haldane_judges::Verdict;
 use haldane_judges::scorecard::Status;
 
-use super::past::PastLimit;
+use super::past::past_since;
 use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
 
@@ -42,7 +42,7 @@ pub fn markdown(card: &Scorecard) -> String {
     page.list("Warning: ", &view.warnings);
     table(&mut page, &view.rows);
     for (place, row) in view.rows.iter().enumerate().filter(|(_, row)| !row.is_plain_pass()) {
-        metric(&mut page, row, PastLimit::since(card, place));
+        metric(&mut page, row, past_since(card, place));
     }
     page.line("<details><summary>Evidence</summary>");
     page.blank();

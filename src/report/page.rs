@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use anstyle::Style;
-use textwrap::{Options, WordSplitter};
+use textwrap::{Options, WordSeparator, WordSplitter};
 use unicode_width::UnicodeWidthStr;
 
 use super::format::truncate;
@@ -33,15 +33,13 @@ pub(crate) struct Page {
     /// Columns of a line.
     pub(crate) width: usize,
     colour: bool,
-    /// Where words may be broken.
-    splitter: WordSplitter,
 }
 
 impl Page {
     /// An empty page as wide as the terminal, within these widths; a narrower terminal wraps the lines itself.
-    pub(crate) fn new(terminal: Terminal, widths: RangeInclusive<usize>, splitter: WordSplitter) -> Self {
+    pub(crate) fn new(terminal: Terminal, widths: RangeInclusive<usize>) -> Self {
         let width = terminal.width.clamp(*widths.start(), *widths.end());
-        Self { out: String::new(), width, colour: terminal.colour, splitter }
+        Self { out: String::new(), width, colour: terminal.colour }
     }
 
     pub(crate) fn into_text(self) -> String {
@@ -84,7 +82,8 @@ impl Page {
     /// The lines of the same.
     pub(crate) fn wrap(&self, first: &str, text: &str) -> Vec<String> {
         let indent = " ".repeat(first.width());
-        let options = Options::new(self.width).word_splitter(self.splitter.clone());
+        // Not at the hyphens within a number, a time or a query.
+        let options = Options::new(self.width).word_separator(WordSeparator::AsciiSpace).word_splitter(WordSplitter::NoHyphenation);
         let lines = textwrap::wrap(text, options.initial_indent(first).subsequent_indent(&indent));
         lines.into_iter().map(Cow::into_owned).collect()
     }

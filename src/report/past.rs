@@ -1,14 +1,16 @@
-//! How many of a canary's points lie past its limit, and since when: the same on the page, in a terminal and in Markdown.
+//! The points of a metric as they were compared, how many lie past its limit, and since when: the same on the page, in a terminal and in
+//! Markdown.
 
 use std::borrow::Cow;
 
 use haldane_judges::scorecard::{Examiner, MetricResult, Status};
 
 use super::clock::WallTime;
+use super::onset;
 use super::series::{DrawnSeries, LevelLimits};
 use super::tolerance::{ToleranceShift, level_limits};
 use super::view::telling;
-use crate::analysis::{MetricProvenance, MetricSamples, Scorecard};
+use crate::analysis::{ArmSamples, MetricProvenance, MetricSamples, Scorecard};
 
 /// The points of a canary that are worse than its limit.
 pub(super) struct PastLimit {
@@ -16,28 +18,35 @@ pub(super) struct PastLimit {
     pub(super) points: usize,
     /// Of how many that it has.
     pub(super) all: usize,
-    /// From when on most points are: a time of the day, or one since the window's start.
-    pub(super) since: Option<String>,
 }
 
 impl PastLimit {
-    /// Nothing where there is no limit, or no point.
-    pub(super) fn of(metric: &MetricResult, series: &DrawnSeries, limits: &LevelLimits, clock: &WallTime) -> Option<Self> {
-        let (points, since) = limits.past(metric, &series.canary)?;
+    /// Nothing where there is no limit, or no point, and of rates, which an interval with few requests tells little of.
+    pub(super) fn of(metric: &MetricResult, series: &DrawnSeries, limits: &LevelLimits) -> Option<Self> {
+        let is_past = limits.is_past(metric.direction).filter(|_| metric.counts.is_none())?;
+        let points = series.canary.iter().flatten().filter(|value| is_past(**value)).count();
         let all = series.canary.iter().flatten().count();
-        (all > 0).then(|| Self { points, all, since: since.map(|since| clock.name(since)) })
+        (all > 0).then_some(Self { points, all })
     }
+}
 
-    /// Since when the metric at a place of the scorecard is past its limit, where its samples are at hand and its level is what regressed:
-    /// a bad instance or silence has another beginning.
-    pub(super) fn since(card: &Scorecard, place: usize) -> Option<String> {
-        let found = |one: &&MetricResult| one.status == Status::Regressed && one.examiner == Examiner::Level;
-        let metric = card.judgement.metrics.get(place).filter(found)?;
-        let data = provenance(card, place)?;
-        let samples = samples(card, place)?;
-        let limits = level_limits(metric, ToleranceShift::of(metric).as_ref());
-        Self::of(metric, &drawn(metric, &samples), &limits, &WallTime::of(&card.data, data))?.since
-    }
+/// Since when the metric at a place of the scorecard is past its limit, where its samples are at hand and its level is what regressed: a bad
+/// instance or silence has another beginning. A time of the day, or a minute of the window.
+pub(super) fn past_since(card: &Scorecard, place: usize) -> Option<String> {
+    let found = |one: &&MetricResult| one.status == Status::Regressed && one.examiner == Examiner::Level;
+    let metric = card.judgement.metrics.get(place).filter(found)?;
+    let since = match (&metric.counts, samples(card, place)?.as_ref()) {
+        (Some(counts), MetricSamples { canary: ArmSamples::Counts { events, totals }, .. }) => {
+            onset::of_rates(events, totals, counts.baseline.rate)
+        }
+        _ => {
+            let shift = ToleranceShift::of(metric);
+            let limits = level_limits(metric, shift.as_ref());
+            let level = shift.map_or_else(|| limits.limits.first().copied(), |shift| Some(shift.level))?;
+            onset::of_values(&drawn(card, place)?.canary, level, limits.is_past(metric.direction)?)
+        }
+    };
+    Some(WallTime::of(&card.data, provenance(card, place)?).name(since?))
 }
 
 /// What is known of the data of the metric at a place. They are in the config's order, like the metrics; two may have one name.
@@ -55,7 +64,21 @@ pub(super) fn samples(card: &Scorecard, place: usize) -> Option<Cow<'_, MetricSa
     MetricSamples::of(observation).map(Cow::Owned)
 }
 
-/// The series that are drawn: of a histogram the quantile that tells most.
-pub(super) fn drawn(metric: &MetricResult, samples: &MetricSamples) -> DrawnSeries {
-    DrawnSeries::of(samples, metric.distribution.as_ref().and_then(telling).map_or(0.5, |one| one.quantile))
+/// The series that are drawn of the metric at a place, as they were compared: of a histogram the quantile that tells most, divided by the
+/// traffic or multiplied for the share of it where the judge did so. `None` where samples of it are not at hand.
+pub(super) fn drawn(card: &Scorecard, place: usize) -> Option<DrawnSeries> {
+    let metric = card.judgement.metrics.get(place)?;
+    let of = |place: usize| {
+        let quantile = card.judgement.metrics.get(place)?.distribution.as_ref().and_then(telling).map_or(0.5, |one| one.quantile);
+        Some(DrawnSeries::of(samples(card, place)?.as_ref(), quantile))
+    };
+    let own = of(place)?;
+    let compared = match metric.per {
+        Some(_) => own.over(&of(card.judgement.metrics.iter().position(|one| one.traffic)?)?),
+        None => own,
+    };
+    Some(match metric.canary_times {
+        Some(factor) => compared.with_canary_times(factor),
+        None => compared,
+    })
 }

@@ -1,7 +1,6 @@
 //! Both arms of one metric as they are drawn: one number an interval, thinned where there are many.
 
 use haldane_judges::config::Direction;
-use haldane_judges::scorecard::MetricResult;
 
 use crate::analysis::{ArmSamples, MetricSamples};
 
@@ -18,6 +17,27 @@ impl DrawnSeries {
     /// With a quantile that is drawn of a histogram's intervals.
     pub(super) fn of(samples: &MetricSamples, quantile: f64) -> Self {
         Self { baseline: numbers(&samples.baseline, quantile), canary: numbers(&samples.canary, quantile) }
+    }
+
+    /// Divided by what another metric was at the time; both end together.
+    pub(super) fn over(self, other: &Self) -> Self {
+        let over = |mut points: Vec<Option<f64>>, other: &[Option<f64>]| {
+            let lacks = points.len().saturating_sub(other.len());
+            points[..lacks].fill(None);
+            for (point, other) in points.iter_mut().rev().zip(other.iter().rev()) {
+                *point = point.zip(*other).filter(|(_, other)| *other > 0.0).map(|(point, other)| point / other).filter(|v| v.is_finite());
+            }
+            points
+        };
+        Self { baseline: over(self.baseline, &other.baseline), canary: over(self.canary, &other.canary) }
+    }
+
+    /// The canary's points multiplied.
+    pub(super) fn with_canary_times(mut self, factor: f64) -> Self {
+        for point in &mut self.canary {
+            *point = point.map(|value| value * factor).filter(|v| v.is_finite());
+        }
+        self
     }
 
     /// Smallest and largest of both arms; `None` where there is no point.
@@ -67,40 +87,20 @@ pub(super) fn thinned(points: &[Option<f64>]) -> Vec<Option<(usize, f64)>> {
 pub(super) struct LevelLimits {
     /// Levels from which the canary is worse.
     pub(super) limits: Vec<f64>,
-    /// Between which levels nine of ten canaries would lie in which nothing changed.
+    /// Between which levels a canary is usual here.
     pub(super) usual: Option<(f64, f64)>,
 }
 
 impl LevelLimits {
-    /// How many of the canary's points lie past a limit, and the interval from which on most do; nothing where there is no limit. Of all
-    /// intervals it is the one from which on the points past it outnumber the others by most, so that a single early one is no beginning.
-    pub(super) fn past(&self, metric: &MetricResult, canary: &[Option<f64>]) -> Option<(usize, Option<usize>)> {
+    /// Whether a value is past a limit; `None` where there is none.
+    pub(super) fn is_past(&self, direction: Direction) -> Option<impl Fn(f64) -> bool> {
         let (low, high) = range(self.limits.iter().copied())?;
-        let is_past = |value: f64| match metric.direction {
+        Some(move |value: f64| match direction {
             Direction::Increase => value > high,
             Direction::Decrease => value < low,
             Direction::Either => value > high || value < low,
-        };
-        Some(since_most(canary, is_past))
+        })
     }
-}
-
-/// How many points are so, and the interval from which on most are.
-fn since_most(points: &[Option<f64>], is_so: impl Fn(f64) -> bool) -> (usize, Option<usize>) {
-    let (mut count, mut more, mut most, mut since) = (0, 0_i64, 0_i64, None);
-    for (i, value) in points.iter().enumerate().rev() {
-        let Some(value) = value else { continue };
-        if is_so(*value) {
-            count += 1;
-            more += 1;
-        } else {
-            more -= 1;
-        }
-        if more > most {
-            (most, since) = (more, Some(i));
-        }
-    }
-    (count, since)
 }
 
 #[cfg(test)]
@@ -108,17 +108,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_is_past_its_limit_since_most_points_are() {
-        let is = |points: &[f64], past: usize, since: Option<usize>| {
-            let canary: Vec<Option<f64>> = points.iter().map(|value| Some(*value).filter(|v| !v.is_nan())).collect();
-            assert_eq!(since_most(&canary, |value| value > 1.0), (past, since), "{points:?}");
+    fn points_are_divided_from_their_ends() {
+        let series = |baseline: &[f64], canary: &[f64]| DrawnSeries {
+            baseline: baseline.iter().copied().map(Some).collect(),
+            canary: canary.iter().copied().map(Some).collect(),
         };
-        is(&[0.0, 0.0, 2.0, 2.0, 2.0], 3, Some(2));
-        is(&[2.0, 0.0, 0.0, 0.0, 2.0, 2.0, f64::NAN, 2.0], 4, Some(4));
-        is(&[2.0, 2.0, 0.0, 2.0], 3, Some(0));
-        is(&[2.0, 0.0, 0.0], 1, None);
-        is(&[0.0], 0, None);
-        is(&[], 0, None);
+        let quotient = series(&[1.0, 8.0, 9.0], &[6.0, 4.0]).over(&series(&[2.0, 3.0], &[0.0, 2.0, 0.0]));
+        assert_eq!((quotient.baseline, quotient.canary), (vec![None, Some(4.0), Some(3.0)], vec![Some(3.0), None]));
     }
 
     #[test]

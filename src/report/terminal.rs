@@ -9,17 +9,17 @@ use anstyle::Style;
 use haldane_judges::evidence::Comparison;
 use haldane_judges::scorecard::{MetricResult, VerdictReason};
 use jiff::Timestamp;
-use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
 use super::format::{self, clean, truncate};
 use super::limit_bar::{self, LimitBar};
 use super::page::{Page, Terminal};
-use super::past::PastLimit;
+use super::past::{drawn, past_since, provenance};
 use super::sparkline::{points_per_column, sparkline};
 use super::verbose::style;
-use super::view::{MetricRow, Sparkline, View, telling};
-use crate::analysis::{ArmSamples, MetricSamples, Scorecard, WindowSpan};
+use super::series::DrawnSeries;
+use super::view::{MetricRow, View};
+use crate::analysis::{Scorecard, WindowSpan};
 
 /// Narrowest layout; a narrower terminal wraps the lines itself.
 const NARROWEST: usize = 40;
@@ -45,7 +45,7 @@ const LINES_OF_ONE: usize = 2;
 #[must_use]
 pub fn terminal(card: &Scorecard, terminal: Terminal) -> String {
     let view = View::new(card);
-    let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::NoHyphenation);
+    let mut page = Page::new(terminal, NARROWEST..=WIDEST);
     let mut rows: Vec<MetricLine<'_>> =
         view.rows.iter().zip(&card.judgement.metrics).enumerate().map(|(place, both)| MetricLine::of(place, both, card)).collect();
     rows.sort_by(|a, b| a.metric.worst_first(b.metric));
@@ -65,14 +65,15 @@ struct MetricLine<'a> {
     metric: &'a MetricResult,
     row: &'a MetricRow,
     /// Both arms, where the scorecard carries them.
-    points: Option<Sparkline>,
+    points: Option<DrawnSeries>,
     /// How far it went towards its limit; `None` where the finding's sentence alone says it.
     bar: Option<LimitBar>,
 }
 
 impl<'a> MetricLine<'a> {
     fn of(place: usize, (row, metric): (&'a MetricRow, &'a MetricResult), card: &Scorecard) -> Self {
-        let points = telling_points(metric, card).or_else(|| row.points.clone());
+        let is_carried = provenance(card, place).is_some_and(|data| data.samples.is_some());
+        let points = if is_carried { drawn(card, place) } else { None };
         Self { place, metric, row, points, bar: LimitBar::of(metric, &format::unit_of(metric)) }
     }
 }
@@ -200,7 +201,7 @@ impl Page {
         let of_canary = causes.map(|cause| clean(&cause.sentence)).chain(view.warnings.iter().map(|warning| format!("warning: {warning}")));
         let shown = |line: &MetricLine<'_>| line.bar.is_none() && layout.before() + line.row.sentence.width() <= self.width;
         let open = lines.iter().filter(|line| line.row.counts_against() && !shown(line));
-        let since = |line: &MetricLine<'_>| PastLimit::since(card, line.place).map(|since| format!(" (past its limit since {since})"));
+        let since = |line: &MetricLine<'_>| past_since(card, line.place).map(|since| format!(" (past its limit since {since})"));
         let of_metrics = open.map(|line| format!("{}{}: {}", name_of(line.row), since(line).unwrap_or_default(), line.row.sentence));
         let (of_metrics, of_canary): (Vec<String>, Vec<String>) = (of_metrics.collect(), of_canary.collect());
         let all = of_metrics.len() + of_canary.len();
@@ -233,17 +234,6 @@ impl Page {
     }
 }
 
-/// Of a distribution the quantile that the line speaks of, interval by interval.
-fn telling_points(metric: &MetricResult, card: &Scorecard) -> Option<Sparkline> {
-    let one = metric.distribution.as_ref().and_then(telling)?;
-    let provenance = card.data.metrics.iter().find(|provenance| provenance.name == metric.name)?;
-    let MetricSamples { baseline: ArmSamples::Buckets(baseline), canary: ArmSamples::Buckets(canary), .. } = provenance.samples.as_ref()?
-    else {
-        return None;
-    };
-    Some(Sparkline { baseline: baseline.quantiles(one.quantile), canary: canary.quantiles(one.quantile) })
-}
-
 /// A window as a person reads it: `2026-01-31 10:00 to 11:00 UTC, 60 points every 1m`.
 fn span(window: &WindowSpan, step_seconds: u32) -> String {
     let WindowSpan { start, end, points } = window;
@@ -261,7 +251,7 @@ fn name_of(row: &MetricRow) -> String {
 }
 
 /// Both arms, on one scale.
-fn sparks(points: &Sparkline, width: usize) -> [String; 2] {
+fn sparks(points: &DrawnSeries, width: usize) -> [String; 2] {
     let numbers = |arm: &[Option<f64>]| arm.iter().map(|point| point.unwrap_or(f64::NAN)).collect::<Vec<f64>>();
     let arms = [numbers(&points.baseline), numbers(&points.canary)];
     let finite = || arms.iter().flatten().copied().filter(|value| value.is_finite());

@@ -1,7 +1,7 @@
 //! The shift of a metric in units of its tolerance, and the levels from which it is worse.
 
 use haldane_judges::config::{Direction, Kind};
-use haldane_judges::scorecard::{CountNumbers, HistoryNumbers, MetricResult, Mode, Numbers};
+use haldane_judges::scorecard::{CountNumbers, MetricResult, Mode, Numbers};
 
 use super::format;
 use super::series::LevelLimits;
@@ -25,9 +25,6 @@ pub(super) struct ToleranceShift {
     /// The baseline's level that it counts from, in the metric's unit.
     pub(super) level: f64,
 }
-
-/// Normal deviate that nine of ten lie within.
-const NINE_OF_TEN: f64 = 1.645;
 
 impl ToleranceShift {
     /// Nothing where no tolerance applied.
@@ -104,10 +101,6 @@ fn interval_of_rates(counts: &CountNumbers, direction: Direction) -> (f64, f64) 
 
 /// Where the limits of a metric's levels lie.
 pub(super) fn level_limits(metric: &MetricResult, shift: Option<&ToleranceShift>) -> LevelLimits {
-    // The limits are of a quotient that the points are not.
-    if metric.per.is_some() {
-        return LevelLimits::default();
-    }
     if let Some(threshold) = metric.threshold.as_ref().filter(|_| metric.mode == Mode::Threshold) {
         return LevelLimits { limits: [threshold.min, threshold.max].into_iter().flatten().collect(), usual: None };
     }
@@ -118,10 +111,8 @@ pub(super) fn level_limits(metric: &MetricResult, shift: Option<&ToleranceShift>
         Direction::Decrease => vec![low],
         Direction::Either => vec![low, high],
     };
-    let history = metric.history.as_ref().filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS);
-    let spread = history.and_then(|history| history.spread).zip(metric.numbers.as_ref());
-    let usual = spread.map(|(spread, numbers)| {
-        let wide = NINE_OF_TEN * if metric.kind == Kind::Ratio { spread } else { spread * numbers.level.abs() };
+    let usual = metric.history.as_ref().and_then(|history| history.usual).zip(metric.numbers.as_ref()).map(|(usual, numbers)| {
+        let wide = if metric.kind == Kind::Ratio { usual } else { usual * numbers.level.abs() };
         (shift.level - wide, shift.level + wide)
     });
     LevelLimits { limits, usual }

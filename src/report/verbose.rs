@@ -2,12 +2,11 @@
 
 use anstyle::{AnsiColor, Style};
 use haldane_judges::scorecard::Status;
-use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
 use super::format::truncate;
 use super::page::{Page, Terminal};
-use super::past::PastLimit;
+use super::past::past_since;
 use super::view::{MetricRow, View};
 use crate::analysis::Scorecard;
 
@@ -30,11 +29,11 @@ pub fn verbose(card: &Scorecard, terminal: Terminal) -> String {
     rows.sort_by(|(_, (_, a)), (_, (_, b))| a.worst_first(b));
     let (places, rows): (Vec<usize>, Vec<MetricRow>) = rows.into_iter().map(|(place, (row, _))| (place, row)).unzip();
     view.rows = rows;
-    let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::HyphenSplitter);
+    let mut page = Page::new(terminal, NARROWEST..=WIDEST);
     page.head(&view);
     page.table(&view.rows);
     for (row, place) in view.rows.iter().zip(places).filter(|(row, _)| !row.is_plain_pass()) {
-        page.metric(row, PastLimit::since(card, place));
+        page.metric(row, past_since(card, place));
     }
     page.foot(&view);
     page.line("");

@@ -11,7 +11,7 @@ use haldane_judges::scorecard::{
 };
 
 use super::format::{self, Unit, clean};
-use crate::analysis::{ArmSamples, MetricProvenance, Scorecard, WindowSpan};
+use crate::analysis::{MetricProvenance, Scorecard, WindowSpan};
 
 /// A scorecard, ready to be laid out.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +46,6 @@ pub struct View {
     pub groups: Vec<(String, String, String)>,
     /// Where it all came from: a label and a value.
     pub facts: Vec<(String, String)>,
-}
-
-/// Both arms' points, to be drawn; `None` is a missing one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sparkline {
-    /// The baseline's.
-    pub baseline: Vec<Option<f64>>,
-    /// The canary's.
-    pub canary: Vec<Option<f64>>,
 }
 
 /// One metric, ready to be laid out.
@@ -96,8 +87,6 @@ pub struct MetricRow {
     pub warnings: Vec<String>,
     /// The queries: what each is, and its text.
     pub queries: Vec<(String, String)>,
-    /// Both arms' points for a drawing, where the scorecard carries them.
-    pub points: Option<Sparkline>,
 }
 
 impl MetricRow {
@@ -325,11 +314,6 @@ fn row(metric: &MetricResult, provenance: Option<&MetricProvenance>) -> MetricRo
         remedies: metric.remedies.iter().map(|remedy| clean(remedy.sentence())).collect(),
         warnings: metric.warnings.iter().map(|warning| clean(warning)).collect(),
         queries: provenance.map(queries).unwrap_or_default(),
-        // Points that were divided before they were judged show another thing than the shift.
-        points: provenance
-            .filter(|_| metric.per.is_none())
-            .and_then(|p| p.samples.as_ref())
-            .map(|s| Sparkline { baseline: drawn(&s.baseline), canary: drawn(&s.canary) }),
     }
 }
 
@@ -724,12 +708,13 @@ fn limit_evidence(limit: &AppliedLimit, unit: &Unit, is_rate: bool, of_rest: boo
     line
 }
 
-/// What placebo windows say: of values relative shifts, of ratios differences of rates, of counts how their deviates scatter.
+/// What placebo windows say: of values relative shifts, of ratios differences of rates, of counts and distributions how their deviates
+/// scatter.
 fn history_evidence(metric: &MetricResult, history: &HistoryNumbers, unit: &Unit, is_rate: bool) -> String {
     let windows = format!("{} placebo window{}", history.windows, if history.windows == 1 { "" } else { "s" });
     let mut line = format!("history: {windows} of {} points", history.window_points);
     match history.spread {
-        Some(spread) if metric.counts.is_some() => {
+        Some(spread) if metric.counts.is_some() || metric.distribution.is_some() => {
             line.push_str(&format!(
                 "; their deviates have a standard deviation of {} (1 if requests were independent)",
                 format::number(spread)
@@ -738,7 +723,7 @@ fn history_evidence(metric: &MetricResult, history: &HistoryNumbers, unit: &Unit
         Some(spread) => line.push_str(&format!("; their shifts have a standard deviation of {}", estimate_size(spread, unit, is_rate))),
         None => line.push_str("; they differ without bound"),
     }
-    if metric.counts.is_none() && history.windows < HistoryNumbers::ENOUGH_WINDOWS {
+    if metric.counts.is_none() && metric.distribution.is_none() && history.windows < HistoryNumbers::ENOUGH_WINDOWS {
         line.push_str(&format!("; fewer than {} decide nothing", HistoryNumbers::ENOUGH_WINDOWS));
     }
     if let Some(clock) = history.clock {
@@ -758,8 +743,4 @@ fn queries(provenance: &MetricProvenance) -> Vec<(String, String)> {
         (format!("{}{part}{came_back}", query.arm), format::clean_query(&query.query))
     };
     provenance.queries.iter().map(describe).collect()
-}
-
-fn drawn(arm: &ArmSamples) -> Vec<Option<f64>> {
-    arm.numbers().into_iter().map(|value| value.filter(|v| v.is_finite())).collect()
 }

@@ -72,6 +72,8 @@ async fn load(canaries: usize, requests: &[Value]) -> (BTreeMap<String, usize>, 
     let text = json!({
         // In the default build a judgement takes a hundredth of what it does here.
         "deadline": "5m",
+        // Nor does the test send the last of hundreds of requests within seconds of opening its connection.
+        "connections": { "head_timeout": "5m", "idle_timeout": "5m" },
         "sources": { "load": { "kind": "prometheus", "url": store.url("load"), "timeout": "60s" } }
     });
     std::fs::write(&settings, text.to_string()).expect("the settings are written");

@@ -9,9 +9,9 @@
 //! | `silence` | does it still report, as a whole, at the end, instance by instance? |
 //! | `limits` | is a declared limit provably broken? |
 //! | `level` | is it worse than the baseline, beyond the tolerance and what is usual here? |
+//! | `leak` | does what accumulates grow away? |
 //! | `recent` | is it worse now, if not over the whole window? |
 //! | `minority` | are some of its points far worse, if not the typical one? |
-//! | `leak` | does what accumulates grow away? |
 //! | `instance` | is one instance unlike all others? |
 //!
 //! `past.rs` learns from the time before the window, `looks.rs` is about judging one canary again and again, `remark.rs` says what of all
@@ -52,7 +52,7 @@ type Examine = fn(&Subject<'_>, &mut MetricResult) -> Option<ExaminerRemark>;
 
 /// The examiners around the level, in the order in which findings of one gravity stand.
 const EXAMINERS: [Examine; 7] =
-    [silence::examine, limits::examine, level::events::examine, recent::examine, minority::examine, leak::examine, instance::examine];
+    [silence::examine, limits::examine, level::events::examine, leak::examine, recent::examine, minority::examine, instance::examine];
 
 /// The judge, with what is the same for every metric of one canary.
 #[derive(Debug)]

@@ -105,7 +105,7 @@ fn of_values(subject: &Subject<'_>, k: usize) -> Option<ExaminerRemark> {
     let of = if subject.mirror.is_some() { " of what is left to the bound" } else { "" };
     let sentence = format!(
         "its last {} are worse than the baseline: {} {} ({change}{of})",
-        explain::count(k as u64, "point"),
+        explain::count(present(recent) as u64, "point"),
         if sign > 0.0 { "up by" } else { "down by" },
         explain::difference(subject.metric, m.shift.abs())
     );

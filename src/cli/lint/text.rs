@@ -4,7 +4,6 @@ use anstyle::{AnsiColor, Style};
 use haldane_judges::config::{Direction, Kind};
 use haldane_judges::evidence::Arm;
 use jiff::Timestamp;
-use textwrap::WordSplitter;
 use unicode_width::UnicodeWidthStr;
 
 use super::histogram::PictureRow;
@@ -37,7 +36,7 @@ const DIM: Style = Style::new().dimmed();
 /// Renders for a terminal.
 pub(super) fn render(report: &Report, terminal: Terminal) -> String {
     // Scopes and pods have hyphens, at which they are not to be broken.
-    let mut page = Page::new(terminal, NARROWEST..=WIDEST, WordSplitter::NoHyphenation);
+    let mut page = Page::new(terminal, NARROWEST..=WIDEST);
     for file in &report.files {
         page.file(file);
     }

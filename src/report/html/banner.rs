@@ -13,7 +13,7 @@ use super::glossary::Term;
 use super::text::{list, prose, web_address};
 use crate::analysis::{Scorecard, WindowSpan};
 use crate::report::format::{self, clean, truncate};
-use crate::report::past::PastLimit;
+use crate::report::past::past_since;
 use crate::report::view::View;
 
 /// Metrics that the banner names.
@@ -92,7 +92,7 @@ fn found(card: &Scorecard, page: &MetricPage) -> Markup {
             @if row.limit != "-" { ", limit " (row.limit) }
             @if let Some(shift) = page.shift.as_ref().filter(|shift| shift.shift > 1.0) { ", " (format::number(shift.shift)) " times the tolerance" }
             " (" (row.levels()) ")"
-            @if let Some(since) = PastLimit::since(card, page.place) { ", past the limit since " time { (since) } }
+            @if let Some(since) = past_since(card, page.place) { ", past the limit since " time { (since) } }
         }
     }
 }

@@ -1,17 +1,17 @@
 //! What opening a metric shows: both arms over time and by distribution, their statistics, the evidence and the queries.
 
 use haldane_judges::config::Kind;
-use haldane_judges::scorecard::{DistributionNumbers, HistoryNumbers, MetricResult, Status};
+use haldane_judges::scorecard::{DistributionNumbers, MetricResult, Status};
 use maud::{Markup, html};
 
 use super::glossary::Term;
 use super::text::{list, prose, web_address};
 use super::timeline::timeline;
 use super::{instances, spread};
-use crate::analysis::{MetricProvenance, MetricSamples, MetricStatistics, Scorecard, Statistics};
+use crate::analysis::{MetricProvenance, MetricStatistics, Scorecard, Statistics};
 use crate::report::clock::WallTime;
 use crate::report::format::{self, Unit, clean, truncate};
-use crate::report::past::{PastLimit, drawn, samples};
+use crate::report::past::{PastLimit, drawn, past_since};
 use crate::report::tolerance::{ToleranceShift, level_limits};
 use crate::report::view::{AT_LEAST, MetricRow, quantile_name, telling};
 
@@ -29,20 +29,17 @@ pub(super) struct MetricPage<'a> {
 pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
     let (row, metric, place) = (page.row, page.metric, page.place);
     let (unit, as_read) = (format::unit_of(metric), format::unit_as_read(metric));
-    let at_hand = samples(card, place);
-    let samples = at_hand.as_deref();
     html! {
         div.detail id={ "metric-" (place) } {
             p.finding { (prose(&row.sentence)) }
             p.dim {
                 "Reason " code { (row.reason) } ", by the mode " code { (row.mode) }
                 @if row.limit != "-" { ". " (Term::Limit.button()) " " (row.limit) }
-                @if let Some(history) = usual_spread(metric) {
-                    @let spread = if metric.kind == Kind::Ratio { unit.distance(1.645 * history) } else { format::percent(1.645 * history) };
-                    ". " (Term::Usual.button()) " ±" (spread)
+                @if let Some(usual) = metric.history.as_ref().and_then(|history| history.usual) {
+                    ". " (Term::Usual.button()) " ±" (if metric.kind == Kind::Ratio { unit.distance(usual) } else { format::percent(usual) })
                 }
             }
-            @if let Some(data) = page.data { (charts(card, page, data, samples, &as_read)) }
+            @if let Some(data) = page.data { (charts(card, page, data, if metric.per.is_some() { &unit } else { &as_read })) }
             div.columns {
                 @if let Some(both) = page.data.and_then(|data| data.statistics) { (table(&both, metric, &as_read)) }
                 @if let Some(of) = &metric.distribution { (quantiles(of, &unit)) }
@@ -59,35 +56,31 @@ pub(super) fn detail(card: &Scorecard, page: &MetricPage) -> Markup {
     }
 }
 
-/// What the past says is usual, where there is enough of it to decide by.
-fn usual_spread(metric: &MetricResult) -> Option<f64> {
-    let history = metric.history.as_ref().filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS);
-    history.filter(|_| metric.counts.is_none())?.spread
-}
-
-fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, samples: Option<&MetricSamples>, unit: &Unit) -> Markup {
+fn charts(card: &Scorecard, page: &MetricPage, data: &MetricProvenance, unit: &Unit) -> Markup {
     let metric = page.metric;
     let quantile = metric.distribution.as_ref().and_then(telling).map(|one| one.quantile);
-    let series = samples.map(|samples| drawn(metric, samples));
+    let series = drawn(card, page.place);
     let clock = WallTime::of(&card.data, data);
     let limits = level_limits(metric, page.shift.as_ref());
     let what = match quantile {
         Some(quantile) => format!("{} of each interval", quantile_name(quantile)),
+        None if metric.canary_times.is_some() => {
+            format!("value, the canary's times {}", format::number(metric.canary_times.unwrap_or(1.0)))
+        }
         None if metric.kind == Kind::Distribution => "median of each interval".to_owned(),
         None if metric.counts.is_some() => "rate of each interval".to_owned(),
-        None if metric.per.is_some() => "value before it is divided by the traffic".to_owned(),
         None => "value".to_owned(),
     };
-    let past = series.as_ref().and_then(|series| PastLimit::of(metric, series, &limits, &clock));
+    let past = series.as_ref().and_then(|series| PastLimit::of(metric, series, &limits));
+    let limit = limits.limits.iter().map(|limit| unit.value(*limit)).collect::<Vec<_>>().join(" and ");
     let curve = metric.distribution.as_ref().and_then(|of| spread::of_requests(&of.curve, unit));
     html! {
-        @if let Some(PastLimit { points, all, since }) = past {
+        @if let Some(PastLimit { points, all }) = past {
             p.past data-past=(points) {
-                (points) " of the canary's " (all) " points lie past the limit"
-                @if let Some(since) = since { ", most of those since " time { (since) } }
-                "."
+                (points) " of the canary's " (all) " points " (if points == 1 { "lies" } else { "lie" }) " past the limit of " (limit) "."
             }
         }
+        @if let Some(since) = past_since(card, page.place) { p.past { "Past its limit since " time { (since) } "." } }
         div.columns {
             @match series.as_ref() {
                 Some(series) => {
@@ -118,6 +111,8 @@ fn table(both: &MetricStatistics, metric: &MetricResult, unit: &Unit) -> Markup 
     let what = match &metric.counts {
         _ if metric.kind == Kind::Distribution => "Each interval's median",
         Some(_) => "Each interval's rate",
+        None if metric.per.is_some() => "All points, before they are divided by the traffic",
+        None if metric.canary_times.is_some() => "All points, before the canary's are multiplied",
         None => "All points",
     };
     let rows: [(Term, StatisticReader); 6] = [

@@ -9,19 +9,28 @@ use crate::report::series::{DrawnSeries, LevelLimits, range, thinned};
 
 /// The horizontal axis over so many intervals.
 fn axis_of_time(clock: &WallTime, intervals: usize) -> PlotAxis {
-    const STEPS: [f64; 15] =
-        [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, 86_400.0];
+    const DAY: f64 = 86_400.0;
+    const STEPS: [f64; 15] = [1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 43_200.0, DAY];
     let end = clock.step * intervals.saturating_sub(1).max(1) as f64;
     // A release within the window's length before it is still shown.
     let low = clock.released.filter(|released| (-end..0.0).contains(released)).unwrap_or(0.0);
     let rough = (end - low) / 5.0;
-    let step = STEPS.into_iter().find(|step| *step >= rough).unwrap_or_else(|| (rough / 86_400.0).ceil() * 86_400.0);
+    let step = STEPS.into_iter().find(|step| *step >= rough).unwrap_or_else(|| (rough / DAY).ceil() * DAY);
     // Round by the clock, where there is one.
     let offset = clock.start.unwrap_or(0.0).rem_euclid(step);
     let first = ((low + offset) / step).ceil() * step - offset;
     let ticks = (0..8).map(|i| first + step * f64::from(i)).filter(|at| *at <= end);
-    let text = |at: f64| if clock.start.is_some() { clock.label(at) } else { format::number(at / 60.0) };
-    let title = if clock.start.is_some() { "time of day, UTC" } else { "minutes from the window's start" };
+    let text = |at: f64| match clock.start {
+        Some(_) if clock.days && step >= DAY => clock.day(at),
+        Some(_) if clock.days => format!("{} {}", clock.day(at), clock.label(at)),
+        Some(_) => clock.label(at),
+        None => format::number(at / 60.0),
+    };
+    let title = match clock.start {
+        Some(_) if clock.days => "time, UTC",
+        Some(_) => "time of day, UTC",
+        None => "minutes from the window's start",
+    };
     PlotAxis::horizontal((low, end), false, ticks.map(|at| (at, text(at))).collect(), title.to_owned())
 }
 

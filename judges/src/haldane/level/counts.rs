@@ -318,6 +318,7 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
         windows: learnt.len(),
         window_points: n.0.max(n.1),
         spread: finite(learnt.iter().map(|z| z * z).sum::<f64>() / learnt.len() as f64).map(f64::sqrt),
+        usual: None,
         clock: None,
     });
     draft.result.limit = Some(AppliedLimit {
@@ -510,13 +511,15 @@ fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relati
     }
     let verb = if (m.shift > 0.0) == rises { "rose" } else { "fell" };
     let points = quantity::number(m.shift.abs() * 100.0);
-    // The percentage is of the rarer of events and non-events, which is named where it is not what the rate counts.
-    let sign = if m.reading.more_is_worse { 1.0 } else { -1.0 };
-    let of = if m.reading.complement { " of what is left to 100 %" } else { "" };
-    let change = explain::change(sign * m.relative());
+    // The percentage is of the rarer of the baseline's events and non-events, which is named where it is not what the rate counts.
+    let of_the_rest = baseline.rate > 0.5;
+    let of = if of_the_rest { " of what is left to 100 %" } else { "" };
     let reported = if rises { 1.0 } else { -1.0 };
+    let change = explain::change(if of_the_rest { -reported } else { reported } * m.relative());
+    // Where the arms' traffic varies by the interval, and not alike, the rates of all requests differ by something else.
+    let within = if quantity::number((canary.rate - baseline.rate).abs() * 100.0) == points { "" } else { " within the intervals" };
     let absolute = Some(format!("{} pp", quantity::number(100.0 * absolute)));
     let allowed =
-        if m.reading.complement { explain::limit_of_the_rest(relative, absolute) } else { explain::limit(reported, relative, absolute) };
-    format!("{verb} {points} pp ({change}{of}), {levels}; {allowed}")
+        if of_the_rest { explain::limit_of_the_rest(relative, absolute) } else { explain::limit(reported, relative, absolute) };
+    format!("{verb} {points} pp{within} ({change}{of}), {levels}; {allowed}")
 }

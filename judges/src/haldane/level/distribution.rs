@@ -624,6 +624,7 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
             .map(|one| &one.placebos)
             .filter(|all| !all.is_empty())
             .and_then(|all| finite((all.iter().map(|z| z * z).sum::<f64>() / all.len() as f64).sqrt())),
+        usual: None,
         clock: None,
     });
     let tolerance = tolerances(metric, windows);

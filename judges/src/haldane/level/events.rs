@@ -186,10 +186,12 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
                 draft.guard(Guard::FewPoints, format!("{} where {needed} are needed", explain::count(few as u64, "interval")));
                 draft.result.remedies = remedy::for_points(metric, needed - few, context.step_seconds);
             } else {
-                draft.guard(
-                    Guard::CouldNotDetect,
-                    format!("{what}; a {} to {worse} an interval could not be ruled out", if rises { "rise" } else { "fall" }),
-                );
+                let why = match (detectable > 0.0, rises) {
+                    (false, _) => "the baseline had none, so that no fraction can be told; state tolerance.absolute".to_owned(),
+                    (true, true) => format!("a rise to {worse} an interval could not be ruled out"),
+                    (true, false) => format!("a fall to {worse} an interval could not be ruled out"),
+                };
+                draft.guard(Guard::CouldNotDetect, format!("{what}; {why}"));
                 let room = (detectable - m.shift).max(0.0) / student_quantile(1.0 - claim.p_pass, m.degrees.max(1.0));
                 let growth = if room > 0.0 { (m.error / room).powi(2).max(1.0) } else { f64::INFINITY };
                 draft.result.remedies = remedy::for_values(metric, growth, context.observed_seconds, context.step_seconds);

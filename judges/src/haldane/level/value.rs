@@ -593,6 +593,7 @@ fn history_numbers(m: &ValueEstimate) -> Option<HistoryNumbers> {
         windows: m.usual.windows,
         window_points: m.n.0.max(m.n.1),
         spread: finite(m.usual.spread).filter(|spread| *spread < rule::LARGEST_SHIFT),
+        usual: finite(m.reaches(rule::P_SUSPECT)).filter(|usual| m.usual.is_enough() && *usual > 0.0 && *usual < rule::LARGEST_SHIFT),
         clock: m.usual.clock.and_then(finite),
     })
 }
@@ -884,15 +885,17 @@ impl MetricSentences<'_> {
         if self.claim.p_detectable.is_none() {
             return format!("{}: the points lie beyond the tolerance, but {} is usual here", self.moved(), self.least(false));
         }
-        let high = self.at_most_all(m.effect + size);
+        let high = self.effect(self.at_most_all(m.effect + size));
+        let detectable = self.effect(self.bar.detectable);
+        // Of what cannot be told apart when it is written.
+        let left_open = if high == detectable {
+            format!("not even a change of {high} could be ruled out")
+        } else {
+            format!("a change of {high} could not be ruled out, where one of {detectable} must be")
+        };
         if m.usual.is_enough() && !m.rate {
-            return format!(
-                "{} is usual here by its own history: a change of {} could not be ruled out, where one of {} must be",
-                self.least(false),
-                self.effect(high),
-                self.effect(self.bar.detectable)
-            );
+            return format!("{} is usual here by its own history: {left_open}", self.least(false));
         }
-        format!("a change of {} could not be ruled out, where one of {} must be", self.effect(high), self.effect(self.bar.detectable))
+        left_open
     }
 }
