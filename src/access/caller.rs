@@ -64,6 +64,11 @@ impl Requester {
         self.grant().map_or(Ok(()), |grant| allows(grant.sources.as_ref(), "a source", name, &grant.name))
     }
 
+    /// The only sources that they may read from; `None` for every one.
+    pub(crate) fn sources(&self) -> Option<&BTreeSet<String>> {
+        self.grant().and_then(|grant| grant.sources.as_ref())
+    }
+
     /// Whether they may judge by this config on offer, or look at what was judged by it; `None` for one that comes with the request.
     ///
     /// # Errors
@@ -80,7 +85,8 @@ impl Requester {
         }
     }
 
-    /// Whether they may list the judgements by this config; `None` for those by every one.
+    /// Whether they may list the judgements by this config; `None` for those by every one. Of what they may list, those from sources that
+    /// they may not read from are to be left out ([`Requester::sources`]).
     ///
     /// # Errors
     /// [`Denial`] when not.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use haldane_judges::document;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::token::TokenDigest;
@@ -53,16 +53,21 @@ struct TokenLine {
     name: String,
     sha256: String,
     roles: Vec<AccessRole>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "names")]
     sources: Option<BTreeSet<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "names")]
     configs: Option<BTreeSet<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "names")]
     applications: Option<BTreeSet<String>>,
     #[serde(default)]
     per_minute: Option<NonZeroU32>,
     #[serde(default)]
     expires: Option<String>,
+}
+
+/// Names that are written, if none of them. A bound with nothing behind it is not the same as no bound.
+fn names<'de, D: Deserializer<'de>>(names: D) -> Result<Option<BTreeSet<String>>, D::Error> {
+    BTreeSet::deserialize(names).map(Some)
 }
 
 /// What is known of a token.
@@ -193,6 +198,8 @@ mod tests {
             ("tokens: [{name: 'hunter2", "not YAML"),
             (long.as_str(), "/tokens/1/name"),
             ("- hunter2", "wrong kind"),
+            ("tokens: [{name: a, sha256: hunter2, roles: [read], configs: }]", "/tokens/0/configs"),
+            ("tokens: [{name: a, sha256: hunter2, roles: [read], sources: null}]", "/tokens/0/sources"),
         ] {
             let error = TokenTable::parse(text, None).unwrap_err();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{text}: {error}");

@@ -1,5 +1,6 @@
 //! Judging, at once or in the background, and asking for a judgement again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -156,7 +157,7 @@ pub(crate) async fn create(
     let BoundedJson { document, size, place } = body?;
     caller.may_use_config(document.get("config").and_then(Value::as_str))?;
     let planner = SharedState::clone(&state);
-    let plan = pool::unless_small(size, move || plan(document, &planner)).await?;
+    let plan = pool::unless_small(size, move || plan(document, &planner)).await.map_err(|problem| naming_own_sources(problem, caller.sources()))?;
     may_read(&caller, &plan, &state)?;
     // What waits for a store takes no seat of what waits for none.
     if plan.source().is_some() {
@@ -183,6 +184,17 @@ fn may_read(caller: &Requester, plan: &Plan, state: &SharedState) -> Result<(), 
         caller.may_use_source(source.name())?;
     }
     Ok(())
+}
+
+/// A source that there is not is told with the names of those that the caller may read from, where these are not all.
+fn naming_own_sources(problem: Problem, own: Option<&BTreeSet<String>>) -> Problem {
+    match own {
+        Some(own) if problem.kind.ends_with(":unknown-source") => {
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            Problem { detail: format!("the request names no source that there is; the token may read from: {}", own.join(", ")), ..problem }
+        }
+        _ => problem,
+    }
 }
 
 /// Checks a request and plans its queries.
@@ -245,20 +257,37 @@ pub(crate) async fn get(
 
 async fn find(state: &SharedState, caller: &Requester, id: &str, query: Option<&str>, form: Representation) -> Result<Response, Problem> {
     let query = JudgementQuery::read(query, 0)?;
+    // Before anything is run, or its failure told.
+    refuse_foreign(state, caller, id).await?;
     let wait = Duration::from_secs(query.wait.unwrap_or(0));
     let (outcome, found) = state.executions.wait(id, wait).await.map_err(|error| Problem::from(&error))?;
     state.metrics.looked_up(found);
     match outcome {
         Outcome::Running if form == Representation::Html => Ok(notice::running(POLL_AFTER)),
         Outcome::Running => Ok(running(id.to_owned())),
-        Outcome::Done(scorecard) => {
-            let config = caller.may_use_config(Some(&scorecard.judgement.config));
-            let source = scorecard.data.source.as_deref().map_or(Ok(()), |source| caller.may_use_source(source));
-            caller.if_theirs(config.and(source))?;
-            Ok(answer(scorecard, query.verbose, form).await)
+        // A link shows what it is of, and does not lengthen itself by another one.
+        Outcome::Done(scorecard) if matches!(caller, Requester::Link) && scorecard.url.is_some() => {
+            Ok(answer(Arc::new(Scorecard { url: None, ..Scorecard::clone(&scorecard) }), query.verbose, form).await)
         }
+        Outcome::Done(scorecard) => Ok(answer(scorecard, query.verbose, form).await),
         Outcome::Failed(failure) => Err(Problem::from(&failure)),
     }
+}
+
+/// Refuses a judgement by another config, or from another source, than those that the caller's token is bound to.
+pub(super) async fn refuse_foreign(state: &SharedState, caller: &Requester, id: &str) -> Result<(), Problem> {
+    if caller.is_unbound().is_ok() {
+        return Ok(());
+    }
+    let request = state.executions.request_of(id).await.map_err(|error| Problem::from(&error))?;
+    let asks_none = request.config.metrics.iter().all(|metric| request.samples.contains_key(&metric.name));
+    let source = match state.executions.analyst().sources().choose(request.source.as_deref()) {
+        _ if asks_none => Ok(()),
+        Ok(source) => caller.may_use_source(source.name()),
+        // One that is not configured here, or no longer.
+        Err(unknown) => caller.may_use_source(unknown.name.as_deref().unwrap_or_default()),
+    };
+    Ok(caller.if_theirs(caller.may_use_config(Some(&request.config.name)).and(source))?)
 }
 
 /// Whether a `Prefer` header (RFC 7240) asks for an answer before the work is done.

@@ -56,8 +56,9 @@ pub(crate) async fn list(
     Extension(caller): Extension<Requester>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<JudgementList>, Problem> {
-    let (filter, limit) = read(query.as_deref().unwrap_or_default())?;
+    let (mut filter, limit) = read(query.as_deref().unwrap_or_default())?;
     caller.may_list(filter.config.as_deref())?;
+    filter.sources = caller.sources().cloned();
     let page = state.executions.list(&filter, limit).await.map_err(|error| Problem::from(&error))?;
     Ok(Json(JudgementList { judgements: page.judgements, next: page.until.map(|until| address(&filter, until, limit)) }))
 }

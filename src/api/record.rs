@@ -6,6 +6,7 @@ use tracing::info;
 use crate::analysis::Scorecard;
 use crate::hex::hex;
 use crate::judgements::{ExecutionResult, Failure};
+use crate::source::escaped;
 
 /// Characters of the digest of an id: enough to find one again, and no id, which holds scopes.
 const DIGEST_LENGTH: usize = 16;
@@ -37,7 +38,7 @@ fn judged(scorecard: &Scorecard) {
         judge = judgement.judge.as_str(),
         metrics = judgement.metrics.len(),
         source = scorecard.data.source.as_deref().unwrap_or_default(),
-        labels = %serde_json::to_string(&scorecard.labels).unwrap_or_default(),
+        labels = %escaped(&serde_json::to_string(&scorecard.labels).unwrap_or_default(), usize::MAX),
         id_digest = scorecard.id.as_deref().map(id_digest).unwrap_or_default(),
         samples_digest = %scorecard.data.digest,
         rerun = scorecard.rerun,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// Most bytes that `memory:` holds; it is for trying things out.
@@ -35,6 +36,8 @@ pub(super) struct Backend {
 /// Threads of a store in a folder. A disk that hangs holds those that wait for it, and none of anybody else.
 pub(super) struct DiskThreads {
     runtime: Option<Runtime>,
+    /// One permit for each list that is read.
+    lists: Semaphore,
     hanging: Mutex<Hanging>,
 }
 
@@ -48,6 +51,8 @@ struct Hanging {
 impl DiskThreads {
     /// Most of them.
     const MOST: usize = 16;
+    /// Most lists that are read at once: the others leave threads to whoever reads or writes one document.
+    const LISTS: usize = 4;
 
     pub(super) fn new() -> std::io::Result<Self> {
         // It runs no tasks: only its threads for what blocks are used.
@@ -55,7 +60,7 @@ impl DiskThreads {
             .max_blocking_threads(Self::MOST)
             .thread_name("store")
             .build()
-            .map(|runtime| Self { runtime: Some(runtime), hanging: Mutex::default() })
+            .map(|runtime| Self { runtime: Some(runtime), lists: Semaphore::new(Self::LISTS), hanging: Mutex::default() })
     }
 
     fn hanging(&self) -> MutexGuard<'_, Hanging> {
@@ -75,6 +80,11 @@ impl DiskThreads {
         }
         hanging.last = Some(now);
         false
+    }
+
+    /// The turn to read a list; `None` where it does not come within so much time.
+    pub(super) async fn listing(&self, patience: Duration) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(patience, self.lists.acquire()).await.ok()?.ok()
     }
 
     /// An operation has ended, or was given up.

@@ -303,6 +303,11 @@ impl Archive {
         below(self.0.prefix.clone().join("by-application"), &key::escaped(application)?)
     }
 
+    /// Whether documents come in the order of their keys, so that a page of them is had without a look at all others.
+    pub(crate) fn lists_in_order(&self) -> bool {
+        self.0.ordered
+    }
+
     /// The key as messages name it: without what all keys begin with.
     fn shown(&self, key: &Path) -> String {
         key.as_ref().strip_prefix(self.0.prefix.as_ref()).unwrap_or(key.as_ref()).trim_start_matches('/').to_owned()
@@ -342,6 +347,13 @@ impl Archive {
 
     /// The first `limit` objects right below `folder` after the key `after`, in the order of their keys.
     async fn page(&self, folder: &Path, after: Option<&Path>, limit: usize) -> Result<Vec<ObjectMeta>, ArchiveError> {
+        // Each looks at everything in a folder.
+        let _turn = match &self.0.threads {
+            Some(threads) => Some(threads.listing(self.0.patience).await.ok_or_else(|| {
+                ArchiveError::Unavailable("more lists of it are asked for than can be read; ask for fewer at once".to_owned())
+            })?),
+            None => None,
+        };
         let read = async {
             let mut objects = match after {
                 Some(after) => self.0.objects.list_with_offset(Some(folder), after),
@@ -363,10 +375,19 @@ impl Archive {
             }
             Ok(found.into_values().collect())
         };
-        self.in_time(read).await
+        self.ended_in_time(read, |ended| ended).await
     }
 
     async fn in_time<T>(&self, operation: impl Future<Output = Result<T, ArchiveError>>) -> Result<T, ArchiveError> {
+        self.ended_in_time(operation, |_| true).await
+    }
+
+    /// Ends an operation, or gives it up; `tells` says whether that it `ended`, or did not, tells of the disk: a long list takes long on any.
+    async fn ended_in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, ArchiveError>>,
+        tells: impl FnOnce(bool) -> bool,
+    ) -> Result<T, ArchiveError> {
         let too_late = |_| ArchiveError::Unavailable(format!("it took more than {:?}", self.0.patience));
         let Some(threads) = &self.0.threads else {
             return tokio::time::timeout(self.0.patience, operation).await.map_err(too_late)?;
@@ -375,7 +396,9 @@ impl Archive {
             return Err(ArchiveError::Unavailable("all that was asked of it lately is still waited for".to_owned()));
         }
         let ended = tokio::time::timeout(self.0.patience, threads.run(operation)).await;
-        threads.note(ended.is_ok());
+        if tells(ended.is_ok()) {
+            threads.note(ended.is_ok());
+        }
         ended.map_err(too_late)?
     }
 

@@ -1,5 +1,7 @@
 //! Judgements in short, newest first: those that are remembered here, or those that the store has.
 
+use std::collections::BTreeSet;
+
 use haldane_judges::{JudgeName, Verdict};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -24,6 +26,9 @@ pub struct JudgementSummary {
     pub summary: String,
     /// Name of the config.
     pub config: String,
+    /// The source that was read from; absent where all samples came with the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The judge that decided.
     pub judge: JudgeName,
     /// What selected the baseline, where it is a scope.
@@ -50,6 +55,7 @@ impl JudgementSummary {
             verdict: judgement.verdict,
             summary: judgement.summary.clone(),
             config: judgement.config.clone(),
+            source: scorecard.data.source.clone(),
             judge: judgement.judge,
             baseline: scope(&scorecard.data.baseline),
             canary: scope(&scorecard.data.canary),
@@ -65,6 +71,8 @@ pub struct JudgementFilter {
     pub verdict: Option<Verdict>,
     /// Those by the config of this name.
     pub config: Option<String>,
+    /// Those that were read from one of these sources.
+    pub sources: Option<BTreeSet<String>>,
     /// Those with all of these labels.
     pub labels: Vec<(String, String)>,
     /// Those judged at this time or later.
@@ -79,6 +87,7 @@ impl JudgementFilter {
     pub fn takes(&self, one: &JudgementSummary) -> bool {
         self.verdict.is_none_or(|verdict| verdict == one.verdict)
             && self.config.as_ref().is_none_or(|config| *config == one.config)
+            && self.sources.as_ref().is_none_or(|sources| one.source.as_ref().is_some_and(|source| sources.contains(source)))
             && self.labels.iter().all(|(name, value)| one.labels.get(name) == Some(value))
             && self.since.is_none_or(|since| one.judged_at >= since)
             && self.until.is_none_or(|until| one.judged_at < until)
@@ -119,6 +128,7 @@ mod tests {
             verdict: Verdict::Fail,
             summary: String::new(),
             config: "c".to_owned(),
+            source: Some("eu".to_owned()),
             judge: JudgeName::HaldaneV1,
             baseline: None,
             canary: None,
@@ -155,6 +165,8 @@ mod tests {
             (JudgementFilter { verdict: Some(Verdict::Pass), config: Some("c".into()), ..Default::default() }, false),
             (JudgementFilter { labels: label("service", "checkout"), since: at(100), until: at(101), ..Default::default() }, true),
             (JudgementFilter { labels: label("service", "cart"), ..Default::default() }, false),
+            (JudgementFilter { sources: Some(["eu".to_owned(), "us".to_owned()].into()), ..Default::default() }, true),
+            (JudgementFilter { sources: Some(["us".to_owned()].into()), ..Default::default() }, false),
             (JudgementFilter { labels: label("version", "checkout"), ..Default::default() }, false),
             (JudgementFilter { until: at(100), ..Default::default() }, false),
             (JudgementFilter { since: at(101), ..Default::default() }, false),

@@ -351,7 +351,7 @@ impl Judgements {
             Some(ExecutionLookup::Ended(run)) => return Ok((run.ending.into(), AnswerOrigin::Remembered)),
             Some(ExecutionLookup::Running(running)) => (running, AnswerOrigin::Joined),
             None => {
-                let request = if is_short_id(id) { self.kept(id).await? } else { id::decode::<Request>(id, &self.0.key)?.request };
+                let request = self.request_of(id).await?;
                 match self.begin(identity, request, true) {
                     Ok(running) => (running, AnswerOrigin::RunAgain),
                     Err(failure) => return Ok((Outcome::Failed(failure), AnswerOrigin::RunAgain)),
@@ -399,9 +399,11 @@ impl Judgements {
         };
         let (mut found, mut after) = (Vec::new(), filter.until.map(place_before));
         let mut oldest = None;
-        for _ in 0..MOST_STORE_PAGES {
-            let page = store.newest_documents::<JudgementSummary>(DocumentKind::Summary, after.as_deref(), STORE_PAGE).await?;
-            let is_last = page.len() < STORE_PAGE;
+        // Where each page is a look at everything there is, one must do.
+        let (size, pages) = if store.lists_in_order() { (STORE_PAGE, MOST_STORE_PAGES) } else { (STORE_PAGE * MOST_STORE_PAGES, 1) };
+        for _ in 0..pages {
+            let page = store.newest_documents::<JudgementSummary>(DocumentKind::Summary, after.as_deref(), size).await?;
+            let is_last = page.len() < size;
             for (place, summary) in page {
                 after = Some(place);
                 let Some(summary) = summary else { continue };
@@ -441,6 +443,14 @@ impl Judgements {
         let run = Run { ending: Ok(Arc::new(self.0.fitting(kept.value))), started, ended };
         self.0.ended.insert(identity.key, run.clone()).await;
         Ok(Some(ExecutionLookup::Ended(run)))
+    }
+
+    /// What an id is of. Nothing is run.
+    ///
+    /// # Errors
+    /// As [`Judgements::wait`].
+    pub(crate) async fn request_of(&self, id: &str) -> Result<Request, LookError> {
+        if is_short_id(id) { self.kept(id).await } else { Ok(id::decode::<Request>(id, &self.0.key)?.request) }
     }
 
     /// The request that the store keeps under a short id.

@@ -2,18 +2,23 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The first `characters` of a text from outside, with control characters escaped, for a message.
+/// The first `characters` of a text from outside, for a message: control characters, and those that turn the reading direction, are escaped.
 #[must_use]
 pub fn escaped(text: &str, characters: usize) -> String {
     let mut shown = String::new();
     let mut rest = text.chars();
     for c in rest.by_ref().take(characters) {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if c.is_control() || turns_direction(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     if rest.next().is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// Marks that turn the reading direction ("Trojan source").
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What stands for a secret.

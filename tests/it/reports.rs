@@ -27,6 +27,8 @@ fn metric(name: &str) -> MetricResult {
         kind: Kind::Value,
         unit: Some("ms".to_owned()),
         per: None,
+        traffic: false,
+        canary_times: None,
         direction: Direction::Increase,
         groups: vec!["latency".to_owned()],
         critical: false,
@@ -396,7 +398,7 @@ fn open_questions() -> Scorecard {
 
 /// A canary on its way through a plan, judged against its history, that only advises.
 fn advised() -> Scorecard {
-    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.043), clock: Some(-0.012) };
+    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.043), usual: Some(0.07), clock: Some(-0.012) };
     let p99 = MetricResult {
         history: Some(history.clone()),
         limit: Some(AppliedLimit { from: "history".to_owned(), relative: 0.1, ..metric("").limit.unwrap() }),
@@ -417,7 +419,7 @@ fn advised() -> Scorecard {
         sentence:
             "grows away from the baseline by 7.2 % over the window; not confirmed: 1 of the 2 looks in a row that must say so; 1 more would"
                 .to_owned(),
-        history: Some(HistoryNumbers { windows: 3, spread: None, clock: None, ..history }),
+        history: Some(HistoryNumbers { windows: 3, spread: None, usual: None, clock: None, ..history }),
         trend: Some(TrendNumbers {
             drift: 0.072,
             limit: 0.05,
@@ -699,7 +701,7 @@ fn a_level_is_named_where_a_shift_stands_beside_it() {
 
 #[test]
 fn a_shift_against_the_same_clock_time_of_earlier_days_is_called_that() {
-    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.04), clock: Some(0.05) };
+    let history = HistoryNumbers { windows: 20, window_points: 60, spread: Some(0.04), usual: Some(0.13), clock: Some(0.05) };
     let card = card(Verdict::Pass, None, vec![MetricResult { history: Some(history), ..metric("latency") }]);
     let text = terminal(&card, NARROW);
     assert!(text.contains("clock +1.1 %"), "{text}");
@@ -808,7 +810,7 @@ fn only_a_passed_canary_leaves_the_test_report_green() {
 
 #[test]
 fn the_past_of_a_ratio_is_told_in_percentage_points_and_that_of_a_value_in_percent() {
-    let history = |spread| HistoryNumbers { windows: 20, window_points: 60, spread: Some(spread), clock: None };
+    let history = |spread| HistoryNumbers { windows: 20, window_points: 60, spread: Some(spread), usual: None, clock: None };
     let rate = |unit: &str, quantile| MetricResult {
         kind: Kind::Ratio,
         unit: Some(unit.to_owned()),

@@ -42,16 +42,22 @@ impl Edge {
     /// Makes the id of something that can be asked for again: the request itself, or, with a store, a short one under which that is kept.
     /// Equal arguments give equal ids.
     pub(crate) async fn identify(&self, payload: Payload, created: Timestamp, random: u64) -> Result<Identity, ErrorReply> {
-        let Some(store) = self.store() else {
-            return Ok(payload::identify(&payload, self.executions.key(), created, random)?);
-        };
-        // The same random bits in both halves: what matters is that another execution has others.
-        let identity = Identity::short(&short_id(created, u128::from(random) << 16 | u128::from(random >> 48)));
+        let identity = self.identity(&payload, created, random)?;
+        let Some(store) = self.store() else { return Ok(identity) };
         match store.create(DocumentKind::KayentaExecution, &identity.id, &ExecutionRecord { created, payload }).await {
             // An interval of an analysis is asked for at every poll.
             Ok(()) | Err(ArchiveError::Exists { .. }) => Ok(identity),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The id that [`Edge::identify`] makes; nothing is kept.
+    pub(crate) fn identity(&self, payload: &Payload, created: Timestamp, random: u64) -> Result<Identity, ErrorReply> {
+        if self.store().is_none() {
+            return Ok(payload::identify(payload, self.executions.key(), created, random)?);
+        }
+        // The same random bits in both halves: what matters is that another execution has others.
+        Ok(Identity::short(&short_id(created, u128::from(random) << 16 | u128::from(random >> 48))))
     }
 
     /// Reads an id.

@@ -30,7 +30,9 @@ const INTERVAL_BYTES: u64 = 64 << 20;
 const CANCELLED: u64 = 10_000;
 const CANCELLED_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Lists of executions that are put together at the same time: each holds every result on its page.
+/// Configs of a store whose lines in the list are remembered.
+const CONFIG_LINES: u64 = 10_000;
+/// Lists of executions and of configs that are put together at the same time: each holds every result on its page.
 const LISTS: usize = 4;
 /// How long the names of metrics are remembered.
 const NAMES_FOR: Duration = Duration::from_secs(60);
@@ -49,10 +51,12 @@ pub struct Edge {
     pub(crate) stopping: Box<dyn Fn() -> bool + Send + Sync>,
     recent: Mutex<VecDeque<RecentExecution>>,
     pub(crate) cancelled: Cache<Key, Timestamp>,
-    /// One permit for each list of executions that is put together.
+    /// One permit for each list of executions or configs that is put together.
     pub(crate) lists: Semaphore,
     /// The judgements of analyses that have ended, by the analysis and their place in it.
     pub(crate) intervals: Cache<(Key, u32), IntervalExecution>,
+    /// The lines of the store's configs in their list, by their ids, each with the time of the document that it is of.
+    pub(crate) config_lines: Cache<String, (Timestamp, serde_json::Value)>,
     /// The names of each account's metrics.
     pub(crate) metric_names: Cache<String, Vec<String>>,
 }
@@ -116,6 +120,7 @@ impl Edge {
                 .weigher(|_: &(Key, u32), judgement: &IntervalExecution| judgement.weight())
                 .time_to_idle(CANCELLED_FOR)
                 .build(),
+            config_lines: Cache::builder().max_capacity(CONFIG_LINES).build(),
             metric_names: Cache::builder().max_capacity(100).time_to_live(NAMES_FOR).build(),
             cancelled: Cache::builder().max_capacity(CANCELLED).time_to_live(CANCELLED_FOR).build(),
         })

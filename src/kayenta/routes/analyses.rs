@@ -128,7 +128,7 @@ impl Edge {
         number: u32,
         due: Timestamp,
     ) -> Result<(Execution, CanaryPayload), ErrorReply> {
-        let canary = CanaryPayload { origin: payload.origin.clone(), config: payload.config.clone(), request };
+        let canary = interval_payload(payload, request);
         let inner = Payload::Canary(canary.clone());
         let identity = self.identify(inner.clone(), due, interval_random(&decoded.identity.key, number)).await?;
         Ok((Execution { payload: inner, identity, created: due }, canary))
@@ -278,10 +278,12 @@ impl Edge {
             if due > now {
                 break;
             }
-            let (inner, _) = self.interval(decoded, payload, analysis.judgement(&schedule, number)?, number, due).await?;
-            if self.executions.cancel(&inner.identity.key) {
+            // Most of them never ran: nothing is kept of those.
+            let inner = Payload::Canary(interval_payload(payload, analysis.judgement(&schedule, number)?));
+            let identity = self.identity(&inner, due, interval_random(&decoded.identity.key, number))?;
+            if self.executions.cancel(&identity.key) {
                 // Whoever asks next is to see that it has ended.
-                self.executions.look(&inner.identity, CANCELLING).await?;
+                self.executions.look(&identity, CANCELLING).await?;
                 tracing::debug!(number, "a judgement of a cancelled analysis was stopped");
             }
         }
@@ -294,6 +296,11 @@ impl Edge {
         }
         Ok(())
     }
+}
+
+/// One judgement of an analysis, as one that was asked for by itself.
+fn interval_payload(payload: &StandalonePayload, request: Value) -> CanaryPayload {
+    CanaryPayload { origin: payload.origin.clone(), config: payload.config.clone(), request }
 }
 
 /// When an analysis is looked at.

@@ -97,7 +97,11 @@ pub(crate) async fn get(
 }
 
 /// `GET /canary/executions`: the executions of an application, newest first.
-pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters) -> Result<Response, ErrorReply> {
+pub(crate) async fn list(
+    State(edge): State<SharedEdge>,
+    Extension(caller): Extension<Requester>,
+    parameters: Parameters,
+) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("storageAccountName"))?;
     let application = parameters.get("application").unwrap_or(AD_HOC);
     let limit = parameters.parsed::<usize>("limit", "a number of executions, such as 20")?.unwrap_or(PAGE).min(LARGEST_PAGE);
@@ -120,7 +124,8 @@ pub(crate) async fn list(State(edge): State<SharedEdge>, parameters: Parameters)
         let Some(status) = edge.remembered_status(&id).await? else { continue };
         let stands = status["status"].as_str().and_then(|word| word.parse().ok());
         let wanted = statuses.is_empty() || stands.is_some_and(|stands| statuses.contains(&stands));
-        if !wanted {
+        // An application's executions may be by other configs, or from other sources, than a token is bound to.
+        if !wanted || refuse_status(&caller, &status).is_err() {
             continue;
         }
         if skipped > 0 {

@@ -6,11 +6,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::{Extension, Json};
 use futures::{StreamExt as _, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::access::Requester;
-use crate::archive::{Archive, DocumentKind};
+use crate::archive::{Archive, ArchiveError, DocumentKind, Entry};
 use crate::kayenta::answering::archive::absent;
 use crate::kayenta::answering::payload::new_id;
 use crate::kayenta::answering::reply::{ErrorReply, JsonDocument, Parameters, Path, written};
@@ -24,6 +24,8 @@ use crate::kayenta::wire::values::without_nulls;
 const MAX_ID: usize = 150;
 /// Configs of a store that are read at the same time.
 const READ_AT_ONCE: usize = 32;
+/// Time after which a config's time tells whether it has changed.
+const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 /// Most configs of a store that are listed.
 const MOST_LISTED: usize = 10_000;
 
@@ -53,11 +55,8 @@ fn may_see(caller: &Requester, id: &str, config: &Value) -> bool {
 
 /// Refuses a config that the caller may not know of.
 pub(super) fn refuse_foreign(caller: &Requester, id: &str, config: &Value) -> Result<(), ErrorReply> {
-    if !may_see(caller, id, config) {
-        caller.may_use_config(Some(id))?;
-        caller.may_use_applications(applications(config))?;
-    }
-    Ok(())
+    let theirs = || caller.may_use_config(Some(id)).and_then(|()| caller.may_use_applications(applications(config)));
+    if may_see(caller, id, config) { Ok(()) } else { Ok(caller.if_theirs(theirs())?) }
 }
 
 fn shares(summary: &Value, wanted: &[&str]) -> bool {
@@ -93,24 +92,35 @@ impl Edge {
             after = page.last().map(|entry| entry.id.clone());
             let mut configs = Vec::with_capacity(page.len());
             for entry in page.into_iter().filter(|entry| !fixed.contains_key(&entry.id)) {
-                configs.push(async move { (store.get::<Value>(DocumentKind::CanaryConfig, &entry.id).await, entry.id) });
+                configs.push(self.config_line(store, entry));
             }
             let mut configs = stream::iter(configs).buffered(READ_AT_ONCE);
-            while let Some((config, id)) = configs.next().await {
-                // Deleted since it was listed, or unreadable: the rest of the list is still of use.
-                match config {
-                    Ok(Some(config)) => {
-                        let updated = config.value["updatedTimestamp"].as_i64().and_then(|millis| Timestamp::from_millisecond(millis).ok());
-                        found.push(summary(&id, &config.value, updated.unwrap_or(config.updated)));
-                    }
-                    Ok(None) => {}
-                    Err(error) => tracing::warn!(%error, id, "a canary config in the store cannot be read and is not listed"),
-                }
+            while let Some(line) = configs.next().await {
+                found.extend(line);
             }
             if last || found.len() >= MOST_LISTED {
                 return Ok(found);
             }
         }
+    }
+
+    /// A config of the store as a line of the list, which is remembered until it changes. `None` for one that was deleted since it was listed,
+    /// or is unreadable: the rest of the list is still of use.
+    async fn config_line(&self, store: &Archive, entry: Entry) -> Option<Value> {
+        let Entry { id, updated: stored } = entry;
+        if let Some((_, line)) = self.config_lines.get(&id).await.filter(|(of, _)| *of == stored) {
+            return Some(line);
+        }
+        let read = store.get::<Value>(DocumentKind::CanaryConfig, &id).await;
+        let error = |error: &ArchiveError| tracing::warn!(%error, id, "a canary config in the store cannot be read and is not listed");
+        let config = read.inspect_err(error).ok()??;
+        let updated = config.value["updatedTimestamp"].as_i64().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let line = summary(&id, &config.value, updated.unwrap_or(config.updated));
+        // Stores tell times to the second: one that was just written may be written once more in it.
+        if self.now().duration_since(stored) > SETTLED {
+            self.config_lines.insert(id, (stored, line.clone())).await;
+        }
+        Some(line)
     }
 
     fn writable(&self) -> Result<&Archive, ErrorReply> {
@@ -134,7 +144,10 @@ impl Edge {
     async fn refuse_collision(&self, id: &str, config: &CanaryConfig) -> Result<(), ErrorReply> {
         let wanted: Vec<&str> = config.applications.iter().map(String::as_str).collect();
         let same = |other: &&Value| other["name"] == config.name.as_str() && other["id"] != id && shares(other, &wanted);
+        // Never closed.
+        let turn = self.lists.acquire().await;
         let summaries = self.config_summaries().await?;
+        drop(turn);
         match summaries.iter().find(same) {
             Some(other) => Err(ErrorReply::bad_request(format!(
                 "the canary config {} has the name `{}` already, for an application of this one; choose another name",
@@ -154,6 +167,8 @@ pub(crate) async fn list(
 ) -> Result<Response, ErrorReply> {
     edge.other_account(parameters.get("configurationAccountName"))?;
     let wanted = parameters.all("application");
+    // Never closed.
+    let _turn = edge.lists.acquire().await;
     let summaries = edge.config_summaries().await?;
     let known = |summary: &Value| may_see(&caller, summary["id"].as_str().unwrap_or_default(), summary);
     Ok(written(summaries.into_iter().filter(|summary| shares(summary, &wanted) && known(summary)).collect(), None).await)

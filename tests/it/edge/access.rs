@@ -6,7 +6,8 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Haldane, JUDGEMENT, eventually, post, status};
+use super::overload::store_of;
+use super::{Haldane, JUDGEMENT, STORE_JUDGEMENT, eventually, post, status};
 use crate::support::haldane::command;
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -246,7 +247,7 @@ fn a_bound_token_sees_and_writes_nothing_of_others_by_any_route() {
         assert!(hidden && !answer.contains("bank"), "{path}: {answer}");
     }
     let theirs = judged.split("\"id\":\"").nth(1).unwrap_or_else(|| panic!("{judged}")).split('"').next().unwrap();
-    for form in ["", ".html", ".md"] {
+    for form in ["", ".html", ".md", "/link"] {
         let answer = get(&haldane, &format!("/v1/judgements/{theirs}{form}"), &bearer(&bound));
         assert!(status(&answer) == 403 && !answer.contains("vault"), "{form}: {answer}");
     }
@@ -268,6 +269,63 @@ fn a_bound_token_sees_and_writes_nothing_of_others_by_any_route() {
     }
     assert_eq!(status(&request("PUT", &bound, "/canaryConfig/mine", &config("mine", "shop"))), 200);
     assert_eq!(status(&request("DELETE", &bound, "/canaryConfig/mine", "")), 204);
+}
+
+#[test]
+fn a_token_that_is_bound_to_sources_alone_learns_nothing_of_other_sources() {
+    let (admin, all) = new_token(&["--name", "admin", "--role", "admin"]);
+    let (bound, few) = new_token(&["--name", "bound", "--role", "judge"]);
+    let few = with(&few, "sources: [eu]");
+    let (folder, store) = (tempfile::tempdir().unwrap(), store_of("[]"));
+    let settings = folder.path().join("settings.yaml");
+    let sources = ["eu", "bank"].map(|name| format!("  {name}: {{kind: prometheus, url: '{}'}}\n", store.uri())).concat();
+    std::fs::write(&settings, format!("sources:\n{sources}  vault: {{kind: prometheus, url: 'http://127.0.0.1:9'}}\n")).unwrap();
+    let arguments = ["--store", "memory:", "--settings", settings.to_str().unwrap(), "--public-url", "http://haldane.example"];
+    let haldane = guarded(&format!("{all}{few}"), &arguments);
+    let judge = |token: &str, source: &str, headers: &str| {
+        let body = STORE_JUDGEMENT.replacen('{', &format!("{{{source}"), 1);
+        send(&haldane, "/v1/judgements", &format!("{JSON}{headers}{}", bearer(token)), &body)
+    };
+    let id_of = |answer: &str| answer.split("\"id\":\"").nth(1).unwrap_or_else(|| panic!("{answer}")).split('"').next().unwrap().to_owned();
+    let own = id_of(&judge(&admin, r#""source":"eu","#, ""));
+    let others = id_of(&judge(&admin, r#""source":"bank","#, ""));
+    let failed = id_of(&judge(&admin, r#""source":"vault","#, "Prefer: respond-async\r\n"));
+    eventually("a failure", || status(&get(&haldane, &format!("/v1/judgements/{failed}?wait=5"), &bearer(&admin))) == 502);
+
+    let list = get(&haldane, "/v1/judgements?config=http-golden-signals", &bearer(&bound));
+    assert!(status(&list) == 200 && list.contains(&own) && !list.contains(&others), "{list}");
+    let list = get(&haldane, "/v1/judgements?config=http-golden-signals", &bearer(&admin));
+    assert!(list.contains(&own) && list.contains(&others), "{list}");
+    assert_eq!(status(&get(&haldane, &format!("/v1/judgements/{own}/link"), &bearer(&bound))), 200);
+    for id in [&others, &failed] {
+        for form in ["", ".html", "/link"] {
+            let answer = get(&haldane, &format!("/v1/judgements/{id}{form}"), &bearer(&bound));
+            assert!(status(&answer) == 403 && !answer.contains("127.0.0.1"), "{form}: {answer}");
+        }
+    }
+    assert_eq!(status(&get(&haldane, "/v1/judgements/nothing/link", &bearer(&bound))), 404);
+    for source in [r#""source":"zz","#, ""] {
+        let answer = judge(&bound, source, "");
+        assert!(matches!(status(&answer), 403 | 422) && answer.contains("eu") && !answer.contains("vault"), "{answer}");
+    }
+
+    let execution = json!({
+        "canaryConfig": {"name": "c", "applications": ["shop"], "metrics": [{"name": "m", "query": {"type": "prometheus",
+            "serviceType": "prometheus", "customInlineTemplate": "PromQL:up"}, "scopeName": "default", "groups": ["g"]}],
+            "judge": {"name": "NetflixACAJudge-v1.0", "judgeConfigurations": {}}, "classifier": {"groupWeights": {}}, "templates": {},
+            "configVersion": "1"},
+        "executionRequest": {"scopes": {"default": {
+            "controlScope": {"scope": "a", "location": "l", "start": "2026-11-01T10:00:00Z", "end": "2026-11-01T11:00:00Z", "step": 60},
+            "experimentScope": {"scope": "b", "location": "l", "start": "2026-11-01T10:00:00Z", "end": "2026-11-01T11:00:00Z", "step": 60}}},
+            "thresholds": {"pass": 90, "marginal": 50}},
+    });
+    for source in ["eu", "bank"] {
+        let path = format!("/canary?application=shop&metricsAccountName={source}");
+        assert_eq!(status(&send(&haldane, &path, &format!("{JSON}{}", bearer(&admin)), &execution.to_string())), 200);
+    }
+    let list = get(&haldane, "/canary/executions?application=shop", &bearer(&bound));
+    assert!(status(&list) == 200 && list.contains("\"eu\"") && !list.contains("\"bank\""), "{list}");
+    assert!(get(&haldane, "/canary/executions?application=shop", &bearer(&admin)).contains("\"bank\""));
 }
 
 #[test]
@@ -393,14 +451,17 @@ fn a_foreign_host_and_a_page_of_another_origin_are_turned_away() {
 #[test]
 fn a_signed_link_opens_one_judgement_until_it_ends() {
     let (token, line) = new_token(&["--name", "ci"]);
-    let haldane = guarded(&line, &["--store", "memory:"]);
+    let haldane = guarded(&line, &["--store", "memory:", "--public-url", "http://haldane.example"]);
     let judged = send(&haldane, "/v1/judgements", &format!("{JSON}{}", bearer(&token)), JUDGEMENT);
     let scorecard: serde_json::Value = serde_json::from_str(judged.split("\r\n\r\n").nth(1).unwrap()).unwrap();
     let id = scorecard["id"].as_str().unwrap();
     let made = get(&haldane, &format!("/v1/judgements/{id}/link"), &bearer(&token));
     let made: serde_json::Value = serde_json::from_str(made.split("\r\n\r\n").nth(1).unwrap()).unwrap();
     let link = made["url"].as_str().unwrap();
-    assert_eq!(status(&haldane.get(link)), 200);
+    // It does not hand out another that ends later.
+    assert!(scorecard["url"].as_str().is_some_and(|url| url.contains("signature=")), "{scorecard}");
+    let followed = haldane.get(link);
+    assert!(status(&followed) == 200 && !followed.contains("signature="), "{followed}");
     let signature = link.split_once('?').unwrap().1;
     for other in [
         format!("/v1/judges?{signature}"),

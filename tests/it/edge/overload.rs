@@ -10,7 +10,7 @@ use super::bodies::{JSON, all_see};
 use super::{Haldane, JUDGEMENT, STORE_JUDGEMENT, eventually, post, reply, silent_store, status};
 
 /// A Prometheus that answers every query with `series`, the JSON of a matrix.
-fn store_of(series: &str) -> MockServer {
+pub(super) fn store_of(series: &str) -> MockServer {
     let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{series}}}}}"#);
     futures::executor::block_on(async {
         let server = MockServer::start().await;
