@@ -11,6 +11,8 @@ const KIB: f64 = 1024.0;
 const BYTES: Multiples = &[(KIB * KIB * KIB * KIB, "TiB"), (KIB * KIB * KIB, "GiB"), (KIB * KIB, "MiB"), (KIB, "KiB"), (1.0, "B")];
 const BYTES_PER_SECOND: Multiples =
     &[(KIB * KIB * KIB * KIB, "TiB/s"), (KIB * KIB * KIB, "GiB/s"), (KIB * KIB, "MiB/s"), (KIB, "KiB/s"), (1.0, "B/s")];
+const BITS: Multiples = &[(1e12, "Tbit"), (1e9, "Gbit"), (1e6, "Mbit"), (1e3, "kbit"), (1.0, "bit")];
+const BITS_PER_SECOND: Multiples = &[(1e12, "Tbit/s"), (1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")];
 const SECONDS: Multiples = &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")];
 const MICROSECONDS: Multiples = &[(1e6, "s"), (1e3, "ms"), (1.0, "µs")];
 const NANOSECONDS: Multiples = &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
@@ -72,7 +74,7 @@ pub struct Unit {
 
 impl Unit {
     /// The unit of values of this kind, by the name that a config gives it; `counted` says that they are rates of events out of totals.
-    /// Ratios are written in percent, and their differences in percentage points; bytes and seconds in the multiple that suits them.
+    /// Ratios are written in percent, and their differences in percentage points; bytes, bits and seconds in the multiple that suits them.
     #[must_use]
     pub fn named(kind: Kind, unit: Option<&str>, counted: bool) -> Self {
         let plain = |name: &str| Self { factor: 1.0, name: name.to_owned(), point: "", per: "", multiples: &[] };
@@ -85,6 +87,8 @@ impl Unit {
             "ratio" | "percent" | "%" => share(100.0),
             "bytes" | "Bytes" | "B" => in_multiples(BYTES),
             "bytes/s" | "Bytes/s" | "B/s" => in_multiples(BYTES_PER_SECOND),
+            "bits" | "bit" => in_multiples(BITS),
+            "bits/s" | "bit/s" | "bps" => in_multiples(BITS_PER_SECOND),
             "seconds" | "s" => in_multiples(SECONDS),
             "microseconds" | "us" | "µs" => in_multiples(MICROSECONDS),
             "nanoseconds" | "ns" => in_multiples(NANOSECONDS),

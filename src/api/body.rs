@@ -564,7 +564,10 @@ fn too_many_points(pointer: String, points: usize, window: Window) -> Problem {
     let fitting = u64::try_from(window.seconds()).unwrap_or_default() / (points as u64 - 1);
     let remedy = match fitting {
         0 => "give a longer window".to_owned(),
-        _ => format!("give a longer window, or the distance between the points as its `step`, which is `{}` at most", Period::from_seconds(fitting)),
+        _ => format!(
+            "give a longer window, or the distance between the points as its `step`, which is `{}` at most",
+            Period::from_seconds(fitting)
+        ),
     };
     Problem::invalid(
         pointer,
@@ -627,7 +630,8 @@ fn align(
             (start, end)
         }
         (None, _, None) => {
-            let detail = "says not when to begin; give `start`, or a `duration` such as `30m`";
+            let detail =
+                "says not when to begin; give `start`, or a `duration` such as `30m` (on the command line `--start`, or `--last 30m`)";
             return Err(Problem::invalid("/window", detail));
         }
     };

@@ -157,7 +157,9 @@ pub(crate) async fn create(
     let BoundedJson { document, size, place } = body?;
     caller.may_use_config(document.get("config").and_then(Value::as_str))?;
     let planner = SharedState::clone(&state);
-    let plan = pool::unless_small(size, move || plan(document, &planner)).await.map_err(|problem| naming_own_sources(problem, caller.sources()))?;
+    let plan = pool::unless_small(size, move || plan(document, &planner))
+        .await
+        .map_err(|problem| naming_own_sources(problem, caller.sources()))?;
     may_read(&caller, &plan, &state)?;
     // What waits for a store takes no seat of what waits for none.
     if plan.source().is_some() {

@@ -1,8 +1,8 @@
 //! Links to a judgement for people, whose browsers send no token.
 
-use axum::{Extension, Json};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;

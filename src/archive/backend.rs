@@ -56,11 +56,11 @@ impl DiskThreads {
 
     pub(super) fn new() -> std::io::Result<Self> {
         // It runs no tasks: only its threads for what blocks are used.
-        Builder::new_current_thread()
-            .max_blocking_threads(Self::MOST)
-            .thread_name("store")
-            .build()
-            .map(|runtime| Self { runtime: Some(runtime), lists: Semaphore::new(Self::LISTS), hanging: Mutex::default() })
+        Builder::new_current_thread().max_blocking_threads(Self::MOST).thread_name("store").build().map(|runtime| Self {
+            runtime: Some(runtime),
+            lists: Semaphore::new(Self::LISTS),
+            hanging: Mutex::default(),
+        })
     }
 
     fn hanging(&self) -> MutexGuard<'_, Hanging> {

@@ -39,6 +39,7 @@ impl WallTime {
         match self.at(seconds) {
             Some(time) if self.days => format!("{}{}", time.strftime("%F "), self.label(seconds)),
             Some(_) => self.label(seconds),
+            None if interval == 0 => "the window's start".to_owned(),
             None => format!("minute {}", format::number(seconds / 60.0)),
         }
     }

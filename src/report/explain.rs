@@ -225,7 +225,8 @@ impl Explanation<'_> {
                     format::p_value(p_ess)
                 )
             } else {
-                "Neighbouring points do not resemble each other (lag-1 autocorrelation), so that the points count as independent.".to_owned()
+                "Neighbouring points do not resemble each other (lag-1 autocorrelation), so that the points count as independent."
+                    .to_owned()
             },
         ];
         if let Some(paired) = numbers.paired {
@@ -253,7 +254,9 @@ impl Explanation<'_> {
         let size = |value: f64| estimate_size(value, &self.unit, self.is_rate());
         let parts = [("the baseline's own drift", numbers.drift), ("sampling", numbers.sampling), ("fresh instances", numbers.pods)];
         let of_window = parts.into_iter().filter_map(|(name, part)| Some(format!("{name} {}", size(part.filter(|part| *part > 0.0)?))));
-        let of_past = history.filter(|history| history.windows >= HistoryNumbers::ENOUGH_WINDOWS && self.metric.counts.is_none() && self.metric.distribution.is_none());
+        let of_past = history.filter(|history| {
+            history.windows >= HistoryNumbers::ENOUGH_WINDOWS && self.metric.counts.is_none() && self.metric.distribution.is_none()
+        });
         let of_past = of_past.and_then(|history| Some(format!("the placebo windows {}", size(history.spread?))));
         let parts: Vec<String> = of_window.chain(of_past).collect();
         let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };

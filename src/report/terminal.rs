@@ -15,9 +15,9 @@ use super::format::{self, clean, truncate};
 use super::limit_bar::{self, LimitBar};
 use super::page::{Page, Terminal};
 use super::past::{drawn, past_since, provenance};
+use super::series::DrawnSeries;
 use super::sparkline::{points_per_column, sparkline};
 use super::verbose::style;
-use super::series::DrawnSeries;
 use super::view::{MetricRow, View};
 use crate::analysis::{Scorecard, WindowSpan};
 
@@ -141,8 +141,15 @@ impl Page {
     fn about(&mut self, card: &Scorecard) {
         let data = &card.data;
         let window = data.canary_window.as_ref().map(|window| span(window, data.step_seconds));
-        let before = data.canary_window != data.baseline_window || card.judgement.comparison == Comparison::BeforeAfter;
-        let before = before.then(|| "the baseline before the canary".to_owned());
+        let earlier = data.canary_window.as_ref().zip(data.baseline_window.as_ref());
+        let earlier = earlier.and_then(|(canary, baseline)| u64::try_from(canary.start.as_second() - baseline.start.as_second()).ok());
+        let before = match earlier.filter(|seconds| *seconds > 0) {
+            Some(seconds) => Some(format!("the baseline {} earlier", format::seconds(seconds))),
+            None if data.canary_window != data.baseline_window || card.judgement.comparison == Comparison::BeforeAfter => {
+                Some("the baseline before the canary".to_owned())
+            }
+            None => None,
+        };
         let look = card.judgement.looks.map(|plan| format!("look {} of {}", plan.look, plan.looks));
         let scope = |arm: &BTreeMap<String, String>| arm.get("scope").map(|scope| clean(scope));
         let arms = match (scope(&data.canary), scope(&data.baseline)) {
@@ -150,7 +157,7 @@ impl Page {
             (canary, baseline) => canary.or(baseline),
         };
         let source = data.source.as_deref().map_or_else(|| "samples sent with the request".to_owned(), clean);
-        let about = [arms, look, window, before, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let about = [arms, before, look, window, Some(source)].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let about = self.paint(Style::new().dimmed(), &truncate(&about, self.width));
         self.line(&about);
     }

@@ -286,6 +286,8 @@ fn the_demo_shows_a_bad_a_healthy_and_a_quiet_canary() {
     let first = cards.next().unwrap();
     let mut rest = cards.next().unwrap().split("\n3. ");
     let (second, third) = (rest.next().unwrap(), rest.next().unwrap());
+    let shown = first[first.find("STATUS").unwrap()..first.rfind("\n\n─").unwrap()].trim_end();
+    assert!(include_str!("../../docs/judge.md").contains(shown), "docs/judge.md shows another scorecard than the demo: {shown}");
     for part in ["POST http://127.0.0.1:", "FAIL", "latency", "error-ratio", "roll back"] {
         assert!(first.contains(part), "{part}: {first}");
     }

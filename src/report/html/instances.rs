@@ -37,7 +37,6 @@ pub(super) fn instances(evidence: Option<&Evidence>, place: usize, metric: &Metr
     let Observation::Sampled { baseline, canary } = evidence?.observations.get(place)? else { return None };
     let (baseline, mut canary) = (means(&baseline.instances), means(&canary.instances));
     let (low, high) = range(baseline.iter().chain(&canary).map(|one| one.mean)).filter(|_| canary.len() > 1)?;
-    let worst = metric.worst_instance.as_ref().map(|worst| clean(&worst.name));
     // One of them is always furthest; only one that is proved to be unlike the others is marked.
     let sick = metric.worst_instance.as_ref().filter(|worst| worst.p <= worst.p_limit).map(|worst| clean(&worst.name));
     let (bottom, top, ticks, title) = super::timeline::axis_of_values((low, high), unit, "mean");
@@ -59,7 +58,7 @@ pub(super) fn instances(evidence: Option<&Evidence>, place: usize, metric: &Metr
             (chart.draw(&said))
             figcaption {
                 (Term::Instances.button()) ": " (baseline.len()) " of the baseline, " (canary.len()) " of the canary"
-                @if let Some(worst) = &worst { "; least like the others " strong { (truncate(worst, 80)) } }
+                @if let Some(sick) = &sick { "; unlike the others " strong { (truncate(sick, 80)) } }
             }
             table.numbers {
                 caption { "Canary instances" @if canary.len() > NAMED { ", the " (NAMED) " furthest from the baseline" } }

@@ -111,7 +111,8 @@ fn series(start: u64, points: u64) -> String {
 fn judgements_whose_replies_are_more_than_there_is_memory_end_one_after_another() {
     // 2026-11-01T00:00:00Z; memory for four queries with their past, where 48 are asked at once.
     let store = store_of(&series(1_793_491_200, 1_440));
-    let haldane = Haldane::start(&["--prometheus", &store.uri(), "--max-bytes-in-flight", "1048576", "--cache-bytes", "0", "--deadline", "10m"]);
+    let haldane =
+        Haldane::start(&["--prometheus", &store.uri(), "--max-bytes-in-flight", "1048576", "--cache-bytes", "0", "--deadline", "10m"]);
     let metrics: Vec<String> =
         (0..4).map(|i| format!(r#"{{"name":"m{i}","queries":{{"prometheus":"m{i}{{job=\"${{scope}}\"}}"}}}}"#)).collect();
     let body = |i: usize| {

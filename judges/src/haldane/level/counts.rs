@@ -519,7 +519,6 @@ fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relati
     // Where the arms' traffic varies by the interval, and not alike, the rates of all requests differ by something else.
     let within = if quantity::number((canary.rate - baseline.rate).abs() * 100.0) == points { "" } else { " within the intervals" };
     let absolute = Some(format!("{} pp", quantity::number(100.0 * absolute)));
-    let allowed =
-        if of_the_rest { explain::limit_of_the_rest(relative, absolute) } else { explain::limit(reported, relative, absolute) };
+    let allowed = if of_the_rest { explain::limit_of_the_rest(relative, absolute) } else { explain::limit(reported, relative, absolute) };
     format!("{verb} {points} pp{within} ({change}{of}), {levels}; {allowed}")
 }

@@ -638,9 +638,8 @@ pub(super) fn judge(mut draft: ResultDraft, subject: &Subject<'_>) -> MetricResu
     });
     // Of equally grave ones that of which it is known how far it went, and then the surest.
     let known = |answer: &QuestionStanding<'_>| !answer.question.is_above.1;
-    let gravest = answers
-        .iter()
-        .max_by(|a, b| a.rung.cmp(&b.rung).then(known(a).cmp(&known(b))).then(b.claim.p_alone.total_cmp(&a.claim.p_alone)));
+    let gravest =
+        answers.iter().max_by(|a, b| a.rung.cmp(&b.rung).then(known(a).cmp(&known(b))).then(b.claim.p_alone.total_cmp(&a.claim.p_alone)));
     let Some(gravest) = gravest else { return draft.close() };
     let words = Words { metric, m: &m, bounds: baseline.bounds(), absolute, intervals };
     match gravest.rung {
