@@ -52,7 +52,7 @@ impl WallTime {
         }
     }
 
-    /// The same with its day, and the day alone.
+    /// The day of a time of the window.
     pub(super) fn day(&self, seconds: f64) -> String {
         self.at(seconds).map(|time| time.to_zoned(TimeZone::UTC).strftime("%b %-d").to_string()).unwrap_or_default()
     }

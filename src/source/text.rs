@@ -1,6 +1,10 @@
 //! Texts from outside, made fit for a message.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::hex::hex;
 
 /// The first `characters` of a text from outside, for a message: control characters, and those that turn the reading direction, are escaped.
 #[must_use]
@@ -26,8 +30,11 @@ const REDACTED: &str = "<redacted>";
 /// A shorter secret is found in half of all texts, and hiding it protects nothing.
 const SHORTEST: usize = 4;
 
+/// What an address leaves as it is (RFC 3986, 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The forms in which a store may quote a secret: as it is, inside a JSON text (the characters that some writers escape there beside
-/// quotes and backslashes too), inside a JSON text inside another, and in an address.
+/// quotes and backslashes too), inside a JSON text inside another, in an address, in HTML, in base64 and in hexadecimal digits.
 fn quoted(secret: &str) -> Vec<String> {
     // A string has a JSON form.
     let json = |text: &str| serde_json::to_string(text).map(|quoted| quoted[1..quoted.len() - 1].to_owned()).unwrap_or_default();
@@ -36,23 +43,48 @@ fn quoted(secret: &str) -> Vec<String> {
         text.chars().map(escape).collect::<String>()
     };
     let once = json(secret);
+    let in_address = [UNRESERVED, NON_ALPHANUMERIC].map(|kept| utf8_percent_encode(secret, kept).to_string());
+    let in_html = |apostrophe: &str| {
+        let entities = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", apostrophe)];
+        entities.iter().fold(secret.to_owned(), |text, (character, entity)| text.replace(character, entity))
+    };
     let mut forms = vec![
+        in_html("&#39;"),
+        in_html("&#x27;"),
+        in_html("'"),
+        STANDARD_NO_PAD.encode(secret),
+        URL_SAFE_NO_PAD.encode(secret),
+        hex(secret.bytes()),
+        hex(secret.bytes()).to_uppercase(),
         secret.to_owned(),
         json(&once),
         json(&json(&once)),
         once.replace('/', "\\/"),
         escape(&once, &|c| matches!(c, '<' | '>' | '&')),
         escape(secret, &|c| matches!(c, '"' | '\\' | '<' | '>' | '&' | '\'')),
-        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
         url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
         secret.escape_debug().to_string(),
         once,
     ];
+    for form in in_address {
+        forms.extend([form.replace('%', "%25"), with_lower_digits(&form), form]);
+    }
     forms.sort_unstable();
     forms.dedup();
     // The longest first: one may be a part of another.
     forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
     forms
+}
+
+/// The same with the hexadecimal digits of `%2F` in lower case.
+fn with_lower_digits(encoded: &str) -> String {
+    let mut digits = 0_u8;
+    let lower = |c: char| {
+        let is_digit = digits > 0;
+        digits = if c == '%' { 2 } else { digits.saturating_sub(1) };
+        if is_digit { c.to_ascii_lowercase() } else { c }
+    };
+    encoded.chars().map(lower).collect()
 }
 
 /// The text without a secret, in whatever form a store quotes it, and without the beginning of one where the text was cut off in it.
@@ -97,10 +129,16 @@ mod tests {
             r#"{"error": "p\"a\\s's<w>&o\/rd"}"#.to_owned(),
             "GET /?token=p%22a%5Cs%27s%3Cw%3E%26o%2Frd".to_owned(),
             format!("{secret:?}"),
+            "p%22a%5cs%27s%3cw%3e%26o%2frd and p%2522a%255Cs%2527s%253Cw%253E%2526o%252Frd".to_owned(),
+            "<pre>p&quot;a\\s&#39;s&lt;w&gt;&amp;o/rd</pre>".to_owned(),
+            "key cCJhXHMnczx3PiZvL3Jk, or 7022615c7327733c773e266f2f7264".to_owned(),
+            "7022615C7327733C773E266F2F7264".to_owned(),
         ] {
             let clean = without_secret(&text, secret).unwrap_or_else(|| panic!("not found in {text}"));
             assert!(clean.contains(REDACTED) && !clean.contains("rd\"") && !clean.contains("s's") && !clean.contains("rd`"), "{clean}");
         }
+        // Of what an address leaves as it is.
+        assert_eq!(without_secret("?key=a-b_c.d~%2Fe", "a-b_c.d~/e").unwrap(), "?key=<redacted>");
         assert_eq!(without_secret("nothing of it", secret), None);
         assert_eq!(without_secret("abc", "abc"), None);
     }
