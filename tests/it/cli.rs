@@ -95,6 +95,44 @@ fn the_help_tells_a_newcomer_what_to_do() {
 }
 
 #[test]
+fn points_are_shown_as_they_were_compared_and_since_when_they_are_worse() {
+    let noise = |i: usize| 1.0 + 0.002 * (i * 7 % 11) as f64;
+    let points = |level: &dyn Fn(usize) -> f64| (0..60).map(|i| level(i) * noise(i)).collect::<Vec<f64>>();
+    let counts = |rate: &dyn Fn(usize) -> f64| {
+        json!({ "events": (0..60).map(|i| (1_000.0 * rate(i) * noise(i)).round()).collect::<Vec<f64>>(), "totals": vec![1_000; 60] })
+    };
+    // A canary with a twentieth of the traffic that loses most of it at 10:25, has more errors a request from 10:30 on, and fails from 10:10 on.
+    let traffic = |i: usize| if i < 25 { 50.0 } else { 10.0 };
+    let folder = Folder::new();
+    let request = json!({
+        "config": { "name": "c", "metrics": [
+            { "name": "rps", "unit": "req/s", "direction": "decrease", "traffic": true },
+            { "name": "errors", "unit": "errors/s", "direction": "increase", "per": "request" },
+            { "name": "failed", "kind": "ratio", "direction": "increase" }
+        ] },
+        "canary_share": 0.05,
+        "window": { "start": "2026-11-01T10:00:00Z", "end": "2026-11-01T11:00:00Z" },
+        "samples": {
+            "rps": { "baseline": points(&|_| 950.0), "canary": points(&traffic) },
+            "errors": { "baseline": points(&|_| 9.5), "canary": points(&|i| traffic(i) * if i < 30 { 0.01 } else { 0.03 }) },
+            "failed": { "baseline": counts(&|_| 0.01), "canary": counts(&|i| if i < 10 { 0.01 } else { 0.05 }) }
+        }
+    });
+    folder.write("request.json", &request.to_string());
+    let judged = |form: &[&str]| out(&run(&[&["judge", "--request", &folder.path("request.json")], form].concat()));
+    let text = judged(&["--output", "markdown"]);
+    for since in ["10:25", "10:30", "10:10"] {
+        assert!(text.contains(&format!("Past its limit since {since}.")), "{since}: {text}");
+    }
+    let page = judged(&["--output", "html"]);
+    for past in ["data-past=\"35\"", "data-past=\"30\"", "the canary's times 19"] {
+        assert!(page.contains(past), "{past}");
+    }
+    // Of a share each interval is few requests, and no number of them tells much.
+    assert_eq!(page.matches("data-past=").count(), 2);
+}
+
+#[test]
 fn the_exit_code_is_the_verdict() {
     let folder = Folder::new();
     for (samples, verdict, expected) in [("pass.json", "PASS", 0), ("fail.json", "FAIL", 1), ("marginal.json", "MARGINAL", 3)] {

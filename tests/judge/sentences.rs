@@ -313,3 +313,62 @@ fn a_ratio_of_buckets_counts_both_arms_from_one_place_and_a_silent_canary_is_sil
     let got = one(objective, fast(), silent);
     assert_eq!((got.status, got.reason), (Status::Regressed, Reason::Silent), "{}", got.sentence);
 }
+
+fn counts(rate: f64, total: f64, intervals: usize) -> ArmPoints {
+    let events = noise(intervals, 9).into_iter().map(|v| (total * rate * (1.0 + 0.1 * v)).round()).collect();
+    ArmPoints::counts(events, vec![total; intervals])
+}
+
+#[test]
+fn a_rate_that_was_small_is_told_by_itself_however_much_fails_now() {
+    let metric = json!({ "name": "m", "kind": "ratio", "direction": "increase" });
+    let got = one(metric.clone(), counts(0.01, 1_000.0, 60), counts(0.6, 1_000.0, 60));
+    assert_eq!(got.status, Status::Regressed);
+    let relative = got.counts.unwrap().relative_shift.unwrap();
+    assert!(got.sentence.contains(&format!("(+{:.0} %)", 100.0 * relative)) && !got.sentence.contains("left"), "{}", got.sentence);
+    // What is rarer in the baseline is what a percentage is of.
+    let metric = json!({ "name": "m", "kind": "ratio", "direction": "decrease" });
+    let got = one(metric, counts(0.99, 1_000.0, 60), counts(0.3, 1_000.0, 60));
+    assert!(got.sentence.contains("fell") && got.sentence.contains(" % of what is left to 100 %)"), "{}", got.sentence);
+}
+
+#[test]
+fn no_number_of_canary_requests_settles_what_the_baseline_has_none_of() {
+    let metric = json!({ "name": "m", "kind": "ratio", "direction": "increase" });
+    let got = one(metric, counts(0.0, 0.0, 60), counts(0.0, 0.0, 60));
+    let text = serde_json::to_string(&got.remedies).unwrap();
+    assert!(got.status == Status::Inconclusive && !text.contains("synthetic") && text.contains("declare limits.max"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_excluded_is_never_a_change_to_what_there_is() {
+    let mut events = vec![0.0; 60];
+    let none = ArmPoints::values(events.clone());
+    events[50] = 1.0;
+    let got = one(json!({ "name": "m", "kind": "events", "direction": "increase" }), none, ArmPoints::values(events));
+    let text: Vec<&str> = got.guards.iter().map(|guard| guard.sentence.as_str()).collect();
+    assert!(text.iter().any(|text| text.contains("the baseline had none") && !text.contains("to 0 an interval")), "{text:?}");
+    let few = |seed| ArmPoints::values(around(5.0, 5.0, 12, seed));
+    let got = one(json!({ "name": "m", "direction": "decrease" }), few(3), few(4));
+    let text: Vec<&str> = got.guards.iter().map(|guard| guard.sentence.as_str()).collect();
+    assert!(got.status == Status::Inconclusive && text.iter().any(|text| text.contains("not even a change of -100 %")), "{text:?}");
+}
+
+#[test]
+fn what_grows_is_told_first_and_the_last_points_are_those_that_are_there() {
+    let growing = (0..60).map(|i| 480.0 + 2.3 * f64::from(i)).zip(noise(60, 7)).map(|(level, v)| level + v).collect();
+    let got = one(
+        json!({ "name": "m", "direction": "increase", "accumulating": true }),
+        ArmPoints::values(around(480.0, 1.0, 60, 8)),
+        ArmPoints::values(growing),
+    );
+    assert!(got.reason == Reason::Leak && got.sentence.starts_with("grew ") && !got.findings.is_empty(), "{}", got.sentence);
+
+    let few = |level: f64| {
+        let mut values = vec![f64::NAN; 60];
+        values[57..].copy_from_slice(&[level, level + 1.0, level + 2.0]);
+        ArmPoints::values(values)
+    };
+    let got = one(json!({ "name": "m", "direction": "increase" }), few(100.0), few(130.0));
+    assert!(got.sentence.contains("its last 3 points"), "{}", got.sentence);
+}
