@@ -98,9 +98,7 @@ fn the_help_tells_a_newcomer_what_to_do() {
 fn points_are_shown_as_they_were_compared_and_since_when_they_are_worse() {
     let noise = |i: usize| 1.0 + 0.002 * (i * 7 % 11) as f64;
     let points = |level: &dyn Fn(usize) -> f64| (0..60).map(|i| level(i) * noise(i)).collect::<Vec<f64>>();
-    let counts = |rate: &dyn Fn(usize) -> f64| {
-        json!({ "events": (0..60).map(|i| (1_000.0 * rate(i) * noise(i)).round()).collect::<Vec<f64>>(), "totals": vec![1_000; 60] })
-    };
+    let counts = |rate: &dyn Fn(usize) -> f64| json!({ "events": (0..60).map(|i| (1_000.0 * rate(i) * noise(i)).round()).collect::<Vec<f64>>(), "totals": vec![1_000; 60] });
     // A canary with a twentieth of the traffic that loses most of it at 10:25, has more errors a request from 10:30 on, and fails from 10:10 on.
     let traffic = |i: usize| if i < 25 { 50.0 } else { 10.0 };
     let folder = Folder::new();

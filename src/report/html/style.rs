@@ -20,7 +20,7 @@ main{max-width:72rem;margin:0 auto;padding:1.5rem}
 header{border-left:.5rem solid;padding:.2rem 0 .2rem 1rem}
 h1{margin:0;font-size:1.9rem;line-height:1.2}
 h1 .subject{color:var(--fg)}
-h1 .verdict{text-transform:uppercase;white-space:nowrap}
+h1 .verdict{text-transform:uppercase;white-space:nowrap}.whole{white-space:nowrap}
 h2{font-size:1.15rem;margin:1.6rem 0 .4rem}h4{margin:1rem 0 .2rem;font-size:.95rem}
 p{margin:.4rem 0}ul{margin:.3rem 0;padding-left:1.3rem}
 .dim,.when,dt,caption{color:var(--dim)}.dim{font-weight:400}

@@ -31,8 +31,8 @@ pub(crate) struct Pace {
 
 /// Where no time is to run out, none does on a machine that does much else either.
 const PATIENT: Pace = Pace { deadline: Duration::from_secs(300), timeout: Duration::from_secs(60) };
-/// Where the store is slow, and the time is to run out.
-const HASTY: Pace = Pace { deadline: Duration::from_secs(60), timeout: Duration::from_secs(6) };
+/// Where the store is slow, or asks to wait, and the time is to run out: before a store that asks to wait for long is probed.
+const HASTY: Pace = Pace { deadline: Duration::from_secs(50), timeout: Duration::from_secs(6) };
 /// What a machine that does much else at the same time may take to write and to read the answer.
 const SLACK: Duration = Duration::from_secs(10);
 /// Rows at once: most of a row is waiting, but not all of it.
@@ -229,14 +229,15 @@ pub(crate) fn rows_of_any_store() -> Vec<Row> {
             Error(&["rate limit", "3600 s", "which the deadline does not allow"]),
         )
         .after_others()
-        .for_good(),
+        .for_good()
+        .hasty(),
         Row::new("500", status(500), Error(&["could not be reached", "500", "overloaded", " tries in"])),
         Row::new("500-once", once(status(500)), Recovered { tries: 2 }),
         Row::new("502", status(502), Error(&["could not be reached", "502", " tries in"])),
         Row::new("502-once", once(status(502)), Recovered { tries: 2 }),
         Row::new("503", status(503), Error(&["could not be reached", "503", " tries in"])),
         Row::new("503-twice", Broken::from(status(503)).first(2), Recovered { tries: 3 }),
-        Row::new("503-retry-after-3600", status_with(503, "retry-after", "3600"), Error(&["503", "asks to wait 3600 s"])),
+        Row::new("503-retry-after-3600", status_with(503, "retry-after", "3600"), Error(&["503", "asks to wait 3600 s"])).hasty(),
         Row::new(
             "truncated",
             answer(|mut good| {
