@@ -502,6 +502,9 @@ pub(super) fn concentration(usual: f64, strata: &[Stratum]) -> String {
     format!("{} of the excess lies in {few} of {} intervals", explain::rate(share), strata.len())
 }
 
+/// Part of a shift by which the difference of two rates must miss it to be another thing.
+const OTHER: f64 = 0.01;
+
 /// "rose 1.4 pp (+72 %), 1.9 % (19 of 1000) in the baseline, 3.3 % (33 of 1000) in the canary; limit +25 % and 0.1 pp".
 fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relative: f64, absolute: f64) -> String {
     let levels = format!("{} in the baseline, {} in the canary", baseline.words(), canary.words());
@@ -517,7 +520,8 @@ fn moved(m: &CountEstimate, (baseline, canary): (&PooledArm, &PooledArm), relati
     let reported = if rises { 1.0 } else { -1.0 };
     let change = explain::change(if of_the_rest { -reported } else { reported } * m.relative());
     // Where the arms' traffic varies by the interval, and not alike, the rates of all requests differ by something else.
-    let within = if quantity::number((canary.rate - baseline.rate).abs() * 100.0) == points { "" } else { " within the intervals" };
+    let is_other = ((canary.rate - baseline.rate).abs() - m.shift.abs()).abs() > OTHER * m.shift.abs();
+    let within = if is_other { " within the intervals" } else { "" };
     let absolute = Some(format!("{} pp", quantity::number(100.0 * absolute)));
     let allowed = if of_the_rest { explain::limit_of_the_rest(relative, absolute) } else { explain::limit(reported, relative, absolute) };
     format!("{verb} {points} pp{within} ({change}{of}), {levels}; {allowed}")
