@@ -89,9 +89,11 @@ pub(crate) fn spread<T: Send + Sync>(bytes: usize, parts: usize, part: impl Fn(u
 
 /// Does the work here where it is about few bytes, and else on the pool. A panic goes on as one of the caller's.
 pub(crate) async fn unless_small<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
-    if bytes <= WORTH_A_THREAD {
-        return work();
-    }
+    if bytes <= WORTH_A_THREAD { work() } else { one_of_many(bytes, work).await }
+}
+
+/// Does the work on the pool however little it is about, since much more of its kind comes with it. A panic goes on as one of the caller's.
+pub(crate) async fn one_of_many<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
     run(bytes, work).await.unwrap_or_else(|panic| resume_unwind(panic))
 }
 

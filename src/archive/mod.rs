@@ -110,6 +110,9 @@ impl fmt::Display for Archive {
     }
 }
 
+/// A document's bytes, when it was written, and the memory that it takes where it is long.
+type StoredBytes<B> = (B, Timestamp, Option<HeldMemory>);
+
 impl Archive {
     /// Opens the store at `url`: `memory:`, `file:///absolute/path`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     /// `az://container/prefix`. A folder is made if it is missing; nothing is asked of a bucket yet. Credentials of buckets come from
@@ -166,6 +169,34 @@ impl Archive {
         kind: DocumentKind,
         id: &str,
     ) -> Result<Option<Document<T>>, ArchiveError> {
+        let Some((bytes, updated, memory)) = self.read(kind, id).await? else { return Ok(None) };
+        let value = pool::unless_small(bytes.as_ref().len(), move || serde_json::from_slice(bytes.as_ref())).await;
+        let value = value.map_err(|error| self.corrupt(kind, id, &error))?;
+        Ok(Some(Document { value, updated, memory }))
+    }
+
+    /// The same for one of the many documents of a list.
+    ///
+    /// # Errors
+    /// As of [`Archive::get`].
+    pub(crate) async fn get_of_many<T: DeserializeOwned + Send + 'static>(
+        &self,
+        kind: DocumentKind,
+        id: &str,
+    ) -> Result<Option<Document<T>>, ArchiveError> {
+        let Some((bytes, updated, memory)) = self.read(kind, id).await? else { return Ok(None) };
+        let value = pool::one_of_many(bytes.as_ref().len(), move || serde_json::from_slice(bytes.as_ref())).await;
+        let value = value.map_err(|error| self.corrupt(kind, id, &error))?;
+        Ok(Some(Document { value, updated, memory }))
+    }
+
+    fn corrupt(&self, kind: DocumentKind, id: &str, error: &serde_json::Error) -> ArchiveError {
+        let key = self.key(kind, id).map(|key| self.shown(&key)).unwrap_or_default();
+        ArchiveError::Corrupt { key, reason: error.to_string() }
+    }
+
+    /// Reads a document; `None` if there is none.
+    async fn read(&self, kind: DocumentKind, id: &str) -> Result<Option<StoredBytes<impl AsRef<[u8]> + Send + 'static>>, ArchiveError> {
         let key = self.key(kind, id)?;
         let busy = |busy: Busy| ArchiveError::Busy(busy.to_string());
         let read = async {
@@ -182,10 +213,7 @@ impl Archive {
             let bytes = found.bytes().await.map_err(|fault| self.failed(&key, &fault))?;
             Ok(Some((bytes, updated(&meta), memory)))
         };
-        let Some((bytes, updated, memory)) = self.in_time(read).await? else { return Ok(None) };
-        let corrupt = |error: serde_json::Error| ArchiveError::Corrupt { key: self.shown(&key), reason: error.to_string() };
-        let value = pool::unless_small(bytes.len(), move || serde_json::from_slice(&bytes)).await.map_err(corrupt)?;
-        Ok(Some(Document { value, updated, memory }))
+        self.in_time(read).await
     }
 
     /// Deletes a document. False if it was not there.

@@ -111,7 +111,7 @@ impl Edge {
         if let Some((_, line)) = self.config_lines.get(&id).await.filter(|(of, _)| *of == stored) {
             return Some(line);
         }
-        let read = store.get::<Value>(DocumentKind::CanaryConfig, &id).await;
+        let read = store.get_of_many::<Value>(DocumentKind::CanaryConfig, &id).await;
         let error = |error: &ArchiveError| tracing::warn!(%error, id, "a canary config in the store cannot be read and is not listed");
         let config = read.inspect_err(error).ok()??;
         let updated = config.value["updatedTimestamp"].as_i64().and_then(|millis| Timestamp::from_millisecond(millis).ok());
