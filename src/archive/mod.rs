@@ -110,9 +110,6 @@ impl fmt::Display for Archive {
     }
 }
 
-/// A document's bytes, when it was written, and the memory that it takes where it is long.
-type StoredBytes<B> = (B, Timestamp, Option<HeldMemory>);
-
 impl Archive {
     /// Opens the store at `url`: `memory:`, `file:///absolute/path`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     /// `az://container/prefix`. A folder is made if it is missing; nothing is asked of a bucket yet. Credentials of buckets come from
@@ -169,13 +166,10 @@ impl Archive {
         kind: DocumentKind,
         id: &str,
     ) -> Result<Option<Document<T>>, ArchiveError> {
-        let Some((bytes, updated, memory)) = self.read(kind, id).await? else { return Ok(None) };
-        let value = pool::unless_small(bytes.as_ref().len(), move || serde_json::from_slice(bytes.as_ref())).await;
-        let value = value.map_err(|error| self.corrupt(kind, id, &error))?;
-        Ok(Some(Document { value, updated, memory }))
+        self.read(kind, id, false).await
     }
 
-    /// The same for one of the many documents of a list.
+    /// The same for one of the many documents of a list: however short it is, the threads that answer do not parse it.
     ///
     /// # Errors
     /// As of [`Archive::get`].
@@ -184,19 +178,15 @@ impl Archive {
         kind: DocumentKind,
         id: &str,
     ) -> Result<Option<Document<T>>, ArchiveError> {
-        let Some((bytes, updated, memory)) = self.read(kind, id).await? else { return Ok(None) };
-        let value = pool::one_of_many(bytes.as_ref().len(), move || serde_json::from_slice(bytes.as_ref())).await;
-        let value = value.map_err(|error| self.corrupt(kind, id, &error))?;
-        Ok(Some(Document { value, updated, memory }))
+        self.read(kind, id, true).await
     }
 
-    fn corrupt(&self, kind: DocumentKind, id: &str, error: &serde_json::Error) -> ArchiveError {
-        let key = self.key(kind, id).map(|key| self.shown(&key)).unwrap_or_default();
-        ArchiveError::Corrupt { key, reason: error.to_string() }
-    }
-
-    /// Reads a document; `None` if there is none.
-    async fn read(&self, kind: DocumentKind, id: &str) -> Result<Option<StoredBytes<impl AsRef<[u8]> + Send + 'static>>, ArchiveError> {
+    async fn read<T: DeserializeOwned + Send + 'static>(
+        &self,
+        kind: DocumentKind,
+        id: &str,
+        of_many: bool,
+    ) -> Result<Option<Document<T>>, ArchiveError> {
         let key = self.key(kind, id)?;
         let busy = |busy: Busy| ArchiveError::Busy(busy.to_string());
         let read = async {
@@ -213,7 +203,11 @@ impl Archive {
             let bytes = found.bytes().await.map_err(|fault| self.failed(&key, &fault))?;
             Ok(Some((bytes, updated(&meta), memory)))
         };
-        self.in_time(read).await
+        let Some((bytes, updated, memory)) = self.in_time(read).await? else { return Ok(None) };
+        let (length, parse) = (bytes.len(), move || serde_json::from_slice(&bytes));
+        let value = if of_many { pool::one_of_many(length, parse).await } else { pool::unless_small(length, parse).await };
+        let corrupt = |error: serde_json::Error| ArchiveError::Corrupt { key: self.shown(&key), reason: error.to_string() };
+        Ok(Some(Document { value: value.map_err(corrupt)?, updated, memory }))
     }
 
     /// Deletes a document. False if it was not there.
@@ -403,18 +397,18 @@ impl Archive {
             }
             Ok(found.into_values().collect())
         };
-        self.ended_in_time(read, |ended| ended).await
+        self.ended_in_time(read, false).await
     }
 
     async fn in_time<T>(&self, operation: impl Future<Output = Result<T, ArchiveError>>) -> Result<T, ArchiveError> {
-        self.ended_in_time(operation, |_| true).await
+        self.ended_in_time(operation, true).await
     }
 
-    /// Ends an operation, or gives it up; `tells` says whether that it `ended`, or did not, tells of the disk: a long list takes long on any.
+    /// Ends an operation, or gives it up. Whether that tells of the disk is `late_tells`: a long list takes long on any.
     async fn ended_in_time<T>(
         &self,
         operation: impl Future<Output = Result<T, ArchiveError>>,
-        tells: impl FnOnce(bool) -> bool,
+        late_tells: bool,
     ) -> Result<T, ArchiveError> {
         let too_late = |_| ArchiveError::Unavailable(format!("it took more than {:?}", self.0.patience));
         let Some(threads) = &self.0.threads else {
@@ -424,7 +418,7 @@ impl Archive {
             return Err(ArchiveError::Unavailable("all that was asked of it lately is still waited for".to_owned()));
         }
         let ended = tokio::time::timeout(self.0.patience, threads.run(operation)).await;
-        if tells(ended.is_ok()) {
+        if ended.is_ok() || late_tells {
             threads.note(ended.is_ok());
         }
         ended.map_err(too_late)?
